@@ -1,0 +1,32 @@
+PY ?= python3
+V := .venv
+RUN := $(V)/bin
+
+.PHONY: demo test test-all lint format clean
+
+$(V)/.ok: pyproject.toml constraints.txt
+	$(PY) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "DEFT needs Python 3.11 or newer; call make PY=python3.11 ...")'
+	$(PY) -m venv $(V)
+	$(RUN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(V)/.ok
+	$(RUN)/deft demo
+
+test: $(V)/.ok
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -q -n 2 --dist loadfile
+
+test-all: $(V)/.ok
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -q -n 2 --dist loadfile -m 'slow or not slow' --timeout 1800
+
+lint: $(V)/.ok
+	$(RUN)/ruff check src tests benchmarks recipes examples
+	$(RUN)/ruff format --check src tests benchmarks recipes examples
+	$(RUN)/mypy
+
+format: $(V)/.ok
+	$(RUN)/ruff check --fix src tests benchmarks recipes examples
+	$(RUN)/ruff format src tests benchmarks recipes examples
+
+clean:
+	rm -rf $(V) .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,91 @@
+"""DEFT: conditional sampling from a frozen diffusion prior, by learning the generalised h-transform.
+
+    grad log p_t(x_t | y) = grad log p_t(x_t) + grad log h(x_t, t),    h(x_t, t) = p(y | x_t)
+
+Denker et al. 2024, arXiv:2406.01781. A posterior is a prior: `Posterior(prior, h_transform, observation)` denoises like the prior that it
+wraps, and every sampler runs on both. Names are imported when they are first used, so that `import deft` stays light.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    # priors
+    "Prior": "deft.priors.base",
+    "Denoised": "deft.priors.base",
+    "GaussianMixture": "deft.priors.gaussian_mixture",
+    "Rescheduled": "deft.priors.rescheduled",
+    "UNetPrior": "deft.priors.unet",
+    # schedules and noise
+    "Noise": "deft.noise",
+    "Schedule": "deft.schedules",
+    "VPLinear": "deft.schedules",
+    "VPCosine": "deft.schedules",
+    "VPTabulated": "deft.schedules",
+    "VE": "deft.schedules",
+    "EDM": "deft.schedules",
+    "RectifiedFlow": "deft.schedules",
+    # measurements
+    "ForwardOperator": "deft.operators.base",
+    "LinearOperator": "deft.operators.base",
+    "SpectralOperator": "deft.operators.base",
+    "GaussianLikelihood": "deft.likelihoods",
+    "Likelihood": "deft.likelihoods",
+    "Observation": "deft.likelihoods",
+    "Problem": "deft.problems",
+    # h-transforms
+    "HTransform": "deft.htransforms.base",
+    "Potential": "deft.htransforms.base",
+    "DataConsistency": "deft.htransforms.base",
+    "NoConditioning": "deft.htransforms.base",
+    "Sum": "deft.htransforms.base",
+    "Scaled": "deft.htransforms.base",
+    "Exact": "deft.htransforms.exact",
+    "LearnedHTransform": "deft.htransforms.learned",
+    "DPS": "deft.htransforms.dps",
+    "DDNM": "deft.htransforms.ddnm",
+    # posterior and samplers
+    "Posterior": "deft.posterior",
+    "Sampler": "deft.samplers.base",
+    "UniformTime": "deft.samplers.base",
+    "UniformLogSNR": "deft.samplers.base",
+    "DDIM": "deft.samplers.ddim",
+    "Heun": "deft.samplers.heun",
+    "DPMSolver": "deft.samplers.dpm_solver",
+    # training
+    "Objective": "deft.training.base",
+    "DenoisingScoreMatching": "deft.training.denoising",
+    "train": "deft.training.loop",
+    "tune": "deft.training.tune",
+}
+
+_MODULES = (
+    "errors",
+    "htransforms",
+    "metrics",
+    "networks",
+    "operators",
+    "priors",
+    "problems",
+    "samplers",
+    "schedules",
+    "training",
+    "data",
+    "reports",
+)
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if name in _MODULES:
+        return import_module(f"deft.{name}")
+    raise AttributeError(f"module 'deft' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_MODULES])

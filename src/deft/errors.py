@@ -1,0 +1,41 @@
+"""Errors that users meet: each says what was given, what was expected, and what to do."""
+
+
+class DeftError(Exception):
+    """The base of every error that this library raises on purpose."""
+
+
+class InvalidInput(DeftError, ValueError):
+    """An argument has a wrong shape, range, sign or name."""
+
+
+class PriorNotDifferentiable(DeftError):
+    """A method needs gradients through a prior that has none."""
+
+
+class ScheduleOutOfRange(DeftError, ValueError):
+    """A noise level was asked for that the network has never seen."""
+
+
+class BadImage(DeftError):
+    """A file is no readable image, or an image of the wrong shape or range."""
+
+
+class CheckpointError(DeftError):
+    """A checkpoint is truncated, foreign, or made for another prior or problem."""
+
+
+class TrainingDiverged(DeftError):
+    """A loss or a gradient is not finite."""
+
+
+class OutOfMemory(DeftError):
+    """The device has no room for the batch."""
+
+
+def nearest_names(name: str, known: list[str]) -> str:
+    """The clause `; did you mean ...?` for a misspelt name, or an empty string where nothing is near."""
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else ""

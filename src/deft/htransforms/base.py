@@ -1,0 +1,105 @@
+"""h-transforms: what conditioning adds to a prior.
+
+    grad log p_t(x_t | y) = grad log p_t(x_t) + grad log h(x_t, t),    h(x_t, t) = p(y | x_t) = E[p(y | x_0) | x_t]
+    E[x_0 | x_t, y]       = E[x_0 | x_t] + shift,                      shift = (sigma_t^2 / alpha_t) grad log h(x_t, t)
+
+The interface carries the shift, which is finite at every noise level. An h-transform reads what the prior said (`Denoised`) and the
+observation; it never calls the prior, never sees a sampler and draws no noise.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import final
+
+import torch
+from torch import nn
+
+from deft.errors import InvalidInput
+from deft.likelihoods import Observation
+from deft.priors.base import Denoised
+from deft.types import LogProb, Signal
+
+
+class HTransform(nn.Module, ABC):
+    """An approximation to the h-transform; deterministic (methods that draw noise are samplers).
+
+    `needs_prior_gradient` says whether `shift` differentiates the prior, which doubles the cost of a step and needs a prior that can be
+    differentiated.
+    """
+
+    needs_prior_gradient: bool = False
+
+    @abstractmethod
+    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
+        """E[x_0 | x_t, y] - E[x_0 | x_t]."""
+
+    def grad_log_h(self, denoised: Denoised, observation: Observation) -> Signal:
+        """alpha_t / sigma_t^2 * shift."""
+        return denoised.alpha_t / denoised.sigma_t**2 * self.shift(denoised, observation)
+
+
+class Potential(HTransform):
+    """An h-transform with a density: shift = (sigma_t^2 / alpha_t) grad_{x_t} log h, through the prior."""
+
+    needs_prior_gradient = True
+
+    @abstractmethod
+    def log_h(self, denoised: Denoised, observation: Observation) -> LogProb:
+        """log h(x_t, t), up to a constant that does not depend on x_t."""
+
+    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
+        return denoised.sigma_t**2 / denoised.alpha_t * denoised.gradient(self.log_h(denoised, observation))
+
+
+class DataConsistency(HTransform):
+    """An h-transform that replaces the estimate: shift = x_0' - x_0_hat."""
+
+    @abstractmethod
+    def consistent(self, denoised: Denoised, observation: Observation) -> Signal:
+        """x_0', the estimate made consistent with the measurement."""
+
+    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
+        return self.consistent(denoised, observation) - denoised.x_0_hat
+
+
+@final
+class NoConditioning(HTransform):
+    """shift = 0: the prior itself; what every method is compared with."""
+
+    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
+        return torch.zeros_like(denoised.x_0_hat)
+
+
+@final
+class Sum(HTransform):
+    """log h = log h_1 + log h_2 + ...: independent measurements, or a learned correction on top of a given method.
+
+    Every summand reads the same observation.
+    """
+
+    def __init__(self, *parts: HTransform) -> None:
+        super().__init__()
+        if not parts:
+            raise InvalidInput("Sum needs at least one h-transform.")
+        self.parts = nn.ModuleList(parts)
+        self.needs_prior_gradient = any(part.needs_prior_gradient for part in parts)
+
+    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
+        total = torch.zeros_like(denoised.x_0_hat)
+        for part in self.parts:
+            total = total + part.shift(denoised, observation)
+        return total
+
+
+@final
+class Scaled(HTransform):
+    """log h' = weight * log h: guidance, stronger or weaker than the h-transform itself (weight 1)."""
+
+    def __init__(self, h_transform: HTransform, weight: float) -> None:
+        super().__init__()
+        self.h_transform, self.weight = h_transform, weight
+        self.needs_prior_gradient = h_transform.needs_prior_gradient
+
+    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
+        return self.weight * self.h_transform.shift(denoised, observation)

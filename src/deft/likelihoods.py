@@ -1,0 +1,138 @@
+"""Likelihoods p(y | x_0): a noise model around a forward operator, and the observation that carries both.
+
+    y = A(x_0) + sigma_y eps,    log p(y | x_0) = -||y - A(x_0)||^2 / (2 sigma_y^2) - m log(sigma_y sqrt(2 pi))
+
+What a learned h-transform reads of it is the guidance
+
+    r_t g,    g = A^T (r_t^2 A A^T + sigma_y^2 I)^{-1} (y - A x_0_hat),    r_t^2 = s^2 sigma_t^2 / (alpha_t^2 s^2 + sigma_t^2)
+
+with s the standard deviation of x_0: for a white Gaussian prior E[x_0 | x_t, y] - E[x_0 | x_t] is exactly r_t^2 g, and r_t g has a standard
+deviation of at most 1 at every t and sigma_y, 0 included.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self, final
+
+import torch
+from torch import Tensor, nn
+
+from deft.errors import InvalidInput
+from deft.noise import Noise
+from deft.operators.base import ForwardOperator, LinearOperator
+from deft.types import LogProb, Measurement, Signal, Times, expand, norm
+
+
+class Likelihood(nn.Module, ABC):
+    """p(y | x_0): a noise model around an operator."""
+
+    operator: ForwardOperator
+    sigma_y: Tensor
+
+    @abstractmethod
+    def log_prob(self, x_0: Signal, y: Measurement) -> LogProb:
+        """log p(y | x_0)."""
+
+    @abstractmethod
+    def sample(self, x_0: Signal, noise: Noise) -> Measurement:
+        """A draw of y given x_0."""
+
+    @abstractmethod
+    def guidance(self, x_0_hat: Signal, r_t: Times, y: Measurement) -> Signal:
+        """r_t g: the direction in which the measurement pulls x_0_hat, whose uncertainty is r_t; of order one."""
+
+    @abstractmethod
+    def take(self, index: Sequence[int] | Tensor) -> Self:
+        """The likelihood of the signals `index`."""
+
+    def residual(self, x_0: Signal, y: Measurement) -> Measurement:
+        """y - A(x_0), zero where nothing is measured."""
+        return self.operator.observed(y - self.operator(x_0))
+
+
+@final
+class GaussianLikelihood(Likelihood):
+    """y = A(x_0) + sigma_y eps; sigma_y >= 0, in the units of y, one number for all signals or one per signal."""
+
+    def __init__(self, operator: ForwardOperator, sigma_y: float | Tensor) -> None:
+        super().__init__()
+        sigma_y = torch.as_tensor(sigma_y, dtype=torch.get_default_dtype()).reshape(-1)
+        if not bool((sigma_y >= 0).all()):
+            raise InvalidInput(
+                f"sigma_y is a standard deviation in the units of y and must be >= 0; got {sigma_y.min().item():g}."
+            )
+        self.operator = operator
+        self.register_buffer("sigma_y", sigma_y)
+
+    def log_prob(self, x_0: Signal, y: Measurement) -> LogProb:
+        if bool((self.sigma_y == 0).any()):
+            raise InvalidInput("a measurement without noise (sigma_y = 0) has no density; give a sigma_y > 0.")
+        m = self.operator.count(y)
+        return -0.5 * (norm(self.residual(x_0, y)) / self.sigma_y) ** 2 - m * (
+            self.sigma_y.log() + 0.5 * math.log(2 * math.pi)
+        )
+
+    def sample(self, x_0: Signal, noise: Noise) -> Measurement:
+        clean = self.operator(x_0)
+        return self.operator.observed(
+            clean + expand(self.sigma_y, clean) * noise.to(clean.device, clean.dtype).normal(0, clean.shape[1:])
+        )
+
+    def guidance(self, x_0_hat: Signal, r_t: Times, y: Measurement) -> Signal:
+        if not isinstance(self.operator, LinearOperator):
+            raise InvalidInput(f"{type(self.operator).__name__} is not linear and has no closed-form guidance.")
+        v = self.operator.solve(self.residual(x_0_hat, y), r_t**2, self.sigma_y**2)
+        return expand(r_t, x_0_hat) * self.operator.adjoint(v)
+
+    def misfit(self, x_0: Signal, y: Measurement) -> LogProb:
+        """||y - A x_0|| / (sigma_y sqrt(m)), 1 where x_0 explains y as well as the truth does; at sigma_y = 0 the residual ||y - A x_0|| / sqrt(m)."""
+        per_entry = norm(self.residual(x_0, y)) / self.operator.count(y).sqrt()
+        return per_entry / torch.where(self.sigma_y > 0, self.sigma_y, torch.ones_like(self.sigma_y))
+
+    def take(self, index: Sequence[int] | Tensor) -> GaussianLikelihood:
+        index = torch.as_tensor(index)
+        sigma_y = self.sigma_y if len(self.sigma_y) == 1 else self.sigma_y[index.to(self.sigma_y.device)]
+        return GaussianLikelihood(self.operator.take(index), sigma_y)
+
+
+@final
+@dataclass(frozen=True)
+class Observation:
+    """What was measured and how: y and its likelihood, batched together."""
+
+    y: Measurement
+    likelihood: Likelihood
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def operator(self) -> ForwardOperator:
+        """The forward operator of the likelihood."""
+        return self.likelihood.operator
+
+    @property
+    def sigma_y(self) -> Tensor:
+        """The standard deviation of the noise: (1,) or (batch,)."""
+        return self.likelihood.sigma_y
+
+    def residual(self, x_0: Signal) -> Measurement:
+        """y - A(x_0)."""
+        return self.likelihood.residual(x_0, self.y)
+
+    def take(self, index: Sequence[int] | Tensor) -> Observation:
+        """The observations `index`; an index may come twice."""
+        index = torch.as_tensor(index)
+        return Observation(self.y[index.to(self.y.device)], self.likelihood.take(index))
+
+    def repeat(self, n: int) -> Observation:
+        """Each observation, `n` times side by side."""
+        return self.take(torch.arange(len(self)).repeat_interleave(n))
+
+    def to(self, device: torch.device | str) -> Observation:
+        """The same observation on another device."""
+        return Observation(self.y.to(device), self.likelihood.to(device))

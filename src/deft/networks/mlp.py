@@ -1,0 +1,51 @@
+"""A small fully connected network and the features of the numbers that it is told.
+
+    features(c) = [c / 8, sin(2^k c / 8), cos(2^k c / 8)],   k = 0 .. K - 1
+
+log-SNRs run over [-20, 20], so that c / 8 is of order one and the highest frequency resolves steps of about 0.5.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@final
+class ScalarFeatures(nn.Module):
+    """Sines and cosines of a few numbers per signal: (batch, numbers) -> (batch, width)."""
+
+    def __init__(self, numbers: int, frequencies: int = 5) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", 2.0 ** torch.arange(frequencies), persistent=False)
+        self.width = numbers * (1 + 2 * frequencies)
+
+    def forward(self, c: Float[Tensor, "batch numbers"]) -> Float[Tensor, "batch width"]:
+        c = c / 8
+        angle = (c[..., None] * self.frequencies.to(c.dtype)).flatten(1)
+        return torch.cat([c, angle.sin(), angle.cos()], dim=1)
+
+
+@final
+class MLP(nn.Module):
+    """Numbers per signal -> features -> layers with SiLU -> `out` numbers per signal; the last layer's weights start at zero
+    and its bias at `bias`, so that an untrained network is the constant `bias`."""
+
+    def __init__(self, numbers: int, out: int, width: int = 64, depth: int = 2, bias: float = 0.0) -> None:
+        super().__init__()
+        self.features = ScalarFeatures(numbers)
+        layers: list[nn.Module] = []
+        size = self.features.width
+        for _ in range(depth):
+            layers += [nn.Linear(size, width), nn.SiLU()]
+            size = width
+        last = nn.Linear(size, out)
+        nn.init.zeros_(last.weight)
+        nn.init.constant_(last.bias, bias)
+        self.layers = nn.Sequential(*layers, last)
+
+    def forward(self, c: Float[Tensor, "batch numbers"]) -> Float[Tensor, "batch out"]:
+        return self.layers(self.features(c))

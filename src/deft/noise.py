@@ -1,0 +1,83 @@
+"""Random numbers that depend on a sample's own seed and on nothing else.
+
+    z = normal(seed_of_the_sample, stream, step)
+
+Each sample has one integer seed. A draw is a pure function of (seed, stream, step, shape), made on the CPU and then moved,
+so that a sample is the same alone and in a batch, in any order, on any number of processes, and after a resume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+
+_MASK = (1 << 64) - 1
+
+
+def mix(*values: int) -> int:
+    """A 63-bit hash of integers (SplitMix64, Steele et al. 2014), for seeds of independent streams."""
+    state = 0
+    for value in values:
+        state = (state + value + 0x9E3779B97F4A7C15) & _MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+        state ^= state >> 31
+    return state >> 1
+
+
+@final
+class Noise:
+    """Counter-based draws, one integer seed per sample.
+
+    `stream(k)` gives an independent source with the same samples; `take(index)` the source of some of them.
+    """
+
+    def __init__(
+        self, seeds: Sequence[int], device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    ) -> None:
+        self.seeds = [int(seed) for seed in seeds]
+        self.device = torch.device(device)
+        self.dtype = dtype or torch.get_default_dtype()
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def take(self, index: Sequence[int] | Tensor | slice) -> Noise:
+        """The source of the samples `index`."""
+        if isinstance(index, slice):
+            return Noise(self.seeds[index], self.device, self.dtype)
+        return Noise([self.seeds[int(i)] for i in index], self.device, self.dtype)
+
+    def repeat(self, n: int) -> Noise:
+        """`n` independent sources for each sample, side by side: (seed, 0), (seed, 1), ..."""
+        return Noise([mix(seed, 1, j) for seed in self.seeds for j in range(n)], self.device, self.dtype)
+
+    def stream(self, k: int) -> Noise:
+        """An independent source for the same samples."""
+        return Noise([mix(seed, 2, k) for seed in self.seeds], self.device, self.dtype)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Noise:
+        """The same draws, delivered on another device or in another precision."""
+        return Noise(self.seeds, device, dtype or self.dtype)
+
+    def normal(self, step: int, shape: Sequence[int]) -> Tensor:
+        """Standard normal draws of event shape `shape`: (samples, *shape)."""
+        return self._draw(torch.randn, step, shape)
+
+    def uniform(self, step: int, shape: Sequence[int] = ()) -> Tensor:
+        """Uniform draws in [0, 1) of event shape `shape`: (samples, *shape)."""
+        return self._draw(torch.rand, step, shape)
+
+    def generators(self, step: int) -> list[torch.Generator]:
+        """One CPU generator per sample, for draws that are neither normal nor uniform (strokes, kernels)."""
+        return [torch.Generator().manual_seed(mix(seed, 0, step)) for seed in self.seeds]
+
+    def _draw(self, draw, step: int, shape: Sequence[int]) -> Tensor:
+        shape = tuple(shape)
+        if not self.seeds:
+            return torch.empty((0, *shape), dtype=self.dtype, device=self.device)
+        rows = [draw(shape, generator=g, dtype=self.dtype) for g in self.generators(step)]
+        return torch.stack(rows).to(self.device)

@@ -1,0 +1,173 @@
+"""Forward operators: what a measurement sees of a signal, without its noise.
+
+    y = A(x_0) + noise
+
+What differs per signal (mask, kernel, angles) is registered with `per_signal`; `take` and `repeat` are written once, here. A linear
+operator has its adjoint and solves the normal equations of a Gaussian posterior,
+
+    solve(v, r2, s2) = (r2 A A^T + s2 I)^{-1} v,
+
+in closed form where it knows a singular value decomposition A = U diag(s) V^T, by conjugate gradients where not. At s2 = 0 the inverse is the
+pseudo-inverse, so that adjoint(solve(y, 1, 0)) = A^+ y.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from deft.types import Measurement, Signal, Times, expand, inner
+
+
+class ForwardOperator(nn.Module, ABC):
+    """A: x_0 -> A(x_0), noiseless."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._per_signal: tuple[str, ...] = ()
+
+    def per_signal(self, name: str, value: Tensor) -> None:
+        """Register a buffer whose first axis runs over the signals of the batch (length 1: shared by all)."""
+        self.register_buffer(name, value)
+        self._per_signal = (*self._per_signal, name)
+
+    def take(self, index: Sequence[int] | Tensor) -> Self:
+        """The operator of the signals `index`."""
+        return self._indexed(
+            lambda value: value if len(value) == 1 else value[torch.as_tensor(index, device=value.device)]
+        )
+
+    def repeat(self, n: int) -> Self:
+        """The operator of each signal, `n` times side by side."""
+        return self._indexed(lambda value: value if len(value) == 1 else value.repeat_interleave(n, dim=0))
+
+    def _indexed(self, pick) -> Self:
+        other = copy.copy(self)
+        other._buffers = dict(self._buffers)
+        other._modules = {
+            name: module._indexed(pick) if isinstance(module, ForwardOperator) else module
+            for name, module in self._modules.items()
+        }
+        for name in self._per_signal:
+            other._buffers[name] = pick(self._buffers[name])
+        return other
+
+    @abstractmethod
+    def forward(self, x_0: Signal) -> Measurement:
+        """A(x_0)."""
+
+    @abstractmethod
+    def lift(self, y: Measurement) -> Signal:
+        """y as a signal of the prior's own shape (a pseudo-inverse): what a network reads."""
+
+    def coverage(self, like: Signal) -> Signal:
+        """One channel in [0, 1]: how far each place of `like` is observed (the mask, for inpainting); ones by default."""
+        return torch.ones_like(like[:, :1])
+
+    def observed(self, y: Measurement) -> Measurement:
+        """y with the entries that are no measurements (pixels under a mask) set to zero; y itself by default."""
+        return y
+
+    def count(self, y: Measurement) -> Tensor:
+        """The number m of measurements of each signal: (batch,)."""
+        return torch.full((len(y),), y[0].numel() if len(y) else 0, dtype=y.dtype, device=y.device)
+
+
+class LinearOperator(ForwardOperator):
+    """A(x_0) = A x_0."""
+
+    @abstractmethod
+    def adjoint(self, y: Measurement) -> Signal:
+        """A^T y."""
+
+    def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
+        """(r2 A A^T + s2 I)^{-1} v, by conjugate gradients; r2 and s2 hold one number per signal or one for all."""
+        r2, s2 = expand(torch.as_tensor(r2), v), expand(torch.as_tensor(s2), v)
+        return conjugate_gradients(lambda u: r2 * self.linear(self.adjoint(u)) + s2 * u, v)
+
+    def linear(self, x_0: Signal) -> Measurement:
+        """The linear part of `forward`; they differ for an affine operator (`InUnits`) only."""
+        return self(x_0)
+
+    def pseudo_inverse(self, y: Measurement) -> Signal:
+        """A^+ y."""
+        one = torch.ones(1, dtype=y.dtype, device=y.device)
+        return self.adjoint(self.solve(y, one, 0 * one))
+
+    def lift(self, y: Measurement) -> Signal:
+        return self.pseudo_inverse(y)
+
+
+class SpectralOperator(LinearOperator):
+    """A = U diag(s) V^T, with orthonormal columns in U and V (the thin decomposition: coefficients may be fewer than entries)."""
+
+    @abstractmethod
+    def singular_values(self, like: Tensor) -> Tensor:
+        """s, shaped to broadcast against coefficients `like`."""
+
+    @abstractmethod
+    def v_t(self, x_0: Signal) -> Tensor:
+        """V^T x_0."""
+
+    @abstractmethod
+    def v(self, coefficients: Tensor) -> Signal:
+        """V c."""
+
+    @abstractmethod
+    def u_t(self, y: Measurement) -> Tensor:
+        """U^T y."""
+
+    @abstractmethod
+    def u(self, coefficients: Tensor) -> Measurement:
+        """U c."""
+
+    def forward(self, x_0: Signal) -> Measurement:
+        c = self.v_t(x_0)
+        return self.u(self.singular_values(c) * c)
+
+    def adjoint(self, y: Measurement) -> Signal:
+        c = self.u_t(y)
+        return self.v(self.singular_values(c) * c)
+
+    def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
+        """(r2 A A^T + s2 I)^{-1} v within the range of U; at s2 = 0 singular values below 1e-6 of the largest count as zero."""
+        c = self.u_t(v)
+        s = self.singular_values(c)
+        r2, s2 = expand(torch.as_tensor(r2), v).to(s), expand(torch.as_tensor(s2), v).to(s)
+        null = (s2 == 0) & (s <= 1e-6 * s.max())
+        return self.u(
+            torch.where(null, torch.zeros_like(s), 1 / torch.where(null, torch.ones_like(s), r2 * s**2 + s2)) * c
+        )
+
+
+def conjugate_gradients(normal, v: Tensor, iterations: int = 100, tolerance: float = 1e-6) -> Tensor:
+    """Solve normal(u) = v for a symmetric positive semi-definite map, each signal on its own; starts at zero.
+
+    Stops when every residual is below `tolerance` times its right-hand side. A signal that has converged stands still, so that it does not
+    depend on its neighbours.
+    """
+    u, residual = torch.zeros_like(v), v.clone()
+    direction, size = residual.clone(), inner(residual, residual)
+    goal = tolerance**2 * size
+    for _ in range(iterations):
+        active = size > goal
+        if not bool(active.any()):
+            break
+        image = normal(direction)
+        curvature = inner(direction, image)
+        active = active & (curvature > 0)
+        step = torch.where(
+            active, size / torch.where(active, curvature, torch.ones_like(curvature)), torch.zeros_like(size)
+        )
+        u = u + expand(step, u) * direction
+        residual = residual - expand(step, u) * image
+        fresh = inner(residual, residual)
+        turn = torch.where(active, fresh / torch.where(active, size, torch.ones_like(size)), torch.zeros_like(size))
+        direction = torch.where(expand(active, u), residual + expand(turn, u) * direction, direction)
+        size = torch.where(active, fresh, torch.zeros_like(size))
+    return u

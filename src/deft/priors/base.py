@@ -1,0 +1,153 @@
+"""Diffusion priors, known through their denoiser.
+
+    x_t = alpha_t x_0 + sigma_t eps
+    x_0_hat = E[x_0 | x_t],    eps_hat = (x_t - alpha_t x_0_hat) / sigma_t,    score = -eps_hat / sigma_t      (Tweedie)
+
+A prior is frozen: no method of this library changes its weights.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self, final
+
+import torch
+from torch import Tensor, nn
+
+from deft.errors import InvalidInput
+from deft.noise import Noise
+from deft.schedules import Schedule
+from deft.types import LogProb, Signal, Times, expand
+
+
+@final
+@dataclass(frozen=True)
+class Denoised:
+    """What a prior says about x_0 at one noisy point; on the graph of x_t only when asked for."""
+
+    x_t: Signal
+    t: Times
+    alpha_t: Tensor
+    sigma_t: Tensor
+    x_0_hat: Signal
+
+    @property
+    def eps_hat(self) -> Signal:
+        """The noise that the estimate implies."""
+        return (self.x_t - self.alpha_t * self.x_0_hat) / self.sigma_t
+
+    @property
+    def score(self) -> Signal:
+        """grad log p_t(x_t)."""
+        return -self.eps_hat / self.sigma_t
+
+    @property
+    def log_snr(self) -> Tensor:
+        """log(alpha_t^2 / sigma_t^2), one per signal (or one for all)."""
+        return 2 * (self.alpha_t.log() - self.sigma_t.log()).flatten()
+
+    def gradient(self, value: LogProb) -> Signal:
+        """The gradient of a value per signal with respect to x_t, through the prior."""
+        return torch.autograd.grad(value.sum(), self.x_t)[0]
+
+    def vjp(self, v: Signal) -> Signal:
+        """J^T v, with J the Jacobian of x_0_hat with respect to x_t."""
+        return torch.autograd.grad(self.x_0_hat, self.x_t, v)[0]
+
+
+class Prior(nn.Module, ABC):
+    """A diffusion prior p(x_0), known through its denoiser; frozen.
+
+    `scale` is the standard deviation of x_0 (one number over all entries), `value_range` the range of its values where there is
+    one (images: (-1, 1)), `differentiable` says whether gradients pass through `denoise`.
+    """
+
+    schedule: Schedule
+    event_shape: tuple[int, ...]
+    value_range: tuple[float, float] | None = None
+    scale: float = 1.0
+    differentiable: bool = True
+
+    @abstractmethod
+    def denoise(self, x_t: Signal, t: Times) -> Signal:
+        """E[x_0 | x_t]."""
+
+    @property
+    def name(self) -> str:
+        """What tables and cards call this prior."""
+        return type(self).__name__
+
+    def identity(self) -> dict[str, object]:
+        """What a checkpoint records of the prior that it belongs to: its name and the hash of its weights."""
+        return {"name": self.name, "hash": state_hash(self), "event_shape": list(self.event_shape)}
+
+    @property
+    def num_observations(self) -> int:
+        """How many observations the prior is conditioned on; 1 for an unconditional prior."""
+        return 1
+
+    def take(self, index: Sequence[int] | Tensor) -> Prior:
+        """The prior of the signals `index` (of `num_observations`); an unconditional prior is the same for all."""
+        return self
+
+    def given(self, **context: Tensor) -> Prior:
+        """The prior with its context fixed per signal: labels, prompt embeddings, length masks."""
+        raise InvalidInput(f"{type(self).__name__} takes no context; got {', '.join(context)}.")
+
+    def initial(self, noise: Noise) -> Signal:
+        """x_1: a normal draw with the standard deviation of the marginal at t = 1."""
+        one = torch.ones(1, dtype=noise.dtype)
+        spread = (self.schedule.alpha(one) ** 2 * self.scale**2 + self.schedule.sigma(one) ** 2).sqrt().item()
+        return spread * noise.normal(0, self.event_shape)
+
+    def at(self, x_t: Signal, t: Times) -> Denoised:
+        """`denoise`, with the factors of the schedule beside it."""
+        alpha_t, sigma_t = self.levels(x_t, t)
+        return Denoised(x_t, t, alpha_t, sigma_t, self.denoise(x_t, t))
+
+    def levels(self, x_t: Signal, t: Times) -> tuple[Tensor, Tensor]:
+        """(alpha_t, sigma_t), shaped to broadcast against x_t."""
+        return expand(self.schedule.alpha(t), x_t).to(x_t), expand(self.schedule.sigma(t), x_t).to(x_t)
+
+    @property
+    def dimensions(self) -> int:
+        """The number of entries of one signal."""
+        return math.prod(self.event_shape)
+
+    @property
+    def num_parameters(self) -> int:
+        """How many parameters the network has."""
+        return sum(p.numel() for p in self.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next((p.device for p in self.parameters()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the weights."""
+        return next((p.dtype for p in self.parameters()), torch.get_default_dtype())
+
+    def frozen(self) -> Self:
+        """The prior in evaluation mode, with no parameter that asks for gradients."""
+        return self.eval().requires_grad_(False)
+
+
+def state_hash(module: nn.Module) -> str:
+    """SHA-256 of a module's state (names, shapes and values in half precision), shortened to 16 hexadecimal digits.
+
+    In half precision, so that a prior and its fp16 checkpoint are the same prior.
+    """
+    import hashlib
+
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(f"{name}{tuple(value.shape)}".encode())
+        digest.update(
+            value.detach().cpu().to(torch.float16 if value.is_floating_point() else value.dtype).numpy().tobytes()
+        )
+    return digest.hexdigest()[:16]

@@ -1,0 +1,147 @@
+"""A U-Net prior that starts from the Gaussian denoiser.
+
+    x_0_hat = W_t(x_t) + c_t F(x_t / c_in, W_t(x_t) / s, log-SNR_t)
+
+    W_t(x_t) = m + D^T diag(alpha_t v / (alpha_t^2 v + sigma_t^2)) D (x_t - alpha_t m)
+    c_t^2    = mean of v sigma_t^2 / (alpha_t^2 v + sigma_t^2)
+
+W_t is the Wiener filter of a Gaussian with mean m and variances v in the basis D (cosines over space, principal axes over
+channels); it is the preconditioning of Karras et al. 2022 (arXiv:2206.00364, eq. 7) with its scalar skip connection c_skip
+replaced by a spectral one. c_t is the standard deviation of what the filter leaves over, so that the network F learns a target of
+unit variance at every noise level, and at its zero start the prior is the Gaussian one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from deft.networks import UNet
+from deft.priors.base import Prior
+from deft.schedules import Schedule
+from deft.types import Signal, Times, expand
+
+
+@final
+class SpectralGaussian(nn.Module):
+    """A Gaussian whose covariance is diagonal in cosines over space and principal axes over channels."""
+
+    mean: Tensor
+    axes: Tensor
+    variance: Tensor
+
+    def __init__(self, event_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+        channels = self.event_shape[0]
+        self.register_buffer("mean", torch.zeros(self.event_shape))
+        self.register_buffer("axes", torch.eye(channels))
+        self.register_buffer("variance", torch.ones(self.event_shape))
+        for i, n in enumerate(self.event_shape[1:]):
+            self.register_buffer(f"cosines_{i}", _cosines(n), persistent=False)
+
+    def fit(self, images: Tensor) -> SpectralGaussian:
+        """Mean and variances of a set of images (n, channels, *space)."""
+        self.mean.copy_(images.mean(0))
+        centred = images - self.mean
+        flat = centred.flatten(2)
+        covariance = torch.einsum("bci,bdi->cd", flat, flat) / (flat.shape[0] * flat.shape[2])
+        self.axes.copy_(torch.linalg.eigh(covariance).eigenvectors.T)
+        total = torch.zeros_like(self.variance)
+        for chunk in centred.split(1000):
+            total += self.transform(chunk).square().sum(0)
+        self.variance.copy_((total / len(images)).clamp(min=1e-6))
+        return self
+
+    def transform(self, x: Tensor) -> Tensor:
+        """D x."""
+        x = torch.einsum("dc,bc...->bd...", self.axes, x)
+        return self._over_space(x, transpose=False)
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """D^T z."""
+        return torch.einsum("dc,bd...->bc...", self.axes, self._over_space(z, transpose=True))
+
+    def _over_space(self, x: Tensor, transpose: bool) -> Tensor:
+        for i in range(len(self.event_shape) - 1):
+            basis = getattr(self, f"cosines_{i}")
+            x = torch.movedim(torch.movedim(x, i + 2, -1) @ (basis if transpose else basis.T), -1, i + 2)
+        return x
+
+    def denoise(self, x_t: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
+        """W_t(x_t): the posterior mean under the Gaussian."""
+        gain = alpha_t * self.variance / (alpha_t**2 * self.variance + sigma_t**2)
+        return self.mean + self.inverse(gain * self.transform(x_t - alpha_t * self.mean))
+
+    def remainder(self, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
+        """c_t: the standard deviation, per entry, of what the filter leaves over."""
+        error = self.variance * sigma_t**2 / (alpha_t**2 * self.variance + sigma_t**2)
+        return expand(error.flatten(1).mean(1).sqrt(), alpha_t)
+
+
+@final
+class UNetPrior(Prior):
+    """A diffusion prior with the spectral Gaussian denoiser as its skip connection; the small priors that ship are of this class."""
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        schedule: Schedule,
+        *,
+        channels: Sequence[int] = (64, 128, 128),
+        blocks: int = 2,
+        patch: int = 2,
+        attention: Sequence[bool] = (False, False, True),
+        value_range: tuple[float, float] | None = (-1.0, 1.0),
+        name: str = "unet",
+    ) -> None:
+        super().__init__()
+        self.event_shape, self.schedule, self.value_range = tuple(event_shape), schedule, value_range
+        self._name = name
+        self.gaussian = SpectralGaussian(event_shape)
+        self.network = UNet(
+            2 * event_shape[0],
+            event_shape[0],
+            channels=channels,
+            blocks=blocks,
+            patch=patch,
+            attention=attention,
+            axes=len(event_shape) - 1,
+        )
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def scale(self) -> float:  # type: ignore[override]
+        """The standard deviation of x_0 over all entries, about the mean image."""
+        return float(self.gaussian.variance.mean().sqrt())
+
+    def denoise(self, x_t: Signal, t: Times) -> Signal:
+        alpha_t, sigma_t = self.levels(x_t, t)
+        wiener = self.gaussian.denoise(x_t, alpha_t, sigma_t)
+        return wiener + self.gaussian.remainder(alpha_t, sigma_t) * self.correction(x_t, wiener, t)
+
+    def correction(self, x_t: Signal, wiener: Signal, t: Times) -> Signal:
+        """F: what the network adds to the Wiener filter, in units of the filter's own error."""
+        alpha_t, sigma_t = self.levels(x_t, t)
+        scale = self.gaussian.variance.mean().sqrt()
+        c_in = (alpha_t**2 * scale**2 + sigma_t**2).sqrt()
+        numbers = self.schedule.log_snr(t).to(x_t.dtype).reshape(-1, 1).expand(len(x_t), 1)
+        return self.network(
+            torch.cat([(x_t - alpha_t * self.gaussian.mean) / c_in, (wiener - self.gaussian.mean) / scale], dim=1),
+            numbers,
+        )
+
+
+def _cosines(n: int) -> Tensor:
+    """The orthonormal DCT-II matrix."""
+    k, i = torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)
+    basis = torch.cos(math.pi * k * (2 * i + 1) / (2 * n)) * math.sqrt(2 / n)
+    basis[0] /= math.sqrt(2)
+    return basis.float()

@@ -1,0 +1,171 @@
+"""Samplers: from noise to signals, along a grid of times.
+
+    x_s = a x_0_hat + b x_t + c z
+    c = eta sigma_s sqrt(1 - (alpha_t sigma_s / (alpha_s sigma_t))^2),   b = sqrt(sigma_s^2 - c^2) / sigma_t,   a = alpha_s - b alpha_t
+
+A grid holds 1 = t_1 > t_2 > ... > t_N; the last step returns x_0_hat(x_{t_N}). A sampler sees a prior, never y: conditioned sampling is sampling from
+a `Posterior`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from deft.errors import InvalidInput
+from deft.noise import Noise, mix
+from deft.priors.base import Prior
+from deft.schedules import Schedule
+from deft.types import Signal, Times
+
+
+class TimeGrid(ABC):
+    """Where a sampler asks the prior."""
+
+    @abstractmethod
+    def positions(self, schedule: Schedule, steps: int) -> Tensor:
+        """`steps` falling times in [0, 1], the first of them 1, before they are snapped to times that the network knows."""
+
+    def times(self, schedule: Schedule, steps: int) -> Float[Tensor, " steps"]:
+        """The grid: falling times that the network knows, in double precision."""
+        if steps < 1:
+            raise InvalidInput(f"a sampler needs at least one step; got {steps}.")
+        grid = schedule.snap(self.positions(schedule, steps))
+        if bool((grid.diff() >= 0).any()):
+            raise InvalidInput(
+                f"{steps} steps on {type(self).__name__} fall on fewer distinct times of {type(schedule).__name__}; ask for fewer steps."
+            )
+        return grid
+
+
+@final
+class UniformTime(TimeGrid):
+    """t_k = 1 - (k - 1) / N: the last evaluation is at t = 1 / N, as is usual for DDPM tables."""
+
+    def positions(self, schedule: Schedule, steps: int) -> Tensor:
+        return 1 - torch.arange(steps, dtype=torch.float64) / steps
+
+
+@final
+class UniformLogSNR(TimeGrid):
+    """Even steps in log-SNR between the noise end and `high`; `high` is cut to what the schedule reaches."""
+
+    def __init__(self, high: float = 6.0, low: float | None = None) -> None:
+        self.high, self.low = high, low
+
+    def positions(self, schedule: Schedule, steps: int) -> Tensor:
+        start, end = schedule.log_snr_range
+        low = start if self.low is None else max(self.low, start)
+        grid = schedule.time(torch.linspace(low, min(self.high, end), steps, dtype=torch.float64))
+        grid[0] = 1.0
+        return grid
+
+
+@final
+@dataclass(frozen=True)
+class Transition:
+    """One Gaussian step from t to s < t: x_s = a x_0_hat + b x_t + c z, one number each per signal or one for all."""
+
+    a: Tensor
+    b: Tensor
+    c: Tensor
+
+    @classmethod
+    def between(cls, schedule: Schedule, t: Times, s: Times, eta: float) -> Transition:
+        """The step that preserves the marginals of the prior; eta = 0 is DDIM, eta = 1 DDPM."""
+        alpha_t, sigma_t, alpha_s, sigma_s = schedule.alpha(t), schedule.sigma(t), schedule.alpha(s), schedule.sigma(s)
+        c = eta * sigma_s * (1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2).clamp(min=0).sqrt()
+        b = (sigma_s**2 - c**2).clamp(min=0).sqrt() / sigma_t
+        return cls(alpha_s - b * alpha_t, b, c)
+
+    def mean(self, x_0_hat: Signal, x_t: Signal) -> Signal:
+        """a x_0_hat + b x_t."""
+        return self.a.to(x_t) * x_0_hat + self.b.to(x_t) * x_t
+
+
+@final
+@dataclass(frozen=True)
+class State:
+    """All that moves: the signal, its time, the number of steps taken, and what a multistep method remembers."""
+
+    x_t: Signal
+    t: Times
+    step: int = 0
+    memory: tuple[Tensor, ...] = ()
+
+
+class Sampler(ABC):
+    """Draws samples from a prior, or from a posterior, which is a prior."""
+
+    steps: int
+    grid: TimeGrid
+
+    @abstractmethod
+    def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
+        """From time t to s < t."""
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the prior per sample."""
+        return self.steps
+
+    def __call__(
+        self,
+        prior: Prior,
+        num_samples: int = 1,
+        *,
+        seed: int | Sequence[int] = 0,
+        batch_size: int | None = None,
+        on_step: Callable[[State], None] | None = None,
+        progress: bool = False,
+    ) -> Float[Tensor, "observations samples *event"]:
+        """Draw `num_samples` for each observation: (observations, samples, *event).
+
+        Sample j of an observation depends on (seed of the observation, j) alone; an integer `seed` gives observation i the seed (seed, i).
+        `batch_size` is the largest number of signals denoised at once; `on_step` sees the state after every step.
+        """
+        seeds = observation_seeds(seed, prior.num_observations)
+        noise = Noise(seeds, prior.device, prior.dtype).repeat(num_samples)
+        owner = torch.arange(len(seeds)).repeat_interleave(num_samples)
+        size = batch_size or max(len(noise), 1)
+        grid = self.grid.times(prior.schedule, self.steps)
+        bar = tqdm(total=len(noise) * len(grid), disable=not progress, desc="sampling", unit="eval", leave=False)
+        parts = []
+        for start in range(0, len(noise), size):
+            part = slice(start, start + size)
+            parts.append(self._run(prior.take(owner[part]), noise.take(part), grid, on_step, bar))
+        bar.close()
+        x_0 = torch.cat(parts) if parts else torch.empty((0, *prior.event_shape))
+        return x_0.unflatten(0, (len(seeds), num_samples))
+
+    @torch.no_grad()
+    def _run(
+        self, prior: Prior, noise: Noise, grid: Tensor, on_step: Callable[[State], None] | None, bar: tqdm
+    ) -> Signal:
+        grid = grid.to(prior.device)
+        state = State(prior.initial(noise), grid[:1])
+        for s in grid[1:]:
+            state = self.step(prior, state, s[None], noise)
+            bar.update(len(noise))
+            if on_step is not None:
+                on_step(state)
+        bar.update(len(noise))
+        return prior.denoise(state.x_t, state.t)
+
+
+def observation_seeds(seed: int | Sequence[int], num_observations: int) -> list[int]:
+    """One seed per observation, from one integer or as given."""
+    if isinstance(seed, int):
+        return [mix(seed, 3, i) for i in range(num_observations)]
+    if len(seed) != num_observations:
+        raise InvalidInput(
+            f"got {len(seed)} seeds for {num_observations} observations; give one integer, or one per observation."
+        )
+    return [int(s) for s in seed]

@@ -1,0 +1,32 @@
+"""Shapes, as types.
+
+    Signal       a batch of clean or noisy signals x, any event shape: (batch, *event)
+    Measurement  a batch of measurements y = A(x) + noise: (batch, *measurement)
+    Times        one time per signal, or one for all: (batch,) or (1,)
+    LogProb      one number per signal: (batch,)
+
+The tests check these annotations at run time (jaxtyping with beartype); users pay nothing.
+"""
+
+from jaxtyping import Float
+from torch import Tensor
+
+Signal = Float[Tensor, "batch *event"]
+Measurement = Float[Tensor, "batch *measurement"]
+Times = Float[Tensor, "#batch"]
+LogProb = Float[Tensor, " batch"]
+
+
+def expand(values: Tensor, like: Tensor) -> Tensor:
+    """Append axes of size 1, so that one value per signal broadcasts against `like`: (batch,) -> (batch, 1, ..., 1)."""
+    return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))
+
+
+def norm(x: Tensor) -> Tensor:
+    """The Euclidean norm of each signal, over all axes but the first."""
+    return x.flatten(1).norm(dim=1)
+
+
+def inner(x: Tensor, y: Tensor) -> Tensor:
+    """The inner product of each pair of signals, over all axes but the first."""
+    return (x.flatten(1) * y.flatten(1)).sum(1)
