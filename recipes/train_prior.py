@@ -55,9 +55,7 @@ RECIPES = {
 def digits(folder: Path, split: str) -> Tensor:
     """MNIST in [-1, 1], padded to 32x32; train without its last 5,000, which validate."""
     name = "t10k" if split == "test" else "train"
-    raw = np.frombuffer(gzip.open(folder / f"{name}-images-idx3-ubyte.gz").read(), np.uint8, offset=16).reshape(
-        -1, 28, 28
-    )
+    raw = np.frombuffer(gzip.open(folder / f"{name}-images-idx3-ubyte.gz").read(), np.uint8, offset=16).reshape(-1, 28, 28)
     raw = {"train": raw[:-5000], "val": raw[-5000:], "test": raw}[split]
     x = torch.from_numpy(raw.copy()).float() / 127.5 - 1
     return torch.nn.functional.pad(x[:, None], (2, 2, 2, 2), value=-1.0)
@@ -70,9 +68,7 @@ def natural(folder: Path, split: str) -> Tensor:
     for file in files:
         z = np.load(file)
         j, o = z["jpeg"], z["offsets"]
-        images += [
-            np.array(Image.open(io.BytesIO(j[o[i] : o[i + 1]].tobytes())).convert("RGB")) for i in range(len(o) - 1)
-        ]
+        images += [np.array(Image.open(io.BytesIO(j[o[i] : o[i + 1]].tobytes())).convert("RGB")) for i in range(len(o) - 1)]
     x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     return {"train": x, "val": x[:500], "test": x[500:]}[split]
 
@@ -109,9 +105,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     prior.gaussian.fit(as_float(images[:20000]))
     average = copy.deepcopy(prior).eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(
-        prior.network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
-    )
+    optimiser = torch.optim.AdamW(prior.network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     step, spent = 0, 0.0
     state_file = args.out / "state.pt"
     if state_file.exists():
@@ -172,9 +166,7 @@ def main() -> None:
                 flush=True,
             )
             with (args.out / "log.jsonl").open("a") as file:
-                file.write(
-                    json.dumps({"step": step, "loss": float(np.mean(running)), "seconds": before + now - begin}) + "\n"
-                )
+                file.write(json.dumps({"step": step, "loss": float(np.mean(running)), "seconds": before + now - begin}) + "\n")
             running, logged = [], now
         if now - saved > 120:
             spent, saved = before + now - begin, now

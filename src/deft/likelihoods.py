@@ -62,9 +62,7 @@ class GaussianLikelihood(Likelihood):
         super().__init__()
         sigma_y = torch.as_tensor(sigma_y, dtype=torch.get_default_dtype()).reshape(-1)
         if not bool((sigma_y >= 0).all()):
-            raise InvalidInput(
-                f"sigma_y is a standard deviation in the units of y and must be >= 0; got {sigma_y.min().item():g}."
-            )
+            raise InvalidInput(f"sigma_y is a standard deviation in the units of y and must be >= 0; got {sigma_y.min().item():g}.")
         self.operator = operator
         self.register_buffer("sigma_y", sigma_y)
 
@@ -72,15 +70,11 @@ class GaussianLikelihood(Likelihood):
         if bool((self.sigma_y == 0).any()):
             raise InvalidInput("a measurement without noise (sigma_y = 0) has no density; give a sigma_y > 0.")
         m = self.operator.count(y)
-        return -0.5 * (norm(self.residual(x_0, y)) / self.sigma_y) ** 2 - m * (
-            self.sigma_y.log() + 0.5 * math.log(2 * math.pi)
-        )
+        return -0.5 * (norm(self.residual(x_0, y)) / self.sigma_y) ** 2 - m * (self.sigma_y.log() + 0.5 * math.log(2 * math.pi))
 
     def sample(self, x_0: Signal, noise: Noise) -> Measurement:
         clean = self.operator(x_0)
-        return self.operator.observed(
-            clean + expand(self.sigma_y, clean) * noise.to(clean.device, clean.dtype).normal(0, clean.shape[1:])
-        )
+        return self.operator.observed(clean + expand(self.sigma_y, clean) * noise.to(clean.device, clean.dtype).normal(0, clean.shape[1:]))
 
     def guidance(self, x_0_hat: Signal, r_t: Times, y: Measurement) -> Signal:
         if not isinstance(self.operator, LinearOperator):

@@ -35,9 +35,7 @@ class Noise:
     `stream(k)` gives an independent source with the same samples; `take(index)` the source of some of them.
     """
 
-    def __init__(
-        self, seeds: Sequence[int], device: torch.device | str = "cpu", dtype: torch.dtype | None = None
-    ) -> None:
+    def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> None:
         self.seeds = [int(seed) for seed in seeds]
         self.device = torch.device(device)
         self.dtype = dtype or torch.get_default_dtype()

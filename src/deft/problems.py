@@ -33,9 +33,7 @@ class Problem(ABC):
         if low < 0:
             raise InvalidInput(f"sigma_y is a standard deviation in the units of y and must be >= 0; got {low:g}.")
         if isinstance(self.sigma_y, tuple) and not 0 < self.sigma_y[0] <= self.sigma_y[1]:
-            raise InvalidInput(
-                f"a range of sigma_y is drawn log-uniformly and needs 0 < low <= high; got {self.sigma_y}."
-            )
+            raise InvalidInput(f"a range of sigma_y is drawn log-uniformly and needs 0 < low <= high; got {self.sigma_y}.")
 
     @abstractmethod
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
@@ -47,9 +45,7 @@ class Problem(ABC):
 
     def draw(self, x_0: Signal, noise: Noise) -> Observation:
         """Observations of clean signals, each with its own operator and noise level."""
-        likelihood = GaussianLikelihood(
-            self.operator(x_0, noise.stream(1)).to(x_0.device), self._noise_level(noise.stream(2)).to(x_0)
-        )
+        likelihood = GaussianLikelihood(self.operator(x_0, noise.stream(1)).to(x_0.device), self._noise_level(noise.stream(2)).to(x_0))
         return Observation(likelihood.sample(x_0, noise.stream(3)), likelihood)
 
     def _noise_level(self, noise: Noise) -> Tensor:

@@ -78,9 +78,7 @@ class VPLinear(_VariancePreserving):
 
     def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0, t_min: float = _T_MIN) -> None:
         if not 0 < beta_min <= beta_max or not 0 < t_min < 1:
-            raise InvalidInput(
-                f"VPLinear needs 0 < beta_min <= beta_max and 0 < t_min < 1; got {beta_min}, {beta_max}, {t_min}."
-            )
+            raise InvalidInput(f"VPLinear needs 0 < beta_min <= beta_max and 0 < t_min < 1; got {beta_min}, {beta_max}, {t_min}.")
         self.beta_min, self.beta_max, self.t_min = beta_min, beta_max, t_min
 
     def log_snr(self, t: Times) -> Times:

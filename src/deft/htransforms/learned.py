@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
@@ -76,20 +76,14 @@ class LearnedHTransform(HTransform):
         self.nn2 = MLP(2, 1, width=32, bias=1.0)
 
     @classmethod
-    def for_prior(
-        cls, prior: Prior, *, fraction: float = 0.05, blocks: int = 1, patch: int | None = None
-    ) -> LearnedHTransform:
+    def for_prior(cls, prior: Prior, *, fraction: float = 0.05, blocks: int = 1, patch: int | None = None) -> LearnedHTransform:
         """An h-transform with about `fraction` of the prior's parameters, for the prior's signals."""
         if not 0 < fraction <= 1:
-            raise InvalidInput(
-                f"fraction is the h-transform's share of the prior's parameters, in (0, 1]; got {fraction}."
-            )
+            raise InvalidInput(f"fraction is the h-transform's share of the prior's parameters, in (0, 1]; got {fraction}.")
         patch = patch or default_patch(prior.event_shape)
 
         def build(width: int) -> LearnedHTransform:
-            return cls(
-                prior.event_shape, prior.scale, channels=(width, 2 * width, 2 * width), blocks=blocks, patch=patch
-            )
+            return cls(prior.event_shape, prior.scale, channels=(width, 2 * width, 2 * width), blocks=blocks, patch=patch)
 
         def size(width: int) -> int:
             with torch.device("meta"):
@@ -127,16 +121,10 @@ class LearnedHTransform(HTransform):
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         inputs = self.inputs(denoised, observation)
         batch = len(denoised.x_t)
-        numbers = torch.stack(
-            [denoised.log_snr.expand(batch), 2 * (observation.sigma_y + 1e-3).log().expand(batch)], dim=1
-        )
-        correction = self.nn1(
-            torch.cat([value.expand(batch, *value.shape[1:]) for value in inputs.values()], dim=1), numbers
-        )
+        numbers = torch.stack([denoised.log_snr.expand(batch), 2 * (observation.sigma_y + 1e-3).log().expand(batch)], dim=1)
+        correction = self.nn1(torch.cat([value.expand(batch, *value.shape[1:]) for value in inputs.values()], dim=1), numbers)
         weight = self.nn2(numbers)[:, 0]
-        return expand(self.spread(denoised), correction) * (
-            correction + expand(weight, correction) * inputs["guidance"]
-        )
+        return expand(self.spread(denoised), correction) * (correction + expand(weight, correction) * inputs["guidance"])
 
 
 def default_patch(event_shape: Sequence[int]) -> int:

@@ -47,9 +47,7 @@ class UNet(nn.Module):
         conv = _CONV[axes]
         width = max(4 * channels[0], 64) if channels[0] >= 32 else 64
         features = ScalarFeatures(numbers)
-        self.embedding = nn.Sequential(
-            features, nn.Linear(features.width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
-        )
+        self.embedding = nn.Sequential(features, nn.Linear(features.width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
         self.enter = conv(in_channels * patch**axes, channels[0], 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.shrink, self.grow = nn.ModuleList(), nn.ModuleList()
@@ -70,9 +68,7 @@ class UNet(nn.Module):
         nn.init.zeros_(self.leave[-1].weight)
         nn.init.zeros_(self.leave[-1].bias)
 
-    def forward(
-        self, x: Float[Tensor, "batch channels *space"], c: Float[Tensor, "batch numbers"]
-    ) -> Float[Tensor, "batch out *space"]:
+    def forward(self, x: Float[Tensor, "batch channels *space"], c: Float[Tensor, "batch numbers"]) -> Float[Tensor, "batch out *space"]:
         space = x.shape[2:]
         multiple = self.patch * 2 ** (self.levels - 1)
         pad = [(-n) % multiple for n in space]

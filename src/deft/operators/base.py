@@ -38,9 +38,7 @@ class ForwardOperator(nn.Module, ABC):
 
     def take(self, index: Sequence[int] | Tensor) -> Self:
         """The operator of the signals `index`."""
-        return self._indexed(
-            lambda value: value if len(value) == 1 else value[torch.as_tensor(index, device=value.device)]
-        )
+        return self._indexed(lambda value: value if len(value) == 1 else value[torch.as_tensor(index, device=value.device)])
 
     def repeat(self, n: int) -> Self:
         """The operator of each signal, `n` times side by side."""
@@ -50,8 +48,7 @@ class ForwardOperator(nn.Module, ABC):
         other = copy.copy(self)
         other._buffers = dict(self._buffers)
         other._modules = {
-            name: module._indexed(pick) if isinstance(module, ForwardOperator) else module
-            for name, module in self._modules.items()
+            name: module._indexed(pick) if isinstance(module, ForwardOperator) else module for name, module in self._modules.items()
         }
         for name in self._per_signal:
             other._buffers[name] = pick(self._buffers[name])
@@ -140,9 +137,7 @@ class SpectralOperator(LinearOperator):
         s = self.singular_values(c)
         r2, s2 = expand(torch.as_tensor(r2), v).to(s), expand(torch.as_tensor(s2), v).to(s)
         null = (s2 == 0) & (s <= 1e-6 * s.max())
-        return self.u(
-            torch.where(null, torch.zeros_like(s), 1 / torch.where(null, torch.ones_like(s), r2 * s**2 + s2)) * c
-        )
+        return self.u(torch.where(null, torch.zeros_like(s), 1 / torch.where(null, torch.ones_like(s), r2 * s**2 + s2)) * c)
 
 
 def conjugate_gradients(normal, v: Tensor, iterations: int = 100, tolerance: float = 1e-6) -> Tensor:
@@ -161,9 +156,7 @@ def conjugate_gradients(normal, v: Tensor, iterations: int = 100, tolerance: flo
         image = normal(direction)
         curvature = inner(direction, image)
         active = active & (curvature > 0)
-        step = torch.where(
-            active, size / torch.where(active, curvature, torch.ones_like(curvature)), torch.zeros_like(size)
-        )
+        step = torch.where(active, size / torch.where(active, curvature, torch.ones_like(curvature)), torch.zeros_like(size))
         u = u + expand(step, u) * direction
         residual = residual - expand(step, u) * image
         fresh = inner(residual, residual)

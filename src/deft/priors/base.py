@@ -147,7 +147,5 @@ def state_hash(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         digest.update(f"{name}{tuple(value.shape)}".encode())
-        digest.update(
-            value.detach().cpu().to(torch.float16 if value.is_floating_point() else value.dtype).numpy().tobytes()
-        )
+        digest.update(value.detach().cpu().to(torch.float16 if value.is_floating_point() else value.dtype).numpy().tobytes())
     return digest.hexdigest()[:16]

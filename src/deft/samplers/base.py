@@ -146,9 +146,7 @@ class Sampler(ABC):
         return x_0.unflatten(0, (len(seeds), num_samples))
 
     @torch.no_grad()
-    def _run(
-        self, prior: Prior, noise: Noise, grid: Tensor, on_step: Callable[[State], None] | None, bar: tqdm
-    ) -> Signal:
+    def _run(self, prior: Prior, noise: Noise, grid: Tensor, on_step: Callable[[State], None] | None, bar: tqdm) -> Signal:
         grid = grid.to(prior.device)
         state = State(prior.initial(noise), grid[:1])
         for s in grid[1:]:
@@ -165,7 +163,5 @@ def observation_seeds(seed: int | Sequence[int], num_observations: int) -> list[
     if isinstance(seed, int):
         return [mix(seed, 3, i) for i in range(num_observations)]
     if len(seed) != num_observations:
-        raise InvalidInput(
-            f"got {len(seed)} seeds for {num_observations} observations; give one integer, or one per observation."
-        )
+        raise InvalidInput(f"got {len(seed)} seeds for {num_observations} observations; give one integer, or one per observation.")
     return [int(s) for s in seed]
