@@ -1,0 +1,85 @@
+"""Diffusion posterior sampling: the likelihood of the estimate, differentiated through the prior.
+
+h(x_t) ~ p(y | x_0_hat(x_t)),    with the gradient's length given by a weight instead of by sigma_y
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import final
+
+import torch
+from torch import Tensor
+
+from deft.errors import InvalidInput
+from deft.htransforms.base import HTransform
+from deft.likelihoods import Observation
+from deft.priors.base import Denoised
+from deft.schedules import Schedule
+from deft.types import Signal, Times, expand, norm
+
+Weight = float | Callable[[Times], Times]
+
+
+@final
+class DPS(HTransform):
+    """Diffusion posterior sampling.
+
+        grad log h(x_t) = -weight(t) * grad_{x_t} ||y - A(x_0_hat(x_t))||
+
+    Chung et al. 2023, arXiv:2209.14687, Algorithm 1. `weight` is in units of the score, a number or a function of t; `DPS.published` converts the
+    paper's step size zeta. The norm is per signal, not over the batch, so that a sample does not depend on its neighbours.
+    """
+
+    needs_prior_gradient = True
+
+    def __init__(self, weight: Weight) -> None:
+        super().__init__()
+        if not callable(weight) and weight < 0:
+            raise InvalidInput(f"the weight of DPS must be >= 0; got {weight}.")
+        self.weight = weight
+
+    @classmethod
+    def published(cls, zeta: float, times: Tensor, eta: float, schedule: Schedule) -> DPS:
+        """The h-transform with which DDIM(eta) takes the published step on the grid `times` (`sampler.grid.times(schedule, steps)`).
+
+            x_s = a x_0_hat + b x_t + c z - zeta grad_{x_t} ||y - A x_0_hat||
+
+        A DDIM step moves by a * shift, so that shift = -(zeta / a) grad, and the weight of the score is zeta alpha_t / (a sigma_t^2); a = 1 in the last
+        step, which returns x_0_hat. The paper's sampler is eta = 1. On another grid the weight raises `InvalidInput`.
+        """
+        if zeta < 0 or not 0 <= eta <= 1:
+            raise InvalidInput(f"DPS needs zeta >= 0 and eta in [0, 1]; got zeta = {zeta} and eta = {eta}.")
+        t = times.double()
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        alpha_t, alpha_s, sigma_t, sigma_s = alpha[:-1], alpha[1:], sigma[:-1], sigma[1:]
+        c = eta * sigma_s * (1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2).clamp(min=0).sqrt()
+        b = (sigma_s**2 - c**2).clamp(min=0).sqrt() / sigma_t
+        a = torch.cat([alpha_s - b * alpha_t, torch.ones_like(alpha[:1])])
+        return cls(Tabulated(t, zeta * alpha / (a * sigma**2)))
+
+    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
+        distance = norm(observation.residual(denoised.x_0_hat))
+        grad_log_h = -self._weight(denoised) * denoised.gradient(distance)
+        return denoised.sigma_t**2 / denoised.alpha_t * grad_log_h
+
+    def _weight(self, denoised: Denoised) -> Tensor:
+        weight = self.weight(denoised.t) if callable(self.weight) else torch.full_like(denoised.t, self.weight)
+        return expand(weight, denoised.x_t).to(denoised.x_t)
+
+
+@final
+class Tabulated:
+    """A weight that is known at the times of one grid only; anywhere else it raises `InvalidInput`."""
+
+    def __init__(self, times: Tensor, values: Tensor) -> None:
+        self.times, self.values = times, values
+
+    def __call__(self, t: Times) -> Times:
+        distance, place = (t.double().cpu()[:, None] - self.times.cpu()).abs().min(dim=1)
+        if bool((distance > 1e-6).any()):
+            raise InvalidInput(
+                f"this weight was tabulated for a grid of {len(self.times)} times and asked at t = {t.flatten()[distance.argmax()].item():.6g}; "
+                "tabulate it for the grid of the sampler in use."
+            )
+        return self.values.cpu()[place].to(t)

@@ -1,0 +1,35 @@
+"""DDIM: steps that keep the marginals of the prior, from deterministic (eta = 0) to ancestral (eta = 1, DDPM).
+
+x_s = a x_0_hat + b x_t + c z,    c = eta sigma_s sqrt(1 - (alpha_t sigma_s / (alpha_s sigma_t))^2)
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from deft.errors import InvalidInput
+from deft.noise import Noise
+from deft.priors.base import Prior
+from deft.samplers.base import Sampler, State, TimeGrid, Transition, UniformTime
+from deft.types import Times
+
+
+@final
+class DDIM(Sampler):
+    """One evaluation, one Gaussian step.
+
+    Song et al. 2021, arXiv:2010.02502, eq. 12 and 16, for any schedule. `eta` = 0 follows the probability-flow ODE to first order, `eta` = 1 is
+    DDPM (Ho et al. 2020, arXiv:2006.11239). The default grid is uniform in time.
+    """
+
+    def __init__(self, steps: int, eta: float = 0.0, grid: TimeGrid | None = None) -> None:
+        if not 0 <= eta <= 1:
+            raise InvalidInput(f"eta runs from 0 (deterministic) to 1 (DDPM); got {eta}.")
+        self.steps, self.eta, self.grid = steps, eta, grid or UniformTime()
+
+    def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
+        transition = Transition.between(prior.schedule, state.t, s, self.eta)
+        x_s = transition.mean(prior.denoise(state.x_t, state.t), state.x_t)
+        if self.eta > 0:
+            x_s = x_s + transition.c.to(x_s) * noise.normal(state.step + 1, prior.event_shape)
+        return State(x_s, s, state.step + 1)
