@@ -5,16 +5,21 @@ A ~ p(A),  sigma_y ~ p(sigma_y),  y = A(x_0) + sigma_y eps
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import ABC, abstractmethod
-from typing import final
+from collections.abc import Callable, Collection, Mapping
+from importlib import import_module
+from typing import Any, final
 
 from torch import Tensor
 
-from deft.errors import InvalidInput
+from deft.errors import InvalidInput, nearest_names
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
+from deft.operators import identity, inpainting, super_resolution
 from deft.operators.base import ForwardOperator
+from deft.operators.masks import BoxMasks, FreeFormMasks, HalfMasks, Masks, RandomPixelMasks
 from deft.types import Signal
 
 NoiseLevel = float | tuple[float, float]
@@ -28,7 +33,7 @@ class Problem(ABC):
     """
 
     def __init__(self, sigma_y: NoiseLevel = 0.0) -> None:
-        self.sigma_y: NoiseLevel = tuple(sigma_y) if isinstance(sigma_y, (tuple, list)) else float(sigma_y)
+        self.sigma_y: NoiseLevel = (sigma_y[0], sigma_y[1]) if isinstance(sigma_y, (tuple, list)) else float(sigma_y)
         low = self.sigma_y[0] if isinstance(self.sigma_y, tuple) else self.sigma_y
         if low < 0:
             raise InvalidInput(f"sigma_y is a standard deviation in the units of y and must be >= 0; got {low:g}.")
@@ -58,18 +63,136 @@ class Problem(ABC):
 
 @final
 class Fixed(Problem):
-    """One operator for all signals: a user's own."""
+    """One operator for all signals: a user's own. A card names its class only; `from_card` cannot rebuild it."""
 
     def __init__(self, operator: ForwardOperator, sigma_y: NoiseLevel = 0.0) -> None:
         super().__init__(sigma_y)
+        if not isinstance(operator, ForwardOperator):
+            raise InvalidInput(
+                f"Fixed holds a ForwardOperator; got {operator!r}. A card cannot rebuild a user's own operator: construct it and pass "
+                "deft.problems.Fixed(operator, sigma_y)."
+            )
         self._operator = operator
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
-        return self._operator
+        return self._operator.repeat(1)  # a copy: moving an observation to another device leaves this one where it is
 
     def card(self) -> dict[str, object]:
         operator = type(self._operator)
-        return {
-            "class_path": "deft.problems.Fixed",
-            "init_args": {"operator": f"{operator.__module__}.{operator.__qualname__}", "sigma_y": self.sigma_y},
-        }
+        return _card(self, {"operator": f"{operator.__module__}.{operator.__qualname__}", "sigma_y": self.sigma_y})
+
+
+@final
+class Denoising(Problem):
+    """y = x_0 + sigma_y eps."""
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        return identity.Identity()
+
+    def card(self) -> dict[str, object]:
+        return _card(self, {"sigma_y": self.sigma_y})
+
+
+@final
+class Inpainting(Problem):
+    """y = mask * (x_0 + sigma_y eps).
+
+    `masks` draws each signal's mask: "freeform" (strokes over 20-30 %), "box" (the centred half of each side), "random" (10 % of the places
+    kept), "half" (which half drawn per signal), or any `Masks`.
+    """
+
+    def __init__(self, masks: str | Masks = "freeform", sigma_y: NoiseLevel = 0.0) -> None:
+        super().__init__(sigma_y)
+        self.masks = _masks(masks) if isinstance(masks, str) else masks
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        return inpainting.Inpainting(self.masks.draw(x_0, noise))
+
+    def card(self) -> dict[str, object]:
+        return _card(self, {"masks": self.masks.card(), "sigma_y": self.sigma_y})
+
+
+@final
+class SuperResolution(Problem):
+    """y = A x_0 + sigma_y eps, with A an average over blocks of `factor` places per axis, or antialiased bicubic."""
+
+    def __init__(self, factor: int = 4, kernel: str = "average", sigma_y: NoiseLevel = 0.0) -> None:
+        super().__init__(sigma_y)
+        super_resolution.check_arguments(factor, kernel)
+        self.factor, self.kernel = int(factor), kernel
+        self._operators: dict[tuple[object, ...], ForwardOperator] = {}
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        key = (tuple(x_0.shape[1:]), x_0.device)
+        if key not in self._operators:
+            self._operators[key] = super_resolution.SuperResolution(self.factor, x_0.shape[1:], self.kernel).to(x_0.device)
+        return self._operators[key].repeat(1)  # a copy: moving an observation to another device leaves this one where it is
+
+    def card(self) -> dict[str, object]:
+        return _card(self, {"factor": self.factor, "kernel": self.kernel, "sigma_y": self.sigma_y})
+
+
+_MASKS: dict[str, Callable[[], Masks]] = {"freeform": FreeFormMasks, "box": BoxMasks, "random": RandomPixelMasks, "half": HalfMasks}
+
+
+def _masks(name: str) -> Masks:
+    if name not in _MASKS:
+        raise _unknown("masks", name, _MASKS)
+    return _MASKS[name]()
+
+
+def _unknown(argument: str, name: str, known: Collection[str]) -> InvalidInput:
+    return InvalidInput(f"unknown {argument} {name!r}; known: {', '.join(known)}{nearest_names(name, list(known))}")
+
+
+def _card(problem: Problem, init_args: dict[str, object]) -> dict[str, object]:
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in init_args.items()}
+    return {"class_path": f"{type(problem).__module__}.{type(problem).__qualname__}", "init_args": plain}
+
+
+def from_card(card: Mapping[str, object]) -> Problem:
+    """The problem that `card` describes; classes are imported by their dotted path, so that a user's own work too.
+
+    Only problems, and for their arguments masks, kernels and operators, are ever constructed. Raises InvalidInput for an unknown class or
+    argument, and names the nearest known ones.
+    """
+    return _build(card, (Problem,))
+
+
+def _build(card: Mapping[str, object], kinds: tuple[type, ...]) -> Any:
+    path, init_args = card.get("class_path"), card.get("init_args") or {}
+    if not isinstance(path, str) or not isinstance(init_args, Mapping) or set(card) - {"class_path", "init_args"}:
+        raise InvalidInput(f"a card holds a 'class_path' and its 'init_args', nothing else; got {dict(card)!r}.")
+    cls = _class(path, kinds)
+    parameters = inspect.signature(cls).parameters
+    for name in init_args:
+        if name not in parameters:
+            raise _unknown(f"argument of {path}:", name, parameters)
+    missing = [name for name, parameter in parameters.items() if parameter.default is parameter.empty and name not in init_args]
+    if missing:
+        raise InvalidInput(f"{path} needs {', '.join(missing)}; got {', '.join(init_args) or 'nothing'}.")
+    return cls(**{name: _build(v, _PARTS) if isinstance(v, Mapping) else v for name, v in init_args.items()})
+
+
+def _class(path: str, kinds: tuple[type, ...]) -> type:
+    module_name, _, name = path.rpartition(".")
+    try:
+        module = import_module(module_name or __name__)
+    except ModuleNotFoundError as error:
+        raise InvalidInput(f"the class {path!r} cannot be imported: {error}{nearest_names(module_name, _HOMES)}") from error
+    cls: Any = getattr(module, name, None)
+    if not module_name or not _buildable(cls, kinds):
+        known = [key for key, value in vars(module).items() if _buildable(value, kinds)]
+        what = " or ".join(kind.__name__ for kind in kinds)
+        raise InvalidInput(
+            f"{path!r} is not the dotted path of a {what}; {module.__name__} knows {', '.join(known) or 'none'}{nearest_names(name, known)}"
+        )
+    return cls
+
+
+def _buildable(value: object, kinds: tuple[type, ...]) -> bool:
+    return isinstance(value, type) and issubclass(value, kinds) and not inspect.isabstract(value)
+
+
+_PARTS = (Masks, ForwardOperator)
+_HOMES = ["deft.problems", "deft.operators.masks"]

@@ -132,11 +132,11 @@ class SpectralOperator(LinearOperator):
         return self.v(self.singular_values(c) * c)
 
     def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
-        """(r2 A A^T + s2 I)^{-1} v within the range of U; at s2 = 0 singular values below 1e-6 of the largest count as zero."""
+        """(r2 A A^T + s2 I)^{-1} v within the range of U; at s2 = 0 singular values below 1e-6 of the signal's largest count as zero."""
         c = self.u_t(v)
         s = self.singular_values(c)
         r2, s2 = expand(torch.as_tensor(r2), v).to(s), expand(torch.as_tensor(s2), v).to(s)
-        null = (s2 == 0) & (s <= 1e-6 * s.max())
+        null = (s2 == 0) & (s <= 1e-6 * expand(s.flatten(1).amax(1), s))
         return self.u(torch.where(null, torch.zeros_like(s), 1 / torch.where(null, torch.ones_like(s), r2 * s**2 + s2)) * c)
 
 

@@ -1,0 +1,231 @@
+"""Masks for inpainting, drawn per signal: 1 = observed, 0 = missing.
+
+A signal's mask depends on its own seed alone. Every class works for images and for 1-D signals; `card` says how to rebuild it.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import final
+
+import torch
+from torch import Tensor
+
+from deft.errors import BadImage, InvalidInput, nearest_names
+from deft.noise import Noise
+from deft.types import Signal
+
+
+class Masks(ABC):
+    """A distribution over masks."""
+
+    @abstractmethod
+    def draw(self, like: Signal, noise: Noise) -> Signal:
+        """One mask per signal of `like`: (batch, 1, *space)."""
+
+    @abstractmethod
+    def init_args(self) -> dict[str, object]:
+        """The arguments that rebuild this distribution; plain values."""
+
+    def card(self) -> dict[str, object]:
+        """The distribution as `class_path` and `init_args`."""
+        return {"class_path": f"{type(self).__module__}.{type(self).__qualname__}", "init_args": self.init_args()}
+
+
+@final
+class BoxMasks(Masks):
+    """A box whose sides are `fraction` of the signal's is missing: in the centre, or (`centred=False`) at a place drawn per signal."""
+
+    def __init__(self, fraction: float = 0.5, centred: bool = True) -> None:
+        if not 0 < fraction < 1:
+            raise InvalidInput(f"fraction is the box's share of each side, in (0, 1); got {fraction}.")
+        self.fraction, self.centred = fraction, centred
+
+    def draw(self, like: Signal, noise: Noise) -> Signal:
+        space = like.shape[2:]
+        sides = [min(max(round(self.fraction * n), 1), n) for n in space]
+        hidden = torch.ones(len(like), 1, *space, dtype=like.dtype, device=like.device)
+        place = noise.uniform(0, (len(space),)).to(like.device) if not self.centred else None
+        for axis, (n, side) in enumerate(zip(space, sides, strict=True)):
+            if place is None:
+                start = torch.full((len(like), 1), (n - side) // 2, device=like.device)
+            else:
+                start = (place[:, axis : axis + 1] * (n - side + 1)).floor()
+            at = torch.arange(n, device=like.device)
+            inside = ((at >= start) & (at < start + side)).to(like.dtype)
+            hidden = hidden * inside.reshape(len(like), 1, *(n if k == axis else 1 for k in range(len(space))))
+        return 1 - hidden
+
+    def init_args(self) -> dict[str, object]:
+        return {"fraction": self.fraction, "centred": self.centred}
+
+
+@final
+class RandomPixelMasks(Masks):
+    """`keep` of the places are observed, drawn without replacement (their number is the same for every signal)."""
+
+    def __init__(self, keep: float = 0.1) -> None:
+        if not 0 < keep <= 1:
+            raise InvalidInput(f"keep is the share of observed places, in (0, 1]; got {keep}.")
+        self.keep = keep
+
+    def draw(self, like: Signal, noise: Noise) -> Signal:
+        space = like.shape[2:]
+        count = max(round(self.keep * math.prod(space)), 1)
+        order = noise.to("cpu").uniform(0, (math.prod(space),)).argsort(dim=1)
+        mask = torch.zeros(order.shape, dtype=like.dtype).scatter(1, order[:, :count], 1.0)
+        return mask.reshape(len(like), 1, *space).to(like.device)
+
+    def init_args(self) -> dict[str, object]:
+        return {"keep": self.keep}
+
+
+@final
+class FreeFormMasks(Masks):
+    """Random brush strokes are missing: between `low` and `high` of the places, the share drawn uniformly per signal.
+
+    A stroke is a row of discs along a smooth random walk. Strokes are drawn until they cover the share that was drawn, and the last one stops
+    where it is reached, so that the number of missing places is exact. `width` is the range of a stroke's width, as a share of the shortest side.
+    """
+
+    def __init__(self, low: float = 0.2, high: float = 0.3, width: tuple[float, float] = (0.06, 0.16)) -> None:
+        if not 0 < low <= high < 1:
+            raise InvalidInput(f"free-form masks hide between low and high of the signal, 0 < low <= high < 1; got {low} and {high}.")
+        if not 0 < width[0] <= width[1] <= 1:
+            raise InvalidInput(f"width is the range of a stroke's width in (0, 1]; got {tuple(width)}.")
+        self.low, self.high, self.width = low, high, (float(width[0]), float(width[1]))
+
+    def draw(self, like: Signal, noise: Noise) -> Signal:
+        space = tuple(like.shape[2:])
+        rows = [self._mask(space, generator) for generator in noise.generators(0)]
+        mask = torch.stack(rows) if rows else torch.empty(0, *space)
+        return mask[:, None].to(like)
+
+    def init_args(self) -> dict[str, object]:
+        return {"low": self.low, "high": self.high, "width": list(self.width)}
+
+    def _mask(self, space: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        places = math.prod(space)
+        share = self.low + (self.high - self.low) * float(torch.rand((), generator=generator, dtype=torch.float64))
+        count = _whole(share * places, self.low * places, self.high * places)
+        first = torch.full(space, math.inf)  # when a place is painted: the number of its first disc, later towards the rim
+        painted = 0
+        for stroke in range(_MAX_STROKES):
+            first = torch.minimum(first, stroke * _DISCS + self._stroke(space, generator))
+            painted = int(first.isfinite().sum())
+            if painted >= count:
+                break
+        missing = first.flatten().argsort(stable=True)[:count]
+        return torch.ones(places).index_fill(0, missing, 0.0).reshape(space)
+
+    def _stroke(self, space: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """The number of the first disc that covers each place, plus the distance from its centre in radii; infinite where none does."""
+        size = torch.tensor(space, dtype=torch.float32)
+        draws = torch.rand(1 + len(space), generator=generator)
+        low, high = self.width
+        radius = max(0.5 * min(space) * (low + (high - low) * float(draws[0])), 0.75)
+        walk = torch.randn(_DISCS, len(space), generator=generator)
+        walk[1:] *= _TURN
+        direction = torch.nn.functional.normalize(walk.cumsum(0), dim=1)
+        centres = draws[1:] * size + _SPACING * radius * direction.cumsum(0)
+        centres = size - (size - centres.remainder(2 * size)).abs()  # the walk is reflected at the borders
+        distance_2 = torch.zeros(())
+        for axis, n in enumerate(space):
+            offset = (torch.arange(n) + 0.5 - centres[:, axis, None]) / radius
+            distance_2 = distance_2[..., None] + (offset**2).reshape(_DISCS, *(1,) * axis, n)
+        when = torch.arange(_DISCS, dtype=torch.float32).reshape(-1, *(1,) * len(space)) + 0.999 * distance_2
+        return when.masked_fill_(distance_2 > 1, math.inf).amin(0)
+
+
+_DISCS, _SPACING, _TURN, _MAX_STROKES = 24, 0.6, 0.35, 500
+
+
+def _whole(wanted: float, low: float, high: float) -> int:
+    """The whole number nearest to `wanted` within [low, high]; the one nearest to the range where it holds none."""
+    least, most = math.ceil(low - 1e-9), math.floor(high + 1e-9)
+    return min(max(round(wanted), least), most) if least <= most else max(round(0.5 * (low + high)), 1)
+
+
+@final
+class HalfMasks(Masks):
+    """Half of the signal is missing: `hidden` is "left", "right", "top" or "bottom" (1-D: left or right), or None to draw it per signal."""
+
+    def __init__(self, hidden: str | None = None) -> None:
+        if hidden is not None and hidden not in _HALVES:
+            raise InvalidInput(
+                f"hidden is {', '.join(_HALVES)} or None (drawn per signal); got {hidden!r}{nearest_names(hidden, list(_HALVES))}"
+            )
+        self.hidden = hidden
+
+    def draw(self, like: Signal, noise: Noise) -> Signal:
+        space = like.shape[2:]
+        halves = [name for name, (axis, _) in _HALVES.items() if axis <= len(space)]
+        if self.hidden is not None and self.hidden not in halves:
+            raise InvalidInput(f"a signal of size {tuple(space)} has no {self.hidden} half; choose {' or '.join(halves)}.")
+        masks = torch.stack([_half(space, *_HALVES[name]) for name in halves]).to(like)
+        if self.hidden is not None:
+            which = torch.full((len(like),), halves.index(self.hidden))
+        else:
+            which = (noise.to("cpu").uniform(0) * len(halves)).long()
+        return masks[which.to(like.device)][:, None]
+
+    def init_args(self) -> dict[str, object]:
+        return {"hidden": self.hidden}
+
+
+_HALVES = {
+    "left": (1, False),
+    "right": (1, True),
+    "top": (2, False),
+    "bottom": (2, True),
+}  # axis from the end; whether the far half is hidden
+
+
+def _half(space: Sequence[int], axis: int, far: bool) -> Tensor:
+    n = space[-axis]
+    at = torch.arange(n)
+    seen = (at < n - n // 2) if far else (at >= n // 2)
+    return seen.float().reshape(n, *(1,) * (axis - 1)).expand(*space)
+
+
+@final
+class MaskFiles(Masks):
+    """PNG files of a folder, one drawn per signal: white (at least half of the brightness) = observed, black = missing."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = str(folder)
+        paths = sorted(Path(folder).glob("*.png"))
+        if not paths:
+            what = "holds no .png files" if Path(folder).is_dir() else "does not exist"
+            raise InvalidInput(f"the mask folder {self.folder} {what}; it must hold images, white where the signal is observed.")
+        self._masks = [(path.name, _read_mask(path)) for path in paths]
+
+    def draw(self, like: Signal, noise: Noise) -> Signal:
+        space = tuple(like.shape[2:])
+        for name, mask in self._masks:
+            if tuple(mask.shape) != space:
+                raise InvalidInput(
+                    f"the mask {name} has the size {tuple(mask.shape)} (height, width), the signal {space}; they must be equal."
+                )
+        which = (noise.to("cpu").uniform(0) * len(self._masks)).long().tolist()
+        rows = [self._masks[k][1] for k in which]
+        mask = torch.stack(rows) if rows else torch.empty(0, *space)
+        return mask[:, None].to(like)
+
+    def init_args(self) -> dict[str, object]:
+        return {"folder": self.folder}
+
+
+def _read_mask(path: Path) -> Tensor:
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            grey = np.array(image.convert("L"))
+    except OSError as error:
+        raise BadImage(f"{path} is no readable image: {error}.") from error
+    return torch.from_numpy(grey >= 128).float()

@@ -1,0 +1,122 @@
+"""Super-resolution: the signal is seen through a low-pass filter, at every `factor`-th place.
+
+    A = M_1 (x) ... (x) M_d,    M_k: one (n_k / factor, n_k) matrix per spatial axis, the same for every channel
+    M_k = U_k diag(s_k) V_k^T,  so that  A = (U_1 (x) ... ) diag(s_1 (x) ...) (V_1 (x) ...)^T
+
+The matrices are small and hold the borders too, so that the adjoint is a true transpose and the inverse a closed form.
+
+average   M = block averages: M M^T = I / factor; solve(v) = v / (r2 / factor^d + s2), and A^+ repeats each value over its block.
+bicubic   antialiased: Keys' cubic (a = -1/2), widened by the factor, cut at the borders, rows summing to 1. Keys 1981,
+          doi:10.1109/TASSP.1981.1163711; the convention of Pillow's `Image.resize(..., BICUBIC)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+
+from deft.errors import InvalidInput, nearest_names
+from deft.operators.base import SpectralOperator
+from deft.types import Measurement, Signal, Times, expand
+
+
+@final
+class SuperResolution(SpectralOperator):
+    """Averages over blocks of `factor` places per axis, or antialiased bicubic interpolation.
+
+    `event_shape` is the signal's, (channels, *space); each spatial size must be a multiple of `factor`.
+    """
+
+    def __init__(self, factor: int, event_shape: Sequence[int], kernel: str = "average") -> None:
+        super().__init__()
+        space = tuple(event_shape[1:])
+        check_arguments(factor, kernel)
+        if not space or any(n % factor for n in space):
+            raise InvalidInput(
+                f"super-resolution by {factor} needs spatial sizes that are multiples of {factor}; got {space}. Crop the signal or change the factor."
+            )
+        self.factor, self.kernel, self.space = int(factor), kernel, space
+        self._flat = kernel == "average"  # all singular values are equal
+        dtype = torch.get_default_dtype()
+        for axis, n in enumerate(space):
+            matrix = _MATRICES[kernel](n, self.factor)
+            u, s, v_t = _thin_svd(matrix, self._flat)
+            for name, value in (("matrix", matrix), ("u", u), ("s", s), ("v_t", v_t)):
+                self.register_buffer(f"_{name}_{axis}", value.to(dtype))
+
+    def forward(self, x_0: Signal) -> Measurement:
+        if tuple(x_0.shape[2:]) != self.space:
+            raise InvalidInput(f"this super-resolution was made for signals of size {self.space}; got {tuple(x_0.shape[2:])}.")
+        return self._along_axes("matrix", x_0)
+
+    def adjoint(self, y: Measurement) -> Signal:
+        return self._along_axes("matrix", y, transposed=True)
+
+    def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
+        if self._flat:
+            return v / expand(torch.as_tensor(r2 / self.factor ** len(self.space) + s2), v)
+        return super().solve(v, r2, s2)
+
+    def singular_values(self, like: Tensor) -> Tensor:
+        product = torch.ones((), dtype=like.dtype, device=like.device)
+        for axis in range(len(self.space)):
+            product = product[..., None] * getattr(self, f"_s_{axis}").to(like.dtype)
+        return product[None, None]
+
+    def v_t(self, x_0: Signal) -> Tensor:
+        return self._along_axes("v_t", x_0)
+
+    def v(self, coefficients: Tensor) -> Signal:
+        return self._along_axes("v_t", coefficients, transposed=True)
+
+    def u_t(self, y: Measurement) -> Tensor:
+        return self._along_axes("u", y, transposed=True)
+
+    def u(self, coefficients: Tensor) -> Measurement:
+        return self._along_axes("u", coefficients)
+
+    def _along_axes(self, name: str, x: Tensor, transposed: bool = False) -> Tensor:
+        """Apply each axis' matrix along its axis; the last axis first."""
+        for axis in reversed(range(len(self.space))):
+            matrix = getattr(self, f"_{name}_{axis}").to(x.dtype)
+            x = torch.movedim(torch.movedim(x, 2 + axis, -1) @ (matrix if transposed else matrix.mT), -1, 2 + axis)
+        return x
+
+
+def _average(n: int, factor: int) -> Tensor:
+    """Block averages: (n / factor, n)."""
+    return torch.eye(n // factor, dtype=torch.float64).repeat_interleave(factor, dim=1) / factor
+
+
+def _bicubic(n: int, factor: int) -> Tensor:
+    """Keys' cubic at the centres of the blocks, `factor` times as wide, cut at the borders and normalised: (n / factor, n)."""
+    centres = (torch.arange(n // factor, dtype=torch.float64) + 0.5) * factor
+    places = torch.arange(n, dtype=torch.float64) + 0.5
+    d = ((places - centres[:, None]) / factor).abs()
+    near, far = 1.5 * d**3 - 2.5 * d**2 + 1, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
+    weights = torch.where(d < 1, near, torch.where(d < 2, far, torch.zeros_like(d)))
+    return weights / weights.sum(1, keepdim=True)
+
+
+_MATRICES = {"average": _average, "bicubic": _bicubic}
+
+
+def check_arguments(factor: int, kernel: str) -> None:
+    """Raises InvalidInput unless both are known."""
+    if int(factor) != factor or factor < 1:
+        raise InvalidInput(f"the factor of super-resolution is a whole number >= 1; got {factor}.")
+    if kernel not in _MATRICES:
+        raise InvalidInput(
+            f"unknown kernel {kernel!r} of super-resolution; known: {', '.join(_MATRICES)}{nearest_names(kernel, list(_MATRICES))}"
+        )
+
+
+def _thin_svd(matrix: Tensor, flat: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """(U, s, V^T); with U = I where all singular values are equal."""
+    if not flat:
+        return torch.linalg.svd(matrix, full_matrices=False)
+    s = matrix.norm(dim=1)
+    return torch.eye(len(matrix), dtype=matrix.dtype), s, matrix / s[:, None]

@@ -1,0 +1,60 @@
+"""Units: operators speak physical units (attenuation, counts, [0, 1]), the prior its own.
+
+    x_physical = scale x_0 + offset,    y = A(scale x_0 + offset)
+
+An affine forward map, with the linear part scale A. The constant A(offset) enters the residual y - A(scale x_0_hat + offset), and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from deft.errors import InvalidInput
+from deft.operators.base import LinearOperator
+from deft.types import Measurement, Signal, Times
+
+
+@final
+class InUnits(LinearOperator):
+    """A(scale x_0 + offset): `operator` in its own units, behind a prior in others (for [0, 1] behind [-1, 1]: scale 0.5, offset 0.5).
+
+        lift(y) = (A.lift(y) - A.lift(A(offset))) / scale
+
+    which is (A.lift(y) - offset) / scale where A sees a constant, and 0 (the middle of the prior's range) where A sees nothing.
+    """
+
+    def __init__(self, operator: LinearOperator, scale: float, offset: float = 0.0) -> None:
+        super().__init__()
+        if scale == 0:
+            raise InvalidInput("scale maps the prior's units to the operator's and must not be 0.")
+        self.operator, self.scale, self.offset = operator, float(scale), float(offset)
+
+    def forward(self, x_0: Signal) -> Measurement:
+        return self.operator(self.scale * x_0 + self.offset)
+
+    def linear(self, x_0: Signal) -> Measurement:
+        return self.scale * self.operator.linear(x_0)
+
+    def adjoint(self, y: Measurement) -> Signal:
+        return self.scale * self.operator.adjoint(y)
+
+    def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
+        return self.operator.solve(v, self.scale**2 * r2, s2)
+
+    def lift(self, y: Measurement) -> Signal:
+        lifted = self.operator.lift(y)
+        if self.offset == 0:
+            return lifted / self.scale
+        return (lifted - self.operator.lift(self.operator(torch.full_like(lifted, self.offset)))) / self.scale
+
+    def coverage(self, like: Signal) -> Signal:
+        return self.operator.coverage(like)
+
+    def observed(self, y: Measurement) -> Measurement:
+        return self.operator.observed(y)
+
+    def count(self, y: Measurement) -> Tensor:
+        return self.operator.count(y)
