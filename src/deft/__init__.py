@@ -17,6 +17,7 @@ _HOME = {
     "Denoised": "deft.priors.base",
     "GaussianMixture": "deft.priors.gaussian_mixture",
     "Rescheduled": "deft.priors.rescheduled",
+    "CallablePrior": "deft.priors.callable",
     "UNetPrior": "deft.priors.unet",
     # schedules and noise
     "Noise": "deft.noise",
@@ -54,6 +55,7 @@ _HOME = {
     "DDIM": "deft.samplers.ddim",
     "Heun": "deft.samplers.heun",
     "DPMSolver": "deft.samplers.dpm_solver",
+    "DDNMPlus": "deft.samplers.ddnm_plus",
     # training
     "Objective": "deft.training.base",
     "DenoisingScoreMatching": "deft.training.denoising",

@@ -54,6 +54,14 @@ class Posterior(Prior):
         return self.prior.scale
 
     @property
+    def device(self) -> torch.device:
+        return self.prior.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.prior.dtype
+
+    @property
     def num_observations(self) -> int:
         return len(self.observation)
 

@@ -12,6 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Self, final
 
 import torch
@@ -125,12 +126,12 @@ class Prior(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next((p.device for p in self.parameters()), torch.device("cpu"))
+        return next((p.device for p in chain(self.parameters(), self.buffers())), torch.device("cpu"))
 
     @property
     def dtype(self) -> torch.dtype:
         """The precision of the weights."""
-        return next((p.dtype for p in self.parameters()), torch.get_default_dtype())
+        return next((p.dtype for p in chain(self.parameters(), self.buffers()) if p.is_floating_point()), torch.get_default_dtype())
 
     def frozen(self) -> Self:
         """The prior in evaluation mode, with no parameter that asks for gradients."""

@@ -102,6 +102,14 @@ class UNetPrior(Prior):
         super().__init__()
         self.event_shape, self.schedule, self.value_range = tuple(event_shape), schedule, value_range
         self._name = name
+        self.config = {
+            "event_shape": list(event_shape),
+            "channels": list(channels),
+            "blocks": blocks,
+            "patch": patch,
+            "attention": list(attention),
+            "value_range": None if value_range is None else list(value_range),
+        }
         self.gaussian = SpectralGaussian(event_shape)
         self.network = UNet(
             2 * event_shape[0],
