@@ -1,26 +1,35 @@
-"""Objectives: losses whose minimiser is the h-transform."""
+"""Objectives: losses whose minimiser is the h-transform, and the batches that they are taken on."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 
+from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.noise import Noise
-from deft.priors.base import Prior
+from deft.priors.base import Denoised, Prior
 from deft.types import LogProb, Signal
 
 
 @final
 @dataclass(frozen=True)
 class Batch:
-    """Clean signals, with the source of all that is drawn for them (operator, measurement, time, noise)."""
+    """Clean signals, with the source of all that is drawn for them (operator, measurement, time, noise).
+
+    `denoised` is what the prior said about them, where that is known beforehand (deft.training.bank).
+    """
 
     x_0: Signal
     noise: Noise
+    denoised: Denoised | None = None
 
 
 @final
@@ -42,3 +51,97 @@ class Objective(nn.Module, ABC):
     @abstractmethod
     def loss(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Loss:
         """The loss of each signal of a batch."""
+
+    def card(self) -> dict[str, object]:
+        """What a checkpoint and a resumable run record of the objective."""
+        return {"class_path": f"{type(self).__module__}.{type(self).__qualname__}"}
+
+
+class Source(ABC):
+    """What training draws its batches from: `len(source)` items, each of which gives a batch entry."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of items."""
+
+    @abstractmethod
+    def batch(self, index: Sequence[int], noise: Noise) -> Batch:
+        """The items `index`; `noise` has one seed for each, and all that is drawn for an item comes from it."""
+
+    def card(self) -> dict[str, object]:
+        """What a resumable run records of its data."""
+        return {"items": len(self)}
+
+
+@final
+class Images(Source):
+    """Clean signals: a tensor (n, *event), or a Dataset of tensors or of tuples that begin with one.
+
+    `flip` mirrors each signal along its last axis with probability 1/2. Raises `InvalidInput` where signals do not fit the prior.
+    """
+
+    def __init__(self, images: Tensor | Dataset, prior: Prior, *, flip: bool = False) -> None:
+        self.images, self.prior, self.flip = images, prior, flip
+        if not len(self):
+            raise InvalidInput("there are no images to train on; got an empty data set.")
+        self._check(self._item(0))
+        if isinstance(images, Tensor):
+            self._check_values(images)
+            self._check_not_from_zero(images)
+
+    def __len__(self) -> int:
+        return len(self.images)  # type: ignore[arg-type]
+
+    def batch(self, index: Sequence[int], noise: Noise) -> Batch:
+        items = [self._item(int(i)) for i in index]
+        if not isinstance(self.images, Tensor):
+            for item in items:
+                self._check(item)
+        x_0 = torch.stack(items).to(noise.device, noise.dtype)
+        if self.flip:
+            heads = noise.stream(10).uniform(0) < 0.5
+            x_0 = torch.where(heads.reshape(-1, *(1,) * (x_0.ndim - 1)), x_0.flip(-1), x_0)
+        return Batch(x_0, noise.stream(11))
+
+    def card(self) -> dict[str, object]:
+        return {"items": len(self), "flip": self.flip}
+
+    def _item(self, i: int) -> Tensor:
+        item = self.images[i]
+        return item[0] if isinstance(item, (tuple, list)) else item
+
+    def _check(self, item: Tensor) -> None:
+        if not isinstance(item, Tensor) or not item.is_floating_point():
+            kind = str(item.dtype) if isinstance(item, Tensor) else type(item).__name__
+            raise InvalidInput(
+                f"training takes floating-point tensors in the prior's range {self.prior.value_range}; got {kind}; "
+                "deft.data.Arrays converts integers, deft.data.ImageFolder reads files."
+            )
+        if tuple(item.shape) != tuple(self.prior.event_shape):
+            raise InvalidInput(
+                f"the images have shape {tuple(item.shape)} and {self.prior.name} takes {tuple(self.prior.event_shape)}; "
+                "deft.data.ImageFolder resizes, crops and converts channels on request."
+            )
+        self._check_values(item)
+
+    def _check_values(self, x: Tensor) -> None:
+        low, high = float(x.min()), float(x.max())
+        if not math.isfinite(low) or not math.isfinite(high):
+            raise InvalidInput("the images hold NaN or infinite values.")
+        if self.prior.value_range is None:
+            return
+        least, most = self.prior.value_range
+        slack = 0.02 * (most - least)
+        if low < least - slack or high > most + slack:
+            raise InvalidInput(
+                f"the images have values in [{low:g}, {high:g}] and {self.prior.name} takes [{least:g}, {most:g}]; "
+                "convert them (deft.data.convert_range) first."
+            )
+
+    def _check_not_from_zero(self, images: Tensor) -> None:
+        low, high = float(images.min()), float(images.max())
+        if self.prior.value_range is not None and self.prior.value_range[0] < 0 <= low and len(images) > 1:
+            raise InvalidInput(
+                f"no value of {len(images)} images is negative (they are in [{low:g}, {high:g}]) and {self.prior.name} takes values in "
+                f"{self.prior.value_range}; convert them (deft.data.convert_range) first. A torch Dataset is taken as it is."
+            )

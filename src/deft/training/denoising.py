@@ -1,0 +1,143 @@
+"""Denoising score matching for the h-transform.
+
+    loss_i = mean over entries of ((x_0 - x_0_hat - shift) / r_t)^2,    r_t^2 = s^2 sigma_t^2 / (alpha_t^2 s^2 + sigma_t^2),  s = prior.scale
+
+x_0 is drawn from the data, y from p(y | x_0), t from a `TimeLaw`, x_t = alpha_t x_0 + sigma_t eps, and x_0_hat = E[x_0 | x_t] comes from the frozen
+prior. The minimiser of a squared error is a conditional mean, so that x_0_hat + shift = E[x_0 | x_t, y].
+
+Denker et al. 2024, arXiv:2406.01781, eq. 10, in units of the estimate instead of the noise: with eps_hat - eps = (alpha_t / sigma_t) (x_0 - x_0_hat),
+
+    ||eps_hat - sigma_t grad log h - eps||^2 = (alpha_t / sigma_t)^2 ||x_0 - x_0_hat - shift||^2,
+
+so that the loss above is the paper's with weight sigma_t^2 / (alpha_t^2 r_t^2): 1 at low noise, and at high noise not vanishing with the log-SNR. The
+minimiser is the same under every weight. `weighting="eps"` gives the paper's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal, final
+
+import torch
+
+from deft.errors import InvalidInput
+from deft.htransforms.base import HTransform
+from deft.likelihoods import Observation
+from deft.noise import Noise
+from deft.priors.base import Denoised, Prior
+from deft.problems import Problem
+from deft.schedules import Schedule
+from deft.training.base import Batch, Loss, Objective
+from deft.types import Signal, Times, expand
+
+Weighting = Literal["spread", "eps"]
+
+_OBSERVATION, _TIME, _EPS = 1, 2, 3  # streams of a batch's noise
+
+
+@final
+@dataclass(frozen=True)
+class TimeLaw:
+    """Where in log-SNR training happens: a normal, mixed with a uniform part that keeps every noise level in sight.
+
+        log-SNR ~ (1 - uniform) N(mean, std^2) + uniform U(low, high)
+
+    `low` and `high` bound both parts; they default to, and are cut to, the range of the schedule. The normal is truncated, not clamped, so that nothing piles
+    up at the ends.
+    """
+
+    mean: float = -1.0
+    std: float = 2.5
+    uniform: float = 0.3
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.std > 0 or not 0 <= self.uniform <= 1:
+            raise InvalidInput(
+                f"TimeLaw needs std > 0 and uniform, the share of uniform draws, in [0, 1]; got {self.std} and {self.uniform}."
+            )
+
+    def range(self, schedule: Schedule) -> tuple[float, float]:
+        """The log-SNRs at the two ends of what is drawn."""
+        start, end = schedule.log_snr_range
+        low = start if self.low is None else max(self.low, start)
+        high = end if self.high is None else min(self.high, end)
+        if not low < high:
+            raise InvalidInput(
+                f"TimeLaw asks for log-SNRs in [{self.low}, {self.high}] and the schedule runs over [{start:.3g}, {end:.3g}]."
+            )
+        return low, high
+
+    def draw(self, schedule: Schedule, noise: Noise) -> Times:
+        """A time per signal, snapped to the times that the network knows."""
+        low, high = self.range(schedule)
+        u = noise.uniform(0, (2,))
+        flat = low + (high - low) * u[:, 1]
+        normal = torch.distributions.Normal(torch.zeros((), dtype=u.dtype, device=u.device), 1.0)
+        ends = normal.cdf(torch.tensor([(low - self.mean) / self.std, (high - self.mean) / self.std], dtype=u.dtype, device=u.device))
+        place = (ends[0] + (ends[1] - ends[0]) * u[:, 1]).clamp(1e-7, 1 - 1e-7)
+        peaked = (self.mean + self.std * normal.icdf(place)).clamp(low, high)
+        return schedule.snap(schedule.time(torch.where(u[:, 0] < self.uniform, flat, peaked)))
+
+
+@final
+class DenoisingScoreMatching(Objective):
+    """The objective of DEFT: its minimiser is E[x_0 | x_t, y] - E[x_0 | x_t], and the prior is never differentiated.
+
+    `log_snr_mean`, `log_snr_std` and `uniform` make a `TimeLaw`; `times` gives one whole. `weighting` is "spread" (units of r_t) or "eps" (the paper's).
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        log_snr_mean: float = TimeLaw.mean,
+        log_snr_std: float = TimeLaw.std,
+        uniform: float = TimeLaw.uniform,
+        times: TimeLaw | None = None,
+        weighting: Weighting = "spread",
+    ) -> None:
+        super().__init__()
+        if weighting not in ("spread", "eps"):
+            raise InvalidInput(f"weighting is 'spread' or 'eps'; got {weighting!r}.")
+        self.problem, self.weighting = problem, weighting
+        self.times = times or TimeLaw(log_snr_mean, log_snr_std, uniform)
+
+    def loss(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Loss:
+        denoised = noised(prior, self.times, batch.x_0, batch.noise) if batch.denoised is None else batch.denoised
+        observation = self.problem.draw(batch.x_0, batch.noise.stream(_OBSERVATION))
+        return self.loss_from(h_transform, prior.scale, denoised, observation, batch.x_0)
+
+    def loss_from(self, h_transform: HTransform, scale: float, denoised: Denoised, observation: Observation, x_0: Signal) -> Loss:
+        """The loss where the prior has spoken already; `scale` is the prior's."""
+        unit = denoised.sigma_t / denoised.alpha_t if self.weighting == "eps" else spread(denoised, scale)
+        error = x_0 - denoised.x_0_hat
+        left_over = error - h_transform.shift(denoised, observation)
+        return Loss(
+            value=(left_over / unit).square().flatten(1).mean(1),
+            without=(error / unit).square().flatten(1).mean(1).detach(),
+            log_snr=denoised.log_snr.expand(len(x_0)),
+        )
+
+    def card(self) -> dict[str, object]:
+        return {**super().card(), "problem": self.problem.card(), "times": asdict(self.times), "weighting": self.weighting}
+
+
+def noised(prior: Prior, times: TimeLaw, x_0: Signal, noise: Noise) -> Denoised:
+    """What the prior says about a noisy version of x_0, at a time drawn from `times`; without gradients."""
+    t = times.draw(prior.schedule, noise.stream(_TIME))
+    with torch.no_grad():
+        return prior.at(noisy(prior, x_0, t, noise), t)
+
+
+def noisy(prior: Prior, x_0: Signal, t: Times, noise: Noise) -> Signal:
+    """x_t = alpha_t x_0 + sigma_t eps."""
+    alpha_t, sigma_t = prior.levels(x_0, t)
+    return alpha_t * x_0 + sigma_t * noise.stream(_EPS).normal(0, x_0.shape[1:]).to(x_0)
+
+
+def spread(denoised: Denoised, scale: float) -> torch.Tensor:
+    """r_t, shaped to broadcast against the signals."""
+    r_2 = scale**2 * denoised.sigma_t**2 / (denoised.alpha_t**2 * scale**2 + denoised.sigma_t**2)
+    return expand(r_2.flatten().sqrt(), denoised.x_t)
