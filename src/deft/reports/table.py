@@ -1,0 +1,125 @@
+"""Results as a table, in HTML and in Markdown.
+
+A cell is `value ± standard error`. The best value of a column is marked only where `evaluate` found that it beats every other conditional method by more
+than two standard errors of the paired difference; costs and the misfit, for which 1 is right, have no best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import final
+
+
+@final
+@dataclass(frozen=True)
+class Cell:
+    """What stands in one place: the number, its error in a smaller type, and whether it is marked."""
+
+    text: str
+    error: str = ""
+    best: bool = False
+
+    @property
+    def markdown(self) -> str:
+        """The cell in Markdown, in bold where it is marked."""
+        content = f"{self.text} ± {self.error}" if self.error else self.text
+        return f"**{content}**" if self.best else content
+
+
+@final
+@dataclass(frozen=True)
+class Table:
+    """Column heads (title, unit), and rows that begin with a name and a note."""
+
+    columns: Sequence[tuple[str, str]]
+    rows: Sequence[tuple[str, str, Sequence[Cell]]]
+
+    def markdown(self) -> str:
+        """The table in GitHub's Markdown."""
+        heads = ["method", *(f"{title} ({unit})" if unit else title for title, unit in self.columns)]
+        lines = ["| " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(self.columns)]
+        for name, note, cells in self.rows:
+            label = f"{name} ({note})" if note else name
+            lines.append("| " + " | ".join([label, *(cell.markdown for cell in cells)]).replace("\n", " ") + " |")
+        return "\n".join(lines) + "\n"
+
+    def html(self) -> str:
+        """The table in HTML, in a frame that scrolls sideways where the page is narrow."""
+        heads = "".join(f"<th>{escape(title)}{f'<small>{escape(unit)}</small>' if unit else ''}</th>" for title, unit in self.columns)
+        body = []
+        for name, note, cells in self.rows:
+            shown = "".join(
+                f"<td{' class=best' if cell.best else ''}>{escape(cell.text)}{f'<small>±&#8239;{escape(cell.error)}</small>' if cell.error else ''}</td>"
+                for cell in cells
+            )
+            body.append(f"<tr><th scope=row>{escape(name)}{f'<small>{escape(note)}</small>' if note else ''}</th>{shown}</tr>")
+        return f'<div class="scroll"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+
+
+def results_table(results: Mapping) -> Table:
+    """Every measure of every method."""
+    measures = [m for m in results["measures"] if any(m["key"] in method["summary"] for method in results["methods"])]
+    rows = []
+    for method in results["methods"]:
+        cells = []
+        for measure in measures:
+            best = results["best"].get(measure["key"]) == method["label"]
+            cells.append(_cell(method["summary"].get(measure["key"]), measure, best))
+        rows.append((method["label"], _note(method, results), cells))
+    return Table([(_title(m, results), m["unit"]) for m in measures], rows)
+
+
+def difference_table(results: Mapping) -> Table:
+    """Every method minus the reference, on the same images, with standard errors of the paired difference."""
+    measures = [
+        m for m in results["measures"] if m["better"] != "none" and any(m["key"] in method["difference"] for method in results["methods"])
+    ]
+    rows = []
+    for method in results["methods"]:
+        if method["label"] != results["reference"]:
+            cells = [_cell(method["difference"].get(measure["key"]), measure, False, signed=True) for measure in measures]
+            rows.append((method["label"], _note(method, results), cells))
+    return Table([(_title(m, results), m["unit"]) for m in measures], rows)
+
+
+def tuning_table(tuned: Mapping) -> Table:
+    """Values of a tuned parameter with what each scored on validation images; the chosen one is marked."""
+    metric, parameter = str(tuned.get("metric", "score")), str(tuned.get("parameter", "value"))
+    rows = [
+        (
+            f"{parameter} = {value:g}" if isinstance(value, (int, float)) else str(value),
+            "",
+            [Cell(f"{score:.4g}", "", value == tuned.get("best"))],
+        )
+        for value, score in zip(tuned.get("values", ()), tuned.get("scores", ()))
+    ]
+    return Table([(metric, "")], rows)
+
+
+def _cell(card: Mapping | None, measure: Mapping, best: bool, signed: bool = False) -> Cell:
+    if card is None:
+        return Cell("–")
+    value, error, digits = card["value"], card["standard_error"], measure["digits"]
+    if value is None:
+        return Cell("not finite")
+    cost = measure["better"] == "none"
+    text = f"{value:{'+' if signed else ''}.{digits}f}" if abs(value) < 1e6 else f"{value:.3g}"
+    if cost and 0 < abs(value) < 0.01:
+        text = f"{value:.1g}"
+    return Cell(text.replace("-", "−"), "" if cost or error is None else f"{error:.{digits}f}", best)
+
+
+def _title(measure: Mapping, results: Mapping) -> str:
+    noiseless = measure["key"] == "misfit" and not any(results["sigma_y"])
+    return "Residual" if noiseless else measure["title"]
+
+
+def _note(method: Mapping, results: Mapping) -> str:
+    parts = [method["notes"]] if method["notes"] else []
+    if method["images"] < results["images"]["count"]:
+        parts.append(f"first {method['images']} images only")
+    if method["broken_samples"]:
+        parts.append(f"{method['broken_samples']} samples not finite")
+    return "; ".join(parts)
