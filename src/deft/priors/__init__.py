@@ -1,0 +1,28 @@
+"""Diffusion priors; `load` takes a name, a file, a folder or a hub id."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deft.priors.base import Prior
+
+
+def load(name: str | Path) -> Prior:
+    """The prior called `name` (deft.priors.resolve)."""
+    from deft.priors import resolve
+
+    return resolve.load(name)
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(name)
+    try:
+        return import_module(f"deft.priors.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"deft.priors.{name}":
+            raise
+        raise AttributeError(f"module 'deft.priors' has no attribute {name!r}") from None
