@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
-from deft.noise import Noise
+from deft.noise import Noise, mix
 from deft.priors.base import Denoised, Prior
 from deft.types import LogProb, Signal
 
@@ -145,3 +145,18 @@ class Images(Source):
                 f"no value of {len(images)} images is negative (they are in [{low:g}, {high:g}]) and {self.prior.name} takes values in "
                 f"{self.prior.value_range}; convert them (deft.data.convert_range) first. A torch Dataset is taken as it is."
             )
+
+
+@final
+class Order:
+    """Item of the data for sample k: each epoch is a permutation of its own."""
+
+    def __init__(self, items: int, seed: int) -> None:
+        self.items, self.seed, self.epoch = items, seed, -1
+
+    def __getitem__(self, k: int) -> int:
+        epoch, place = divmod(k, self.items)
+        if epoch != self.epoch:
+            generator = torch.Generator().manual_seed(mix(self.seed, 5, epoch))
+            self.epoch, self.permutation = epoch, torch.randperm(self.items, generator=generator).tolist()
+        return self.permutation[place]

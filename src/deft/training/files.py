@@ -1,42 +1,18 @@
-"""Files that are never half-written, and tensors with a JSON card in one safetensors file.
-
-A file is written beside its destination, flushed to the disk, and moved over it in one step: at every moment the destination holds the old content or
-the new one.
-"""
+"""Tensors with a JSON card in one safetensors file: written in one step, and every way in which one can be damaged told apart."""
 
 from __future__ import annotations
 
 import errno
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 from torch import Tensor
 
+from deft.data.files import atomic
 from deft.errors import CheckpointError
 
 _MAX_HEADER = 100_000_000
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path` when the block ends without an error, and leaves no trace otherwise."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.partial")
-    try:
-        with open(beside, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, object], kind: str) -> None:
@@ -118,17 +94,3 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(str(path))
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read as safetensors: {error}. {_ADVICE}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable, where the system knows how to."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)

@@ -23,13 +23,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from deft.data.files import atomic
 from deft.errors import CheckpointError, InvalidInput, OutOfMemory, TrainingDiverged
 from deft.htransforms.base import HTransform
 from deft.noise import Noise, mix
 from deft.priors.base import Prior
-from deft.training.base import Batch, Images, Loss, Objective, Source
+from deft.training.base import Batch, Images, Loss, Objective, Order, Source
 from deft.training.checkpoint import architecture
-from deft.training.files import atomic, refusal
+from deft.training.files import refusal
 from deft.training.state import Average, Progress, StateFile, flatten, restore
 from deft.training.validation import Validation, validate
 
@@ -52,7 +53,12 @@ class TrainingResult:
 
     def facts(self) -> dict[str, object]:
         """What a checkpoint's card records of the training."""
-        facts = {"steps": self.steps, "signals": self.signals, "seconds": round(self.seconds, 1), "stopped_early": self.stopped_early}
+        facts: dict[str, object] = {
+            "steps": self.steps,
+            "signals": self.signals,
+            "seconds": round(self.seconds, 1),
+            "stopped_early": self.stopped_early,
+        }
         if self.best_step is not None:
             facts["best_step"] = self.best_step
         return facts
@@ -125,7 +131,7 @@ def train(
     average = Average(h_transform, ema)
     losses = _Losses(h_transform, prior, objective, precision)
     model = accelerator.prepare_model(losses)
-    order = _Order(len(source), seed)
+    order = Order(len(source), seed)
 
     config = {
         "steps": steps, "signals_per_step": signals, "learning_rate": learning_rate, "warmup": warmup, "weight_decay": weight_decay,
@@ -249,28 +255,13 @@ class _Losses(nn.Module):
 
     def __init__(self, h_transform: HTransform, prior: Prior, objective: Objective, precision: Precision) -> None:
         super().__init__()
-        self.h_transform, self.objective, self.half = h_transform, objective, precision == "bf16"
+        self.h_transform, self.objective, self.bf16 = h_transform, objective, precision == "bf16"
         self._prior = (prior,)
 
     def forward(self, batch: Batch) -> Loss:
-        with torch.autocast(batch.x_0.device.type, torch.bfloat16, enabled=self.half):
+        with torch.autocast(batch.x_0.device.type, torch.bfloat16, enabled=self.bf16):
             loss = self.objective.loss(self.h_transform, self._prior[0], batch)
-        return replace(loss, value=loss.value.float() if self.half else loss.value)
-
-
-@final
-class _Order:
-    """Item of the data for sample k: each epoch is a permutation of its own."""
-
-    def __init__(self, items: int, seed: int) -> None:
-        self.items, self.seed, self.epoch = items, seed, -1
-
-    def __getitem__(self, k: int) -> int:
-        epoch, place = divmod(k, self.items)
-        if epoch != self.epoch:
-            generator = torch.Generator().manual_seed(mix(self.seed, 5, epoch))
-            self.epoch, self.permutation = epoch, torch.randperm(self.items, generator=generator).tolist()
-        return self.permutation[place]
+        return replace(loss, value=loss.value.float() if self.bf16 else loss.value)
 
 
 @final

@@ -1,0 +1,178 @@
+"""Images from folders, and images into files."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from deft.data.arrays import Arrays, Range, convert_range, to_uint8
+from deft.data.files import atomic
+from deft.errors import BadImage, InvalidInput
+
+Convert = Literal["rgb", "grey"]
+Fit = Literal["resize", "crop"]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+_CHANNELS = {"1": 1, "L": 1, "I;16": 1, "I;16L": 1, "I;16B": 1, "P": 3, "RGB": 3, "YCbCr": 3, "LA": 2, "RGBA": 4, "PA": 4, "CMYK": 4}
+_IN_MEMORY = 1 << 30
+
+
+@final
+class ImageFolder(Dataset):
+    """The images below a folder, in the order of their names, as tensors (channels, height, width) in `value_range`.
+
+    Integers 0..255 (0..65535 in 16-bit files) are mapped to `value_range`; orientation tags are followed. `convert` turns colours to "grey" or anything to "rgb" (alpha is
+    dropped); `fit="resize"` scales an image until it covers `event_shape` and cuts the middle out, `fit="crop"` cuts without scaling. Neither happens unasked.
+
+    Files that cannot be decoded are skipped with one warning, or fatal with `strict`; their names are in `skipped`. Raises `BadImage` for a folder without images,
+    and for an image with a wrong number of channels or size.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        event_shape: Sequence[int],
+        value_range: Range = (-1.0, 1.0),
+        *,
+        convert: Convert | None = None,
+        fit: Fit | None = None,
+        strict: bool = False,
+    ) -> None:
+        if len(event_shape) != 3:
+            raise InvalidInput(f"images have an event shape (channels, height, width); got {tuple(event_shape)}.")
+        if convert not in (None, "rgb", "grey") or fit not in (None, "resize", "crop"):
+            raise InvalidInput(f"convert is 'rgb' or 'grey' and fit is 'resize' or 'crop'; got {convert!r} and {fit!r}.")
+        self.folder, self.event_shape, self.value_range = Path(folder), tuple(event_shape), value_range
+        self.convert, self.fit = convert, fit
+        self.files: list[Path] = []
+        self.skipped: list[Path] = []
+        self._decoded: list[np.ndarray] | None = []
+        self._scan(strict)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, i: int) -> Tensor:
+        pixels = self._decode(self.files[i]) if self._decoded is None else self._decoded[i]
+        full = 65535.0 if pixels.dtype == np.uint16 else 255.0
+        return convert_range(torch.from_numpy(pixels.astype(np.float32)), (0.0, full), self.value_range)
+
+    def _scan(self, strict: bool) -> None:
+        """Decode every file once: unreadable ones are found now, and what fits into memory stays there."""
+        if not self.folder.is_dir():
+            raise BadImage(f"{self.folder} is no folder.")
+        every = sorted(p for p in self.folder.rglob("*") if p.is_file() and not p.name.startswith("."))
+        found = [p for p in every if p.suffix.lower() in SUFFIXES]
+        if not found:
+            raise BadImage(f"{self.folder} holds no images ({', '.join(SUFFIXES)}); it holds {len(every)} other files.")
+        size, reasons = 0, []
+        for path in found:
+            try:
+                pixels = self._decode(path)
+            except _Unreadable as error:
+                if strict:
+                    raise BadImage(f"{error} It would be skipped without strict.") from error
+                self.skipped.append(path)
+                reasons.append(str(error))
+                continue
+            self.files.append(path)
+            size += pixels.nbytes
+            if self._decoded is not None:
+                self._decoded.append(pixels)
+                if size > _IN_MEMORY:
+                    self._decoded = None
+        if not self.files:
+            raise BadImage(f"none of the {len(found)} images in {self.folder} can be read; the first: {reasons[0]}")
+        if self.skipped:
+            names = ", ".join(p.name for p in self.skipped[:5]) + (", ..." if len(self.skipped) > 5 else "")
+            warnings.warn(f"skipped {len(self.skipped)} of {len(found)} images that cannot be read: {names}. {reasons[0]}", stacklevel=3)
+
+    def _decode(self, path: Path) -> np.ndarray:
+        """(channels, height, width), uint8 or uint16."""
+        from PIL import Image, ImageOps
+
+        try:
+            with Image.open(path) as image:
+                image.load()
+                upright = ImageOps.exif_transpose(image)
+        except Exception as error:  # decoders raise many kinds
+            raise _Unreadable(f"{path} is truncated or no image ({error}).") from error
+        upright = self._with_size(path, self._with_channels(path, upright))
+        pixels = np.asarray(upright)
+        if pixels.dtype not in (np.uint8, np.uint16):
+            pixels = pixels.astype(np.uint16 if upright.mode.startswith("I;16") else np.uint8)
+        return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
+
+    def _with_channels(self, path: Path, image):  # type: ignore[no-untyped-def]
+        if image.mode not in _CHANNELS:
+            raise BadImage(f"{path} holds values of mode {image.mode}, whose range is not known; save it as npy and use deft.data.Arrays.")
+        wanted = self.event_shape[0]
+        after = {"rgb": 3, "grey": 1, None: _CHANNELS[image.mode]}[self.convert]
+        if after != wanted:
+            offer = {1: "convert='grey'", 3: "convert='rgb'"}.get(wanted, "images of that many channels as an npy array")
+            given = f"{_CHANNELS[image.mode]} channels (mode {image.mode})" + (
+                f", {after} after convert={self.convert!r}" if self.convert else ""
+            )
+            raise BadImage(f"{path} has {given} and the prior takes {wanted}; use {offer}.")
+        if image.mode.startswith("I;16"):
+            if wanted != 1:
+                raise BadImage(f"{path} has 16 bits and one channel, and the prior takes {wanted}; save it with 8 bits.")
+            return image
+        return image.convert("L" if wanted == 1 else "RGB") if wanted in (1, 3) else image
+
+    def _with_size(self, path: Path, image):  # type: ignore[no-untyped-def]
+        from PIL import Image, ImageOps
+
+        height, width = self.event_shape[1:]
+        if image.size == (width, height):
+            return image
+        given = f"{path} is {image.height} x {image.width} (height x width) and the prior takes {height} x {width}"
+        if self.fit is None:
+            raise BadImage(f"{given}; use fit='resize' (scale, then cut the middle out) or fit='crop' (cut without scaling).")
+        if self.fit == "resize":
+            return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+        if image.width < width or image.height < height:
+            raise BadImage(f"{given}; it is too small for fit='crop', use fit='resize'.")
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        return image.crop((left, top, left + width, top + height))
+
+
+@final
+class _Unreadable(Exception):
+    """A file that no decoder takes."""
+
+
+def open_images(
+    path: str | Path,
+    event_shape: Sequence[int],
+    value_range: Range = (-1.0, 1.0),
+    *,
+    convert: Convert | None = None,
+    fit: Fit | None = None,
+    strict: bool = False,
+    values: Range | None = None,
+) -> Dataset:
+    """The images at a path: a folder of image files, or an array in an npy or npz file (`values`: the range of its floating-point values)."""
+    if Path(path).suffix in (".npy", ".npz"):
+        if convert is not None or fit is not None:
+            raise InvalidInput(f"arrays are neither converted nor resized; {path} must have the prior's shape {tuple(event_shape)}.")
+        return Arrays.read(path, event_shape, value_range, values=values)
+    return ImageFolder(path, event_shape, value_range, convert=convert, fit=fit, strict=strict)
+
+
+def write_png(path: str | Path, image: Tensor, value_range: Range = (-1.0, 1.0)) -> None:
+    """One image (1 or 3 channels, height, width) as PNG, written in one step; values beyond the range become its ends."""
+    from PIL import Image
+
+    if image.ndim != 3 or image.shape[0] not in (1, 3):
+        raise InvalidInput(f"a PNG holds (1 or 3, height, width); got {tuple(image.shape)}.")
+    pixels = to_uint8(image, value_range).cpu().numpy()
+    with atomic(Path(path)) as file:
+        Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(file, format="PNG")
