@@ -17,8 +17,9 @@ from torch import Tensor
 from deft.errors import InvalidInput, nearest_names
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
-from deft.operators import identity, inpainting, super_resolution
+from deft.operators import blur, identity, inpainting, super_resolution
 from deft.operators.base import ForwardOperator
+from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels
 from deft.operators.masks import BoxMasks, FreeFormMasks, HalfMasks, Masks, RandomPixelMasks
 from deft.types import Signal
 
@@ -132,6 +133,27 @@ class SuperResolution(Problem):
         return _card(self, {"factor": self.factor, "kernel": self.kernel, "sigma_y": self.sigma_y})
 
 
+@final
+class Deblurring(Problem):
+    """y = k * x_0 + sigma_y eps, with a kernel per signal.
+
+    `kernel` is "gaussian" (9 places wide, standard deviation 1.5), "motion" (traces of a shaking camera, 15 places wide), or any `Kernels`;
+    `border` continues the signal, "circular" (closed form) or "reflect" (conjugate gradients).
+    """
+
+    def __init__(self, kernel: str | Kernels = "gaussian", border: str = "circular", sigma_y: NoiseLevel = 0.0) -> None:
+        super().__init__(sigma_y)
+        blur.check_border(border)
+        self.kernels, self.border = _kernels(kernel) if isinstance(kernel, str) else kernel, border
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        return blur.Blur(self.kernels.draw(x_0, noise), self.border)
+
+    def card(self) -> dict[str, object]:
+        return _card(self, {"kernel": self.kernels.card(), "border": self.border, "sigma_y": self.sigma_y})
+
+
+_KERNELS: dict[str, Callable[[], Kernels]] = {"gaussian": GaussianKernels, "motion": MotionKernels}
 _MASKS: dict[str, Callable[[], Masks]] = {"freeform": FreeFormMasks, "box": BoxMasks, "random": RandomPixelMasks, "half": HalfMasks}
 
 
@@ -139,6 +161,12 @@ def _masks(name: str) -> Masks:
     if name not in _MASKS:
         raise _unknown("masks", name, _MASKS)
     return _MASKS[name]()
+
+
+def _kernels(name: str) -> Kernels:
+    if name not in _KERNELS:
+        raise _unknown("kernel", name, _KERNELS)
+    return _KERNELS[name]()
 
 
 def _unknown(argument: str, name: str, known: Collection[str]) -> InvalidInput:
@@ -194,5 +222,5 @@ def _buildable(value: object, kinds: tuple[type, ...]) -> bool:
     return isinstance(value, type) and issubclass(value, kinds) and not inspect.isabstract(value)
 
 
-_PARTS = (Masks, ForwardOperator)
-_HOMES = ["deft.problems", "deft.operators.masks"]
+_PARTS = (Masks, Kernels, ForwardOperator)
+_HOMES = ["deft.problems", "deft.operators.masks", "deft.operators.kernels"]

@@ -1,24 +1,34 @@
 """Forward operators, and the distributions over what differs per signal (masks, kernels)."""
 
 from deft.operators.base import ForwardOperator, LinearOperator, SpectralOperator
+from deft.operators.blur import Blur, CircularBlur, ReflectBlur
 from deft.operators.identity import Identity
 from deft.operators.inpainting import Inpainting
+from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels, gaussian_kernel, motion_kernel
 from deft.operators.masks import BoxMasks, FreeFormMasks, HalfMasks, MaskFiles, Masks, RandomPixelMasks
 from deft.operators.super_resolution import SuperResolution
 from deft.operators.units import InUnits
 
 __all__ = [
+    "Blur",
     "BoxMasks",
+    "CircularBlur",
     "ForwardOperator",
     "FreeFormMasks",
+    "GaussianKernels",
     "HalfMasks",
     "Identity",
     "InUnits",
     "Inpainting",
+    "Kernels",
     "LinearOperator",
     "MaskFiles",
     "Masks",
+    "MotionKernels",
     "RandomPixelMasks",
+    "ReflectBlur",
     "SpectralOperator",
     "SuperResolution",
+    "gaussian_kernel",
+    "motion_kernel",
 ]

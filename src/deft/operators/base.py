@@ -140,17 +140,19 @@ class SpectralOperator(LinearOperator):
         return self.u(torch.where(null, torch.zeros_like(s), 1 / torch.where(null, torch.ones_like(s), r2 * s**2 + s2)) * c)
 
 
-def conjugate_gradients(normal, v: Tensor, iterations: int = 100, tolerance: float = 1e-6) -> Tensor:
+def conjugate_gradients(normal, v: Tensor, iterations: int = 100, tolerance: float = 1e-6, precondition=None) -> Tensor:
     """Solve normal(u) = v for a symmetric positive semi-definite map, each signal on its own; starts at zero.
 
     Stops when every residual is below `tolerance` times its right-hand side. A signal that has converged stands still, so that it does not
-    depend on its neighbours.
+    depend on its neighbours. `precondition` is an approximate inverse of `normal`, symmetric and positive too; the identity by default.
     """
+    precondition = precondition or (lambda r: r)
     u, residual = torch.zeros_like(v), v.clone()
-    direction, size = residual.clone(), inner(residual, residual)
-    goal = tolerance**2 * size
+    direction = precondition(residual)
+    size, length = inner(residual, direction), inner(residual, residual)
+    goal = tolerance**2 * length
     for _ in range(iterations):
-        active = size > goal
+        active = length > goal
         if not bool(active.any()):
             break
         image = normal(direction)
@@ -159,8 +161,9 @@ def conjugate_gradients(normal, v: Tensor, iterations: int = 100, tolerance: flo
         step = torch.where(active, size / torch.where(active, curvature, torch.ones_like(curvature)), torch.zeros_like(size))
         u = u + expand(step, u) * direction
         residual = residual - expand(step, u) * image
-        fresh = inner(residual, residual)
+        smoothed = precondition(residual)
+        fresh = inner(residual, smoothed)
         turn = torch.where(active, fresh / torch.where(active, size, torch.ones_like(size)), torch.zeros_like(size))
-        direction = torch.where(expand(active, u), residual + expand(turn, u) * direction, direction)
-        size = torch.where(active, fresh, torch.zeros_like(size))
+        direction = torch.where(expand(active, u), smoothed + expand(turn, u) * direction, direction)
+        size, length = fresh, torch.where(active, inner(residual, residual), torch.zeros_like(length))
     return u

@@ -111,18 +111,17 @@ class FreeFormMasks(Masks):
         places = math.prod(space)
         share = self.low + (self.high - self.low) * float(torch.rand((), generator=generator, dtype=torch.float64))
         count = _whole(share * places, self.low * places, self.high * places)
-        first = torch.full(space, math.inf)  # when a place is painted: the number of its first disc, later towards the rim
-        painted = 0
+        first = torch.full((places,), math.inf)  # when a place is painted: the number of its first disc, later towards the rim
         for stroke in range(_MAX_STROKES):
-            first = torch.minimum(first, stroke * _DISCS + self._stroke(space, generator))
-            painted = int(first.isfinite().sum())
-            if painted >= count:
+            where, when = self._stroke(space, generator)
+            first.scatter_reduce_(0, where, stroke * _DISCS + when, "amin")
+            if int(first.isfinite().sum()) >= count:
                 break
-        missing = first.flatten().argsort(stable=True)[:count]
-        return torch.ones(places).index_fill(0, missing, 0.0).reshape(space)
+        missing = first.argsort(stable=True)[:count]
+        return torch.ones(places).index_fill_(0, missing, 0.0).reshape(space)
 
-    def _stroke(self, space: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """The number of the first disc that covers each place, plus the distance from its centre in radii; infinite where none does."""
+    def _stroke(self, space: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The places that a stroke covers, as flat indices, and the number of the disc that covers them plus the distance from its centre."""
         size = torch.tensor(space, dtype=torch.float32)
         draws = torch.rand(1 + len(space), generator=generator)
         low, high = self.width
@@ -132,12 +131,17 @@ class FreeFormMasks(Masks):
         direction = torch.nn.functional.normalize(walk.cumsum(0), dim=1)
         centres = draws[1:] * size + _SPACING * radius * direction.cumsum(0)
         centres = size - (size - centres.remainder(2 * size)).abs()  # the walk is reflected at the borders
-        distance_2 = torch.zeros(())
+        window = torch.arange(-math.ceil(radius), math.ceil(radius) + 1)
+        flat, distance_2, inside = torch.zeros((), dtype=torch.long), torch.zeros(()), torch.ones((), dtype=torch.bool)
         for axis, n in enumerate(space):
-            offset = (torch.arange(n) + 0.5 - centres[:, axis, None]) / radius
-            distance_2 = distance_2[..., None] + (offset**2).reshape(_DISCS, *(1,) * axis, n)
-        when = torch.arange(_DISCS, dtype=torch.float32).reshape(-1, *(1,) * len(space)) + 0.999 * distance_2
-        return when.masked_fill_(distance_2 > 1, math.inf).amin(0)
+            shape = (_DISCS, *(1,) * axis, len(window))
+            at = centres[:, axis, None].floor().long() + window
+            flat = flat[..., None] * n + at.reshape(shape)
+            distance_2 = distance_2[..., None] + (((at + 0.5 - centres[:, axis, None]) / radius) ** 2).reshape(shape)
+            inside = inside[..., None] & ((at >= 0) & (at < n)).reshape(shape)
+        covered = inside & (distance_2 <= 1)
+        disc = torch.arange(_DISCS).reshape(-1, *(1,) * len(space))
+        return flat[covered], (disc + 0.999 * distance_2)[covered]
 
 
 _DISCS, _SPACING, _TURN, _MAX_STROKES = 24, 0.6, 0.35, 500
