@@ -91,20 +91,20 @@ class CircularBlur(_Convolution, SpectralOperator):
     """
 
     def forward(self, x_0: Signal) -> Measurement:
-        return self._filter(x_0, self._transfer(x_0))
+        return _filter(x_0, self._transfer(x_0))
 
     def adjoint(self, y: Measurement) -> Signal:
-        return self._filter(y, self._transfer(y).conj())
+        return _filter(y, self._transfer(y).conj())
 
     def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
         transfer = self._transfer(v)
         power = transfer.real**2 + transfer.imag**2
         r2, s2 = expand(torch.as_tensor(r2), v), expand(torch.as_tensor(s2), v)
         null = (s2 == 0) & (power <= torch.finfo(power.dtype).eps * expand(power.flatten(1).amax(1), power))
-        return self._filter(v, torch.where(null, torch.zeros_like(power), 1 / torch.where(null, torch.ones_like(power), r2 * power + s2)))
+        return _filter(v, torch.where(null, torch.zeros_like(power), 1 / torch.where(null, torch.ones_like(power), r2 * power + s2)))
 
     def singular_values(self, like: Tensor) -> Tensor:
-        return torch.fft.fftn(self._padded(like.shape[2:]), dim=_space(like)).abs().to(like.dtype)
+        return _spectrum(self._padded(like.shape[2:])).abs().to(like.dtype)
 
     def v_t(self, x_0: Signal) -> Tensor:
         return _hartley(x_0)
@@ -113,13 +113,10 @@ class CircularBlur(_Convolution, SpectralOperator):
         return _hartley(coefficients)
 
     def u_t(self, y: Measurement) -> Tensor:
-        return _hartley(self._filter(y, self._phase(y).conj()))
+        return _hartley(_filter(y, self._phase(y).conj()))
 
     def u(self, coefficients: Tensor) -> Measurement:
-        return self._filter(_hartley(coefficients), self._phase(coefficients))
-
-    def _filter(self, x: Tensor, transfer: Tensor) -> Tensor:
-        return torch.fft.irfftn(transfer * torch.fft.rfftn(x, dim=_space(x)), s=x.shape[2:], dim=_space(x))
+        return _filter(_hartley(coefficients), self._phase(coefficients))
 
     def _phase(self, like: Tensor) -> Tensor:
         transfer = self._transfer(like)
@@ -128,7 +125,7 @@ class CircularBlur(_Convolution, SpectralOperator):
         return torch.where(lost, torch.ones_like(transfer), transfer / torch.where(lost, torch.ones_like(size), size))
 
     def _transform(self, size: tuple[int, ...]) -> Tensor:
-        return torch.fft.rfftn(self._padded(size), dim=tuple(range(2, 2 + len(size))))
+        return _half_spectrum(self._padded(size), size)
 
     def _padded(self, size: Sequence[int]) -> Tensor:
         """The kernel, wrapped around the signal's size with its centre at place 0: (batch or 1, 1, *size)."""
@@ -148,14 +145,12 @@ class ReflectBlur(_Convolution):
         transfer = self._transfer(x_0)
         for axis, at in enumerate(self._mirror(x_0)):
             x_0 = x_0.index_select(2 + axis, at)
-        blurred = torch.fft.irfftn(transfer * torch.fft.rfftn(x_0, dim=_space(x_0)), s=x_0.shape[2:], dim=_space(x_0))
-        return blurred[(..., *(slice(k - 1, None) for k in self.kernel.shape[1:]))]
+        return _filter(x_0, transfer)[(..., *(slice(k - 1, None) for k in self.kernel.shape[1:]))]
 
     def adjoint(self, y: Measurement) -> Signal:
         transfer, mirror = self._transfer(y), self._mirror(y)
         extension = [p for k in reversed(self.kernel.shape[1:]) for p in (k - 1, 0)]
-        spectrum = torch.fft.rfftn(torch.nn.functional.pad(y, extension), dim=_space(y))
-        x = torch.fft.irfftn(transfer.conj() * spectrum, s=[len(at) for at in mirror], dim=_space(y))
+        x = _filter(torch.nn.functional.pad(y, extension), transfer.conj())
         for axis, at in enumerate(mirror):
             shape = (*x.shape[: 2 + axis], y.shape[2 + axis], *x.shape[3 + axis :])
             x = x.new_zeros(shape).index_add(2 + axis, at, x)
@@ -163,7 +158,7 @@ class ReflectBlur(_Convolution):
 
     def _transform(self, size: tuple[int, ...]) -> Tensor:
         longer = [n + k - 1 for n, k in zip(size, self.kernel.shape[1:], strict=True)]
-        return torch.fft.rfftn(self.kernel[:, None], s=longer, dim=tuple(range(2, 2 + len(size))))
+        return _half_spectrum(self.kernel[:, None], longer)
 
     def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
         """(r2 A A^T + s2 I)^{-1} v by conjugate gradients, preconditioned in the cosine basis: one iteration for a kernel symmetric in each axis.
@@ -223,7 +218,24 @@ def _cosines(n: int, like: Tensor) -> Tensor:
     return basis
 
 
+def _filter(x: Tensor, transfer: Tensor) -> Tensor:
+    """The periodic convolution whose Fourier transform is `transfer`, given on half of the frequencies."""
+    size = x.shape[2:]
+    return torch.fft.irfftn(transfer * _half_spectrum(x, size), s=size, dim=_space(x)) if len(x) else x
+
+
+def _half_spectrum(x: Tensor, size: Sequence[int]) -> Tensor:
+    """The Fourier transform of x, zero-padded to `size`, on half of the frequencies of the last axis."""
+    if not len(x):  # Fourier transforms of nothing are errors in some libraries
+        return torch.empty((*x.shape[:2], *size[:-1], size[-1] // 2 + 1), dtype=x.dtype.to_complex(), device=x.device)
+    return torch.fft.rfftn(x, s=tuple(size), dim=_space(x))
+
+
+def _spectrum(x: Tensor) -> Tensor:
+    return torch.fft.fftn(x, dim=_space(x)) if len(x) else x.to(x.dtype.to_complex())
+
+
 def _hartley(x: Tensor) -> Tensor:
     """The orthonormal discrete Hartley transform over the spatial axes; its own inverse."""
-    spectrum = torch.fft.fftn(x, dim=_space(x), norm="ortho")
+    spectrum = _spectrum(x) / math.sqrt(math.prod(x.shape[2:]))
     return spectrum.real - spectrum.imag
