@@ -1,0 +1,23 @@
+"""What every test shares: shapes checked at run time, one thread, fixed seeds."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from jaxtyping import install_import_hook
+
+import tests.shapes  # noqa: F401  the hook looks the checker up where it is already imported
+
+install_import_hook("deft", "tests.shapes.checked")
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    """Global random state does not leak between tests; the library itself never reads it."""
+    torch.manual_seed(0)
