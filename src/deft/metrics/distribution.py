@@ -61,8 +61,10 @@ def patch_distance_leaving_out(
 ) -> list[list[float]]:
     """The patch distances of the whole sets, and of the sets without each group of images: what a jackknife needs, for one sort."""
     _check_sets(x, reference, same_number=True)
-    if x.ndim < 3 or min(x.shape[2:]) < 7:
-        raise InvalidInput(f"the patch distance takes images (channels, *space) of at least 7 places per axis; got {tuple(x.shape[1:])}.")
+    if x.ndim not in (3, 4) or min(x.shape[2:]) < 7:
+        raise InvalidInput(
+            f"the patch distance takes signals (channels, *space) of one or two axes, at least 7 places each; got {tuple(x.shape[1:])}."
+        )
     rows: list[list[float]] = [[] for _ in range(len(groups) + 1)]
     pyramid, reference_pyramid = laplacian_pyramid(x), laplacian_pyramid(reference)
     for level, (fine, reference_fine) in enumerate(zip(pyramid, reference_pyramid)):
@@ -89,7 +91,7 @@ def laplacian_pyramid(x: Signal) -> list[Signal]:
     """
     bands = []
     while min(x.shape[2:]) // 2 >= _COARSEST:
-        low = _blur(x)[(..., *[slice(None, None, 2)] * (x.ndim - 2))]
+        low = _every_second(_blur(x))
         bands.append(x - _upsample(low, x))
         x = low
     return [*bands, x]
@@ -152,8 +154,13 @@ def _blur(x: Tensor) -> Tensor:
 def _upsample(low: Tensor, like: Tensor) -> Tensor:
     """Twice as wide, by zeros in between and the same filter."""
     wide = torch.zeros_like(like)
-    wide[(..., *[slice(None, None, 2)] * (like.ndim - 2))] = low
+    _every_second(wide).copy_(low)
     return 2 ** (like.ndim - 2) * _blur(wide)
+
+
+def _every_second(x: Tensor) -> Tensor:
+    """The even places of every axis, as a view."""
+    return x[:, :, ::2] if x.ndim == 3 else x[:, :, ::2, ::2]
 
 
 def _off_diagonal_mean(matrix: Tensor) -> Tensor:

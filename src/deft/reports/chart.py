@@ -61,8 +61,8 @@ class Axis:
         if self.log:
             first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
             for digits in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 4, 5, 6, 8)):
-                step = max(1, (last - first) // 6) if digits == (1,) else 1
-                found = [d * 10.0**e for e in range(first, last + 1, step) for d in digits if self.low <= d * 10.0**e <= self.high]
+                stride = max(1, (last - first) // 6) if digits == (1,) else 1
+                found = [d * 10.0**e for e in range(first, last + 1, stride) for d in digits if self.low <= d * 10.0**e <= self.high]
                 if len(found) >= 3:
                     return found
         raw = (self.high - self.low) / 5
@@ -93,7 +93,7 @@ def scatter_chart(
     x_axis = Axis.over(x_label, [v for s in series for v in s.x], log=log_x, margin=0.08)
     errors = [e for s in series for y, d in zip(s.y, s.error or [0.0] * len(s.y)) for e in (y - d, y + d)]
     y_axis = Axis.over(y_label, errors, margin=0.12)
-    body, taken = [_frame(x_axis, y_axis)], []
+    body, taken = [_frame(x_axis, y_axis)], list[tuple[float, float, float]]()
     for i, one in enumerate(series):
         colour = _colour(_index(one, i))
         places = [(_x(x_axis, x), _y(y_axis, y)) for x, y in zip(one.x, one.y)]

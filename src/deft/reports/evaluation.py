@@ -9,6 +9,7 @@ that was stopped goes on where it stopped, and a method can be added later. A ch
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import math
@@ -18,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -158,7 +159,7 @@ def evaluate(
     pictures: int = 8,
     command: str | None = None,
     progress: bool = True,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Run every method on observations of `images`, and write `results.json`, whose content is returned.
 
     Finished parts in the folder `out` are kept: the same call again does only what is missing. `reference` is the label of the method that differences are taken
@@ -194,6 +195,7 @@ def evaluate(
 
     results = {
         **common,
+        "problem_in_words": _first_sentence(problem),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": provenance.commit(),
         "command": command or provenance.command(),
@@ -218,7 +220,7 @@ def folder_name(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "method"
 
 
-def read_results(folder: str | Path) -> dict[str, object]:
+def read_results(folder: str | Path) -> dict[str, Any]:
     """What `evaluate` wrote."""
     path = Path(folder) / "results.json"
     if not path.exists():
@@ -283,7 +285,7 @@ def _image_measures(samples: Tensor, truth: Signal, observation: Observation, da
 
 def _patch_estimate(samples: Tensor, truth: Signal) -> Estimate | None:
     """The patch distance between the truth and the j-th samples of all images, averaged over levels and over j."""
-    if truth.ndim < 3 or min(truth.shape[2:]) < 7 or len(truth) < 2 or not bool(torch.isfinite(samples).all()):
+    if truth.ndim not in (3, 4) or min(truth.shape[2:]) < 7 or len(truth) < 2 or not bool(torch.isfinite(samples).all()):
         return None
     parted = groups(len(truth))
     rows = np.array([patch_distance_leaving_out(samples[:, j], truth, parted) for j in range(samples.shape[1])]).mean(axis=(0, 2))
@@ -448,6 +450,11 @@ def describe(value: object) -> object:
 
 def _observe(prior: Prior, problem: Problem, images: Signal, seed: int) -> Observation:
     return problem.draw(images.to(prior.device, prior.dtype), Noise(_seeds(seed, 4, len(images)), prior.device, prior.dtype))
+
+
+def _first_sentence(problem: Problem) -> str:
+    """What the problem's own documentation says first; nothing for a class without any."""
+    return (inspect.cleandoc(type(problem).__doc__ or "").splitlines() or [""])[0]
 
 
 def _seeds(seed: int, stream: int, count: int) -> list[int]:

@@ -1,0 +1,429 @@
+"""One self-contained HTML page from a run folder: no external file, no script.
+
+It can be mailed, opened from a disk and read in ten years: pictures are inside as PNG, charts as SVG, the style sheet as text.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deft.errors import InvalidInput
+from deft.reports import chart, figure
+from deft.reports.evaluation import read_results, read_samples
+from deft.reports.table import Table, difference_table, results_table, tuning_table
+from deft.training.files import atomic
+
+_WIDEST_TILE = 160
+
+
+def write_report(
+    folder: str | Path,
+    *,
+    title: str | None = None,
+    introduction: str = "",
+    warning: str = "",
+    training: Mapping[str, str | Path] | None = None,
+    card: Mapping[str, object] | None = None,
+    images: int = 6,
+    panels: int = 3,
+    samples: int = 4,
+) -> Path:
+    """Write `report.html` (and `comparison.png`, Figure 1 as a file) into a folder that `evaluate` filled, and return the path of the page.
+
+    `training` gives the `metrics.jsonl` of each training run by its label, `card` is the checkpoint's; `warning` stands first, in a box of its own. `images`
+    is the number of rows of Figure 1, `panels` that of the images of which `samples` samples of every method are shown.
+    """
+    folder = Path(folder)
+    results = read_results(folder)
+    with np.load(folder / "pictures.npz", allow_pickle=False) as stored:
+        pictures = {name: stored[name] for name in stored.files}
+    drawn = {m["label"]: read_samples(folder, m["label"], len(pictures["truth"])).numpy() for m in results["methods"]}
+    if results["clipped"]:
+        drawn = {label: x.clip(*results["value_range"]) for label, x in drawn.items()}
+    logs = {label: read_log(path) for label, path in (training or {}).items()}
+
+    sections = [
+        _head(results, title or _title(results), introduction, warning),
+        _comparison(results, pictures, drawn, images),
+        _measures(results),
+        _quality_against_time(results),
+        _panels(results, pictures, drawn, panels, samples),
+        _training(logs),
+        _tuning(results),
+        _card(card),
+        _reproduce(results),
+    ]
+    page = _PAGE.format(
+        title=escape(title or _title(results)), style=style_sheet(), body="\n".join(section for section in sections if section)
+    )
+    with atomic(folder / "comparison.png") as file:
+        file.write(figure.png(comparison_grid(results, pictures, drawn, images)))
+    with atomic(folder / "report.html") as file:
+        file.write(page.encode())
+    return folder / "report.html"
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body><main>
+{body}
+</main></body>
+</html>
+"""
+
+
+def style_sheet() -> str:
+    """The style of the page."""
+    return files("deft.reports").joinpath("style.css").read_text()
+
+
+def read_log(path: str | Path) -> list[dict]:
+    """The lines of a training run's `metrics.jsonl`; a folder stands for the file in it."""
+    path = Path(path)
+    path = path / "metrics.jsonl" if path.is_dir() else path
+    if not path.exists():
+        raise InvalidInput(f"there is no training log {path}; give a run folder or its metrics.jsonl.")
+    lines = []
+    for line in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            continue  # a run that was killed may leave half a line
+    return lines
+
+
+def comparison_grid(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[str, NDArray], images: int) -> figure.Picture:
+    """Figure 1 as one picture: truth, measurement, and the first sample of every method."""
+    value_range = _range(pictures)
+    rows: list[list[figure.Picture | None]] = []
+    for i in range(min(images, len(pictures["truth"]))):
+        row: list[figure.Picture | None] = [figure.picture(pictures["truth"][i], value_range), _measurement(pictures, i)]
+        row += [figure.picture(x[i, 0], value_range) if i < len(x) else None for x in drawn.values()]
+        rows.append(row)
+    return figure.grid(rows, ["truth", "measurement", *drawn], scale=figure.enlargement(pictures["truth"].shape[1:]))
+
+
+def _title(results: Mapping) -> str:
+    return f"{_problem_name(results)}: {', '.join(method['label'] for method in results['methods'])}"
+
+
+def _problem_name(results: Mapping) -> str:
+    name = str(results["problem"].get("class_path", "Posterior samples")).rsplit(".", 1)[-1]
+    return {"SuperResolution": "Super-resolution"}.get(name, name)
+
+
+def _head(results: Mapping, title: str, introduction: str, warning: str) -> str:
+    commit = f"commit {results['commit'][:10]}" if results["commit"] else f"version {results['versions']['deft']}"
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="byline">{escape(results["created"][:10])} · {escape(commit)} · {escape(results["machine"])}</p>',
+    ]
+    if warning:
+        parts.append(f'<p class="finding warning">{escape(warning)}</p>')
+    parts.append(f'<p class="finding">{escape(_finding(results))}</p>')
+    if introduction:
+        parts.append(f"<p>{escape(introduction)}</p>")
+    facts = {
+        "Task": f"{_problem_name(results)}, {results['problem_in_words']}" if results["problem_in_words"] else _problem_name(results),
+        **{_words(key): _plain(value) for key, value in _arguments(results).items() if key != "sigma_y"},
+        "Measurement noise": _noise_in_words(results["sigma_y"]),
+        "Prior": f"{results['prior']['name']}, signals of shape {_shape(results['prior']['event_shape'])}, frozen",
+        "Test": f"{results['images']['count']} images × {results['samples']} samples; the same observations and seeds for every method",
+        "Post-processing": "all samples of all methods clipped to the prior's range" if results["clipped"] else "none",
+    }
+    return "\n".join([*parts, _definitions(facts)])
+
+
+def _finding(results: Mapping) -> str:
+    """The table in one sentence: who is ahead, and by what rule."""
+    ahead: dict[str, list[str]] = {}
+    for measure in results["measures"]:
+        label = results["best"].get(measure["key"])
+        if label is not None:
+            ahead.setdefault(label, []).append(measure["title"])
+    if not ahead:
+        return "No method is ahead of all others by more than two standard errors in any measure."
+    clauses = [
+        f"{label} is ahead of all others in {_listed([t if t[1:2].isupper() else t[0].lower() + t[1:] for t in titles])}"
+        for label, titles in ahead.items()
+    ]
+    return f"{'; '.join(clauses)}: by more than two standard errors of the paired difference."
+
+
+def _comparison(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[str, NDArray], images: int) -> str:
+    value_range, count = _range(pictures), min(images, len(pictures["truth"]))
+    heads = [("Truth", ""), ("Measurement", ""), *((m["label"], _cost(m)) for m in results["methods"])]
+    cells = [f"<span>{escape(name)}{f'<small>{escape(note)}</small>' if note else ''}</span>" for name, note in heads]
+    for i in range(count):
+        row = [("truth", figure.picture(pictures["truth"][i], value_range)), ("measurement", _measurement(pictures, i))]
+        cells += [_tile(shown, f"image {i + 1}, {name}") for name, shown in row]
+        cells += [
+            _tile(figure.picture(x[i, 0], value_range), f"image {i + 1}, {label}") if i < len(x) else "<span></span>"
+            for label, x in drawn.items()
+        ]
+    caption = (
+        f"<b>Figure 1.</b> One sample of each method for the first {count} test images, none chosen. What was not measured is hatched. "
+        "Look for seams at the border of what was measured, for structure that contradicts it, and for a loss of fine texture."
+    )
+    return f'<h2>At a glance</h2>\n<figure><div class="scroll">{_tiles(cells, len(heads), _tile_width(pictures))}</div><figcaption>{caption}</figcaption></figure>'
+
+
+def _measures(results: Mapping) -> str:
+    noiseless = not any(results["sigma_y"])
+    misfit = (
+        "Residual: ‖y − A x‖ / √m of a sample, 0 where it agrees with the measurement."
+        if noiseless
+        else "Misfit: ‖y − A x‖ / (σ_y √m) of a sample, root mean square over images; 1 is right, below is as wrong as above."
+    )
+    reading = (
+        f"<b>Table 1.</b> Means over images ± standard error. <i>Of the mean</i>: the average of {results['samples']} samples per image. <i>Of a sample</i>: "
+        "a single sample. Patch distance: sliced Wasserstein distance between 7×7 patches of Laplacian pyramids of samples and of the true images, lower is better; "
+        f"its size depends on the number of images. {misfit} A value is marked where it beats every other conditional method by more than two standard errors "
+        "of the paired difference."
+    )
+    parts = ["<h2>Measures</h2>", f"<figure>{results_table(results).html()}<figcaption>{reading}</figcaption></figure>"]
+    differences = difference_table(results)
+    if differences.rows and results["images"]["count"] > 1:
+        caption = (
+            f"<b>Table 2.</b> Each method minus {escape(results['reference'])}, image by image, with standard errors of the paired difference; "
+            "a method run on fewer images is compared on those."
+        )
+        parts.append(f'<figure style="margin-top:28px">{differences.html()}<figcaption>{caption}</figcaption></figure>')
+    return "\n".join(parts)
+
+
+def _quality_against_time(results: Mapping) -> str:
+    charts = []
+    for key, title in (
+        ("psnr_mean", "PSNR of the mean, dB (higher is better)"),
+        ("patch_distance", "Patch distance, ×10³ (lower is better)"),
+    ):
+        series = []
+        for i, method in enumerate(results["methods"]):
+            quality, cost = method["summary"].get(key), method["summary"].get("seconds")
+            if method["conditional"] and quality and cost and quality["value"] is not None:
+                series.append(
+                    chart.Series(method["label"], [cost["value"]], [quality["value"]], [quality["standard_error"] or 0.0], colour=i)
+                )
+        if len(series) > 1:
+            drawing = chart.scatter_chart(series, "seconds per image, all samples", title.split(",")[0], log_x=True, title=title)
+            charts.append(f"<div><h3>{escape(title)}</h3>{drawing}</div>")
+    if not charts:
+        return ""
+    trained = [f"{m['label']} {_duration(m['training_seconds'])}" for m in results["methods"] if m["training_seconds"]]
+    extra = f" Training of the h-transform, done once, is not in the time: {_listed(trained)}." if trained else ""
+    return (
+        f'<h2>Quality against time</h2>\n<figure><div class="charts">{"".join(charts)}</div><figcaption><b>Figure 2.</b> '
+        f"Time to draw {results['samples']} samples of one image, on a logarithmic axis; bars are one standard error.{escape(extra)}</figcaption></figure>"
+    )
+
+
+def _panels(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[str, NDArray], panels: int, samples: int) -> str:
+    value_range, width = _range(pictures), _tile_width(pictures)
+    shown = min(samples, results["samples"])
+    count = min(panels, len(pictures["truth"]))
+    if results["samples"] < 2 or not count:
+        return ""
+    conditional = [m["label"] for m in results["methods"] if m["conditional"]] or list(drawn)
+    spreads = [_spread(drawn[label][:count]) for label in conditional if len(drawn[label])]
+    high = float(np.nanquantile(np.concatenate([s.ravel() for s in spreads]), 0.995)) or 1.0
+    blocks = []
+    for i in range(count):
+        left = [_tile(figure.picture(pictures["truth"][i], value_range), f"image {i + 1}, truth"), "<span>Truth</span>"]
+        left += [_tile(_measurement(pictures, i), f"image {i + 1}, measurement"), "<span>Measurement</span>"]
+        heads = ["", *(f"Sample {j + 1}" for j in range(shown)), "", "Mean", "Std. dev."]
+        cells = [f"<span>{h}</span>" if h or k == 0 else "<i></i>" for k, h in enumerate(heads)]
+        for label, x in drawn.items():
+            if i >= len(x):
+                continue
+            cells.append(f'<span class="row">{escape(label)}</span>')
+            cells += [_tile(figure.picture(x[i, j], value_range), f"image {i + 1}, {label}, sample {j + 1}") for j in range(shown)]
+            cells.append("<i></i>")
+            cells.append(_tile(figure.picture(x[i].mean(0), value_range), f"image {i + 1}, {label}, mean"))
+            cells.append(_tile(figure.heat(_spread(x[i : i + 1])[0], high), f"image {i + 1}, {label}, standard deviation"))
+        columns = f"max-content repeat({shown},{width}px) 6px repeat(2,{width}px)"
+        right = f'<div class="scroll"><div class="tiles" style="grid-template-columns:{columns}">{"".join(cells)}</div></div>'
+        blocks.append(f'<div class="panel"><div class="tiles" style="grid-template-columns:{width}px">{"".join(left)}</div>{right}</div>')
+    scale = f'<div class="scale">0<div style="background:{figure.heat_gradient()}"></div>{high:.2g}</div>'
+    caption = (
+        f"<b>Figure 3.</b> Samples of each method, and the mean and the standard deviation over all {results['samples']}, one colour scale for all methods"
+        f" (in the units of the prior, whose range is {_interval(results['value_range'])}). Right is a spread where nothing was measured, and samples that differ there."
+    )
+    return f"<h2>Samples, mean and spread</h2>\n<figure>{''.join(blocks)}{scale}<figcaption>{caption}</figcaption></figure>"
+
+
+def _training(logs: Mapping[str, Sequence[Mapping]]) -> str:
+    charts = []
+    for label, lines in logs.items():
+        steps = [line for line in lines if "loss" in line]
+        checks = [line for line in lines if "validation" in line]
+        if steps:
+            x = [line["step"] for line in steps]
+            series = [chart.Series("training", x, [line["loss"] for line in steps], faint=bool(checks), colour=0)]
+            if checks:
+                at = [line["step"] for line in checks]
+                series.append(chart.Series("validation", at, [line["validation"]["loss"] for line in checks], colour=1))
+                series.append(chart.Series("no h", at, [line["validation"]["without"] for line in checks], colour=5))
+            elif "without" in steps[0]:
+                series.append(chart.Series("no h", x, [line["without"] for line in steps], faint=True, colour=5))
+            drawing = chart.line_chart(series, "step", "loss", log_y=True, title=f"{label}: loss")
+            charts.append(f"<div><h3>{escape(label)}: loss</h3>{drawing}</div>")
+        if checks:
+            bins = checks[-1]["validation"]["bins"]
+            ratios = [100 * b["loss"] / b["without"] if b["without"] > 0 else float("nan") for b in bins]
+            names = [f"{_short(b['low'])}…{_short(b['high'])}" for b in bins]
+            bars = [chart.Series("no h", [], [100.0] * len(bins), colour=5), chart.Series("with h", [], ratios, colour=0)]
+            drawing = chart.bar_chart(
+                names, bars, "log-SNR, from noise to signal", "validation loss, % of no h", title=f"{label}: by noise level"
+            )
+            charts.append(f"<div><h3>{escape(label)}: by noise level</h3>{drawing}</div>")
+    if not charts:
+        return ""
+    return (
+        f'<h2>Training of the h-transform</h2>\n<figure><div class="charts">{"".join(charts)}</div><figcaption><b>Figure 4.</b> '
+        "The loss is the squared error of the noise prediction. Where a bar with h is shorter than the one without, the h-transform helps at that noise level; "
+        "at the clean end the prior alone is nearly as good as any posterior.</figcaption></figure>"
+    )
+
+
+def _tuning(results: Mapping) -> str:
+    blocks = [
+        f"<details><summary>{escape(m['label'])}: {escape(str(m['tuned'].get('parameter', 'a parameter')))} tuned on validation images</summary>"
+        f"{_narrow(tuning_table(m['tuned']))}</details>"
+        for m in results["methods"]
+        if m["tuned"]
+    ]
+    return f"<h2>Tuning</h2>\n{''.join(blocks)}" if blocks else ""
+
+
+def _card(card: Mapping[str, object] | None) -> str:
+    if not card:
+        return ""
+    facts = {_words(key): _plain(value) for key, value in card.items() if key != "metrics"}
+    text = escape(json.dumps(card, indent=2, default=str))
+    return f"<h2>The checkpoint</h2>\n{_definitions(facts)}<details><summary>The whole card</summary><pre>{text}</pre></details>"
+
+
+def _reproduce(results: Mapping) -> str:
+    facts = {
+        "Commit": results["commit"] or "not in a checkout",
+        "Versions": ", ".join(f"{name} {version}" for name, version in results["versions"].items()),
+        "Machine": results["machine"],
+        "Seed": f"{results['seed']}; every observation and every sample has its own, listed in results.json",
+        "Prior": f"{results['prior']['name']}, weights {results['prior']['hash']}",
+        "Images": f"{results['images']['count']}, values {results['images']['sha256']}",
+    }
+    return (
+        f"<h2>To reproduce</h2>\n<pre>{escape(results['command'])}</pre>\n{_definitions(facts)}"
+        '<p class="caption">Values per image, seeds and settings of every method are in <code>results.json</code> beside this page, all samples in <code>parts/</code>.</p>'
+    )
+
+
+def _tile(shown: figure.Picture, name: str) -> str:
+    height, width = shown.shape[:2]
+    scale = figure.enlargement((3, height, width))
+    wide = min(width * scale, _WIDEST_TILE)
+    kind = ' class="pixels"' if width * scale <= _WIDEST_TILE else ""
+    data = base64.b64encode(figure.png(shown)).decode()
+    return f'<img{kind} width="{wide}" height="{round(wide * height / width)}" alt="{escape(name)}" src="data:image/png;base64,{data}">'
+
+
+def _tile_width(pictures: Mapping[str, NDArray]) -> int:
+    width = figure.picture(pictures["truth"][0], _range(pictures)).shape[1]
+    shape = pictures["truth"].shape[1:]
+    return min(width * figure.enlargement((3, *shape[-2:]) if len(shape) == 3 else shape), _WIDEST_TILE)
+
+
+def _tiles(cells: Sequence[str], columns: int, width: int) -> str:
+    return f'<div class="tiles" style="grid-template-columns:repeat({columns},{width}px)">{"".join(cells)}</div>'
+
+
+def _measurement(pictures: Mapping[str, NDArray], i: int) -> figure.Picture:
+    return figure.hatch(figure.picture(pictures["measurement"][i], _range(pictures)), pictures["coverage"][i])
+
+
+def _spread(x: NDArray) -> NDArray:
+    """Standard deviations over samples (images, samples, channels, *space), root mean square over channels."""
+    return np.sqrt(x.var(axis=1, ddof=1).mean(axis=1))
+
+
+def _range(pictures: Mapping[str, NDArray]) -> tuple[float, float]:
+    return float(pictures["value_range"][0]), float(pictures["value_range"][1])
+
+
+def _definitions(facts: Mapping[str, str]) -> str:
+    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{escape(value)}</dd>' for name, value in facts.items())}</dl>"
+
+
+def _narrow(table: Table) -> str:
+    return table.html().replace("<table>", '<table class="narrow">')
+
+
+def _arguments(results: Mapping) -> Mapping[str, object]:
+    arguments = results["problem"].get("init_args")
+    return arguments if isinstance(arguments, Mapping) else {}
+
+
+def _plain(value: object) -> str:
+    """A part of a card in one line: a class as Name(argument = value)."""
+    if isinstance(value, Mapping) and "class_path" in value:
+        arguments = value.get("init_args", {k: v for k, v in value.items() if k != "class_path"})
+        inside = ", ".join(f"{k} = {_plain(v)}" for k, v in arguments.items()) if isinstance(arguments, Mapping) else ""
+        name = str(value["class_path"]).rsplit(".", 1)[-1]
+        return f"{name}({inside})" if inside else name
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_plain(v) for v in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _noise_in_words(sigma_y: Sequence[float]) -> str:
+    low, high = min(sigma_y), max(sigma_y)
+    if high == 0:
+        return "none (σ_y = 0)"
+    return f"σ_y = {low:.3g}" if high - low < 1e-6 * high else f"σ_y between {low:.3g} and {high:.3g}, drawn per image"
+
+
+def _cost(method: Mapping) -> str:
+    evaluations, gradients = (method["summary"][key]["value"] for key in ("evaluations", "prior_gradients"))
+    return f"{evaluations:.0f} evaluations" + (" with gradients" if gradients else "")
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ").capitalize()
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " × ".join(str(n) for n in shape)
+
+
+def _interval(value_range: Sequence[float] | None) -> str:
+    return f"[{value_range[0]:g}, {value_range[1]:g}]".replace("-", "−") if value_range else "open"
+
+
+def _short(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
