@@ -23,7 +23,7 @@ class CallablePrior(Prior):
     """A denoiser f(x_t, t), with t one time per signal; `CallablePrior.from_eps` takes a noise prediction instead.
 
     `scale` is the standard deviation of x_0. Where `differentiable` is left False the function is called without gradients and need not be written in
-    torch; a module given as `denoiser` is registered, so that its weights move with the prior and count for its identity.
+    torch. A module given as `denoiser` is registered and frozen in place: its weights move with the prior and count for its identity.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class CallablePrior(Prior):
         self.denoiser, self.schedule, self.event_shape, self.scale = denoiser, schedule, tuple(event_shape), float(scale)
         self.differentiable, self.value_range, self._name = differentiable, value_range, name
         self._from_eps = False
+        self.frozen()
 
     @classmethod
     def from_eps(
