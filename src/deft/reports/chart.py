@@ -47,7 +47,7 @@ class Axis:
         if log:
             room = max((high / low) ** margin, 1.1 if high > low else 2.0)
             return cls(label, low / room, high * room, True)
-        room = (high - low) * margin or max(abs(high), 1.0) * 0.5
+        room = (high - low) * margin if high > low else 0.5 * max(abs(high), 1.0)
         return cls(label, low - room, high + room)
 
     def place(self, value: float) -> float:
@@ -127,7 +127,7 @@ def bar_chart(labels: Sequence[str], series: Sequence[Series], x_label: str, y_l
                 level = _y(y_axis, value)
                 body.append(
                     f'<rect x="{left:.1f}" y="{level:.1f}" width="{max(right - left - 1, 1):.1f}" height="{_HEIGHT - _BOTTOM - level:.1f}" '
-                    f'fill="{_colour(_index(one, i))}"><title>{escape(one.label)}, {escape(labels[k])}: {value:.4g}</title></rect>'
+                    f'fill="{_colour(_index(one, i))}" fill-opacity="{0.4 if one.faint else 1}"><title>{escape(one.label)}, {escape(labels[k])}: {value:.4g}</title></rect>'
                 )
     return _svg([*body, _legend([(s.label, _index(s, i)) for i, s in enumerate(series)])], title)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -119,7 +120,9 @@ def comparison_grid(results: Mapping, pictures: Mapping[str, NDArray], drawn: Ma
 
 
 def _title(results: Mapping) -> str:
-    return f"{_problem_name(results)}: {', '.join(method['label'] for method in results['methods'])}"
+    count = len(results["methods"])
+    side = f"{count} methods side by side" if count > 1 else str(results["methods"][0]["label"])
+    return f"{_problem_name(results)}, {_noise_in_words(results['sigma_y'])}: {side}"
 
 
 def _problem_name(results: Mapping) -> str:
@@ -130,7 +133,7 @@ def _problem_name(results: Mapping) -> str:
 def _head(results: Mapping, title: str, introduction: str, warning: str) -> str:
     commit = f"commit {results['commit'][:10]}" if results["commit"] else f"version {results['versions']['deft']}"
     parts = [
-        f"<h1>{escape(title)}</h1>",
+        f"<h1>{_mathematics(title)}</h1>",
         f'<p class="byline">{escape(results["created"][:10])} · {escape(commit)} · {escape(results["machine"])}</p>',
     ]
     if warning:
@@ -176,8 +179,11 @@ def _comparison(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mappin
             _tile(figure.picture(x[i, 0], value_range), f"image {i + 1}, {label}") if i < len(x) else "<span></span>"
             for label, x in drawn.items()
         ]
+    hidden = (
+        "What was not measured is hatched. " if pictures["coverage"].min() < 0.5 else "The measurement is drawn as its pseudo-inverse. "
+    )
     caption = (
-        f"<b>Figure 1.</b> One sample of each method for the first {count} test images, none chosen. What was not measured is hatched. "
+        f"<b>Figure 1.</b> One sample of each method for the first {count} test images, none chosen. {hidden}"
         "Look for seams at the border of what was measured, for structure that contradicts it, and for a loss of fine texture."
     )
     return f'<h2>At a glance</h2>\n<figure><div class="scroll">{_tiles(cells, len(heads), _tile_width(pictures))}</div><figcaption>{caption}</figcaption></figure>'
@@ -193,7 +199,7 @@ def _measures(results: Mapping) -> str:
     reading = (
         f"<b>Table 1.</b> Means over images ± standard error. <i>Of the mean</i>: the average of {results['samples']} samples per image. <i>Of a sample</i>: "
         "a single sample. Patch distance: sliced Wasserstein distance between 7×7 patches of Laplacian pyramids of samples and of the true images, lower is better; "
-        f"its size depends on the number of images. {misfit} A value is marked where it beats every other conditional method by more than two standard errors "
+        f"its size depends on the number of images. {_mathematics(misfit)} A value is marked where it beats every other conditional method by more than two standard errors "
         "of the paired difference."
     )
     parts = ["<h2>Measures</h2>", f"<figure>{results_table(results).html()}<figcaption>{reading}</figcaption></figure>"]
@@ -244,8 +250,8 @@ def _panels(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[st
     high = float(np.nanquantile(np.concatenate([s.ravel() for s in spreads]), 0.995)) or 1.0
     blocks = []
     for i in range(count):
-        left = [_tile(figure.picture(pictures["truth"][i], value_range), f"image {i + 1}, truth"), "<span>Truth</span>"]
-        left += [_tile(_measurement(pictures, i), f"image {i + 1}, measurement"), "<span>Measurement</span>"]
+        left = f"<div>{_tile(figure.picture(pictures['truth'][i], value_range), f'image {i + 1}, truth')}Truth</div>"
+        left += f"<div>{_tile(_measurement(pictures, i), f'image {i + 1}, measurement')}Measurement</div>"
         heads = ["", *(f"Sample {j + 1}" for j in range(shown)), "", "Mean", "Std. dev."]
         cells = [f"<span>{h}</span>" if h or k == 0 else "<i></i>" for k, h in enumerate(heads)]
         for label, x in drawn.items():
@@ -258,11 +264,11 @@ def _panels(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[st
             cells.append(_tile(figure.heat(_spread(x[i : i + 1])[0], high), f"image {i + 1}, {label}, standard deviation"))
         columns = f"max-content repeat({shown},{width}px) 6px repeat(2,{width}px)"
         right = f'<div class="scroll"><div class="tiles" style="grid-template-columns:{columns}">{"".join(cells)}</div></div>'
-        blocks.append(f'<div class="panel"><div class="tiles" style="grid-template-columns:{width}px">{"".join(left)}</div>{right}</div>')
+        blocks.append(f'<div class="panel"><div class="pair">{left}</div>{right}</div>')
     scale = f'<div class="scale">0<div style="background:{figure.heat_gradient()}"></div>{high:.2g}</div>'
     caption = (
         f"<b>Figure 3.</b> Samples of each method, and the mean and the standard deviation over all {results['samples']}, one colour scale for all methods"
-        f" (in the units of the prior, whose range is {_interval(results['value_range'])}). Right is a spread where nothing was measured, and samples that differ there."
+        f" (in the units of the prior, whose range is {_interval(results['value_range'])}). Right is a spread where the measurement says little, and samples that differ there."
     )
     return f"<h2>Samples, mean and spread</h2>\n<figure>{''.join(blocks)}{scale}<figcaption>{caption}</figcaption></figure>"
 
@@ -286,10 +292,14 @@ def _training(logs: Mapping[str, Sequence[Mapping]]) -> str:
         if checks:
             bins = checks[-1]["validation"]["bins"]
             ratios = [100 * b["loss"] / b["without"] if b["without"] > 0 else float("nan") for b in bins]
-            names = [f"{_short(b['low'])}…{_short(b['high'])}" for b in bins]
-            bars = [chart.Series("no h", [], [100.0] * len(bins), colour=5), chart.Series("with h", [], ratios, colour=0)]
+            names = [_short((b["low"] + b["high"]) / 2) for b in bins]
+            bars = [chart.Series("no h", [], [100.0] * len(bins), faint=True, colour=5), chart.Series("with h", [], ratios, colour=0)]
             drawing = chart.bar_chart(
-                names, bars, "log-SNR, from noise to signal", "validation loss, % of no h", title=f"{label}: by noise level"
+                names,
+                bars,
+                "log-SNR (middle of the bin), from noise to signal",
+                "validation loss, % of no h",
+                title=f"{label}: by noise level",
             )
             charts.append(f"<div><h3>{escape(label)}: by noise level</h3>{drawing}</div>")
     if not charts:
@@ -367,7 +377,14 @@ def _range(pictures: Mapping[str, NDArray]) -> tuple[float, float]:
 
 
 def _definitions(facts: Mapping[str, str]) -> str:
-    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{escape(value)}</dd>' for name, value in facts.items())}</dl>"
+    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{_mathematics(value)}</dd>' for name, value in facts.items())}</dl>"
+
+
+def _mathematics(text: str) -> str:
+    """Text as HTML, with the names of the code written as in a paper."""
+    for name, sign in (("sigma_y", "σ_y"), ("eps", "ε"), (" * ", " · "), ("`", "")):
+        text = text.replace(name, sign)
+    return re.sub(r"\b(x|σ)_([0-9a-z])\b", r"\1<sub>\2</sub>", escape(text))
 
 
 def _narrow(table: Table) -> str:
@@ -389,14 +406,14 @@ def _plain(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(_plain(v) for v in value)
+        return f"[{', '.join(_plain(v) for v in value)}]"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _noise_in_words(sigma_y: Sequence[float]) -> str:
     low, high = min(sigma_y), max(sigma_y)
     if high == 0:
-        return "none (σ_y = 0)"
+        return "noiseless"
     return f"σ_y = {low:.3g}" if high - low < 1e-6 * high else f"σ_y between {low:.3g} and {high:.3g}, drawn per image"
 
 
