@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.operators.base import ForwardOperator, LinearOperator
-from deft.types import LogProb, Measurement, Signal, Times, expand, norm
+from deft.types import LogProb, Measurement, Signal, Times, as_index, expand, norm
 
 
 class Likelihood(nn.Module, ABC):
@@ -88,7 +88,7 @@ class GaussianLikelihood(Likelihood):
         return per_entry / torch.where(self.sigma_y > 0, self.sigma_y, torch.ones_like(self.sigma_y))
 
     def take(self, index: Sequence[int] | Tensor) -> GaussianLikelihood:
-        index = torch.as_tensor(index)
+        index = as_index(index)
         sigma_y = self.sigma_y if len(self.sigma_y) == 1 else self.sigma_y[index.to(self.sigma_y.device)]
         return GaussianLikelihood(self.operator.take(index), sigma_y)
 
@@ -120,7 +120,7 @@ class Observation:
 
     def take(self, index: Sequence[int] | Tensor) -> Observation:
         """The observations `index`; an index may come twice."""
-        index = torch.as_tensor(index)
+        index = as_index(index)
         return Observation(self.y[index.to(self.y.device)], self.likelihood.take(index))
 
     def repeat(self, n: int) -> Observation:

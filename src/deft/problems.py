@@ -1,6 +1,8 @@
 """Problems: distributions over operators and noise levels, from which training and tests draw their observations.
 
-A ~ p(A),  sigma_y ~ p(sigma_y),  y = A(x_0) + sigma_y eps
+    A ~ p(A),    sigma_y ~ p(sigma_y),    y = A(x_0) + sigma_y eps
+
+A problem's card, `class_path` and `init_args` in plain values, says how to rebuild it: what a checkpoint records and what a YAML file holds.
 """
 
 from __future__ import annotations
@@ -68,11 +70,6 @@ class Fixed(Problem):
 
     def __init__(self, operator: ForwardOperator, sigma_y: NoiseLevel = 0.0) -> None:
         super().__init__(sigma_y)
-        if not isinstance(operator, ForwardOperator):
-            raise InvalidInput(
-                f"Fixed holds a ForwardOperator; got {operator!r}. A card cannot rebuild a user's own operator: construct it and pass "
-                "deft.problems.Fixed(operator, sigma_y)."
-            )
         self._operator = operator
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
@@ -192,6 +189,10 @@ def _build(card: Mapping[str, object], kinds: tuple[type, ...]) -> Any:
     if not isinstance(path, str) or not isinstance(init_args, Mapping) or set(card) - {"class_path", "init_args"}:
         raise InvalidInput(f"a card holds a 'class_path' and its 'init_args', nothing else; got {dict(card)!r}.")
     cls = _class(path, kinds)
+    if cls is Fixed and isinstance(init_args.get("operator"), str):
+        raise InvalidInput(
+            f"a card cannot rebuild a user's own operator, {init_args['operator']}; construct it and pass deft.problems.Fixed(operator, sigma_y)."
+        )
     parameters = inspect.signature(cls).parameters
     for name in init_args:
         if name not in parameters:
@@ -199,7 +200,14 @@ def _build(card: Mapping[str, object], kinds: tuple[type, ...]) -> Any:
     missing = [name for name, parameter in parameters.items() if parameter.default is parameter.empty and name not in init_args]
     if missing:
         raise InvalidInput(f"{path} needs {', '.join(missing)}; got {', '.join(init_args) or 'nothing'}.")
-    return cls(**{name: _build(v, _PARTS) if isinstance(v, Mapping) else v for name, v in init_args.items()})
+    return cls(**{name: _argument(value) for name, value in init_args.items()})
+
+
+def _argument(value: object) -> Any:
+    """An argument as Python writes it: a nested card as its object, a list as a tuple."""
+    if isinstance(value, Mapping):
+        return _build(value, _PARTS)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _class(path: str, kinds: tuple[type, ...]) -> type:

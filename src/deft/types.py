@@ -2,17 +2,22 @@
 
     Signal       a batch of clean or noisy signals x, any event shape: (batch, *event)
     Measurement  a batch of measurements y = A(x) + noise: (batch, *measurement)
+    Mask         one channel in [0, 1] for all channels of a signal: (batch, 1, *space)
     Times        one time per signal, or one for all: (batch,) or (1,)
     LogProb      one number per signal: (batch,)
 
 The tests check these annotations at run time (jaxtyping with beartype); users pay nothing.
 """
 
+from collections.abc import Sequence
+
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 Signal = Float[Tensor, "batch *event"]
 Measurement = Float[Tensor, "batch *measurement"]
+Mask = Float[Tensor, "batch 1 *space"]
 Times = Float[Tensor, "#batch"]
 LogProb = Float[Tensor, " batch"]
 
@@ -30,3 +35,9 @@ def norm(x: Tensor) -> Tensor:
 def inner(x: Tensor, y: Tensor) -> Tensor:
     """The inner product of each pair of signals, over all axes but the first."""
     return (x.flatten(1) * y.flatten(1)).sum(1)
+
+
+def as_index(index: Sequence[int] | Tensor) -> Tensor:
+    """Which signals, as a tensor of integers; a list may be empty, a tensor may be boolean."""
+    index = torch.as_tensor(index)
+    return index.nonzero()[:, 0] if index.dtype == torch.bool else index.long()

@@ -21,7 +21,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from deft.types import Measurement, Signal, Times, expand, inner
+from deft.types import Mask, Measurement, Signal, Times, as_index, expand, inner
 
 
 class ForwardOperator(nn.Module, ABC):
@@ -38,7 +38,7 @@ class ForwardOperator(nn.Module, ABC):
 
     def take(self, index: Sequence[int] | Tensor) -> Self:
         """The operator of the signals `index`."""
-        return self._indexed(lambda value: value if len(value) == 1 else value[torch.as_tensor(index, device=value.device)])
+        return self._indexed(lambda value: value if len(value) == 1 else value[as_index(index).to(value.device)])
 
     def repeat(self, n: int) -> Self:
         """The operator of each signal, `n` times side by side."""
@@ -62,7 +62,7 @@ class ForwardOperator(nn.Module, ABC):
     def lift(self, y: Measurement) -> Signal:
         """y as a signal of the prior's own shape (a pseudo-inverse): what a network reads."""
 
-    def coverage(self, like: Signal) -> Signal:
+    def coverage(self, like: Signal) -> Mask:
         """One channel in [0, 1]: how far each place of `like` is observed (the mask, for inpainting); ones by default."""
         return torch.ones_like(like[:, :1])
 

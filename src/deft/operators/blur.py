@@ -145,7 +145,10 @@ class ReflectBlur(_Convolution):
         transfer = self._transfer(x_0)
         for axis, at in enumerate(self._mirror(x_0)):
             x_0 = x_0.index_select(2 + axis, at)
-        return _filter(x_0, transfer)[(..., *(slice(k - 1, None) for k in self.kernel.shape[1:]))]
+        blurred = _filter(x_0, transfer)
+        for axis, k in enumerate(self.kernel.shape[1:]):
+            blurred = blurred.narrow(2 + axis, k - 1, blurred.shape[2 + axis] - k + 1)
+        return blurred
 
     def adjoint(self, y: Measurement) -> Signal:
         transfer, mirror = self._transfer(y), self._mirror(y)

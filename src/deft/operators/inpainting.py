@@ -14,7 +14,7 @@ from torch import Tensor
 
 from deft.errors import InvalidInput
 from deft.operators.base import SpectralOperator
-from deft.types import Measurement, Signal, Times, expand
+from deft.types import Mask, Measurement, Signal, Times, expand
 
 
 @final
@@ -57,7 +57,7 @@ class Inpainting(SpectralOperator):
         """mask * y."""
         return self.mask * y
 
-    def coverage(self, like: Signal) -> Signal:
+    def coverage(self, like: Signal) -> Mask:
         """The mask."""
         return self.mask.to(like.dtype).expand(len(like), *self.mask.shape[1:])
 

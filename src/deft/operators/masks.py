@@ -16,14 +16,14 @@ from torch import Tensor
 
 from deft.errors import BadImage, InvalidInput, nearest_names
 from deft.noise import Noise
-from deft.types import Signal
+from deft.types import Mask, Signal
 
 
 class Masks(ABC):
     """A distribution over masks."""
 
     @abstractmethod
-    def draw(self, like: Signal, noise: Noise) -> Signal:
+    def draw(self, like: Signal, noise: Noise) -> Mask:
         """One mask per signal of `like`: (batch, 1, *space)."""
 
     @abstractmethod
@@ -44,7 +44,7 @@ class BoxMasks(Masks):
             raise InvalidInput(f"fraction is the box's share of each side, in (0, 1); got {fraction}.")
         self.fraction, self.centred = fraction, centred
 
-    def draw(self, like: Signal, noise: Noise) -> Signal:
+    def draw(self, like: Signal, noise: Noise) -> Mask:
         space = like.shape[2:]
         sides = [min(max(round(self.fraction * n), 1), n) for n in space]
         hidden = torch.ones(len(like), 1, *space, dtype=like.dtype, device=like.device)
@@ -72,7 +72,7 @@ class RandomPixelMasks(Masks):
             raise InvalidInput(f"keep is the share of observed places, in (0, 1]; got {keep}.")
         self.keep = keep
 
-    def draw(self, like: Signal, noise: Noise) -> Signal:
+    def draw(self, like: Signal, noise: Noise) -> Mask:
         space = like.shape[2:]
         count = max(round(self.keep * math.prod(space)), 1)
         order = noise.to("cpu").uniform(0, (math.prod(space),)).argsort(dim=1)
@@ -98,7 +98,7 @@ class FreeFormMasks(Masks):
             raise InvalidInput(f"width is the range of a stroke's width in (0, 1]; got {tuple(width)}.")
         self.low, self.high, self.width = low, high, (float(width[0]), float(width[1]))
 
-    def draw(self, like: Signal, noise: Noise) -> Signal:
+    def draw(self, like: Signal, noise: Noise) -> Mask:
         space = tuple(like.shape[2:])
         rows = [self._mask(space, generator) for generator in noise.generators(0)]
         mask = torch.stack(rows) if rows else torch.empty(0, *space)
@@ -164,7 +164,7 @@ class HalfMasks(Masks):
             )
         self.hidden = hidden
 
-    def draw(self, like: Signal, noise: Noise) -> Signal:
+    def draw(self, like: Signal, noise: Noise) -> Mask:
         space = like.shape[2:]
         halves = [name for name, (axis, _) in _HALVES.items() if axis <= len(space)]
         if self.hidden is not None and self.hidden not in halves:
@@ -207,7 +207,7 @@ class MaskFiles(Masks):
             raise InvalidInput(f"the mask folder {self.folder} {what}; it must hold images, white where the signal is observed.")
         self._masks = [(path.name, _read_mask(path)) for path in paths]
 
-    def draw(self, like: Signal, noise: Noise) -> Signal:
+    def draw(self, like: Signal, noise: Noise) -> Mask:
         space = tuple(like.shape[2:])
         for name, mask in self._masks:
             if tuple(mask.shape) != space:

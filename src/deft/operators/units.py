@@ -14,7 +14,7 @@ from torch import Tensor
 
 from deft.errors import InvalidInput
 from deft.operators.base import LinearOperator
-from deft.types import Measurement, Signal, Times
+from deft.types import Mask, Measurement, Signal, Times
 
 
 @final
@@ -50,7 +50,7 @@ class InUnits(LinearOperator):
             return lifted / self.scale
         return (lifted - self.operator.lift(self.operator(torch.full_like(lifted, self.offset)))) / self.scale
 
-    def coverage(self, like: Signal) -> Signal:
+    def coverage(self, like: Signal) -> Mask:
         return self.operator.coverage(like)
 
     def observed(self, y: Measurement) -> Measurement:

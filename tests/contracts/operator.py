@@ -1,0 +1,172 @@
+"""What every forward operator keeps: its shapes, its adjoint, its inverse, and one set of parameters per signal."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from deft.operators.base import ForwardOperator, LinearOperator, SpectralOperator
+
+
+def dense(function, shape: Sequence[int]) -> torch.Tensor:
+    """The matrix of a linear map between signals, from the images of the basis vectors."""
+    n = math.prod(shape)
+    return function(torch.eye(n).reshape(n, *shape)).reshape(n, -1).T
+
+
+class OperatorContract(ABC):
+    """A test class inherits this and says how to make the operator; everything runs in double precision.
+
+    `tolerance` bounds rounding errors; operators that iterate need a larger `solve_tolerance`.
+    """
+
+    event_shape: tuple[int, ...]
+    tolerance = 1e-10
+    solve_tolerance = 1e-9
+
+    @abstractmethod
+    def make(self, seeds: Sequence[int]) -> ForwardOperator:
+        """The operator of a batch of signals, each with the parameters of its own seed."""
+
+    @pytest.fixture(autouse=True)
+    def _double_precision(self):
+        torch.set_default_dtype(torch.float64)
+        yield
+        torch.set_default_dtype(torch.float32)
+
+    def signals(self, batch: int) -> torch.Tensor:
+        return torch.randn(batch, *self.event_shape)
+
+    def close(self, a: torch.Tensor, b: torch.Tensor, tolerance: float | None = None) -> None:
+        torch.testing.assert_close(a, b, atol=tolerance or self.tolerance, rtol=tolerance or self.tolerance)
+
+    @pytest.mark.parametrize("batch", [0, 1, 3])
+    def test_shapes(self, batch):
+        operator, x = self.make(range(batch)), self.signals(batch)
+        y = operator(x)
+        assert len(y) == batch
+        assert operator.lift(y).shape == x.shape
+        assert operator.observed(y).shape == y.shape
+        assert operator.count(y).shape == (batch,)
+        coverage = operator.coverage(x)
+        assert coverage.shape == (batch, 1, *self.event_shape[1:])
+        assert ((coverage >= 0) & (coverage <= 1)).all()
+
+    def test_measurements_are_observed(self):
+        operator, x = self.make(range(3)), self.signals(3)
+        y = operator(x)
+        self.close(operator.observed(y), y)
+        seen = operator.observed(torch.ones_like(y))
+        self.close(operator.count(y), seen.flatten(1).sum(1))
+
+    def test_each_signal_has_its_own_parameters(self):
+        operator, x = self.make(range(3)), self.signals(3)
+        y = operator(x)
+        for i in range(3):
+            alone = self.make([i])
+            self.close(alone(x[i : i + 1]), y[i : i + 1])
+            self.close(alone.lift(y[i : i + 1]), operator.lift(y)[i : i + 1], self.solve_tolerance)
+
+    def test_take(self):
+        operator, x = self.make(range(3)), self.signals(3)
+        index = [2, 0, 2, 1]
+        self.close(operator.take(index)(x[index]), operator(x)[index])
+        self.close(operator.take(torch.tensor(index)).coverage(x[index]), operator.coverage(x)[index])
+        assert len(operator.take([])(x[:0])) == 0
+
+    def test_repeat(self):
+        operator, x = self.make(range(3)), self.signals(3).repeat_interleave(2, dim=0)
+        self.close(operator.repeat(2)(x), torch.cat([self.make([i])(x[2 * i : 2 * i + 2]) for i in range(3)]))
+
+    def test_single_precision(self):
+        operator, x = self.make(range(2)).float(), self.signals(2).float()
+        y = operator(x)
+        assert y.dtype == operator.lift(y).dtype == operator.coverage(x).dtype == torch.float32
+
+    def test_gradients_pass(self):
+        operator, x = self.make(range(2)), self.signals(2).requires_grad_()
+        assert torch.autograd.grad(operator(x).square().sum(), x)[0].isfinite().all()
+
+
+class LinearOperatorContract(OperatorContract):
+    """`adjoint` is the transpose, `solve` the inverse of (r2 A A^T + s2 I) and, at s2 = 0, the pseudo-inverse."""
+
+    def test_dot_product(self):
+        operator, x = self.make(range(3)), self.signals(3)
+        assert isinstance(operator, LinearOperator)
+        ax = operator.linear(x)
+        y = operator.observed(torch.randn_like(ax))
+        self.close((ax * y).flatten(1).sum(1), (x * operator.adjoint(y)).flatten(1).sum(1))
+
+    def test_forward_is_affine(self):
+        operator, x = self.make(range(3)), self.signals(3)
+        self.close(operator(x) - operator(0 * x), operator.linear(x))
+
+    def test_dense_twin(self):
+        operator = self.make([0])
+        a = dense(operator.linear, self.event_shape)
+        measurement = operator(self.signals(1)).shape[1:]
+        self.close(dense(operator.adjoint, measurement), a.T)
+        x = self.signals(4)
+        self.close(operator.linear(x).flatten(1), x.flatten(1) @ a.T)
+
+    @pytest.mark.parametrize("shared", [False, True])
+    def test_solve(self, shared):
+        operator = self.make(range(3))
+        y = operator(self.signals(3))
+        v = torch.randn_like(y)
+        r2, s2 = (torch.tensor([0.7]), torch.tensor([0.2])) if shared else (torch.tensor([0.3, 1.0, 4.0]), torch.tensor([0.5, 0.05, 0.2]))
+        solved = operator.solve(v, r2, s2)
+        for i in range(3):
+            a = dense(self.make([i]).linear, self.event_shape)
+            normal = r2[i % len(r2)] * a @ a.T + s2[i % len(s2)] * torch.eye(len(a))
+            self.close(solved[i].flatten(), torch.linalg.solve(normal, v[i].flatten()), self.solve_tolerance)
+
+    def test_pseudo_inverse(self):
+        operator = self.make(range(3))
+        y = torch.randn_like(operator(self.signals(3)))
+        x = operator.pseudo_inverse(y)
+        for i in range(3):
+            a = dense(self.make([i]).linear, self.event_shape)
+            self.close(x[i].flatten(), torch.linalg.pinv(a, rtol=1e-7) @ y[i].flatten(), self.solve_tolerance)
+
+    def test_a_batch_of_none_is_solved(self):
+        operator = self.make([])
+        y = operator(self.signals(0))
+        one = torch.ones(1)
+        for s2 in (one, 0 * one):
+            assert operator.solve(y, one, s2).shape == y.shape
+        assert operator.adjoint(y).shape == (0, *self.event_shape)
+
+
+class SpectralOperatorContract(LinearOperatorContract):
+    """A = U diag(s) V^T with orthonormal columns in U and V."""
+
+    def test_decomposition(self):
+        operator = self.make([0])
+        assert isinstance(operator, SpectralOperator)
+        a = dense(operator.linear, self.event_shape)
+        c = operator.v_t(self.signals(1))
+        u, v = dense(operator.u, c.shape[1:]), dense(operator.v, c.shape[1:])
+        s = operator.singular_values(c).expand_as(c).flatten()
+        assert (s >= 0).all()
+        self.close(u.T @ u, torch.eye(len(s)))
+        self.close(v.T @ v, torch.eye(len(s)))
+        self.close((u * s) @ v.T, a)
+        self.close(dense(operator.u_t, operator(self.signals(1)).shape[1:]), u.T)
+        self.close(dense(operator.v_t, self.event_shape), v.T)
+
+    @pytest.mark.parametrize("batch", [0, 3])
+    def test_the_decomposition_of_a_batch(self, batch):
+        operator, x = self.make(range(batch)), self.signals(batch)
+        c = operator.v_t(x)
+        self.close(operator.u(operator.singular_values(c) * c), operator(x))
+
+    def test_generic_solve_agrees(self):
+        """The closed form of a subclass is that of the decomposition."""
+        operator = self.make(range(3))
+        v = operator(self.signals(3))
+        r2, s2 = torch.tensor([0.3, 1.0, 4.0]), torch.tensor([0.5, 0.05, 0.2])
+        self.close(operator.solve(v, r2, s2), SpectralOperator.solve(operator, v, r2, s2), self.solve_tolerance)

@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from deft.errors import InvalidInput
+from deft.operators import Inpainting, InUnits, ReflectBlur, SuperResolution, gaussian_kernel
+from tests.contracts.operator import LinearOperatorContract
+from tests.operators.test_inpainting import masks
+
+
+class TestInpaintingInUnits(LinearOperatorContract):
+    event_shape = (2, 4, 5)
+
+    def make(self, seeds):
+        return InUnits(Inpainting(masks(self.event_shape, seeds)), scale=0.5, offset=0.5)
+
+
+class TestSuperResolutionInUnits(LinearOperatorContract):
+    event_shape = (1, 4, 6)
+
+    def make(self, seeds):
+        return InUnits(SuperResolution(2, self.event_shape, kernel="bicubic"), scale=-3.0, offset=1.0)
+
+
+class TestUnitsOfUnits(LinearOperatorContract):
+    event_shape = (1, 4, 4)
+
+    def make(self, seeds):
+        return InUnits(InUnits(Inpainting(masks(self.event_shape, seeds)), scale=2.0, offset=-1.0), scale=0.5, offset=0.5)
+
+
+def test_lift_inverts_the_units():
+    x = torch.randn(2, 1, 4, 4)
+    operator = InUnits(Inpainting(masks((1, 4, 4), [0, 1])), scale=0.5, offset=0.5)
+    torch.testing.assert_close(operator.lift(operator(x)), operator.coverage(x) * x)
+
+
+def test_a_constant_is_lifted_to_itself():
+    x = torch.full((1, 1, 8, 8), 0.3)
+    for inner, exact in ((SuperResolution(2, (1, 8, 8)), 1e-5), (ReflectBlur(gaussian_kernel(3, 0.7)), 0.02)):
+        operator = InUnits(inner, scale=0.5, offset=0.5)
+        torch.testing.assert_close(operator.lift(operator(x)), x, atol=exact, rtol=0)
+
+
+def test_a_scale_of_zero_is_refused():
+    with pytest.raises(InvalidInput, match="must not be 0"):
+        InUnits(SuperResolution(2, (1, 4, 4)), scale=0.0)

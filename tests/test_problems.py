@@ -1,0 +1,209 @@
+import pytest
+import torch
+
+from deft.errors import InvalidInput
+from deft.noise import Noise
+from deft.operators import BoxMasks, FreeFormMasks, GaussianKernels, Identity, MaskFiles, Masks, MotionKernels
+from deft.operators import Inpainting as InpaintingOperator
+from deft.problems import Deblurring, Denoising, Fixed, Inpainting, Problem, SuperResolution, from_card
+from tests.contracts.problem import ProblemContract
+
+
+class TestDenoising(ProblemContract):
+    def make(self):
+        return Denoising(sigma_y=0.2)
+
+
+class TestFreeForm(ProblemContract):
+    def make(self):
+        return Inpainting(sigma_y=0.05)
+
+
+class TestBox(ProblemContract):
+    def make(self):
+        return Inpainting(BoxMasks(0.4, centred=False), sigma_y=(0.01, 0.5))
+
+
+class TestRandomPixels(ProblemContract):
+    def make(self):
+        return Inpainting("random", sigma_y=0.05)
+
+
+class TestHalf(ProblemContract):
+    def make(self):
+        return Inpainting("half", sigma_y=0.05)
+
+
+class TestAverage(ProblemContract):
+    def make(self):
+        return SuperResolution(4, sigma_y=(0.05, 0.1))
+
+
+class TestBicubic(ProblemContract):
+    def make(self):
+        return SuperResolution(2, kernel="bicubic", sigma_y=0.05)
+
+
+class TestGaussianBlur(ProblemContract):
+    def make(self):
+        return Deblurring(GaussianKernels(5, (0.5, 1.5)), sigma_y=0.05)
+
+
+class TestGaussianBlurReflected(ProblemContract):
+    tolerance = 1e-3  # conjugate gradients
+
+    def make(self):
+        return Deblurring("gaussian", border="reflect", sigma_y=0.05)
+
+
+class TestMotionBlur(ProblemContract):
+    event_shapes = ((1, 8, 8), (3, 12, 20))
+
+    def make(self):
+        return Deblurring(MotionKernels(7), sigma_y=0.05)
+
+
+class OwnMasks(Masks):
+    """A user's own distribution, named by its dotted path."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+
+    def draw(self, like, noise):
+        mask = torch.zeros(len(like), 1, *like.shape[2:])
+        mask[..., :: self.every] = 1
+        return mask.to(like)
+
+    def init_args(self):
+        return {"every": self.every}
+
+
+class OwnProblem(Problem):
+    """A user's own problem."""
+
+    def operator(self, x_0, noise):
+        return Identity()
+
+    def card(self):
+        return {"class_path": "tests.test_problems.OwnProblem", "init_args": {"sigma_y": self.sigma_y}}
+
+
+class TestOwnMasks(ProblemContract):
+    def make(self):
+        return Inpainting(OwnMasks(2), sigma_y=0.05)
+
+
+class TestOwnProblem(ProblemContract):
+    def make(self):
+        return OwnProblem(sigma_y=0.05)
+
+
+class TestNoiseLevels:
+    def test_the_range_is_filled_log_uniformly(self):
+        sigma_y = Denoising(sigma_y=(0.01, 1.0)).draw(torch.zeros(400, 1, 1, 1), Noise(range(400))).sigma_y
+        assert 0.01 <= sigma_y.min() < 0.012
+        assert 0.85 < sigma_y.max() <= 1.0
+        assert abs((sigma_y < 0.1).float().mean() - 0.5) < 0.08  # three standard errors
+
+    def test_none_is_exact(self):
+        x_0 = torch.randn(2, 1, 4, 4)
+        assert torch.equal(Denoising().draw(x_0, Noise([0, 1])).y, x_0)
+
+    def test_errors(self):
+        with pytest.raises(InvalidInput, match=r"must be >= 0; got -0\.1"):
+            Denoising(sigma_y=-0.1)
+        with pytest.raises(InvalidInput, match="0 < low <= high"):
+            Denoising(sigma_y=(0.2, 0.1))
+        with pytest.raises(InvalidInput, match="0 < low <= high"):
+            Denoising(sigma_y=(0.0, 0.1))
+
+
+def test_names_of_masks_and_kernels():
+    assert isinstance(Inpainting().masks, FreeFormMasks)
+    assert isinstance(Inpainting("box").masks, BoxMasks)
+    assert isinstance(Deblurring("motion").kernels, MotionKernels)
+    with pytest.raises(InvalidInput, match="known: freeform, box, random, half; did you mean freeform"):
+        Inpainting("free-form")
+    with pytest.raises(InvalidInput, match="did you mean motion"):
+        Deblurring("motoin")
+    with pytest.raises(InvalidInput, match="did you mean reflect"):
+        Deblurring(border="reflection")
+    with pytest.raises(InvalidInput, match="did you mean average"):
+        SuperResolution(kernel="averag")
+
+
+def test_constant_operators_are_made_once(monkeypatch):
+    problem, made = SuperResolution(4, kernel="bicubic"), []
+    svd = torch.linalg.svd
+    monkeypatch.setattr(torch.linalg, "svd", lambda *args, **options: made.append(1) or svd(*args, **options))
+    for _ in range(3):
+        problem.draw(torch.randn(2, 1, 8, 8), Noise([0, 1]))
+    assert len(made) == 2  # one per axis
+    problem.draw(torch.randn(2, 1, 8, 12), Noise([0, 1]))
+    assert len(made) == 4
+
+
+def test_fixed_operators():
+    mask = torch.ones(1, 1, 4, 4)
+    problem = Fixed(InpaintingOperator(mask), sigma_y=0.1)
+    assert problem.draw(torch.randn(2, 1, 4, 4), Noise([0, 1])).y.shape == (2, 1, 4, 4)
+    assert problem.card()["init_args"]["operator"] == "deft.operators.inpainting.Inpainting"
+
+
+class TestCards:
+    def test_the_card_of_nested_parts(self, tmp_path):
+        assert Inpainting("box", sigma_y=0.05).card() == {
+            "class_path": "deft.problems.Inpainting",
+            "init_args": {
+                "masks": {"class_path": "deft.operators.masks.BoxMasks", "init_args": {"fraction": 0.5, "centred": True}},
+                "sigma_y": 0.05,
+            },
+        }
+
+    def test_shorthand(self):
+        assert from_card({"class_path": "deft.problems.Inpainting", "init_args": {"masks": "box"}}).card() == Inpainting("box").card()
+        assert from_card({"class_path": "deft.problems.SuperResolution"}).card() == SuperResolution().card()
+        parts = {"class_path": "deft.operators.BoxMasks", "init_args": {"fraction": 0.25}}
+        assert from_card({"class_path": "deft.problems.Inpainting", "init_args": {"masks": parts}}).masks.fraction == 0.25
+
+    def test_unknown_classes(self):
+        with pytest.raises(InvalidInput, match="did you mean Inpainting"):
+            from_card({"class_path": "deft.problems.Inpaintng"})
+        with pytest.raises(InvalidInput, match=r"dotted path of a Problem.*did you mean SuperResolution"):
+            from_card({"class_path": "SuperResolution"})
+        with pytest.raises(InvalidInput, match=r"cannot be imported.*did you mean deft\.problems"):
+            from_card({"class_path": "deft.problem.Inpainting"})
+        with pytest.raises(InvalidInput, match="did you mean BoxMasks"):
+            from_card({"class_path": "deft.problems.Inpainting", "init_args": {"masks": {"class_path": "deft.operators.masks.BoxMask"}}})
+
+    def test_unknown_arguments(self):
+        with pytest.raises(InvalidInput, match=r"unknown argument.*'mask'; known: masks, sigma_y; did you mean masks"):
+            from_card({"class_path": "deft.problems.Inpainting", "init_args": {"mask": "box"}})
+        with pytest.raises(InvalidInput, match="needs every"):
+            from_card({"class_path": "deft.problems.Inpainting", "init_args": {"masks": {"class_path": "tests.test_problems.OwnMasks"}}})
+
+    def test_malformed_cards(self):
+        with pytest.raises(InvalidInput, match="'class_path' and its 'init_args'"):
+            from_card({"class": "deft.problems.Inpainting"})
+        with pytest.raises(InvalidInput, match="'class_path' and its 'init_args'"):
+            from_card({"class_path": "deft.problems.Inpainting", "init_args": ["box"]})
+
+    def test_nothing_else_is_called(self):
+        """A card comes out of a file; it constructs problems and their parts only."""
+        with pytest.raises(InvalidInput, match="not the dotted path of a Problem"):
+            from_card({"class_path": "subprocess.Popen", "init_args": {"args": "true"}})
+        with pytest.raises(InvalidInput, match="not the dotted path of a Masks or Kernels or ForwardOperator"):
+            from_card({"class_path": "deft.problems.Inpainting", "init_args": {"masks": {"class_path": "pathlib.Path"}}})
+        with pytest.raises(InvalidInput, match="not the dotted path of a Problem"):
+            from_card({"class_path": "deft.problems.Problem"})
+
+    def test_a_users_operator_cannot_be_rebuilt(self):
+        with pytest.raises(InvalidInput, match="cannot rebuild a user's own operator"):
+            from_card(Fixed(Identity()).card())
+
+    def test_mask_files(self, tmp_path):
+        from PIL import Image
+
+        Image.new("L", (8, 8), 255).save(tmp_path / "a.png")
+        card = Inpainting(MaskFiles(str(tmp_path))).card()
+        assert from_card(card).card() == card
