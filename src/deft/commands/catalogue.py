@@ -1,0 +1,54 @@
+"""What there is, found from the package itself: every concrete class of a kind, with the first sentence of its docstring."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from importlib import import_module
+
+KINDS = {
+    "problems": ("deft.problems", "Problem", "deft.problems"),
+    "operators": ("deft.operators.base", "ForwardOperator", "deft.operators"),
+    "masks": ("deft.operators.masks", "Masks", "deft.operators"),
+    "h-transforms": ("deft.htransforms.base", "HTransform", "deft.htransforms"),
+    "samplers": ("deft.samplers.base", "Sampler", "deft.samplers"),
+    "time-grids": ("deft.samplers.base", "TimeGrid", "deft.samplers"),
+    "methods": ("deft.commands.methods", "MethodRecipe", "deft.commands.methods"),
+}
+
+
+def classes(kind: str) -> list[type]:
+    """The concrete classes of a kind, sorted by name."""
+    home, name, where = KINDS[kind]
+    base = getattr(import_module(home), name)
+    found = {
+        value
+        for module in _modules(where)
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, base) and not inspect.isabstract(value) and value.__module__ == module.__name__
+    }
+    return sorted((c for c in found if not c.__name__.startswith("_")), key=lambda c: c.__name__)
+
+
+def path(cls: type) -> str:
+    """The dotted path that a YAML file gives."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def sentence(documented: object) -> str:
+    """The first sentence of a docstring."""
+    text = inspect.getdoc(documented) or ""
+    first = text.split("\n\n")[0].replace("\n", " ").strip()
+    return first.split(". ")[0].rstrip(".") + "." if first else ""
+
+
+def paths() -> list[str]:
+    """The dotted paths of everything that a YAML file can name."""
+    return [path(cls) for kind in KINDS for cls in classes(kind)]
+
+
+def _modules(where: str) -> list:
+    package = import_module(where)
+    if not hasattr(package, "__path__"):
+        return [package]
+    return [import_module(f"{where}.{info.name}") for info in pkgutil.iter_modules(package.__path__)]

@@ -1,0 +1,72 @@
+"""`deft evaluate`."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+
+from deft.commands import inputs
+from deft.commands.inputs import Convert, Fit, Range
+from deft.commands.methods import MethodRecipe
+from deft.priors import resolve
+from deft.problems import Problem
+from deft.reports.evaluation import evaluate
+from deft.reports.page import write_report
+from deft.reports.table import results_table
+
+HELP = {
+    "prior": "as in deft train",
+    "problem": "what is measured",
+    "images": "clean test images",
+    "methods": "by label; each a class_path with init_args (deft list --kind methods)",
+    "out": "where results.json and report.html go; the same command does only what is missing",
+    "samples": "per image and method",
+    "limit": "the first few images only",
+    "reference": "the method that differences are taken against; default: the last",
+    "clip": "cut the samples of all methods to the prior's range before measuring",
+    "title": "of the page",
+    "open_report": "open the page in a browser",
+    "batch_size": "signals denoised at once; changes no result",
+    **inputs.IMAGE_HELP,
+}
+
+
+def run(
+    prior: str,
+    problem: Problem,
+    images: Path,
+    methods: dict[str, MethodRecipe],
+    out: Path,
+    samples: int = 4,
+    limit: int | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+    reference: str | None = None,
+    clip: bool = False,
+    title: str | None = None,
+    open_report: bool = False,
+    convert: Convert | None = None,
+    fit: Fit | None = None,
+    value_range: Range | None = None,
+    strict: bool = False,
+    *,
+    resolved: str = "",
+) -> None:
+    """Compare methods on the same observations and seeds.
+
+    Writes OUT/results.json, OUT/report.html (one self-contained page) and OUT/config.yaml.
+    """
+    network = resolve.load(prior)
+    truth, _ = inputs.images(images, network, convert=convert, fit=fit, value_range=value_range, strict=strict, limit=limit)
+    built = [recipe.build(label, network, problem) for label, recipe in methods.items()]
+    results = evaluate(
+        network, problem, truth, built, out=out, samples=samples, seed=seed, batch_size=batch_size, reference=reference, clip=clip
+    )
+    (out / "config.yaml").write_text(resolved)
+    logs = {label: folder for label, recipe in methods.items() if (folder := recipe.run_folder) is not None}
+    card = next((card for recipe in methods.values() if (card := recipe.card()) is not None), None)
+    page = write_report(out, title=title, training=logs, card=card)
+    print(results_table(results).markdown())
+    print(f"report: {page}")
+    if open_report:
+        webbrowser.open(page.resolve().as_uri())

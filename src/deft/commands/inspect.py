@@ -1,0 +1,149 @@
+"""`deft inspect`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from deft.errors import CheckpointError, InvalidInput, nearest_names
+from deft.priors import resolve, zoo
+from deft.training import checkpoint, state
+from deft.training.files import read_header, read_tensors
+from deft.training.validation import Validation
+
+HELP = {"target": "a checkpoint, a training state, a prior that ships, a diffusers folder or a hub id"}
+POSITIONAL = True
+
+
+def run(target: str) -> None:
+    """Say what is in a checkpoint or a prior: card, parameters, sizes, hash, schedule, losses; or what is wrong with it."""
+    path = Path(target)
+    if target in zoo.names():
+        _prior(zoo.FOLDER / f"{target}.safetensors", target)
+    elif (zoo.FOLDER / f"{target}.safetensors").is_file():
+        _checkpoint(zoo.FOLDER / f"{target}.safetensors")
+    elif path.is_file():
+        _file(path)
+    elif path.is_dir() and (path / "h.safetensors").exists():
+        _file(path / "h.safetensors")
+    elif path.is_dir() or ("/" in target and not path.suffix):
+        _any_prior(target)
+    else:
+        known = [*zoo.names(), *(p.stem for p in zoo.FOLDER.glob("h-*.safetensors"))]
+        raise InvalidInput(f"there is nothing at {target!r}, and nothing of that name ships{nearest_names(target, known)}")
+
+
+def _file(path: Path) -> None:
+    if path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
+        _rows({"file": path, "kind": "a foreign checkpoint; only its weights are read, no code is executed"})
+        _tensors(checkpoint.read_weights(path))
+        return
+    if zoo.is_prior(path):
+        _prior(path, str(path))
+        return
+    try:
+        _training_state(path, read_header(path, state.KIND))
+    except CheckpointError:
+        _checkpoint(path)
+
+
+def _checkpoint(path: Path) -> None:
+    card = checkpoint.read_card(path)
+    tensors = read_tensors(path)
+    made = card.get("architecture")
+    _rows(
+        {
+            "file": path,
+            "kind": checkpoint.KIND,
+            "architecture": checkpoint.describe(made),
+            "problem": checkpoint.describe(card.get("problem")),
+            "prior": _line(card.get("prior")),
+            "schedule": _line(card.get("schedule")),
+            "training": _line(card.get("training")),
+            "sha256": _sha256(path),
+        }
+    )
+    _tensors(tensors)
+    if isinstance(card.get("metrics"), Mapping):
+        print("\nvalidation loss by noise level:")
+        print(Validation.from_card(card["metrics"]).table())  # type: ignore[arg-type]
+
+
+def _training_state(path: Path, card: Mapping) -> None:
+    config, progress = card.get("config", {}), card.get("progress", {})
+    _rows(
+        {
+            "file": path,
+            "kind": f"{state.KIND}: a run that can go on",
+            "step": f"{progress.get('step')} of {config.get('steps')}",
+            "prior": _line(config.get("prior")),
+            "objective": _line(config.get("objective")),
+            "sha256": _sha256(path),
+        }
+    )
+
+
+def _prior(path: Path, name: str) -> None:
+    prior = zoo.load(path)
+    _rows({"file": path, "kind": f"a prior, {type(prior).__name__}", "name": prior.name, "sha256": _sha256(path)})
+    _about(prior)
+    try:
+        card = zoo.card(path)
+    except CheckpointError as error:
+        print(f"no card: {error}")
+        return
+    for key in ("data", "terms", "split", "training", "gate"):
+        if key in card:
+            print(f"{key:14} {_line(card[key])}")
+    errors = card.get("held_out_denoising_error")
+    if isinstance(errors, Mapping):
+        print(f"\nheld-out denoising error, {errors.get('images')} images, {errors.get('unit')}:")
+        print("log-SNR        prior   full Wiener   spectral Wiener")
+        for row in errors["by_noise_level"]:
+            print(f"{row['log_snr']:7.2f}  {row['prior']:11.4g}  {row['full_wiener']:12.4g}  {row['spectral_wiener']:16.4g}")
+
+
+def _any_prior(target: str) -> None:
+    prior = resolve.load(target)
+    _rows({"from": target, "kind": f"a prior, {type(prior).__name__}", "name": prior.name})
+    _about(prior)
+
+
+def _about(prior) -> None:
+    low, high = prior.schedule.log_snr_range
+    _rows(
+        {
+            "signals": f"{'x'.join(map(str, prior.event_shape))}, values in {prior.value_range}, standard deviation {prior.scale:.3g}",
+            "parameters": f"{prior.num_parameters:,}",
+            "hash": prior.identity()["hash"],
+            "schedule": f"{type(prior.schedule).__name__}, log-SNR from {low:.2f} to {high:.2f}",
+        }
+    )
+
+
+def _tensors(tensors: Mapping) -> None:
+    count = sum(value.numel() for value in tensors.values())
+    kinds = ", ".join(sorted({str(value.dtype).removeprefix("torch.") for value in tensors.values()}))
+    broken = [name for name, value in tensors.items() if value.is_floating_point() and not bool(value.isfinite().all())]
+    _rows({"parameters": f"{count:,} in {len(tensors)} tensors ({kinds})"})
+    if broken:
+        raise CheckpointError(f"{len(broken)} tensors hold NaN or infinite values: {', '.join(broken[:5])}.")
+
+
+def _rows(rows: Mapping[str, object]) -> None:
+    for key, value in rows.items():
+        print(f"{key:14} {value}")
+
+
+def _line(value: object) -> str:
+    if isinstance(value, Mapping) and "class_path" in value and "init_args" in value:
+        return checkpoint.describe(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_line(item)}" for key, item in value.items())
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,105 @@
+"""The methods that a YAML file names: each builds what `deft evaluate` compares, once prior and problem are known.
+
+methods:
+  DEFT:
+    class_path: deft.commands.methods.DEFT
+    init_args: {checkpoint: run/h.safetensors}
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import final
+
+from deft.htransforms import dps
+from deft.htransforms.base import HTransform, NoConditioning
+from deft.priors.base import Prior
+from deft.problems import Problem
+from deft.reports.evaluation import Method
+from deft.samplers import ddnm_plus
+from deft.samplers.base import Sampler
+from deft.samplers.ddim import DDIM
+from deft.samplers.dpm_solver import DPMSolver
+from deft.training import checkpoint as checkpoints
+
+
+class MethodRecipe(ABC):
+    """A method before prior and problem are known."""
+
+    run_folder: Path | None = None  # of the training run whose curves belong into the report
+
+    def card(self) -> dict[str, object] | None:
+        """The card of the checkpoint, where there is one."""
+        return None
+
+    @abstractmethod
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        """The method under the name `label`."""
+
+
+@final
+class Unconditional(MethodRecipe):
+    """The prior alone: what every method is compared with."""
+
+    def __init__(self, sampler: Sampler | None = None) -> None:
+        self.sampler = sampler or DPMSolver(steps=20)
+
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        return Method(label, None, self.sampler, notes="does not see the measurement")
+
+
+@final
+class DEFT(MethodRecipe):
+    """A learned h-transform from a checkpoint of `deft train`; it must have been trained for this prior and, unless `any_problem`, this problem."""
+
+    def __init__(self, checkpoint: Path, sampler: Sampler | None = None, any_problem: bool = False) -> None:
+        self.checkpoint, self.sampler, self.any_problem = Path(checkpoint), sampler or DPMSolver(steps=20), any_problem
+        if (self.checkpoint.parent / "metrics.jsonl").exists():
+            self.run_folder = self.checkpoint.parent
+
+    def card(self) -> dict[str, object] | None:
+        return checkpoints.read_card(self.checkpoint)
+
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        h_transform, card = checkpoints.load(self.checkpoint, prior, problem=None if self.any_problem else problem)
+        training = card.get("training")
+        seconds = float(training.get("seconds", 0.0)) if isinstance(training, dict) else 0.0
+        return Method(label, h_transform, self.sampler, training_seconds=seconds)
+
+
+@final
+class DPS(MethodRecipe):
+    """DPS as published: the step size `zeta` in each of `steps` ancestral steps; `images` limits it to the first few images."""
+
+    def __init__(self, zeta: float = 1.0, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
+        self.zeta, self.steps, self.eta, self.images = zeta, steps, eta, images
+
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        sampler = DDIM(steps=self.steps, eta=self.eta)
+        times = sampler.grid.times(prior.schedule, self.steps)
+        h_transform = dps.DPS.published(self.zeta, times, self.eta, prior.schedule)
+        return Method(label, h_transform, sampler, notes=f"zeta = {self.zeta:g}", images=self.images)
+
+
+@final
+class DDNMPlus(MethodRecipe):
+    """DDNM+, and DDNM where sigma_y = 0."""
+
+    def __init__(self, steps: int = 100, eta: float = 0.85, images: int | None = None) -> None:
+        self.steps, self.eta, self.images = steps, eta, images
+
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        sampler = ddnm_plus.DDNMPlus(steps=self.steps, eta=self.eta)
+        return Method(label, NoConditioning(), sampler, notes=f"eta = {self.eta:g}", images=self.images)
+
+
+@final
+class Given(MethodRecipe):
+    """Any h-transform, a user's own too, with any sampler."""
+
+    def __init__(self, h_transform: HTransform, sampler: Sampler | None = None, images: int | None = None) -> None:
+        self.h_transform, self.sampler, self.images = h_transform, sampler or DPMSolver(steps=20), images
+
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        return Method(label, self.h_transform, self.sampler, images=self.images)

@@ -1,0 +1,112 @@
+"""`deft train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from deft.commands import inputs
+from deft.commands.inputs import Convert, Fit, Range
+from deft.errors import InvalidInput
+from deft.htransforms.learned import LearnedHTransform
+from deft.priors import resolve
+from deft.problems import Problem
+from deft.training import checkpoint
+from deft.training.bank import Bank
+from deft.training.base import Images, Source
+from deft.training.denoising import DenoisingScoreMatching, TimeLaw
+from deft.training.loop import train as train_in_place
+
+HELP = {
+    "prior": "a prior that ships (deft list), a file, a diffusers folder or a hub id",
+    "problem": "what is measured: Inpainting, SuperResolution, Deblurring, Denoising, or the dotted path of your own",
+    "images": "clean images: a folder, or an npy or npz file",
+    "out": "the run's folder; the same command goes on from what is there",
+    "validation_images": "held-out images, in the same form as --images",
+    "validation_share": "without --validation_images: this share of the images is held out; 0 for none",
+    "fraction": "the h-transform's parameters as a share of the prior's",
+    "initial": "start from the weights of this h-transform",
+    "steps": "optimiser steps",
+    "accumulate": "batches per optimiser step",
+    "bank": "evaluate the prior this many times beforehand and train on stored evaluations; 0: evaluate in every step",
+    "flip": "mirror images at random",
+    "patience": "stop after this many validations without a better loss",
+    "times": "where in log-SNR training happens, such as --times.mean 0 --times.std 3; default: TimeLaw()",
+    "resume": "false starts the run again",
+    **inputs.IMAGE_HELP,
+}
+
+
+def run(
+    prior: str,
+    problem: Problem,
+    images: Path,
+    out: Path,
+    validation_images: Path | None = None,
+    validation_share: float = 0.05,
+    fraction: float = 0.05,
+    initial: Path | None = None,
+    steps: int = 2000,
+    batch_size: int = 32,
+    accumulate: int = 1,
+    learning_rate: float = 1e-3,
+    precision: Literal["fp32", "bf16"] = "fp32",
+    ema: float = 0.999,
+    bank: int = 0,
+    flip: bool = False,
+    patience: int | None = None,
+    times: TimeLaw | None = None,
+    seed: int = 0,
+    save_every: int = 250,
+    resume: bool = True,
+    tensorboard: bool = False,
+    convert: Convert | None = None,
+    fit: Fit | None = None,
+    value_range: Range | None = None,
+    strict: bool = False,
+    *,
+    resolved: str = "",
+) -> None:
+    """Learn an h-transform for a frozen prior and a problem.
+
+    Writes OUT/h.safetensors with its card, OUT/metrics.jsonl and OUT/config.yaml. The run saves itself; the same command goes on from there.
+    """
+    network = resolve.load(prior)
+    options = {"convert": convert, "fit": fit, "value_range": value_range, "strict": strict}
+    data, _ = inputs.images(images, network, **options)  # type: ignore[arg-type]
+    held_out = inputs.images(validation_images, network, **options)[0] if validation_images is not None else None  # type: ignore[arg-type]
+    if held_out is None and validation_share > 0:
+        if not validation_share < 1:
+            raise InvalidInput(f"validation_share is a share of the images, in [0, 1); got {validation_share}.")
+        count = int(len(data) * validation_share)
+        data, held_out = (data[:-count], data[-count:]) if count else (data, None)
+    if initial is None:
+        h_transform = LearnedHTransform.for_prior(network, fraction=fraction)
+    else:
+        h_transform, _ = checkpoint.load(initial, network)  # type: ignore[assignment]
+    size = sum(p.numel() for p in h_transform.parameters())
+    print(f"prior {network.name}: {network.num_parameters:,} parameters, frozen")
+    print(f"h-transform: {size:,} parameters ({100 * size / max(network.num_parameters, 1):.1f} %), {checkpoint.describe(problem.card())}")
+    print(f"images: {len(data)} to train, {0 if held_out is None else len(held_out)} held out; run folder {out}")
+
+    (out / "config.yaml").parent.mkdir(parents=True, exist_ok=True)
+    source: Source = Images(data, network, flip=flip)
+    if bank:
+        source = Bank.build(network, source, bank, times, seed=seed, out=out / "bank")
+    result = train_in_place(
+        h_transform, network, DenoisingScoreMatching(problem, times=times), source,
+        steps=steps, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, precision=precision, ema=ema,
+        validation=held_out, patience=patience, seed=seed, out=out, save_every=save_every, resume=resume, tensorboard=tensorboard,
+    )  # fmt: skip
+    (out / "config.yaml").write_text(resolved)
+    metrics = None if result.validation is None else result.validation.card()
+    training = {**result.facts(), "batch_size": batch_size * accumulate, "learning_rate": learning_rate, "images": len(data), "bank": bank}
+    checkpoint.save(
+        out / "h.safetensors",
+        h_transform,
+        network,
+        {"prior_from": prior, "problem": problem.card(), "training": training, "metrics": metrics},
+    )
+    if result.validation is not None:
+        print(result.validation.table())
+    print(f"saved {out / 'h.safetensors'}; draw samples with: deft sample --h {out / 'h.safetensors'} --images FOLDER --out FOLDER")
