@@ -96,12 +96,15 @@ def scatter_chart(
     body, taken = [_frame(x_axis, y_axis)], list[tuple[float, float, float]]()
     for i, one in enumerate(series):
         colour = _colour(_index(one, i))
-        places = [(_x(x_axis, x), _y(y_axis, y)) for x, y in zip(one.x, one.y)]
+        shown = [(x, y, d) for x, y, d in zip(one.x, one.y, one.error or [0.0] * len(one.y)) if math.isfinite(y)]
+        places = [(_x(x_axis, x), _y(y_axis, y)) for x, y, _ in shown]
+        if not shown:
+            continue
         if joined and len(places) > 1:
             body.append(
                 f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in places)}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
             )
-        for (x, y), value, d in zip(places, one.y, one.error or [0.0] * len(places)):
+        for (x, y), (_, value, d) in zip(places, shown):
             if d > 0:
                 low, high = _y(y_axis, value - d), _y(y_axis, value + d)
                 body.append(

@@ -131,7 +131,8 @@ def _problem_name(results: Mapping) -> str:
 
 
 def _head(results: Mapping, title: str, introduction: str, warning: str) -> str:
-    commit = f"commit {results['commit'][:10]}" if results["commit"] else f"version {results['versions']['deft']}"
+    changed = " with changes" if str(results["commit"]).endswith("+changes") else ""
+    commit = f"commit {results['commit'][:10]}{changed}" if results["commit"] else f"version {results['versions']['deft']}"
     parts = [
         f"<h1>{_mathematics(title)}</h1>",
         f'<p class="byline">{escape(results["created"][:10])} · {escape(commit)} · {escape(results["machine"])}</p>',
@@ -179,12 +180,12 @@ def _comparison(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mappin
             _tile(figure.picture(x[i, 0], value_range), f"image {i + 1}, {label}") if i < len(x) else "<span></span>"
             for label, x in drawn.items()
         ]
-    hidden = (
-        "What was not measured is hatched. " if pictures["coverage"].min() < 0.5 else "The measurement is drawn as its pseudo-inverse. "
-    )
+    masked = pictures["coverage"].min() < 0.5
+    shown = "What was not measured is hatched." if masked else "The measurement is drawn as its pseudo-inverse."
+    seams = "seams at the border of what was measured, for " if masked else ""
     caption = (
-        f"<b>Figure 1.</b> One sample of each method for the first {count} test images, none chosen. {hidden}"
-        "Look for seams at the border of what was measured, for structure that contradicts it, and for a loss of fine texture."
+        f"<b>Figure 1.</b> One sample of each method for the first {count} test images, none chosen. {shown} "
+        f"Look for {seams}structure that contradicts the measurement, and for a loss of fine texture."
     )
     return f'<h2>At a glance</h2>\n<figure><div class="scroll">{_tiles(cells, len(heads), _tile_width(pictures))}</div><figcaption>{caption}</figcaption></figure>'
 
@@ -231,7 +232,7 @@ def _quality_against_time(results: Mapping) -> str:
             charts.append(f"<div><h3>{escape(title)}</h3>{drawing}</div>")
     if not charts:
         return ""
-    trained = [f"{m['label']} {_duration(m['training_seconds'])}" for m in results["methods"] if m["training_seconds"]]
+    trained = [f"{m['label']} ({_duration(m['training_seconds'])})" for m in results["methods"] if m["training_seconds"]]
     extra = f" Training of the h-transform, done once, is not in the time: {_listed(trained)}." if trained else ""
     return (
         f'<h2>Quality against time</h2>\n<figure><div class="charts">{"".join(charts)}</div><figcaption><b>Figure 2.</b> '

@@ -41,9 +41,9 @@ def machine(device: str) -> str:
     """Device, system and number of threads: what seconds depend on."""
     import torch
 
-    name = (
-        torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
-    )
+    threads = torch.get_num_threads()
+    processor = f"{platform.machine()} CPU, {threads} thread{'s' if threads > 1 else ''}"
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor
     return f"{name}, {platform.system()}"
 
 

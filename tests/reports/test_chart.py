@@ -1,0 +1,45 @@
+import math
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from deft.reports.chart import Axis, Series, bar_chart, line_chart, scatter_chart
+
+A = Series("a", [1, 10, 100], [0.5, math.nan, 0.25], error=[0.1, 0.1, 0.0])
+B = Series("b < c", [2, 20, 200], [0.4, 0.3, 0.2])
+
+
+@pytest.mark.parametrize(
+    "drawing",
+    [
+        line_chart([A, B], "step", "loss", log_y=True, title="loss"),
+        scatter_chart([A, B], "seconds", "PSNR", log_x=True, joined=True),
+        bar_chart(["low", "mid", "high"], [A, B], "log-SNR", "%"),
+        line_chart([Series("one", [3], [1.0])], "x", "y"),
+    ],
+)
+def test_charts_are_well_formed(drawing):
+    root = ET.fromstring(drawing)
+    assert root.tag == "svg"
+    assert not [e for e in root.iter() for v in e.attrib.values() if "nan" in v]
+
+
+@pytest.mark.parametrize(
+    ("axis", "expected"),
+    [
+        (Axis("", 0, 100), [0, 20, 40, 60, 80, 100]),
+        (Axis("", 0.9, 1100, log=True), [1, 10, 100, 1000]),
+        (Axis("", 0.011, 0.09, log=True), [0.02, 0.05]),
+    ],
+)
+def test_ticks_are_round_numbers_within_the_axis(axis, expected):
+    ticks = axis.ticks()
+    assert all(axis.low <= t <= axis.high for t in ticks)
+    assert set(expected) <= {round(t, 9) for t in ticks}
+
+
+def test_places():
+    assert Axis("", 1, 100, log=True).place(10) == pytest.approx(0.5)
+    assert Axis.over("", [2, 4], margin=0).place(3) == pytest.approx(0.5)
+    assert Axis.over("", [3, 3]).place(3) == pytest.approx(0.5)
+    assert Axis.over("", []).low < Axis.over("", []).high

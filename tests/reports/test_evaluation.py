@@ -1,0 +1,252 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from deft.errors import CheckpointError, InvalidInput
+from deft.htransforms.base import NoConditioning, Scaled
+from deft.htransforms.dps import DPS
+from deft.htransforms.learned import LearnedHTransform
+from deft.metrics import psnr
+from deft.priors.base import Prior
+from deft.priors.unet import UNetPrior
+from deft.problems import Inpainting
+from deft.reports.evaluation import Method, describe, evaluate, read_results, read_samples
+from deft.samplers.ddim import DDIM
+from deft.schedules import VPLinear
+
+
+def small_prior():
+    torch.manual_seed(0)
+    return UNetPrior((1, 16, 16), VPLinear(), channels=(8, 8), attention=(False, False), blocks=1).frozen()
+
+
+@pytest.fixture(scope="module")
+def prior():
+    return small_prior()
+
+
+@pytest.fixture(scope="module")
+def h_transform(prior):
+    torch.manual_seed(1)
+    return LearnedHTransform.for_prior(prior, fraction=0.5)
+
+
+@pytest.fixture(scope="module")
+def images():
+    rough = torch.randn(5, 1, 18, 18, generator=torch.Generator().manual_seed(0))
+    return torch.nn.functional.avg_pool2d(rough, 3, 1).clamp(-1, 1)
+
+
+def methods(h_transform):
+    return [
+        Method("no h", None, DDIM(2)),
+        Method("DPS", DPS(1.0), DDIM(3, eta=1.0), images=3, notes="slow"),
+        Method("DEFT", h_transform, DDIM(3), training_seconds=12.5, tuned={"parameter": "none", "values": [1], "scores": [2.0], "best": 1}),
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(prior, h_transform, images, tmp_path_factory):
+    out = tmp_path_factory.mktemp("evaluation")
+    evaluate(
+        prior,
+        Inpainting(sigma_y=0.05),
+        images,
+        methods(h_transform),
+        out=out,
+        samples=2,
+        batch_size=4,
+        progress=False,
+        command="deft evaluate x.yaml",
+    )
+    return out
+
+
+def counting(monkeypatch):
+    calls = []
+    original = UNetPrior.denoise
+    monkeypatch.setattr(UNetPrior, "denoise", lambda self, x_t, t: calls.append(len(x_t)) or original(self, x_t, t))
+    return calls
+
+
+def test_results_say_what_was_done(finished, images):
+    results = read_results(finished)
+    assert results["command"] == "deft evaluate x.yaml"
+    assert results["problem"]["init_args"]["sigma_y"] == 0.05
+    assert results["sigma_y"] == pytest.approx([0.05] * 5)
+    assert results["samples"] == 2
+    assert results["reference"] == "DEFT"
+    assert len(set(results["seeds"]["observations"] + results["seeds"]["samples"])) == 10
+    assert {"deft", "torch", "python"} <= set(results["versions"])
+    assert results["commit"] is None or len(results["commit"].removesuffix("+changes")) == 40
+    no_h, dps, learned = results["methods"]
+    assert not no_h["conditional"]
+    assert learned["conditional"]
+    assert learned["training_seconds"] == 12.5
+    assert learned["tuned"]["best"] == 1
+    assert (no_h["images"], dps["images"], learned["images"]) == (5, 3, 5)
+    assert all(len(values) == 5 for values in learned["per_image"].values())
+
+
+def test_costs_are_counted(finished):
+    no_h, dps, learned = read_results(finished)["methods"]
+    assert [m["summary"]["evaluations"]["value"] for m in (no_h, dps, learned)] == [2, 3, 3]
+    assert [m["summary"]["prior_gradients"]["value"] for m in (no_h, dps, learned)] == [0, 3, 0]
+    assert all(m["summary"]["seconds"]["value"] > 0 for m in (no_h, dps, learned))
+
+
+def test_measures_by_hand(finished, images):
+    results = read_results(finished)
+    samples = read_samples(finished, "DEFT", 5)
+    assert samples.shape == (5, 2, 1, 16, 16)
+    own = results["methods"][2]
+    assert own["per_image"]["psnr_mean"] == pytest.approx(psnr(samples.mean(1), images, 2.0).tolist(), rel=1e-5)
+    singles = [psnr(samples[i], images[i : i + 1].expand(2, -1, -1, -1), 2.0).mean().item() for i in range(5)]
+    assert own["per_image"]["psnr_single"] == pytest.approx(singles, rel=1e-5)
+    squares = np.square(own["per_image"]["misfit"])
+    assert own["summary"]["misfit"]["value"] == pytest.approx(np.sqrt(squares.mean()))
+
+
+def test_paired_errors_by_hand(finished):
+    no_h, dps, learned = read_results(finished)["methods"]
+    gap = np.array(no_h["per_image"]["psnr_mean"]) - np.array(learned["per_image"]["psnr_mean"])
+    difference = no_h["difference"]["psnr_mean"]
+    assert difference["value"] == pytest.approx(gap.mean())
+    assert difference["standard_error"] == pytest.approx(gap.std(ddof=1) / np.sqrt(5))
+    gap = np.array(dps["per_image"]["psnr_single"]) - np.array(learned["per_image"]["psnr_single"][:3])
+    assert dps["difference"]["psnr_single"]["value"] == pytest.approx(gap.mean())
+    assert dps["difference"]["psnr_single"]["images"] == 3
+    assert learned["difference"] == {}
+
+
+def test_a_finished_run_is_not_computed_again(finished, prior, h_transform, images, monkeypatch):
+    calls, before = counting(monkeypatch), read_results(finished)
+    evaluate(prior, Inpainting(sigma_y=0.05), images, methods(h_transform), out=finished, samples=2, batch_size=64, progress=False)
+    assert calls == []
+    after = read_results(finished)
+    assert [m["per_image"] for m in after["methods"]] == [m["per_image"] for m in before["methods"]]
+
+
+def test_a_killed_run_goes_on(prior, h_transform, images, tmp_path, finished, monkeypatch):
+    calls = counting(monkeypatch)
+
+    class Killed(Exception):
+        pass
+
+    def stop(self, x_t, t, original=UNetPrior.denoise):
+        if len(calls) >= 5:  # the third step of DEFT's second part
+            raise Killed
+        return original(self, x_t, t)
+
+    arguments = {"out": tmp_path, "samples": 2, "progress": False}
+    only = methods(h_transform)[2:]
+    with monkeypatch.context() as patch:
+        patch.setattr(UNetPrior, "denoise", stop)
+        with pytest.raises(Killed):
+            evaluate(prior, Inpainting(sigma_y=0.05), images, only, batch_size=4, **arguments)
+    assert not (tmp_path / "results.json").exists()
+    assert len(list((tmp_path / "parts" / "deft").glob("*.npz"))) == 1
+    calls.clear()
+    results = evaluate(prior, Inpainting(sigma_y=0.05), images, only, batch_size=4, **arguments)
+    assert sum(calls) == 3 * 2 * 3  # three images were left, two samples each, three steps
+    expected = read_results(finished)["methods"][2]["per_image"]
+    for key in ("psnr_mean", "ssim_single", "misfit"):
+        assert results["methods"][0]["per_image"][key] == pytest.approx(expected[key], rel=1e-5)
+
+
+def test_a_changed_configuration_is_named(finished, prior, h_transform, images):
+    run = {"out": finished, "samples": 2, "progress": False}
+    with pytest.raises(InvalidInput, match=r"problem\.init_args\.sigma_y: 0\.05 before, 0\.1 now"):
+        evaluate(prior, Inpainting(sigma_y=0.1), images, methods(h_transform), **run)
+    with pytest.raises(InvalidInput, match="seed: 0 before, 3 now"):
+        evaluate(prior, Inpainting(sigma_y=0.05), images, methods(h_transform), seed=3, **run)
+    with pytest.raises(InvalidInput, match=r"method 'DPS'.*h_transform\.weight: 1\.0 before, 2\.0 now"):
+        evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("DPS", DPS(2.0), DDIM(3, eta=1.0))], **run)
+    with pytest.raises(InvalidInput, match=r"sampler\.steps: 3 before, 4 now"):
+        evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("DEFT", h_transform, DDIM(4))], **run)
+
+
+def test_a_method_can_be_added_later(prior, images, tmp_path, monkeypatch):
+    run = {"out": tmp_path, "samples": 1, "progress": False}
+    first = Method("a", NoConditioning(), DDIM(2))
+    evaluate(prior, Inpainting(sigma_y=0.05), images, [first], **run)
+    calls = counting(monkeypatch)
+    results = evaluate(prior, Inpainting(sigma_y=0.05), images, [first, Method("b", NoConditioning(), DDIM(1))], **run)
+    assert sum(calls) == 5
+    assert [m["label"] for m in results["methods"]] == ["a", "b"]
+
+
+def test_a_damaged_part_is_named(prior, images, tmp_path):
+    run = {"out": tmp_path, "samples": 1, "progress": False}
+    evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], **run)
+    part = next((tmp_path / "parts" / "a").glob("*.npz"))
+    part.write_bytes(part.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match=part.name):
+        evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], **run)
+
+
+def test_bad_input(prior, h_transform, images, tmp_path):
+    problem, method = Inpainting(sigma_y=0.05), Method("a", None, DDIM(1))
+    with pytest.raises(InvalidInput, match="different labels"):
+        evaluate(prior, problem, images, [method, Method("A", None, DDIM(1))], out=tmp_path)
+    with pytest.raises(InvalidInput, match="shape"):
+        evaluate(prior, problem, images[:, :, :8], [method], out=tmp_path)
+    with pytest.raises(InvalidInput, match="range is"):
+        evaluate(prior, problem, images * 100, [method], out=tmp_path)
+    with pytest.raises(InvalidInput, match="none of the methods"):
+        evaluate(prior, problem, images, [method], out=tmp_path, reference="b")
+    with pytest.raises(InvalidInput, match="no results"):
+        read_results(tmp_path)
+
+
+class Broken(Prior):
+    """Says that everything is not a number."""
+
+    schedule, event_shape, value_range = VPLinear(), (1, 16, 16), (-1.0, 1.0)
+
+    def denoise(self, x_t, t):
+        return x_t * float("nan")
+
+
+def test_samples_that_are_not_finite_are_counted(images, tmp_path):
+    results = evaluate(Broken(), Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], out=tmp_path, samples=2, progress=False)
+    (method,) = results["methods"]
+    assert method["broken_samples"] == 10
+    assert method["summary"]["psnr_mean"]["value"] is None
+    assert "patch_distance" not in method["summary"]
+    json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_clipping_is_for_all_and_recorded(prior, images, tmp_path):
+    run = {"samples": 1, "progress": False}
+    method = [Method("a", None, DDIM(1))]
+    plain = evaluate(prior, Inpainting(sigma_y=0.05), images, method, out=tmp_path, **run)
+    clipped = evaluate(prior, Inpainting(sigma_y=0.05), images, method, out=tmp_path, clip=True, **run)
+    assert (plain["clipped"], clipped["clipped"]) == (False, True)
+    expected = psnr(read_samples(tmp_path, "a", 5)[:, 0].clamp(-1, 1), images, 2.0).tolist()
+    assert clipped["methods"][0]["per_image"]["psnr_single"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_signals_along_one_axis(tmp_path):
+    prior = UNetPrior((2, 24), VPLinear(), channels=(8, 8), attention=(False, False), blocks=1, value_range=None).frozen()
+    x = torch.randn(3, 2, 24, generator=torch.Generator().manual_seed(0))
+    results = evaluate(prior, Inpainting("random", sigma_y=0.1), x, [Method("a", None, DDIM(1))], out=tmp_path, samples=2, progress=False)
+    assert {"psnr_mean", "ssim_mean", "patch_distance", "misfit"} <= set(results["methods"][0]["summary"])
+
+
+def test_the_best_must_be_ahead_by_two_standard_errors(prior, images, tmp_path):
+    equal = [Method("a", NoConditioning(), DDIM(2)), Method("b", NoConditioning(), DDIM(2))]
+    assert set(evaluate(prior, Inpainting(sigma_y=0.05), images, equal, out=tmp_path, samples=1, progress=False)["best"].values()) == {None}
+
+
+def test_descriptions_tell_settings_apart(h_transform):
+    assert describe(DDIM(5)) != describe(DDIM(6))
+    assert describe(DDIM(5)) == describe(DDIM(5))
+    assert describe(Scaled(DPS(1.0), 2.0)) != describe(Scaled(DPS(3.0), 2.0))
+    assert describe(h_transform) == describe(h_transform)
+    assert describe(DPS.published(1.0, torch.linspace(1, 0.1, 4), 1.0, VPLinear())) != describe(
+        DPS.published(2.0, torch.linspace(1, 0.1, 4), 1.0, VPLinear())
+    )
+    json.dumps(describe(h_transform))
