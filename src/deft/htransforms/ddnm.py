@@ -29,6 +29,6 @@ class DDNM(DataConsistency):
         operator = observation.operator
         if not isinstance(operator, LinearOperator):
             raise InvalidInput(
-                f"DDNM needs a linear operator with a pseudo-inverse; got {type(operator).__name__}. Use DPS or LearnedHTransform."
+                f"DDNM needs a linear operator with a pseudo-inverse; got {type(operator).__name__}; use DPS or LearnedHTransform."
             )
         return denoised.x_0_hat + operator.pseudo_inverse(observation.residual(denoised.x_0_hat))
