@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 import torch
@@ -169,16 +169,22 @@ class ReflectBlur(_Convolution):
         Stops at a relative residual of sqrt(eps), 3e-4 in single precision.
         """
         r2, s2 = expand(torch.as_tensor(r2), v), expand(torch.as_tensor(s2), v)
+        tolerance = math.sqrt(torch.finfo(v.dtype).eps)
+        precondition = self._approximate_inverse(v, r2, s2)
+        return conjugate_gradients(lambda u: r2 * self(self.adjoint(u)) + s2 * u, v, tolerance=tolerance, precondition=precondition)
+
+    def lift(self, y: Measurement) -> Signal:
+        """The regularised inverse, with (A A^T + 0.01 I)^{-1} in the cosine basis: exact for a kernel symmetric in each axis, and always cheap."""
+        one = y.new_ones((1,) * y.ndim)
+        return self.adjoint(self._approximate_inverse(y, one, _LIFT_NOISE_2 * one)(y))
+
+    def _approximate_inverse(self, v: Measurement, r2: Tensor, s2: Tensor) -> Callable[[Tensor], Tensor]:
+        """(r2 A A^T + s2 I)^{-1} as if A were diagonal in the cosine basis."""
         bases = [_cosines(n, v) for n in v.shape[2:]]
         power = self._power(v.shape[2:])
         floor = 1e-4 * r2 * expand(power.flatten(1).amax(1), power)
         weight = 1 / torch.maximum(r2 * power + s2, torch.where(s2 > 0, torch.zeros_like(floor), floor))
-
-        def precondition(residual: Tensor) -> Tensor:
-            return _along_axes([c.mT for c in bases], weight * _along_axes(bases, residual))
-
-        tolerance = math.sqrt(torch.finfo(v.dtype).eps)
-        return conjugate_gradients(lambda u: r2 * self(self.adjoint(u)) + s2 * u, v, tolerance=tolerance, precondition=precondition)
+        return lambda residual: _along_axes([basis.mT for basis in bases], weight * _along_axes(bases, residual))
 
     def _power(self, size: Sequence[int]) -> Tensor:
         """|k_hat|^2 at the cosine basis' frequencies pi p / n, averaged over the signs of the frequencies."""

@@ -99,52 +99,57 @@ class FreeFormMasks(Masks):
         self.low, self.high, self.width = low, high, (float(width[0]), float(width[1]))
 
     def draw(self, like: Signal, noise: Noise) -> Mask:
-        space = tuple(like.shape[2:])
-        rows = [self._mask(space, generator) for generator in noise.generators(0)]
-        mask = torch.stack(rows) if rows else torch.empty(0, *space)
-        return mask[:, None].to(like)
+        space, generators = tuple(like.shape[2:]), noise.generators(0)
+        places = math.prod(space)
+        count = torch.tensor([self._count(places, generator) for generator in generators], dtype=torch.long)
+        first = torch.full((len(like), places), math.inf)  # when a place is painted: the number of its first disc, later towards the rim
+        short = torch.arange(len(like))  # the signals that need more strokes
+        for round_ in range(_MAX_ROUNDS):
+            where, when = self._strokes(space, [generators[i] for i in short])
+            first[short] = first[short].scatter_reduce(1, where, when + round_ * _STROKES * _DISCS, "amin")
+            short = short[first[short].isfinite().sum(1) < count[short]]
+            if not len(short):
+                break
+        order = first.argsort(dim=1, stable=True)
+        seen = (torch.arange(places) >= count[:, None]).to(like.dtype)
+        return torch.empty_like(seen).scatter_(1, order, seen).reshape(len(like), 1, *space).to(like.device)
 
     def init_args(self) -> dict[str, object]:
         return {"low": self.low, "high": self.high, "width": list(self.width)}
 
-    def _mask(self, space: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        places = math.prod(space)
+    def _count(self, places: int, generator: torch.Generator) -> int:
+        """How many places are missing."""
         share = self.low + (self.high - self.low) * float(torch.rand((), generator=generator, dtype=torch.float64))
-        count = _whole(share * places, self.low * places, self.high * places)
-        first = torch.full((places,), math.inf)  # when a place is painted: the number of its first disc, later towards the rim
-        for stroke in range(_MAX_STROKES):
-            where, when = self._stroke(space, generator)
-            first.scatter_reduce_(0, where, stroke * _DISCS + when, "amin")
-            if int(first.isfinite().sum()) >= count:
-                break
-        missing = first.argsort(stable=True)[:count]
-        return torch.ones(places).index_fill_(0, missing, 0.0).reshape(space)
+        return _whole(share * places, self.low * places, self.high * places)
 
-    def _stroke(self, space: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The places that a stroke covers, as flat indices, and the number of the disc that covers them plus the distance from its centre."""
-        size = torch.tensor(space, dtype=torch.float32)
-        draws = torch.rand(1 + len(space), generator=generator)
+    def _strokes(self, space: tuple[int, ...], generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+        """The places under a few strokes per signal, as flat indices, and when each is painted: (batch, discs times window)."""
+        axes, size, reach = len(space), torch.tensor(space, dtype=torch.float32), 0.5 * min(space)
+        walk, start = torch.empty(len(generators), _STROKES, _DISCS, axes), torch.empty(len(generators), _STROKES, 1 + axes)
+        for i, generator in enumerate(generators):
+            walk[i].normal_(generator=generator)
+            start[i].uniform_(generator=generator)
+        walk[:, :, 1:] *= _TURN
+        direction = torch.nn.functional.normalize(walk.cumsum(2), dim=3)
         low, high = self.width
-        radius = max(0.5 * min(space) * (low + (high - low) * float(draws[0])), 0.75)
-        walk = torch.randn(_DISCS, len(space), generator=generator)
-        walk[1:] *= _TURN
-        direction = torch.nn.functional.normalize(walk.cumsum(0), dim=1)
-        centres = draws[1:] * size + _SPACING * radius * direction.cumsum(0)
+        radius = (reach * (low + (high - low) * start[:, :, None, :1])).clamp(min=_THINNEST)
+        centres = start[:, :, None, 1:] * size + _SPACING * radius * direction.cumsum(2)
         centres = size - (size - centres.remainder(2 * size)).abs()  # the walk is reflected at the borders
-        window = torch.arange(-math.ceil(radius), math.ceil(radius) + 1)
-        flat, distance_2, inside = torch.zeros((), dtype=torch.long), torch.zeros(()), torch.ones((), dtype=torch.bool)
+        half = math.ceil(max(reach * high, _THINNEST))
+        window = torch.arange(-half, half + 1)
+        where, when = torch.zeros((), dtype=torch.long), torch.zeros(())
         for axis, n in enumerate(space):
-            shape = (_DISCS, *(1,) * axis, len(window))
-            at = centres[:, axis, None].floor().long() + window
-            flat = flat[..., None] * n + at.reshape(shape)
-            distance_2 = distance_2[..., None] + (((at + 0.5 - centres[:, axis, None]) / radius) ** 2).reshape(shape)
-            inside = inside[..., None] & ((at >= 0) & (at < n)).reshape(shape)
-        covered = inside & (distance_2 <= 1)
-        disc = torch.arange(_DISCS).reshape(-1, *(1,) * len(space))
-        return flat[covered], (disc + 0.999 * distance_2)[covered]
+            shape = (*centres.shape[:3], *(1,) * axis, len(window))
+            at = centres[..., axis, None].floor().long() + window
+            distance = ((at + 0.5 - centres[..., axis, None]) / radius).masked_fill((at < 0) | (at >= n), math.inf)
+            where = where[..., None] * n + at.clamp(0, n - 1).reshape(shape)
+            when = when[..., None] + (distance**2).reshape(shape)
+        disc = torch.arange(_STROKES * _DISCS).reshape(_STROKES, _DISCS, *(1,) * axes)
+        return where.flatten(1), (disc + 0.999 * when).masked_fill(when > 1, math.inf).flatten(1)
 
 
-_DISCS, _SPACING, _TURN, _MAX_STROKES = 24, 0.6, 0.35, 500
+_STROKES, _DISCS, _MAX_ROUNDS = 6, 24, 100
+_SPACING, _TURN, _THINNEST = 0.6, 0.35, 0.75  # in radii; in radians, about; in places
 
 
 def _whole(wanted: float, low: float, high: float) -> int:
