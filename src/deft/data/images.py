@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, final
+from typing import final
 
 import numpy as np
 import torch
@@ -15,9 +15,6 @@ from torch.utils.data import Dataset
 from deft.data.arrays import Arrays, Range, convert_range, to_uint8
 from deft.data.files import atomic
 from deft.errors import BadImage, InvalidInput
-
-Convert = Literal["rgb", "grey"]
-Fit = Literal["resize", "crop"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _CHANNELS = {"1": 1, "L": 1, "I;16": 1, "I;16L": 1, "I;16B": 1, "P": 3, "RGB": 3, "YCbCr": 3, "LA": 2, "RGBA": 4, "PA": 4, "CMYK": 4}
@@ -41,8 +38,8 @@ class ImageFolder(Dataset):
         event_shape: Sequence[int],
         value_range: Range = (-1.0, 1.0),
         *,
-        convert: Convert | None = None,
-        fit: Fit | None = None,
+        convert: str | None = None,
+        fit: str | None = None,
         strict: bool = False,
     ) -> None:
         if len(event_shape) != 3:
@@ -154,8 +151,8 @@ def open_images(
     event_shape: Sequence[int],
     value_range: Range = (-1.0, 1.0),
     *,
-    convert: Convert | None = None,
-    fit: Fit | None = None,
+    convert: str | None = None,
+    fit: str | None = None,
     strict: bool = False,
     values: Range | None = None,
 ) -> Dataset:

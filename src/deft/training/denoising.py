@@ -16,7 +16,7 @@ minimiser is the same under every weight. `weighting="eps"` gives the paper's ow
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Literal, final
+from typing import final
 
 import torch
 
@@ -29,8 +29,6 @@ from deft.problems import Problem
 from deft.schedules import Schedule
 from deft.training.base import Batch, Loss, Objective
 from deft.types import Signal, Times, expand
-
-Weighting = Literal["spread", "eps"]
 
 _OBSERVATION, _TIME, _EPS = 1, 2, 3  # streams of a batch's noise
 
@@ -96,7 +94,7 @@ class DenoisingScoreMatching(Objective):
         log_snr_std: float = TimeLaw.std,
         uniform: float = TimeLaw.uniform,
         times: TimeLaw | None = None,
-        weighting: Weighting = "spread",
+        weighting: str = "spread",
     ) -> None:
         super().__init__()
         if weighting not in ("spread", "eps"):

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -33,8 +33,6 @@ from deft.training.checkpoint import architecture
 from deft.training.files import refusal
 from deft.training.state import Average, Progress, StateFile, flatten, restore
 from deft.training.validation import Validation, validate
-
-Precision = Literal["fp32", "bf16"]
 
 
 @final
@@ -78,7 +76,7 @@ def train(
     weight_decay: float = 0.0,
     clip: float | None = 1.0,
     ema: float = 0.999,
-    precision: Precision = "fp32",
+    precision: str = "fp32",
     flip: bool = False,
     validation: Tensor | Dataset | Source | None = None,
     validate_every: int | None = None,
@@ -200,7 +198,7 @@ def train(
                 size = nn.utils.clip_grad_norm_(parameters, math.inf if clip is None else clip)
                 mean, without = (torch.cat([getattr(part, name) for part in taken]).mean() for name in ("value", "without"))
                 numbers = {"loss": float(mean), "without": float(without), "grad_norm": float(size)}
-                _check_finite(numbers, taken, at.step, file)
+                _check_finite(numbers, taken, at.step, prior, file)
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
             except (RuntimeError, MemoryError) as error:
@@ -253,7 +251,7 @@ def learning_rate_at(step: int, steps: int, peak: float, warmup: int) -> float:
 class _Losses(nn.Module):
     """The objective as one module, so that gradients of several processes meet; the prior is no part of it."""
 
-    def __init__(self, h_transform: HTransform, prior: Prior, objective: Objective, precision: Precision) -> None:
+    def __init__(self, h_transform: HTransform, prior: Prior, objective: Objective, precision: str) -> None:
         super().__init__()
         self.h_transform, self.objective, self.bf16 = h_transform, objective, precision == "bf16"
         self._prior = (prior,)
@@ -382,18 +380,26 @@ def _check_same(theirs: Mapping[str, Any], ours: Mapping[str, Any], out: Path) -
         )
 
 
-def _check_finite(numbers: Mapping[str, float], taken: list[Loss], step: int, file: StateFile | None) -> None:
+def _check_finite(numbers: Mapping[str, float], taken: list[Loss], step: int, prior: Prior, file: StateFile | None) -> None:
     if all(math.isfinite(value) for value in numbers.values()):
         return
     value, log_snr = torch.cat([part.value for part in taken]), torch.cat([part.log_snr for part in taken])
     broken = ~torch.isfinite(value)
     what = "the loss" if bool(broken.any()) else "the gradient"
-    where = sorted(round(x, 2) for x in (log_snr[broken] if bool(broken.any()) else log_snr).tolist())
-    at = f"log-SNR {', '.join(map(str, where))}" if len(where) <= 8 else f"log-SNRs between {where[0]} and {where[-1]}"
-    kept = f"The last good state is {file.path}" if file is not None and file.path.exists() else "No state was saved (no folder `out`)"
+    where = (log_snr[broken] if bool(broken.any()) else log_snr).double().cpu().sort().values
+    t = prior.schedule.time(where)
+    first, last = (f"{where[i].item():.4g} (t = {t[i].item():.4g})" for i in (0, -1))
+    at = f"log-SNR {first}" if len(where) == 1 else f"log-SNRs between {first} and {last}"
     raise TrainingDiverged(
-        f"{what} of step {step + 1} is not finite, at {at}. {kept}; lower the learning rate, or look at the images and observations of that step."
+        f"{what} of step {step + 1} is not finite, at {at}. {_last_good(file)} Lower the learning rate, or look at the images and observations of that step."
     )
+
+
+def _last_good(file: StateFile | None) -> str:
+    step = file.last_step() if file is not None else None
+    if file is None or step is None:
+        return "No state was saved, since no folder `out` was given." if file is None else "There is no state to go back to."
+    return f"The last good state is that of step {step}, in {file.path}."
 
 
 def _raise_out_of_memory(error: Exception, batch_size: int, accumulate: int) -> None:

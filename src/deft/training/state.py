@@ -93,7 +93,8 @@ class StateFile:
             write_tensors(fresh, tensors, card, KIND)
         except CheckpointError as error:
             if isinstance(error.__cause__, OSError):
-                raise CheckpointError(f"{refusal(self.path, error.__cause__)}{self._last_step()}") from error.__cause__
+                last = f" The last good state is that of step {self.last_step()}." if self.path.exists() else ""
+                raise CheckpointError(refusal(self.path, error.__cause__) + last) from error.__cause__
             raise
         if self.path.exists():
             os.replace(self.path, self.previous)
@@ -116,11 +117,12 @@ class StateFile:
             )
             raise CheckpointError(f"this run cannot be resumed: {error} {advice}, or give another folder `out`.") from error
 
-    def _last_step(self) -> str:
+    def last_step(self) -> int | None:
+        """The step of the last state, or None where there is none that can be read."""
         try:
-            return f" The last good state is that of step {read_header(self.path, KIND)['progress']['step']}."  # type: ignore[index]
+            return read_header(self.path, KIND)["progress"]["step"]  # type: ignore[index]
         except CheckpointError:
-            return ""
+            return None
 
 
 def flatten(

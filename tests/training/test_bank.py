@@ -1,0 +1,144 @@
+import errno
+import json
+import os
+
+import pytest
+import torch
+
+from deft.errors import CheckpointError, InvalidInput
+from deft.noise import Noise
+from deft.training.bank import Bank
+from deft.training.denoising import TimeLaw
+from deft.training.loop import train
+from tests.training import small
+
+
+def build(n=20, **settings):
+    return Bank.build(small.prior(), small.images(), n, **{"batch_size": 6, "progress": False, **settings})
+
+
+def assert_same(a: Bank, b: Bank):
+    assert a.entries.tobytes() == b.entries.tobytes()
+    assert len(a) == len(b)
+
+
+def test_holds_what_the_prior_says():
+    prior, bank = small.prior(), build(40, times=TimeLaw(uniform=1.0))
+    batch = bank.batch(range(40), Noise(range(40)))
+    said = prior.at(batch.denoised.x_t, batch.denoised.t)
+    # fp16 of an error in units of r_t: 5e-4 of it, at every noise level
+    r_t = prior.scale * said.sigma_t / (said.alpha_t**2 * prior.scale**2 + said.sigma_t**2).sqrt()
+    assert ((said.x_0_hat - batch.denoised.x_0_hat) / r_t).abs().max() < 3e-3
+    log_snr = batch.denoised.log_snr
+    assert log_snr.max() - log_snr.min() > 10
+    eps = (batch.denoised.x_t - said.alpha_t * batch.x_0) / said.sigma_t
+    assert eps.std().item() == pytest.approx(1.0, abs=4 / (2 * eps.numel()) ** 0.5)
+
+
+def test_x_0_are_the_images():
+    bank = build(24)
+    found = bank.batch(range(24), Noise(range(24))).x_0
+    distance = (found[:, None] - small.images()[None]).flatten(2).abs().amax(2)
+    assert distance.amin(1).max() < 5e-4  # half precision
+    assert sorted(distance.argmin(1).tolist()) == list(range(24))  # one epoch
+
+
+def test_trains_without_the_prior(monkeypatch):
+    bank = build(32)
+    h, start = small.h_transform(), small.h_transform()
+
+    def refuse(*_):
+        raise AssertionError("the prior was evaluated")
+
+    monkeypatch.setattr(type(small.prior()), "denoise", refuse)
+    result = train(h, small.prior(), small.objective(), bank, steps=6, batch_size=8, progress=False)
+    assert result.signals == 48
+    assert small.differing(h.state_dict(), start.state_dict())
+
+
+def test_loss_is_that_of_the_prior_itself():
+    prior, bank, objective, h = small.prior(), build(16), small.objective(), small.h_transform()
+    batch = bank.batch(range(16), Noise(range(16)))
+    said = prior.at(batch.denoised.x_t, batch.denoised.t)
+    observation = objective.problem.draw(batch.x_0, batch.noise.stream(1))
+    direct = objective.loss_from(h, prior.scale, said, observation, batch.x_0)
+    torch.testing.assert_close(objective.loss(h, prior, batch).value, direct.value, rtol=1e-2, atol=1e-4)  # half precision
+
+
+def test_observations_are_drawn_afresh():
+    bank, objective, h = build(4), small.objective(), small.h_transform()
+    first, second = (objective.loss(h, small.prior(), bank.batch(range(4), Noise(seeds))) for seeds in (range(4), range(4, 8)))
+    assert torch.equal(first.log_snr, second.log_snr)
+    assert not torch.equal(first.value, second.value)
+
+
+class TestFolder:
+    def test_same_as_in_memory(self, tmp_path):
+        assert_same(build(out=tmp_path), build())
+        assert_same(Bank.open(tmp_path, small.prior()), build())
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["bank.json", "bank.npy"]
+
+    def test_resumes(self, tmp_path, monkeypatch):
+        prior, calls = small.prior(), []
+        denoise = type(prior).denoise
+
+        def dies(self, x_t, t):
+            calls.append(len(x_t))
+            if len(calls) == 3:
+                raise RuntimeError("killed")
+            return denoise(self, x_t, t)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(prior), "denoise", dies)
+            with pytest.raises(RuntimeError, match="killed"):
+                build(out=tmp_path)
+        with pytest.raises(CheckpointError, match=r"holds 12 of 20 evaluations; call Bank\.build again"):
+            Bank.open(tmp_path, prior)
+        with open(tmp_path / "bank.npy", "ab") as file:
+            file.write(b"half an entry")
+        assert_same(build(out=tmp_path), build())
+
+    def test_full_disk(self, tmp_path, monkeypatch):
+        calls = []
+        fsync = os.fsync
+
+        def full(descriptor):
+            calls.append(1)
+            if len(calls) > 6:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            fsync(descriptor)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises(CheckpointError, match="the disk is full"):
+                build(out=tmp_path)
+        assert_same(build(out=tmp_path), build())
+
+    def test_another_bank(self, tmp_path):
+        build(out=tmp_path)
+        with pytest.raises(CheckpointError, match="holds another bank: seed was 0 and is 1"):
+            build(out=tmp_path, seed=1)
+        with pytest.raises(CheckpointError, match=r"made with the prior ramps-0 .* the prior given is ramps-1"):
+            Bank.open(tmp_path, small.prior(1))
+
+    def test_damaged(self, tmp_path):
+        build(out=tmp_path)
+        content = (tmp_path / "bank.npy").read_bytes()
+        (tmp_path / "bank.npy").write_bytes(content[:-5])
+        with pytest.raises(CheckpointError, match=r"bank\.npy is missing or damaged"):
+            Bank.open(tmp_path, small.prior())
+        with pytest.raises(CheckpointError, match="is truncated"):
+            build(out=tmp_path)
+        (tmp_path / "bank.json").write_text("{")
+        with pytest.raises(CheckpointError, match=r"bank.json cannot be read"):
+            Bank.open(tmp_path, small.prior())
+        (tmp_path / "bank.json").write_text(json.dumps({"a": 1}))
+        with pytest.raises(CheckpointError, match="no card of a bank"):
+            Bank.open(tmp_path, small.prior())
+        with pytest.raises(CheckpointError, match="holds no bank"):
+            Bank.open(tmp_path / "none", small.prior())
+
+
+def test_empty():
+    with pytest.raises(InvalidInput, match="at least one evaluation"):
+        build(0)

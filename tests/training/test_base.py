@@ -1,0 +1,57 @@
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from deft.errors import InvalidInput
+from deft.noise import Noise
+from deft.training.base import Images, Order
+from tests.training import small
+
+
+def test_order_permutes_every_epoch():
+    order = Order(7, seed=3)
+    epochs = [[order[k] for k in range(e * 7, e * 7 + 7)] for e in range(3)]
+    assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
+    assert epochs[0] != epochs[1]
+    assert [order[k] for k in range(5, 9)] == epochs[0][5:] + epochs[1][:2]  # in any order of asking
+
+
+class TestImages:
+    def test_tensor_dataset_and_tuples(self):
+        x = small.images(5)
+        a = Images(x, small.prior()).batch([3, 1], Noise([0, 1]))
+        b = Images(TensorDataset(x, torch.arange(5)), small.prior()).batch([3, 1], Noise([0, 1]))
+        assert torch.equal(a.x_0, x[[3, 1]])
+        assert torch.equal(a.x_0, b.x_0)
+        assert a.noise.seeds == b.noise.seeds
+
+    def test_flips_depend_on_the_seed_alone(self):
+        x = small.images(1).expand(64, -1, -1, -1)
+        source = Images(x, small.prior(), flip=True)
+        seen = source.batch(range(64), Noise(range(64))).x_0
+        flipped = (seen == x.flip(-1)).flatten(1).all(1)
+        assert 16 < flipped.sum() < 48
+        assert torch.equal(source.batch([0], Noise([9])).x_0, seen[9:10])
+
+    @pytest.mark.parametrize(
+        ("images", "says"),
+        [
+            (torch.zeros(0, 1, 8, 8), "empty data set"),
+            (torch.zeros(3, 3, 8, 8), r"shape \(3, 8, 8\) and ramps-0 takes \(1, 8, 8\)"),
+            (torch.zeros(3, 1, 9, 8), r"shape \(1, 9, 8\)"),
+            (torch.zeros(3, 1, 8, 8, dtype=torch.uint8), r"got torch.uint8; deft\.data\.Arrays converts"),
+            (torch.full((3, 1, 8, 8), 200.0), r"values in \[200, 200\] and ramps-0 takes \[-1, 1\]"),
+            (torch.rand(3, 1, 8, 8), r"no value of 3 images is negative .* convert them"),
+            (torch.full((3, 1, 8, 8), float("nan")), "NaN or infinite"),
+        ],
+    )
+    def test_errors(self, images, says):
+        with pytest.raises(InvalidInput, match=says):
+            Images(images, small.prior())
+
+    def test_every_item_of_a_dataset_is_checked(self):
+        x = small.images(4)
+        x[2] = 7.0
+        source = Images(TensorDataset(x), small.prior())
+        with pytest.raises(InvalidInput, match=r"values in \[7, 7\]"):
+            source.batch([2], Noise([0]))

@@ -1,0 +1,199 @@
+import errno
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from deft.errors import CheckpointError
+from deft.htransforms.base import NoConditioning
+from deft.problems import Fixed, Inpainting
+from deft.training import checkpoint
+from tests.training import small
+
+PROBLEM = Inpainting(masks="box", sigma_y=0.05)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    h = small.h_transform()
+    with torch.no_grad():
+        for p in h.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    path = tmp_path / "h.safetensors"
+    checkpoint.save(path, h, small.prior(), {"problem": PROBLEM.card(), "training": {"steps": 5}, "metrics": {"psnr": 20.5}})
+    return path, h
+
+
+def test_round_trip(saved):
+    path, h = saved
+    again, card = checkpoint.load(path, small.prior(), problem=PROBLEM)
+    assert not small.differing(again.state_dict(), h.state_dict())
+    assert type(again) is type(h)
+    assert again.config == h.config
+    assert card["training"] == {"steps": 5}
+    assert card["metrics"] == {"psnr": 20.5}
+    assert card["prior"]["name"] == "ramps-0"
+    assert card["schedule"]["class_path"] == "deft.schedules.VPLinear"
+    assert card["format"] == checkpoint.FORMAT
+
+
+def test_card_is_read_without_weights(saved):
+    code = f"import sys; from deft.training.files import read_header; print(read_header({str(saved[0])!r}, 'deft h-transform')['training'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "5" in done.stdout
+    assert checkpoint.read_card(saved[0])["problem"] == json.loads(json.dumps(PROBLEM.card()))
+
+
+def test_another_prior(saved):
+    with pytest.raises(
+        CheckpointError, match=r"trained for the prior ramps-0 \(hash [0-9a-f]{16}.*the prior given is ramps-1 \(hash [0-9a-f]{16}"
+    ):
+        checkpoint.load(saved[0], small.prior(1))
+
+
+def test_the_same_prior_in_half_precision_is_the_same(saved):
+    from copy import deepcopy
+
+    half = deepcopy(small.prior()).half().float()
+    checkpoint.load(saved[0], half)
+
+
+def test_another_problem(saved):
+    with pytest.raises(CheckpointError, match=r"trained for Inpainting\(.*sigma_y=0.05\); it was asked to serve Fixed\(.*LeftHalf"):
+        checkpoint.load(saved[0], small.prior(), problem=Fixed(small.LeftHalf(), sigma_y=0.05))
+    with pytest.raises(CheckpointError, match=r"sigma_y=0.05.*sigma_y=0.2"):
+        checkpoint.load(saved[0], small.prior(), problem=Inpainting(masks="box", sigma_y=0.2))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda b: b"", "is empty"),
+        (lambda b: b[:5], "no safetensors file"),
+        (lambda b: b[:100], "truncated within its header"),
+        (lambda b: b[:-10], "is truncated: it has"),
+        (lambda b: b + b"more", "is truncated|bytes and should have"),
+        (lambda b: b"\x89PNG\r\n\x1a\n" + b[8:], "no safetensors file"),
+        (lambda b: b[:8] + b"{" + b"x" * (len(b) - 9), "no safetensors file, or a damaged one"),
+        (lambda b: pickle.dumps({"a": 1}) + b"0" * 100, "is a pickle"),
+    ],
+)
+def test_damaged(saved, spoil, says):
+    path, _ = saved
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(CheckpointError, match=says) as found:
+        checkpoint.load(path, small.prior())
+    assert "h.safetensors" in str(found.value)
+
+
+def test_missing(tmp_path):
+    with pytest.raises(CheckpointError, match="does not exist"):
+        checkpoint.load(tmp_path / "none.safetensors", small.prior())
+
+
+def test_foreign_safetensors(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(2)}, tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match="is a safetensors file but no deft h-transform"):
+        checkpoint.load(tmp_path / "a.safetensors", small.prior())
+    save_file({"a": torch.zeros(2)}, tmp_path / "a.safetensors", metadata={"kind": "deft h-transform", "card": "{"})
+    with pytest.raises(CheckpointError, match="its card cannot be read"):
+        checkpoint.load(tmp_path / "a.safetensors", small.prior())
+
+
+def rewritten(path, change):
+    """The same file with another card."""
+    from deft.training.files import read_tensors, write_tensors
+
+    card = checkpoint.read_card(path)
+    change(card)
+    write_tensors(path, read_tensors(path), card, checkpoint.KIND)
+
+
+def test_unfit_cards(saved):
+    path, _ = saved
+    rewritten(path, lambda card: card["architecture"].update(class_path="deft.nowhere.Net"))
+    with pytest.raises(CheckpointError, match=r"holds a deft\.nowhere\.Net, which cannot be imported"):
+        checkpoint.load(path, small.prior())
+    rewritten(path, lambda card: card["architecture"].update(class_path="os.system"))
+    with pytest.raises(CheckpointError, match="which is no h-transform"):
+        checkpoint.load(path, small.prior())
+    rewritten(path, lambda card: card["architecture"].update(class_path="deft.htransforms.learned.LearnedHTransform"))
+    rewritten(path, lambda card: card["architecture"]["init_args"].update(channels=[8, 8]))
+    with pytest.raises(CheckpointError, match="do not fit the architecture"):
+        checkpoint.load(path, small.prior())
+    rewritten(path, lambda card: card["architecture"]["init_args"].update(nonsense=1))
+    with pytest.raises(CheckpointError, match="made by another version of LearnedHTransform"):
+        checkpoint.load(path, small.prior())
+    rewritten(path, lambda card: card.update(format=99))
+    with pytest.raises(CheckpointError, match=r"has format 99 .*update deft-diffusion"):
+        checkpoint.load(path, small.prior())
+
+
+def test_without_a_config(tmp_path):
+    with pytest.raises(CheckpointError, match="NoConditioning has no `config`"):
+        checkpoint.save(tmp_path / "h.safetensors", NoConditioning(), small.prior(), {})
+
+
+@pytest.mark.parametrize("stage", ["fsync", "replace"])
+def test_full_disk_leaves_the_earlier_file(saved, monkeypatch, stage):
+    path = saved[0]
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, stage, full)
+    with pytest.raises(CheckpointError, match=r"the disk is full: .*h\.safetensors could not be written; the earlier .* is intact"):
+        checkpoint.save(path, small.h_transform(3), small.prior(), {})
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == ["h.safetensors"]
+
+
+def test_read_only_folder(saved, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "fsync", refused)
+    with pytest.raises(CheckpointError, match=r"could not be written \(Permission denied\)"):
+        checkpoint.save(saved[0], saved[1], small.prior(), {})
+
+
+class TestReadWeights:
+    def test_safetensors(self, saved):
+        path, h = saved
+        assert not small.differing(checkpoint.read_weights(path), h.state_dict())
+
+    @pytest.mark.parametrize("wrap", [lambda d: d, lambda d: {"state_dict": d, "epoch": 3}, lambda d: {"ema": d, "config": {"a": 1}}])
+    def test_pt(self, tmp_path, wrap):
+        weights = {"a": torch.randn(3), "b": torch.randn(2, 2)}
+        torch.save(wrap(weights), tmp_path / "w.pt")
+        assert not small.differing(checkpoint.read_weights(tmp_path / "w.pt"), weights)
+
+    def test_code_is_not_executed(self, tmp_path):
+        class Evil:
+            def __reduce__(self):
+                return os.mkdir, (str(tmp_path / "executed"),)
+
+        torch.save({"a": Evil()}, tmp_path / "w.pt")
+        with pytest.raises(CheckpointError, match="holds more than weights, which is not executed"):
+            checkpoint.read_weights(tmp_path / "w.pt")
+        assert not (tmp_path / "executed").exists()
+
+    def test_no_tensors(self, tmp_path):
+        torch.save({"x": 1}, tmp_path / "w.pt")
+        with pytest.raises(CheckpointError, match=r"holds no dictionary of tensors.*it holds x"):
+            checkpoint.read_weights(tmp_path / "w.pt")
+
+    def test_damaged(self, tmp_path):
+        (tmp_path / "w.pt").write_bytes(b"nothing")
+        with pytest.raises(CheckpointError, match="damaged"):
+            checkpoint.read_weights(tmp_path / "w.pt")
+        with pytest.raises(CheckpointError, match="does not exist"):
+            checkpoint.read_weights(tmp_path / "none.pt")

@@ -1,0 +1,389 @@
+import errno
+import json
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from deft.errors import CheckpointError, InvalidInput, OutOfMemory, TrainingDiverged
+from deft.htransforms.base import HTransform
+from deft.training.base import Batch, Loss, Objective
+from deft.training.loop import learning_rate_at, train
+from deft.training.state import StateFile
+from tests.training import small
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The final weights of the run that nothing disturbed, and its folder."""
+    out = tmp_path_factory.mktemp("whole")
+    h = small.h_transform()
+    result = small.run(h, out=out)
+    return h.state_dict(), out, result
+
+
+class Broken(Objective):
+    """An objective that goes wrong once, at a given call."""
+
+    def __init__(self, action, at: int) -> None:
+        super().__init__()
+        self.inner, self.action, self.at, self.calls = small.objective(), action, at, 0
+
+    def loss(self, h_transform: HTransform, prior, batch: Batch) -> Loss:
+        self.calls += 1
+        loss = self.inner.loss(h_transform, prior, batch)
+        return self.action(loss) if self.calls == self.at else loss
+
+
+def run_broken(objective: Objective, **settings):
+    settings = {"steps": 6, "batch_size": 4, "save_every": 2, "progress": False, **settings}
+    return train(small.h_transform(), small.prior(), objective, small.images(), **settings)
+
+
+class TestRun:
+    def test_learns(self):
+        h = small.h_transform()
+        result = train(
+            h, small.prior(), small.objective(), small.images(200), steps=40, batch_size=8, learning_rate=3e-3, ema=0.9,
+            validation=small.images(32, 9), validation_draws=64, progress=False,
+        )  # fmt: skip
+        before, after = (line["validation"]["loss"] for line in (result.history[0], result.history[-1]) if "validation" in line)
+        assert after < before
+        assert result.validation.loss < 0.9 * result.validation.without
+
+    def test_same_call_same_bits(self, uninterrupted):
+        h = small.h_transform()
+        small.run(h)
+        assert not small.differing(h.state_dict(), uninterrupted[0])
+
+    def test_another_seed_another_run(self, uninterrupted):
+        h = small.h_transform()
+        small.run(h, seed=1)
+        assert small.differing(h.state_dict(), uninterrupted[0])
+
+    def test_accumulation_takes_the_same_samples(self):
+        a, b = small.h_transform(), small.h_transform()
+        small.run(a, batch_size=8, accumulate=1)
+        small.run(b, batch_size=2, accumulate=4)
+        for name, value in a.state_dict().items():
+            # sums in another order, through 16 steps of Adam at 1e-3
+            torch.testing.assert_close(value, b.state_dict()[name], rtol=0, atol=2e-4, msg=name)
+
+    def test_learning_rate_is_a_function_of_the_step(self):
+        rates = [learning_rate_at(k, 100, 1e-3, 10) for k in range(100)]
+        assert rates[0] == pytest.approx(1e-4)
+        assert max(rates) == pytest.approx(1e-3)
+        assert rates[10] == 1e-3
+        assert rates[-1] < 1e-6
+        assert rates[55] == pytest.approx(5e-4)
+
+    def test_clipping_bounds_the_first_step(self):
+        result = small.run(small.h_transform(), steps=2, clip=1e-9, learning_rate=1e-3, warmup=0)
+        assert all(line["grad_norm"] > 1e-9 for line in result.history if "grad_norm" in line)  # the norm logged is that before clipping
+
+    def test_metrics_are_json_lines(self, uninterrupted):
+        _, out, result = uninterrupted
+        lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        assert lines == json.loads(json.dumps(result.history))
+        assert [line["step"] for line in lines if "loss" in line] == [4, 8, 12, 16]
+        assert {"loss", "without", "grad_norm", "learning_rate", "signals_per_second", "seconds"} < set(lines[0])
+
+    def test_prior_is_untouched(self):
+        prior, h = small.prior(), small.h_transform()
+        before = {name: value.clone() for name, value in prior.state_dict().items()}
+        train(h, prior, small.objective(), small.images(), steps=3, batch_size=4, progress=False)
+        assert not small.differing(prior.state_dict(), before)
+        assert all(p.grad is None and not p.requires_grad for p in prior.parameters())
+
+    def test_average_is_what_the_h_transform_holds(self):
+        h = small.h_transform()
+        small.run(h, steps=1, ema=0.0, patience=None, validation=None)
+        raw = h.state_dict()
+        averaged = small.h_transform()
+        start = {name: value.clone() for name, value in averaged.state_dict().items()}
+        small.run(averaged, steps=1, ema=0.999, patience=None, validation=None)
+        d = 2 / 11  # (1 + n) / (10 + n) at n = 1
+        for name, value in averaged.state_dict().items():
+            torch.testing.assert_close(value, d * start[name] + (1 - d) * raw[name], rtol=1e-5, atol=1e-7)
+
+    def test_bf16(self):
+        result = small.run(small.h_transform(), precision="bf16", steps=4)
+        assert math.isfinite(result.validation.loss)
+
+    def test_objective_with_parameters_of_its_own(self, tmp_path):
+        class Constant(Objective):
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner, self.constant = small.objective(), nn.Parameter(torch.zeros(()))
+
+            def loss(self, h_transform: HTransform, prior, batch: Batch) -> Loss:
+                loss = self.inner.loss(h_transform, prior, batch)
+                return Loss(loss.value + (self.constant - 1).square(), loss.without, loss.log_snr)
+
+        objective = Constant()
+        run_broken(objective, out=tmp_path)
+        again = Constant()
+        run_broken(again, out=tmp_path)
+        assert 0 < objective.constant.item() == again.constant.item()
+
+    def test_progress_bar_shows_loss_and_speed(self, capfd):
+        small.run(small.h_transform(), progress=True)
+        shown = capfd.readouterr().err
+        assert "16/16" in shown
+        assert "of no h" in shown
+        assert "signals/s" in shown
+
+    @pytest.mark.parametrize(
+        ("setting", "says"),
+        [
+            ({"steps": 0}, "steps must be at least 1"),
+            ({"batch_size": 0}, "batch_size must be at least 1"),
+            ({"ema": 1.0}, "0 <= ema < 1"),
+            ({"precision": "fp64"}, "'fp32' or 'bf16'"),
+            ({"validation": None}, "give patience >= 1 and a `validation`"),
+        ],
+    )
+    def test_bad_settings(self, setting, says):
+        with pytest.raises(InvalidInput, match=says):
+            small.run(small.h_transform(), **setting)
+
+    def test_nothing_to_train(self):
+        from deft.htransforms.base import NoConditioning
+
+        with pytest.raises(InvalidInput, match="NoConditioning has no parameters"):
+            small.run(NoConditioning())
+
+    def test_tensorboard_missing(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+        with pytest.raises(InvalidInput, match=r"deft-diffusion\[tracking\]"):
+            small.run(small.h_transform(), out=tmp_path, tensorboard=True)
+        with pytest.raises(InvalidInput, match="give a folder"):
+            small.run(small.h_transform(), tensorboard=True)
+
+
+class TestEarlyStopping:
+    def test_takes_the_best_weights(self, tmp_path):
+        h = small.h_transform()
+        # 4 images and a large rate: it overfits
+        settings = {"steps": 400, "batch_size": 4, "learning_rate": 2e-2, "ema": 0.5, "validation": small.images(16, 7), "validation_draws": 64,
+                    "validate_every": 10, "patience": 3, "progress": False}  # fmt: skip
+        result = train(h, small.prior(), small.objective(), small.images(4), out=tmp_path, **settings)
+        losses = {line["step"]: line["validation"]["loss"] for line in result.history if "validation" in line}
+        assert result.stopped_early
+        assert result.steps == result.best_step + 30 < 400
+        assert losses[result.best_step] == min(losses.values())
+        again = small.h_transform(5)
+        assert train(again, small.prior(), small.objective(), small.images(4), out=tmp_path, **settings).steps == result.steps
+        assert not small.differing(h.state_dict(), again.state_dict())
+
+
+class TestResume:
+    def test_finished_run_is_given_back(self, uninterrupted):
+        weights, out, result = uninterrupted
+        h = small.h_transform(9)
+        again = small.run(h, out=out)
+        assert not small.differing(h.state_dict(), weights)
+        assert again.steps == result.steps
+        assert again.validation == result.validation
+
+    @pytest.mark.parametrize("places", [(-2, 0, 4, 8), pytest.param((-2, -2, -1, -1, 0, 0, 0, 0, 4, 4, 4, 8, 8), marks=pytest.mark.slow)])
+    def test_sigkill_at_any_moment(self, uninterrupted, tmp_path, places):
+        """Killed at moments that differ from time to time, then left alone: the same bits as the run that nothing disturbed."""
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["tests.training.small", "accelerate"])
+        out = tmp_path / "run"
+        start_of_server = context.Process(target=small.nothing)
+        start_of_server.start()
+        start_of_server.join()
+        killed = 0
+        for place in places:
+            process = context.Process(target=small.run_in_folder, args=(str(out),))
+            process.start()
+            while process.is_alive() and small.step_reached(out) < place:
+                time.sleep(0.002)
+            time.sleep(torch.empty(1).uniform_(0, 0.03).item())
+            killed += process.is_alive()
+            process.kill()
+            process.join()
+            assert not list(out.glob("*.pt"))
+        assert killed == len(places)
+        process = context.Process(target=small.run_in_folder, args=(str(out),))
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+        assert not small.differing(torch.load(out / "final.pt", weights_only=True), uninterrupted[0])
+        theirs, ours = ([json.loads(line) for line in (f / "metrics.jsonl").read_text().splitlines()] for f in (out, uninterrupted[1]))
+        assert [(line["step"], line.get("loss"), line.get("validation")) for line in theirs] == [
+            (line["step"], line.get("loss"), line.get("validation")) for line in ours
+        ]
+
+    def test_killed_between_the_two_renames(self, uninterrupted, tmp_path):
+        h = small.h_transform()
+        with pytest.raises(RuntimeError, match="stop here"):
+            run_until(10, h, out=tmp_path)
+        (tmp_path / "state.safetensors").unlink()
+        again = small.h_transform(3)
+        small.run(again, out=tmp_path)
+        assert not small.differing(again.state_dict(), uninterrupted[0])
+
+    def test_other_settings_are_an_error(self, uninterrupted):
+        out = uninterrupted[1]
+        with pytest.raises(CheckpointError, match=r"learning_rate was 0.001 and is 0.01"):
+            small.run(small.h_transform(), out=out, learning_rate=1e-2)
+        with pytest.raises(CheckpointError, match="signals_per_step was 8 and is 16"):
+            small.run(small.h_transform(), out=out, batch_size=8)
+        with pytest.raises(CheckpointError, match=r"prior was .*ramps-0.* and is .*ramps-1"):
+            train(small.h_transform(), small.prior(1), small.objective(), small.images(), steps=16, out=out, progress=False)
+
+    def test_start_again(self, uninterrupted, tmp_path):
+        small.run(small.h_transform(), out=tmp_path, seed=5)
+        h = small.h_transform()
+        small.run(h, out=tmp_path, resume=False)
+        assert not small.differing(h.state_dict(), uninterrupted[0])
+
+    @pytest.mark.parametrize("keep", [0, 5, 200, -1])
+    def test_truncated_state(self, tmp_path, keep):
+        small.run(small.h_transform(), out=tmp_path)
+        path = tmp_path / "state.safetensors"
+        path.write_bytes(path.read_bytes()[:keep])
+        with pytest.raises(
+            CheckpointError, match=r"state\.safetensors .*(truncated|empty|no safetensors).*Delete it.*state\.previous\.safetensors"
+        ):
+            small.run(small.h_transform(), out=tmp_path)
+        path.unlink()
+        small.run(small.h_transform(), out=tmp_path)
+
+    def test_foreign_state(self, tmp_path):
+        from safetensors.torch import save_file
+
+        save_file({"x": torch.zeros(1)}, tmp_path / "state.safetensors")
+        with pytest.raises(CheckpointError, match="no deft training state"):
+            small.run(small.h_transform(), out=tmp_path)
+        torch.save({"x": torch.zeros(1)}, tmp_path / "state.safetensors")
+        with pytest.raises(CheckpointError, match=r"is a pickle or a torch \.pt file"):
+            small.run(small.h_transform(), out=tmp_path)
+
+    def test_no_pickle_is_written(self, uninterrupted):
+        files = sorted(p.name for p in uninterrupted[1].iterdir())
+        assert files == ["metrics.jsonl", "state.previous.safetensors", "state.safetensors"]
+        for name in files[1:]:
+            content = (uninterrupted[1] / name).read_bytes()
+            assert content[8:9] == b"{"
+            json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+
+
+def run_until(step: int, h: HTransform, **settings) -> None:
+    """A run that ends with an error at a step."""
+    write = StateFile.write
+
+    def stop(self, tensors, card):
+        if card["progress"]["step"] >= step:
+            raise RuntimeError("stop here")
+        write(self, tensors, card)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StateFile, "write", stop)
+        small.run(h, **settings)
+
+
+class TestInterruption:
+    @staticmethod
+    def interrupt_at(call: int) -> Broken:
+        def action(loss: Loss) -> Loss:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+            return loss
+
+        return Broken(action, call)
+
+    def test_ctrl_c_saves_and_says_how_to_resume(self, tmp_path):
+        whole = Broken(lambda loss: loss, -1)
+        h = small.h_transform()
+        train(h, small.prior(), whole, small.images(), steps=6, batch_size=4, save_every=100, progress=False)
+        usual = signal.getsignal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt, match=r"stopped at step 3 of 6; saved in .*state\.safetensors\. The same call goes on"):
+            run_broken(self.interrupt_at(3), out=tmp_path, save_every=100)
+        assert signal.getsignal(signal.SIGINT) is usual
+        again = small.h_transform(4)
+        train(again, small.prior(), Broken(lambda loss: loss, -1), small.images(), steps=6, batch_size=4, out=tmp_path, progress=False)
+        assert not small.differing(h.state_dict(), again.state_dict())
+
+    def test_without_a_folder(self):
+        with pytest.raises(KeyboardInterrupt, match="nothing was saved"):
+            run_broken(self.interrupt_at(2))
+
+    def test_in_another_thread(self):
+        found = []
+        thread = threading.Thread(target=lambda: found.append(small.run(small.h_transform(), steps=1)))
+        thread.start()
+        thread.join()
+        assert found[0].steps == 1
+
+
+class TestTrouble:
+    def test_nan_in_the_loss(self, tmp_path):
+        def action(loss: Loss) -> Loss:
+            return Loss(loss.value * torch.tensor([1.0, float("nan"), 1.0, 1.0]), loss.without, torch.tensor([0.0, -3.25, 1.0, 2.0]))
+
+        with pytest.raises(
+            TrainingDiverged,
+            match=r"the loss of step 4 is not finite, at log-SNR -3.25 \(t = [0-9.]+\)\. The last good state is that of step 2, in .*state\.safetensors",
+        ):
+            run_broken(Broken(action, 4), out=tmp_path)
+        assert StateFile(tmp_path).read()[1]["progress"]["step"] == 2
+
+    def test_infinite_gradient(self):
+        def action(loss: Loss) -> Loss:
+            return Loss(loss.value + (loss.value - loss.value.detach()).sqrt(), loss.without, loss.log_snr)
+
+        with pytest.raises(
+            TrainingDiverged, match=r"the gradient of step 2 is not finite, at log-SNRs between .* and .*No state was saved"
+        ):
+            run_broken(Broken(action, 2))
+
+    def test_full_disk(self, tmp_path, monkeypatch):
+        def action(loss: Loss) -> Loss:
+            def full(descriptor):
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            monkeypatch.setattr(os, "fsync", full)
+            return loss
+
+        with pytest.raises(
+            CheckpointError, match=r"the disk is full: .*state\.safetensors could not be written; the earlier .* is intact.*step 2"
+        ):
+            run_broken(Broken(action, 4), out=tmp_path)
+        monkeypatch.undo()
+        assert StateFile(tmp_path).read()[1]["progress"]["step"] == 2
+        assert not [p for p in tmp_path.iterdir() if "partial" in p.name or "next" in p.name]
+        h, whole = small.h_transform(), small.h_transform()
+        settings = {"steps": 6, "batch_size": 4, "save_every": 2, "progress": False}
+        train(h, small.prior(), Broken(lambda loss: loss, -1), small.images(), out=tmp_path, **settings)
+        train(whole, small.prior(), Broken(lambda loss: loss, -1), small.images(), **settings)
+        assert not small.differing(h.state_dict(), whole.state_dict())
+
+    @pytest.mark.parametrize(
+        "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()]
+    )
+    def test_out_of_memory(self, error):
+        def action(loss: Loss) -> Loss:
+            raise error
+
+        with pytest.raises(OutOfMemory, match="no room for batch_size=4; try batch_size=2, accumulate=2"):
+            run_broken(Broken(action, 1))
+        with pytest.raises(OutOfMemory, match="batch of one signal"):
+            run_broken(Broken(action, 1), batch_size=1)
+
+    def test_other_errors_pass(self):
+        def action(loss: Loss) -> Loss:
+            raise RuntimeError("shapes")
+
+        with pytest.raises(RuntimeError, match="shapes"):
+            run_broken(Broken(action, 1))
