@@ -26,7 +26,7 @@ _INTEGERS: dict[str, Range] = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 def convert_range(x: Tensor, given: Range, wanted: Range) -> Tensor:
     """Values in the range `given`, mapped linearly to the range `wanted`; integers become floating point."""
     x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
-    return wanted[0] + (x - given[0]) * ((wanted[1] - wanted[0]) / (given[1] - given[0]))
+    return x if given == wanted else wanted[0] + (x - given[0]) * ((wanted[1] - wanted[0]) / (given[1] - given[0]))
 
 
 def to_uint8(images: Tensor, value_range: Range) -> Tensor:
