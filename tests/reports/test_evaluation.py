@@ -1,14 +1,15 @@
+import hashlib
 import json
 
 import numpy as np
 import pytest
 import torch
 
-from deft.errors import CheckpointError, InvalidInput
+from deft.errors import CheckpointError, InvalidInput, OutOfMemory
 from deft.htransforms.base import NoConditioning, Scaled
 from deft.htransforms.dps import DPS
 from deft.htransforms.learned import LearnedHTransform
-from deft.metrics import psnr
+from deft.metrics import Weights, kid, psnr
 from deft.priors.base import Prior
 from deft.priors.unet import UNetPrior
 from deft.problems import Inpainting
@@ -234,6 +235,44 @@ def test_signals_along_one_axis(tmp_path):
     x = torch.randn(3, 2, 24, generator=torch.Generator().manual_seed(0))
     results = evaluate(prior, Inpainting("random", sigma_y=0.1), x, [Method("a", None, DDIM(1))], out=tmp_path, samples=2, progress=False)
     assert {"psnr_mean", "ssim_mean", "patch_distance", "misfit"} <= set(results["methods"][0]["summary"])
+
+
+def test_learned_measures_need_the_users_files(finished, prior, h_transform, images, tmp_path):
+    assert read_results(finished)["weights"] == {"LPIPS": "not available", "FID and KID": "not available"}
+    path = tmp_path / "features.ts"
+    torch.jit.save(torch.jit.trace(torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten()), torch.zeros(1, 3, 16, 16)), str(path))
+    weights = Weights(features=path)
+    arguments = {"out": finished, "samples": 2, "progress": False}
+    results = evaluate(prior, Inpainting(sigma_y=0.05), images, methods(h_transform), weights=weights, **arguments)
+    assert results["weights"]["FID and KID"]["sha256"] == [hashlib.sha256(path.read_bytes()).hexdigest()]
+    learned = results["methods"][2]["summary"]
+    values = [kid(read_samples(finished, "DEFT", 5)[:, j], images, weights=path).value for j in range(2)]
+    assert learned["kid"]["value"] == pytest.approx(1000 * np.mean(values), rel=1e-4)
+    assert learned["kid"]["standard_error"] > 0
+    assert learned["fid"]["standard_error"] is None
+    assert "lpips" not in learned
+
+
+def test_what_to_do_after_an_interruption_or_without_memory(prior, images, tmp_path, monkeypatch):
+    def run():
+        evaluate(
+            prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], out=tmp_path, samples=1, progress=False, batch_size=8
+        )
+
+    for raised, expected, advice in (
+        (KeyboardInterrupt(), KeyboardInterrupt, "the same call goes on"),
+        (torch.OutOfMemoryError("CUDA out of memory"), OutOfMemory, "batch_size=4"),
+        (RuntimeError("something else"), RuntimeError, "something else"),
+    ):
+
+        def fail(self, x_t, t, raised=raised):
+            raise raised
+
+        with monkeypatch.context() as patch:
+            patch.setattr(UNetPrior, "denoise", fail)
+            with pytest.raises(expected, match=advice):
+                run()
+    run()
 
 
 def test_the_best_must_be_ahead_by_two_standard_errors(prior, images, tmp_path):

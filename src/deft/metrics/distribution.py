@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -75,12 +76,12 @@ def patch_distance_leaving_out(
         sorted_a, owner_a = _project_and_sort(a, projections, seed)
         sorted_b, owner_b = _project_and_sort(b, projections, seed)
         rows[0].append(1000 * float((sorted_a - sorted_b).abs().mean()))
+        # numpy: selecting by a mask is ten times faster there
+        value_a, image_a, value_b, image_b = (v.cpu().numpy() for v in (sorted_a, owner_a // patches, sorted_b, owner_b // patches))
         for row, group in zip(rows[1:], groups):
-            kept = torch.ones(len(x), dtype=torch.bool)
-            kept[list(group)] = False
-            kept = kept.repeat_interleave(patches).to(a.device)
-            gap = sorted_a[kept[owner_a]] - sorted_b[kept[owner_b]]
-            row.append(1000 * float(gap.abs().mean()))
+            left = np.ones(len(x), dtype=bool)
+            left[list(group)] = False
+            row.append(1000 * float(np.abs(value_a[left[image_a]] - value_b[left[image_b]]).mean()))
     return rows
 
 

@@ -42,6 +42,26 @@ class Learned:
         return f"{self.name} {number:.4g} (weights {', '.join(digest[:12] for digest in self.sha256)})"
 
 
+@final
+@dataclass(frozen=True)
+class Weights:
+    """Files that the user has: for LPIPS a state dict of its network and the linear heads, for FID and KID a TorchScript feature network."""
+
+    lpips: str | Path | None = None
+    lpips_heads: str | Path | None = None
+    lpips_network: str = "alex"
+    features: str | Path | None = None
+
+    def card(self) -> dict[str, object]:
+        """What a result says of the files: their SHA-256, or that a measure was not available."""
+        found: dict[str, object] = {"LPIPS": "not available", "FID and KID": "not available"}
+        if self.lpips is not None and self.lpips_heads is not None:
+            found["LPIPS"] = {"network": self.lpips_network, "sha256": [file_sha256(self.lpips), file_sha256(self.lpips_heads)]}
+        if self.features is not None:
+            found["FID and KID"] = {"sha256": [file_sha256(self.features)]}
+        return found
+
+
 # One entry per convolution of torchvision's `features`: (index, in, out, kernel, stride, padding); pools by index: (kernel, stride).
 _ALEX = {0: (3, 64, 11, 4, 2), 3: (64, 192, 5, 1, 2), 6: (192, 384, 3, 1, 1), 8: (384, 256, 3, 1, 1), 10: (256, 256, 3, 1, 1)}
 _VGG = {

@@ -15,7 +15,8 @@ import json
 import math
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,11 +27,12 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from deft.errors import CheckpointError, InvalidInput
+from deft.errors import CheckpointError, InvalidInput, OutOfMemory
 from deft.htransforms.base import HTransform, NoConditioning
 from deft.likelihoods import Observation
 from deft.metrics.distribution import patch_distance_leaving_out
 from deft.metrics.image import misfit, psnr, root_mean_square, ssim
+from deft.metrics.learned import Weights, features, frechet_distance, kernel_distance, lpips
 from deft.noise import Noise, mix
 from deft.posterior import Posterior
 from deft.priors.base import Prior, state_hash
@@ -42,6 +44,7 @@ from deft.training.files import atomic
 from deft.types import Signal, Times
 
 FORMAT = 1
+_PATCHES, _PROJECTIONS = 64, 128
 
 
 @final
@@ -89,6 +92,9 @@ MEASURES = (
     Measure("ssim_mean", "SSIM of the mean", "", "higher", 3),
     Measure("ssim_single", "SSIM of a sample", "", "higher", 3),
     Measure("patch_distance", "Patch distance", "×10³", "lower", 1),
+    Measure("lpips", "LPIPS of a sample", "", "lower", 3),
+    Measure("fid", "FID", "", "lower", 1),
+    Measure("kid", "KID", "×10³", "lower", 2),
     Measure("misfit", "Misfit", "", "one", 3),
     Measure("evaluations", "Prior evaluations", "per sample", "none", 0),
     Measure("prior_gradients", "Prior gradients", "per sample", "none", 0),
@@ -156,6 +162,7 @@ def evaluate(
     batch_size: int = 64,
     reference: str | None = None,
     clip: bool = False,
+    weights: Weights | None = None,
     pictures: int = 8,
     command: str | None = None,
     progress: bool = True,
@@ -163,7 +170,7 @@ def evaluate(
     """Run every method on observations of `images`, and write `results.json`, whose content is returned.
 
     Finished parts in the folder `out` are kept: the same call again does only what is missing. `reference` is the label of the method that differences are taken
-    against (the last one by default); `clip` cuts all samples of all methods to the prior's range before anything is measured; `pictures` says how
+    against (the last one by default); `clip` cuts all samples of all methods to the prior's range before anything is measured; `weights` names the user's files for LPIPS, FID and KID, which are not available without; `pictures` says how
     many images are kept for the report; `batch_size` counts signals and changes no result.
     """
     _check(prior, images, methods, samples, clip, reference)
@@ -190,7 +197,7 @@ def evaluate(
     for method in methods:
         bar.set_description(method.label)
         parts = _run(prior, observation.take(range(_count(method, images))), method, folder, samples, seed, batch_size, bar)
-        scores[method.label] = _Scores(parts, truth, observation, prior.value_range, clip)
+        scores[method.label] = _Scores(parts, truth, observation, prior.value_range, clip, weights or Weights())
     bar.close()
 
     results = {
@@ -202,6 +209,8 @@ def evaluate(
         "versions": provenance.versions(),
         "machine": provenance.machine(str(prior.device)),
         "clipped": clip,
+        "weights": (weights or Weights()).card(),
+        "patch_distance": {"patches": _PATCHES, "projections": _PROJECTIONS},
         "value_range": list(prior.value_range) if prior.value_range else None,
         "sigma_y": [float(s) for s in observation.sigma_y.expand(len(images))],
         "seeds": {"observations": _seeds(seed, 4, len(images)), "samples": _seeds(seed, 5, len(images))},
@@ -239,31 +248,47 @@ class _Scores:
     """The measures of one method, over all of its images or the first few."""
 
     def __init__(
-        self, parts: list[_Part], truth: Signal, observation: Observation, value_range: tuple[float, float] | None, clip: bool
+        self,
+        parts: list[_Part],
+        truth: Signal,
+        observation: Observation,
+        value_range: tuple[float, float] | None,
+        clip: bool,
+        weights: Weights,
     ) -> None:
         parts = sorted(parts, key=lambda part: part.start)
         samples = torch.cat([part.samples for part in parts])
         if clip and value_range is not None:
             samples = samples.clamp(*value_range)
         self.count, self.samples, self.truth = len(samples), samples, truth[: len(samples)]
-        width = value_range[1] - value_range[0] if value_range else float(truth.max() - truth.min())
-        self.per_image = {key: values.double().tolist() for key, values in _image_measures(samples, self.truth, observation, width).items()}
+        low, high = self.value_range = value_range or (float(truth.min()), float(truth.max()))
+        self.features = weights.features
+        self.per_image = {k: v.double().tolist() for k, v in _image_measures(samples, self.truth, observation, high - low).items()}
+        if weights.lpips is not None and weights.lpips_heads is not None:
+            self.per_image["lpips"] = _lpips(samples, self.truth, self.value_range, weights)
         for key, total in (("seconds", "seconds"), ("evaluations", "evaluations"), ("prior_gradients", "gradients")):
             each = 1 if key == "seconds" else samples.shape[1]
             self.per_image[key] = [getattr(part, total) / (len(part.samples) * each) for part in parts for _ in part.samples]
         self.broken = int((~torch.isfinite(samples.flatten(2))).any(2).sum())
-        self._patch_distance: dict[int, Estimate | None] = {}
+        self._sets: dict[tuple[str, int], Estimate | None] = {}
 
     def estimate(self, key: str, count: int) -> Estimate | None:
-        """A measure over the first `count` images; None where it is not defined for signals of this shape."""
-        if key == "patch_distance":
-            if count not in self._patch_distance:
-                self._patch_distance[count] = _patch_estimate(self.samples[:count], self.truth[:count])
-            return self._patch_distance[count]
+        """A measure over the first `count` images; None where it is not defined for such signals, or its weights were not given."""
+        if key in ("patch_distance", "fid", "kid"):
+            if (key, count) not in self._sets:
+                self._sets[key, count] = self._between_sets(key, self.samples[:count], self.truth[:count])
+            return self._sets[key, count]
         if key not in self.per_image:
             return None
         values = self.per_image[key][:count]
         return Estimate.root_mean_square(values) if key == "misfit" else Estimate.mean(values)
+
+    def _between_sets(self, key: str, samples: Tensor, truth: Signal) -> Estimate | None:
+        if len(truth) < 2 or not bool(torch.isfinite(samples).all()):
+            return None
+        if key == "patch_distance":
+            return _patch_estimate(samples, truth)
+        return None if self.features is None else _feature_estimate(key, samples, truth, self.value_range, self.features)
 
 
 def _image_measures(samples: Tensor, truth: Signal, observation: Observation, data_range: float) -> dict[str, Tensor]:
@@ -285,11 +310,36 @@ def _image_measures(samples: Tensor, truth: Signal, observation: Observation, da
 
 def _patch_estimate(samples: Tensor, truth: Signal) -> Estimate | None:
     """The patch distance between the truth and the j-th samples of all images, averaged over levels and over j."""
-    if truth.ndim not in (3, 4) or min(truth.shape[2:]) < 7 or len(truth) < 2 or not bool(torch.isfinite(samples).all()):
+    if truth.ndim not in (3, 4) or min(truth.shape[2:]) < 7:
         return None
     parted = groups(len(truth))
-    rows = np.array([patch_distance_leaving_out(samples[:, j], truth, parted) for j in range(samples.shape[1])]).mean(axis=(0, 2))
+    rows = np.array(
+        [
+            patch_distance_leaving_out(samples[:, j], truth, parted, patches=_PATCHES, projections=_PROJECTIONS)
+            for j in range(samples.shape[1])
+        ]
+    ).mean(axis=(0, 2))
     return Estimate(float(rows[0]), tuple(float(row) for row in rows[1:]), len(truth))
+
+
+def _lpips(samples: Tensor, truth: Signal, value_range: tuple[float, float], weights: Weights) -> list[float]:
+    """LPIPS of single samples, averaged over the samples of each image."""
+    files = {"weights": weights.lpips, "heads": weights.lpips_heads}
+    found = [lpips(samples[:, j], truth, value_range, network=weights.lpips_network, **files).value for j in range(samples.shape[1])]
+    return torch.stack([torch.as_tensor(value) for value in found]).mean(0).tolist()
+
+
+def _feature_estimate(key: str, samples: Tensor, truth: Signal, value_range: tuple[float, float], weights: str | Path) -> Estimate:
+    """FID or KID between the truth and the j-th samples of all images, averaged over j; FID, which is biased by the number of images, has no jackknife."""
+    real = features(truth, value_range, weights)
+    drawn = [features(samples[:, j], value_range, weights) for j in range(samples.shape[1])]
+    if key == "fid":
+        values = [frechet_distance(f.mean(0), f.T.cov(), real.mean(0), real.T.cov()) for f in drawn]
+        return Estimate(float(np.mean(values)), (), len(truth))
+    parted = groups(len(truth)) if len(truth) > 2 else []
+    kept = [sorted(set(range(len(truth))) - set(group)) for group in ([], *parted)]
+    rows = [1000 * float(np.mean([kernel_distance(f[rest], real[rest]) for f in drawn])) for rest in kept]
+    return Estimate(rows[0], tuple(rows[1:]), len(truth))
 
 
 def _report(method: Method, scores: Mapping[str, _Scores], reference: str) -> dict[str, object]:
@@ -353,7 +403,8 @@ def _run(
         posterior = Posterior(counted, h_transform, observation.take(chunk))
         _synchronise(prior.device)
         start = time.perf_counter()
-        x_0 = method.sampler(posterior, samples, seed=[seeds[i] for i in chunk], batch_size=batch_size)
+        with _explained(method, batch_size, folder):
+            x_0 = method.sampler(posterior, samples, seed=[seeds[i] for i in chunk], batch_size=batch_size)
         _synchronise(prior.device)
         seconds = time.perf_counter() - start
         part = _Part(chunk[0], x_0.float().cpu(), seconds, counted.evaluations, counted.gradients)
@@ -361,6 +412,20 @@ def _run(
         parts.append(part)
         bar.update(len(chunk))
     return [_Part(p.start, p.samples[: len(observation) - p.start], p.seconds, p.evaluations, p.gradients) for p in parts]
+
+
+@contextmanager
+def _explained(method: Method, batch_size: int, folder: Path) -> Iterator[None]:
+    """Say what to do when there is no room for a batch, and after Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(f"stopped in {method.label}; what is finished is in {folder}: the same call goes on from there.") from error
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error):
+            advice = f"try batch_size={max(1, batch_size // 2)}" if batch_size > 1 else "one signal at a time is the least"
+            raise OutOfMemory(f"{method.label} has no room for {batch_size} signals at once: {advice}; finished parts are kept.") from error
+        raise
 
 
 def _missing(count: int, done: set[int], size: int) -> list[range]:

@@ -337,6 +337,7 @@ def _reproduce(results: Mapping) -> str:
         "Machine": results["machine"],
         "Seed": f"{results['seed']}; every observation and every sample has its own, listed in results.json",
         "Prior": f"{results['prior']['name']}, weights {results['prior']['hash']}",
+        "Learned measures": _weights(results["weights"]),
         "Images": f"{results['images']['count']}, values {results['images']['sha256']}",
     }
     return (
@@ -421,6 +422,15 @@ def _noise_in_words(sigma_y: Sequence[float]) -> str:
 def _cost(method: Mapping) -> str:
     evaluations, gradients = (method["summary"][key]["value"] for key in ("evaluations", "prior_gradients"))
     return f"{evaluations:.0f} evaluations" + (" with gradients" if gradients else "")
+
+
+def _weights(card: Mapping) -> str:
+    """LPIPS, FID and KID: the files that they were computed with, or that there were none."""
+    parts = []
+    for name, known in card.items():
+        digests = ", ".join(digest[:12] for digest in known["sha256"]) if isinstance(known, Mapping) else ""
+        parts.append(f"{name} with weights {digests}" if digests else f"{name} {known}")
+    return "; ".join(parts)
 
 
 def _words(key: str) -> str:
