@@ -4,9 +4,11 @@ import math
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,8 +16,10 @@ from torch import nn
 
 from deft.errors import CheckpointError, InvalidInput, OutOfMemory, TrainingDiverged
 from deft.htransforms.base import HTransform
+from deft.noise import Noise
 from deft.training.base import Batch, Loss, Objective
-from deft.training.loop import learning_rate_at, train
+from deft.training.denoising import DenoisingScoreMatching
+from deft.training.loop import _Losses, learning_rate_at, train
 from deft.training.state import StateFile
 from tests.training import small
 
@@ -117,6 +121,20 @@ class TestRun:
         result = small.run(small.h_transform(), precision="bf16", steps=4)
         assert math.isfinite(result.validation.loss)
 
+    def test_bf16_is_for_networks_alone(self):
+        """The loss at every noise level is that of full precision to the precision of a network's output, 2^-8, although it divides by r_t."""
+        h, prior = small.h_transform(), small.prior()
+        objective = DenoisingScoreMatching(small.objective().problem, uniform=1.0)
+        with torch.no_grad():
+            for p in h.parameters():
+                p.add_(0.1 * torch.randn_like(p))
+        batch = Batch(small.images(), Noise(range(24)))
+        full, half = (_Losses(h, prior, objective, precision)(batch) for precision in ("fp32", "bf16"))
+        assert half.value.dtype == torch.float32
+        assert full.log_snr.max() > 8
+        torch.testing.assert_close(half.value, full.value, rtol=0.05, atol=0.01)
+        assert not torch.equal(half.value, full.value)
+
     def test_objective_with_parameters_of_its_own(self, tmp_path):
         class Constant(Objective):
             def __init__(self) -> None:
@@ -166,6 +184,23 @@ class TestRun:
             small.run(small.h_transform(), out=tmp_path, tensorboard=True)
         with pytest.raises(InvalidInput, match="give a folder"):
             small.run(small.h_transform(), tensorboard=True)
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_steps_of_one(tmp_path):
+    """Under torchrun, on gloo: the same samples, the same weights on both, and those of one process to rounding."""
+    folder = Path(__file__).parents[2]
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "tests.training.two", str(tmp_path)],
+        cwd=folder, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=240,
+    )  # fmt: skip
+    first, second = (torch.load(tmp_path / f"final-{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert first.pop("processes") == second.pop("processes") == 2
+    assert not small.differing(first, second)
+    alone = small.h_transform(0)
+    small.run(alone, batch_size=8, accumulate=1)
+    for name, value in alone.state_dict().items():
+        torch.testing.assert_close(first[name], value, rtol=0, atol=1e-4, msg=name)
 
 
 class TestEarlyStopping:

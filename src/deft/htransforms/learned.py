@@ -119,7 +119,8 @@ class LearnedHTransform(HTransform):
         }
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
-        inputs = self.inputs(denoised, observation)
+        with torch.autocast(denoised.x_t.device.type, enabled=False):  # half precision is for networks, not for operators
+            inputs = self.inputs(denoised, observation)
         batch = len(denoised.x_t)
         numbers = torch.stack([denoised.log_snr.expand(batch), 2 * (observation.sigma_y + 1e-3).log().expand(batch)], dim=1)
         correction = self.nn1(torch.cat([value.expand(batch, *value.shape[1:]) for value in inputs.values()], dim=1), numbers)

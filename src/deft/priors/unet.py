@@ -75,7 +75,8 @@ class SpectralGaussian(nn.Module):
     def denoise(self, x_t: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
         """W_t(x_t): the posterior mean under the Gaussian."""
         gain = alpha_t * self.variance / (alpha_t**2 * self.variance + sigma_t**2)
-        return self.mean + self.inverse(gain * self.transform(x_t - alpha_t * self.mean))
+        with torch.autocast(x_t.device.type, enabled=False):  # half precision is for networks
+            return self.mean + self.inverse(gain * self.transform(x_t - alpha_t * self.mean))
 
     def remainder(self, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
         """c_t: the standard deviation, per entry, of what the filter leaves over."""

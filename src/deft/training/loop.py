@@ -126,9 +126,9 @@ def train(
     signals = batch_size * accumulate * accelerator.num_processes
 
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
-    average = Average(h_transform, ema)
     losses = _Losses(h_transform, prior, objective, precision)
-    model = accelerator.prepare_model(losses)
+    model = accelerator.prepare_model(losses)  # gives every process the weights of the first
+    average = Average(h_transform, ema)
     order = Order(len(source), seed)
 
     config = {
