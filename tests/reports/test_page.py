@@ -100,6 +100,7 @@ def test_the_page_holds_every_method_and_nothing_from_elsewhere(folder, log):
         "About <this>.",
         "deft evaluate <x>.yaml",
         "LearnedHTransform(patch = 2)",
+        "steps 100",
         "w tuned",
         "tiny",
     ):

@@ -83,7 +83,7 @@ def line_chart(series: Sequence[Series], x_label: str, y_label: str, *, log_x: b
         body.append(
             f'<path d="{path}" fill="none" stroke="{_colour(_index(one, i))}" stroke-width="{width}" stroke-opacity="{opacity}" stroke-linejoin="round"/>'
         )
-    return _svg([*body, _legend([(s.label, _index(s, i)) for i, s in enumerate(series)])], title)
+    return _svg([*body, _legend(series)], title)
 
 
 def scatter_chart(
@@ -132,7 +132,7 @@ def bar_chart(labels: Sequence[str], series: Sequence[Series], x_label: str, y_l
                     f'<rect x="{left:.1f}" y="{level:.1f}" width="{max(right - left - 1, 1):.1f}" height="{_HEIGHT - _BOTTOM - level:.1f}" '
                     f'fill="{_colour(_index(one, i))}" fill-opacity="{0.4 if one.faint else 1}"><title>{escape(one.label)}, {escape(labels[k])}: {value:.4g}</title></rect>'
                 )
-    return _svg([*body, _legend([(s.label, _index(s, i)) for i, s in enumerate(series)])], title)
+    return _svg([*body, _legend(series)], title)
 
 
 def _index(series: Series, place: int) -> int:
@@ -176,13 +176,14 @@ def _frame(x_axis: Axis, y_axis: Axis, labels: Sequence[str] | None = None) -> s
     return "".join(parts)
 
 
-def _legend(entries: Sequence[tuple[str, int]]) -> str:
+def _legend(series: Sequence[Series]) -> str:
     """Names with their colours, at the top right."""
     parts, x = [], _WIDTH - _RIGHT - 4.0
-    for label, i in reversed(entries):
-        width = 6.6 * len(label)
-        parts.append(f'<text x="{x:.1f}" y="{_TOP + 6}" text-anchor="end" fill="var(--ink,#1d2430)">{escape(label)}</text>')
-        parts.append(f'<rect x="{x - width - 18:.1f}" y="{_TOP - 3}" width="12" height="9" rx="2" fill="{_colour(i)}"/>')
+    for i, one in reversed(list(enumerate(series))):
+        width = 6.6 * len(one.label)
+        colour = f'fill="{_colour(_index(one, i))}" fill-opacity="{0.45 if one.faint else 1}"'
+        parts.append(f'<text x="{x:.1f}" y="{_TOP + 6}" text-anchor="end" fill="var(--ink,#1d2430)">{escape(one.label)}</text>')
+        parts.append(f'<rect x="{x - width - 18:.1f}" y="{_TOP - 3}" width="12" height="9" rx="2" {colour}/>')
         x -= width + 32
     return "".join(parts)
 

@@ -384,8 +384,8 @@ def _definitions(facts: Mapping[str, str]) -> str:
 
 def _mathematics(text: str) -> str:
     """Text as HTML, with the names of the code written as in a paper."""
-    for name, sign in (("sigma_y", "σ_y"), ("eps", "ε"), (" * ", " · "), ("`", "")):
-        text = text.replace(name, sign)
+    for name, sign in ((r"\bsigma_y\b", "σ_y"), (r"\beps\b", "ε"), (r" \* ", " · "), ("`", "")):
+        text = re.sub(name, sign, text)
     return re.sub(r"\b(x|σ)_([0-9a-z])\b", r"\1<sub>\2</sub>", escape(text))
 
 
@@ -406,7 +406,7 @@ def _plain(value: object) -> str:
         name = str(value["class_path"]).rsplit(".", 1)[-1]
         return f"{name}({inside})" if inside else name
     if isinstance(value, Mapping):
-        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+        return ", ".join(f"{str(k).replace('_', ' ')} {_plain(v)}" for k, v in value.items())
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(_plain(v) for v in value)}]"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
