@@ -1,6 +1,6 @@
 """How much a bank of prior evaluations saves: the same training step with the prior evaluated, and with its stored evaluation.
 
-    python benchmarks/bank.py [--prior digits-32] [--fraction 0.05] [--batch-size 32] [--repeats 20]
+    python benchmarks/bank.py [--prior digits-32] [--fraction 0.05] [--batch-size 32] [--repeats 20] [--threads 1]
 
 One process, the two interleaved; prints the median seconds of each, their ratio with its quartiles, and the cost of building the bank.
 """
@@ -28,7 +28,9 @@ def main() -> None:
     parser.add_argument("--fraction", type=float, default=0.05)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     size = arguments.batch_size
 
     prior = load(arguments.prior).frozen()
