@@ -42,9 +42,10 @@ def sentence(documented: object) -> str:
     return first.split(". ")[0].rstrip(".") + "." if first else ""
 
 
-def paths() -> list[str]:
-    """The dotted paths of everything that a YAML file can name."""
-    return [path(cls) for kind in KINDS for cls in classes(kind)]
+def paths(base: str = "") -> list[str]:
+    """The dotted paths of everything that a YAML file can name, or of what derives from the class called `base`."""
+    known = [kind for kind, (_, name, _) in KINDS.items() if name == base] or list(KINDS)
+    return [path(cls) for kind in known for cls in classes(kind)]
 
 
 def _modules(where: str) -> list:

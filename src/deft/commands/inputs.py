@@ -54,7 +54,7 @@ def observation(
     rows, names = _measurements(folder, prior, value_range)
     like = torch.zeros(len(rows), *prior.event_shape)
     operator: ForwardOperator = Inpainting(_masks(masks, names, prior)) if masks is not None else _fixed(problem, like)
-    expected = tuple(operator(like[:1]).shape[1:])
+    expected = tuple(operator(like).shape[1:])
     for name, row in zip(names, rows):
         if tuple(row.shape) != expected:
             raise InvalidInput(f"the measurement {name} has shape {tuple(row.shape)}; this problem measures {expected}.")

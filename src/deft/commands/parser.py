@@ -6,16 +6,18 @@ import argparse
 import inspect
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
+from typing import TextIO
 
 from jsonargparse import ArgumentParser
 
 from deft.commands import catalogue
 from deft.errors import DeftError, InvalidInput, nearest_names
 
-_GIVEN = {"resolved"}  # what a command gets from here, not from the user
+_GIVEN: set[str | int] = {"resolved"}  # what a command gets from here, not from the user
 
 
 def build(name: str) -> ArgumentParser:
@@ -49,8 +51,16 @@ def run(name: str, arguments: Sequence[str]) -> int:
     values = {key: value for key, value in vars(_instantiate(parser, config)).items() if key != "config"}
     if _GIVEN & set(inspect.signature(function).parameters):
         values["resolved"] = resolved
-    function(**values)
+    with warnings.catch_warnings():
+        warnings.showwarning = _warned
+        function(**values)
     return 0
+
+
+def _warned(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+) -> None:
+    print(f"deft: {'' if issubclass(category, UserWarning) else category.__name__ + ': '}{message}", file=sys.stderr)
 
 
 def _module(name: str) -> ModuleType:
@@ -91,8 +101,10 @@ def _explained(message: str, parser: ArgumentParser) -> str:
         hints.append(nearest_names("".join(unknown), keys))
     for where, unknown in re.findall(r"class_path '([\w.]+)':\s+Option '([\w.]+)' is not accepted", message):
         hints.append(_nearest_argument(where, unknown))
-    for unknown in re.findall(r"class_path '([\w.]+)':\s+(?:module|No module|Not a valid|Import)", message):
-        hints.append(_nearest_class(unknown))
+    for unknown in re.findall(r"^Option '([\w.]+)' is not accepted", message):
+        hints.append(nearest_names(unknown, keys))
+    for kind, unknown in re.findall(r"(\w+) with given class_path '([\w.]+)':\s+(?:module|No module|Not a valid|Import)", message):
+        hints.append(_nearest_class(unknown, kind))
     for unknown in re.findall(r"Expected a dot import path string: (\S+)", message):
         hints.append(_nearest_class(unknown))
     told = [hint for hint in dict.fromkeys(hints) if hint]
@@ -109,8 +121,8 @@ def _nearest_argument(where: str, unknown: str) -> str:
     return nearest_names(unknown, known) or f"; {name} takes {', '.join(known)}"
 
 
-def _nearest_class(unknown: str) -> str:
-    known = catalogue.paths()
+def _nearest_class(unknown: str, kind: str = "") -> str:
+    known = catalogue.paths(kind)
     names = {p.rpartition(".")[2]: p for p in known}
     near = nearest_names(unknown, known)
     return near or nearest_names(unknown.rpartition(".")[2], list(names)) or "; `deft list` shows what there is"

@@ -39,6 +39,7 @@ def load(name: str | Path) -> UNetPrior:
     architecture = _architecture(path)
     try:
         arguments = dict(architecture["init_args"])
+        arguments["value_range"] = None if arguments["value_range"] is None else tuple(arguments["value_range"])
         prior = UNetPrior(schedule=_schedule(architecture["schedule"]), name=architecture["name"], **arguments)
         prior.load_state_dict(_tensors(path))
     except (KeyError, TypeError, RuntimeError) as error:

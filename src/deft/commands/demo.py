@@ -1,0 +1,285 @@
+"""`deft demo`."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import sys
+import time
+import webbrowser
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from html import escape
+from pathlib import Path
+from typing import final
+
+import torch
+from torch import Tensor
+
+from deft.commands import inputs, methods, photographs
+from deft.commands.inputs import Convert, Fit
+from deft.errors import InvalidInput
+from deft.htransforms.base import HTransform
+from deft.htransforms.learned import LearnedHTransform
+from deft.noise import Noise
+from deft.priors import resolve, zoo
+from deft.priors.base import Prior
+from deft.problems import Inpainting, Problem, SuperResolution
+from deft.reports.evaluation import Method, evaluate
+from deft.reports.page import style_sheet, write_report
+from deft.reports.table import results_table
+from deft.samplers.dpm_solver import DPMSolver
+from deft.training import checkpoint
+from deft.training.denoising import DenoisingScoreMatching
+from deft.training.files import atomic
+from deft.training.loop import train
+
+HELP = {
+    "prior": "a prior that ships, a file, a diffusers folder or a hub id",
+    "images": "your own images, a folder; default: photographs that ship with scikit-image",
+    "out": "where everything goes; the same command goes on from what is there",
+    "minutes": "how long it may take; the number of training steps and of test images follows",
+    "quick": "a few steps only, to see that it runs; the results mean nothing",
+    "fraction": "the h-transform's parameters as a share of the prior's, where none ships for this prior",
+    "samples": "per test image and method",
+    "open_report": "open the page in a browser where there is a display",
+    "convert": "turn your images to 'rgb' or 'grey'",
+    "fit": "how your images come to the prior's size",
+}
+
+SIGMA_Y = 0.05
+PROBLEMS: dict[str, Problem] = {
+    "inpainting": Inpainting(masks="freeform", sigma_y=SIGMA_Y),
+    "super-resolution": SuperResolution(factor=4, sigma_y=SIGMA_Y),
+}
+ZETA = {"inpainting": 1.0, "super-resolution": 1.0}  # DPS; chosen on validation images of the priors that ship
+SHARE = {"training": 0.38, "sampling": 0.47}  # of the time; the rest is start, timing and reports
+
+
+@final
+@dataclass(frozen=True)
+class Plan:
+    """What fits into the time; measured once and kept, so that a run that goes on does the same."""
+
+    training_steps: int
+    batch_size: int
+    test_images: int
+    deft_steps: int
+    dps_steps: int
+    ddnm_steps: int
+    seconds: float
+
+
+def run(
+    prior: str = "natural-64",
+    images: Path | None = None,
+    out: Path = Path("demo"),
+    minutes: float = 8.0,
+    quick: bool = False,
+    fraction: float = 0.05,
+    samples: int = 4,
+    seed: int = 0,
+    open_report: bool = True,
+    convert: Convert | None = None,
+    fit: Fit | None = "resize",
+    *,
+    resolved: str = "",
+) -> None:
+    """Fine-tune a small h-transform on a frozen prior for inpainting and for super-resolution, and compare it with DPS and DDNM+.
+
+    Works offline with what ships; --prior and --images do the same with your own. The result is one page, OUT/report.html.
+    """
+    if not minutes > 0:
+        raise InvalidInput(f"--minutes must be positive; got {minutes:g}.")
+    begin = time.monotonic()
+    network = resolve.load(prior)
+    print(f"DEFT demo. Prior: {network.name}, {network.num_parameters:,} parameters, frozen. Everything goes into {out}.", flush=True)
+    inputs.claim(out, resolved, "a demo", free=("open_report", "config"))
+    data, held_out, test = _photographs(network, seed, 64 if quick else 1600) if images is None else _own(images, network, convert, fit)
+    start = {name: _start(network, name) for name in PROBLEMS}
+    plan = _plan(out, network, data, fraction, samples, minutes, quick)
+    test = test[: plan.test_images]
+    _announce(network, plan, start, data, test, samples, images)
+
+    pages = {}
+    for name, problem in PROBLEMS.items():
+        h_transform, card = _learn(out / name, network, name, problem, start[name], data, held_out, plan, prior, fraction, seed)
+        print(f"{name}: drawing samples for {len(test)} test images with four methods", flush=True)
+        compared = _methods(network, name, problem, h_transform, card, plan)
+        results = evaluate(network, problem, test, compared, out=out / name, samples=samples, seed=seed)
+        write_report(
+            out / name,
+            introduction=_told(start[name], card, images),
+            warning=_warning(prior),
+            training={"DEFT": out / name},
+            card=card,
+        )
+        print(results_table(results).markdown(), flush=True)
+        pages[name] = results
+    page = _index(out, network, pages, _told(start["inpainting"], None, images), _warning(prior))
+    print(f"done in {(time.monotonic() - begin) / 60:.1f} minutes. Open {page.resolve()}")
+    if open_report and _has_display():
+        webbrowser.open(page.resolve().as_uri())
+
+
+def _photographs(prior: Prior, seed: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    train_crops = photographs.crops(photographs.TRAIN, count, prior.event_shape, seed)
+    held_out = photographs.crops(photographs.VALIDATION, 64, prior.event_shape, seed + 1)
+    return train_crops, held_out, photographs.crops(photographs.TEST, 16, prior.event_shape, seed + 2, smallest=0.5)
+
+
+def _own(folder: Path, prior: Prior, convert: Convert | None, fit: Fit | None) -> tuple[Tensor, Tensor, Tensor]:
+    found, _ = inputs.images(folder, prior, convert=convert, fit=fit, value_range=None, strict=False)
+    if len(found) < 8:
+        raise InvalidInput(f"{folder} holds {len(found)} images; the demo needs at least 8, of which a part is kept for the test.")
+    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
+    kept = max(2, min(16, len(found) // 8))
+    return found[order[2 * kept :]], found[order[kept : 2 * kept]], found[order[:kept]]
+
+
+def _start(prior: Prior, name: str) -> Path | None:
+    """An h-transform that ships for this prior and problem."""
+    path = zoo.FOLDER / f"h-{prior.name}-{name}.safetensors"
+    if not path.exists():
+        return None
+    theirs = checkpoint.read_card(path).get("prior")
+    return path if isinstance(theirs, Mapping) and theirs.get("hash") == prior.identity()["hash"] else None
+
+
+def _plan(out: Path, prior: Prior, data: Tensor, fraction: float, samples: int, minutes: float, quick: bool) -> Plan:
+    path = out / "plan.json"
+    if path.exists():
+        return Plan(**json.loads(path.read_text()))
+    plan = Plan(4, 4, 2, 4, 4, 4, 10.0) if quick else _measured(prior, data, fraction, samples, 60 * minutes)
+    with atomic(path) as file:
+        file.write(json.dumps(asdict(plan), indent=1).encode())
+    return plan
+
+
+def _measured(prior: Prior, data: Tensor, fraction: float, samples: int, seconds: float) -> Plan:
+    """What fits: times one training step and one evaluation of the prior."""
+    print("measuring how fast this machine is", flush=True)
+    batch = 16
+    throwaway = LearnedHTransform.for_prior(prior, fraction=fraction)
+    objective = DenoisingScoreMatching(PROBLEMS["inpainting"])
+    step = _seconds(lambda: train(copy.deepcopy(throwaway), prior, objective, data[:64], steps=3, batch_size=batch, progress=False)) / 3
+    x_t, t = Noise(range(batch)).normal(0, prior.event_shape).to(prior.device), torch.full((1,), 0.5, device=prior.device)
+    with torch.no_grad():
+        evaluation = _seconds(lambda: prior.denoise(x_t, t)) / batch
+    steps = max(20, int(SHARE["training"] * seconds / len(PROBLEMS) / step))
+    dps, ddnm, deft = 100, 50, 20
+    per_image = len(PROBLEMS) * samples * evaluation * (20 + 3.0 * dps + ddnm + 1.2 * deft)
+    if 2 * per_image > SHARE["sampling"] * seconds:
+        dps = ddnm = 30
+        per_image = len(PROBLEMS) * samples * evaluation * (20 + 3.0 * dps + ddnm + 1.2 * deft)
+    images = min(max(int(SHARE["sampling"] * seconds / per_image), 2), 8)
+    total = len(PROBLEMS) * steps * step + images * per_image
+    return Plan(steps, batch, images, deft, dps, ddnm, round(1.1 * total + 15, 1))
+
+
+def _seconds(call) -> float:
+    call()
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+def _announce(
+    prior: Prior, plan: Plan, start: Mapping[str, Path | None], data: Tensor, test: Tensor, samples: int, images: Path | None
+) -> None:
+    where = "crops of photographs that ship with scikit-image" if images is None else f"images of {images}"
+    begins = [f"{name}: {path.stem}, which ships" if path else f"{name}: from scratch" for name, path in start.items()]
+    print(
+        f"This takes about {max(plan.seconds / 60, 0.5):.1f} minutes here:\n"
+        f"  1. an h-transform for free-form inpainting and one for 4x super-resolution, sigma_y = {SIGMA_Y}: {plan.training_steps} steps of "
+        f"{plan.batch_size} on {len(data)} {where} ({'; '.join(begins)})\n"
+        f"  2. {samples} samples of {len(test)} test images with: the prior alone, DPS ({plan.dps_steps} steps), DDNM+ ({plan.ddnm_steps}), DEFT ({plan.deft_steps})\n"
+        "  3. a page with pictures and numbers\n"
+        "Ctrl-C stops; the same command goes on.",
+        flush=True,
+    )
+
+
+def _learn(
+    out: Path, prior: Prior, name: str, problem: Problem, start: Path | None, data: Tensor, held_out: Tensor, plan: Plan, source: str,
+    fraction: float, seed: int,
+) -> tuple[HTransform, dict[str, object]]:  # fmt: skip
+    path = out / "h.safetensors"
+    if path.exists():
+        print(f"{name}: the h-transform is there already, {path}")
+        return checkpoint.load(path, prior, problem=problem)
+    h_transform: HTransform = LearnedHTransform.for_prior(prior, fraction=fraction) if start is None else checkpoint.load(start, prior)[0]
+    size = sum(p.numel() for p in h_transform.parameters())
+    print(f"{name}: training {size:,} parameters, {100 * size / max(prior.num_parameters, 1):.1f} % of the prior's", flush=True)
+    rate = 2e-3 if start is None else 3e-4
+    result = train(
+        h_transform, prior, DenoisingScoreMatching(problem), data, steps=plan.training_steps, batch_size=plan.batch_size, learning_rate=rate,
+        ema=0.98, validation=held_out, validation_draws=len(held_out), validate_every=max(plan.training_steps // 3, 1), seed=seed,
+        out=out, save_every=50, log_every=max(plan.training_steps // 40, 1),
+    )  # fmt: skip
+    metrics = None if result.validation is None else result.validation.card()
+    training = {**result.facts(), "batch_size": plan.batch_size, "started_from": start.stem if start else "scratch"}
+    checkpoint.save(path, h_transform, prior, {"prior_from": source, "problem": problem.card(), "training": training, "metrics": metrics})
+    return h_transform, checkpoint.read_card(path)
+
+
+def _methods(prior: Prior, name: str, problem: Problem, h: HTransform, card: Mapping[str, object], plan: Plan) -> list[Method]:
+    training = card.get("training")
+    seconds = float(training["seconds"]) if isinstance(training, Mapping) else 0.0
+    return [
+        methods.Unconditional(DPMSolver(steps=plan.deft_steps)).build("Prior alone", prior, problem),
+        methods.DPS(zeta=ZETA[name], steps=plan.dps_steps).build("DPS", prior, problem),
+        methods.DDNMPlus(steps=plan.ddnm_steps).build("DDNM+", prior, problem),
+        Method("DEFT", h, DPMSolver(steps=plan.deft_steps), training_seconds=seconds),
+    ]
+
+
+def _told(start: Path | None, card: Mapping[str, object] | None, images: Path | None) -> str:
+    """Where the h-transform and the images came from."""
+    begun = (
+        "It was trained here from scratch."
+        if start is None
+        else f"It started from {start.stem}, which ships with the library, and was fine-tuned here."
+    )
+    where = (
+        "The test images are crops of chelsea.png of scikit-image; crops of astronaut, coffee and rocket trained."
+        if images is None
+        else f"A part of the images in {images} was kept for the test."
+    )
+    return f"DEFT: a small network beside the frozen prior. {begun} {where}"
+
+
+def _warning(prior: str) -> str:
+    gate = zoo.card(prior).get("gate") if prior in zoo.names() else None
+    if not isinstance(gate, Mapping) or gate.get("passed"):
+        return ""
+    return f"The prior {prior} is below its gate (see `deft inspect {prior}`): read the comparison as a demonstration, not as a result."
+
+
+def _index(out: Path, prior: Prior, pages: Mapping[str, Mapping], told: str, warning: str) -> Path:
+    """One page over both problems, self-contained; the full reports are beside it."""
+    parts = [f"<h1>DEFT demo: {escape(prior.name)}</h1>"]
+    parts += [f'<p class="finding warning">{escape(warning)}</p>'] if warning else []
+    parts.append(f"<p>{escape(told)}</p>")
+    for name, results in pages.items():
+        picture = b64encode((out / name / "comparison.png").read_bytes()).decode()
+        parts.append(f"<h2>{escape(name.capitalize())}</h2>")
+        parts.append(f'<figure><img alt="{escape(name)}" style="max-width:100%" src="data:image/png;base64,{picture}"></figure>')
+        parts.append(f"<figure>{results_table(results).html()}</figure>")
+        parts.append(f'<p><a href="{name}/report.html">The full report: samples, spread, curves, card, how to reproduce</a></p>')
+    body = "\n".join(parts)
+    page = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>DEFT demo</title><style>{style_sheet()}</style></head><body><main>\n{body}\n</main></body></html>\n"
+    )
+    with atomic(out / "report.html") as file:
+        file.write(page.encode())
+    return out / "report.html"
+
+
+def _has_display() -> bool:
+    if os.environ.get("CI") or not sys.stdout.isatty():
+        return False
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

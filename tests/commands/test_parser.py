@@ -1,0 +1,81 @@
+"""YAML files and options: overrides, misspelt names, a user's own class."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+BASE = ["train", "--steps", "1", "--batch-size", "2", "--validation_share", "0"]
+
+
+@pytest.fixture
+def given(prior_file: str, image_folder: str, tmp_path: Path) -> list[str]:
+    return [*BASE, "--prior", prior_file, "--images", image_folder, "--out", str(tmp_path / "run")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--problem", "Inpaintin"], "did you mean deft.problems.Inpainting"),
+        (["--problem", "deft.problems.Inpaintin"], "deft.problems.Inpainting"),
+        (["--problem", "nowhere.Inpaintin"], "deft.problems.Inpainting"),
+        (["--problem", "Inpainting", "--problem.mask", "box"], "did you mean masks"),
+        (["--problem", "Inpainting", "--problem.masks", "bxo"], "did you mean box"),
+        (["--problem", "Inpainting", "--problem.sigma_y", "-1"], "must be >= 0; got -1"),
+        (["--problem", "Inpainting", "--stepz", "1"], "did you mean --steps"),
+        (["--problem", "Inpainting", "--steps", "many"], "int"),
+        (["--problem", "Inpainting", "--steps", "0"], "steps must be at least 1"),
+        (["--problem", "Inpainting", "--validation_share", "1.5"], "in [0, 1)"),
+        ([], "required: problem"),
+    ],
+)
+def test_what_is_wrong_is_said_and_the_nearest_named(deft, given: list[str], arguments: list[str], expected: str) -> None:
+    code, _, said = deft(*given, *arguments)
+    assert code == 2
+    assert expected in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("stepz: 3", "did you mean steps"),
+        ("problem: {class_path: Inpainting, init_args: {mask: box}}", "did you mean masks"),
+        ("problem: {class_path: Inpaiting}", "did you mean deft.problems.Inpainting"),
+        ("problem: {class_path: Inpainting, init_args: {masks: {class_path: BoxMask}}}", "did you mean BoxMasks"),
+        ("prior: [", "config"),
+    ],
+)
+def test_the_same_in_a_file(deft, given: list[str], tmp_path: Path, content: str, expected: str) -> None:
+    (tmp_path / "run.yaml").write_text(content)
+    code, _, said = deft(*given, "--problem", "Inpainting", "--config", tmp_path / "run.yaml")
+    assert code == 2
+    assert expected in said
+
+
+def test_the_command_line_overrides_the_file_and_the_result_is_kept(deft, prior_file: str, image_folder: str, tmp_path: Path) -> None:
+    config = {
+        "prior": prior_file, "images": image_folder, "out": str(tmp_path / "run"), "steps": 50, "batch_size": 2, "validation_share": 0,
+        "problem": {"class_path": "deft.problems.SuperResolution", "init_args": {"factor": 2, "sigma_y": 0.1}},
+    }  # fmt: skip
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
+    code, _, said = deft("train", "--config", tmp_path / "run.yaml", "--steps", 1, "--problem.factor", 4)
+    assert code == 0, said
+    kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert kept["steps"] == 1
+    assert kept["problem"]["init_args"] == {"factor": 4, "kernel": "average", "sigma_y": 0.1}
+
+
+def test_a_class_of_ones_own_needs_no_registry(deft, given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_problem_for_the_test.py").write_text(
+        "from deft.operators.identity import Identity\n"
+        "from deft.problems import Problem\n"
+        "class Mine(Problem):\n"
+        "    def operator(self, x_0, noise):\n"
+        "        return Identity()\n"
+        "    def card(self):\n"
+        "        return {'class_path': 'my_problem_for_the_test.Mine', 'init_args': {'sigma_y': self.sigma_y}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    code, _, said = deft(*given, "--problem", "my_problem_for_the_test.Mine", "--problem.sigma_y", "0.1")
+    assert code == 0, said

@@ -1,0 +1,119 @@
+"""`deft sample`: from images and from measurements, what it writes, and what it refuses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deft.priors import zoo
+from tests.commands.conftest import save_images, tiny_prior
+
+FEW = ["--samples", "2", "--steps", "2"]
+
+
+def test_images_are_measured_first(deft, run_folder: Path, image_folder: str, tmp_path: Path) -> None:
+    code, _, said = deft(
+        "sample", "--h", run_folder / "h.safetensors", "--images", image_folder, "--limit", "2", "--out", tmp_path / "s", *FEW
+    )
+    assert code == 0, said
+    with np.load(tmp_path / "s" / "00.npz") as z:
+        assert z["samples"].shape == (2, 1, 16, 16)
+        assert np.allclose(z["mean"], z["samples"].mean(0), atol=1e-6)
+        assert np.allclose(z["std"], z["samples"].std(0, ddof=1), atol=1e-5)
+        assert set(z.files) == {"samples", "mean", "std", "y", "truth"}
+    for kind in ("mean", "std", "samples"):
+        assert Image.open(tmp_path / "s" / f"01-{kind}.png").width >= 16
+
+
+def test_a_sample_depends_on_its_seed_alone(deft, run_folder: Path, image_folder: str, tmp_path: Path) -> None:
+    common = ["sample", "--h", run_folder / "h.safetensors", "--images", image_folder, *FEW]
+    assert deft(*common, "--limit", "1", "--out", tmp_path / "a")[0] == 0
+    assert deft(*common, "--limit", "3", "--batch-size", "1", "--out", tmp_path / "b")[0] == 0
+    with np.load(tmp_path / "a" / "00.npz") as a, np.load(tmp_path / "b" / "00.npz") as b:
+        assert np.allclose(a["samples"], b["samples"], atol=1e-5)  # sums in another order
+
+
+def test_it_goes_on_and_refuses_other_settings(deft, run_folder: Path, image_folder: str, tmp_path: Path) -> None:
+    common = ["sample", "--h", run_folder / "h.safetensors", "--images", image_folder, "--out", tmp_path / "s", *FEW]
+    assert deft(*common, "--limit", "1")[0] == 0
+    written = (tmp_path / "s" / "00.npz").stat().st_mtime_ns
+    code, said, _ = deft(*common, "--limit", "2")
+    assert code == 0
+    assert "1 of 2 images are done already" in said
+    assert (tmp_path / "s" / "00.npz").stat().st_mtime_ns == written
+    code, _, said = deft(*common, "--limit", "2", "--seed", "1")
+    assert code == 2
+    assert "seed: 0 before, 1 now" in said
+
+
+def test_measurements_with_masks(deft, run_folder: Path, tmp_path: Path) -> None:
+    measured = save_images(tmp_path / "y", 2)
+    (tmp_path / "masks").mkdir()
+    for i in range(2):
+        mask = np.full((16, 16), 255, np.uint8)
+        mask[:, : 4 * (i + 1)] = 0
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{i:02d}.png")
+    common = ["sample", "--h", run_folder / "h.safetensors", "--measurements", measured, "--out", tmp_path / "s", *FEW]
+    code, _, said = deft(*common, "--masks", tmp_path / "masks")
+    assert code == 0, said
+    with np.load(tmp_path / "s" / "01.npz") as z:
+        assert not z["y"][:, :, :8].any()
+        assert "truth" not in z.files
+
+
+def test_a_problem_that_draws_masks_asks_for_them(deft, prior_file: str, tmp_path: Path) -> None:
+    measured = save_images(tmp_path / "y", 1)
+    method = ["--method", "Unconditional", "--prior", prior_file, "--problem", "Inpainting"]
+    code, _, said = deft("sample", *method, "--measurements", measured, "--out", tmp_path / "s", *FEW)
+    assert code == 2
+    assert "--masks" in said
+
+
+@pytest.mark.parametrize("suffix", ["npy", "png"])
+def test_measurements_of_super_resolution(deft, prior_file: str, tmp_path: Path, suffix: str) -> None:
+    if suffix == "npy":
+        np.save(tmp_path / "y.npy", np.zeros((2, 1, 4, 4), np.float32))
+    measured = tmp_path / "y.npy" if suffix == "npy" else save_images(tmp_path / "y", 2, size=(4, 4))
+    method = ["--method", "DDNMPlus", "--method.steps", "2", "--prior", prior_file, "--problem", "SuperResolution", "--sigma_y", "0.1"]
+    code, _, said = deft("sample", *method, "--measurements", measured, "--out", tmp_path / "s", *FEW)
+    assert code == 0, said
+
+
+def test_what_does_not_fit_is_refused(deft, run_folder: Path, image_folder: str, tmp_path: Path) -> None:
+    h = ["--h", run_folder / "h.safetensors", "--out", tmp_path / "s", *FEW]
+    assert "either --h" in deft("sample", "--images", image_folder, "--out", tmp_path / "s")[2]
+    assert "either --measurements" in deft("sample", *h)[2]
+    small = save_images(tmp_path / "small", 1, size=(8, 8))
+    mask = tmp_path / "mask.png"
+    Image.fromarray(np.full((16, 16), 255, np.uint8)).save(mask)
+    assert "shape (1, 8, 8)" in deft("sample", *h, "--measurements", small, "--masks", mask)[2]
+    Image.fromarray(np.full((9, 9), 255, np.uint8)).save(mask)
+    assert "(9, 9)" in deft("sample", *h, "--measurements", small, "--masks", mask)[2]
+    assert "there is no mask" in deft("sample", *h, "--measurements", small, "--masks", tmp_path)[2]
+    assert ">= 0" in deft("sample", *h, "--measurements", save_images(tmp_path / "y", 1), "--sigma_y", "-1")[2]
+    assert "at least 1" in deft("sample", *h, "--images", image_folder, "--samples", "0")[2]
+
+
+def test_a_checkpoint_for_another_prior_or_problem(deft, run_folder: Path, image_folder: str, tmp_path: Path) -> None:
+    zoo.save(tmp_path / "other.safetensors", tiny_prior(seed=1, name="other"))
+    h = ["--h", run_folder / "h.safetensors", "--images", image_folder, "--out", tmp_path / "s", *FEW]
+    code, _, said = deft("sample", *h, "--prior", tmp_path / "other.safetensors")
+    assert code == 2
+    assert "tiny" in said
+    assert "other" in said
+    code, _, said = deft("sample", *h, "--problem", "SuperResolution")
+    assert code == 2
+    assert "Inpainting" in said
+    assert "SuperResolution" in said
+
+
+def test_a_truncated_or_foreign_checkpoint(deft, run_folder: Path, image_folder: str, tmp_path: Path) -> None:
+    whole = (run_folder / "h.safetensors").read_bytes()
+    broken = tmp_path / "h.safetensors"
+    for content in (whole[: len(whole) // 2], whole[:100], b"", b"PK\x03\x04 a zip file", b"some text, no weights"):
+        broken.write_bytes(content)
+        code, _, said = deft("sample", "--h", broken, "--images", image_folder, "--out", tmp_path / "s", *FEW)
+        assert code == 2
+        assert "h.safetensors" in said
+        assert "Traceback" not in said

@@ -1,0 +1,109 @@
+"""`deft train`: what it writes, that it goes on, and what it refuses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deft.priors import zoo
+from deft.training import checkpoint
+from tests.commands.conftest import save_images
+
+INPAINTING = ["--problem", "Inpainting", "--problem.masks", "box", "--problem.sigma_y", "0.05"]
+SHORT = ["--steps", "1", "--batch-size", "2", "--validation_share", "0"]
+
+
+def test_it_writes_a_checkpoint_with_its_card(run_folder: Path, prior_file: str) -> None:
+    prior = zoo.load(prior_file)
+    _, card = checkpoint.load(run_folder / "h.safetensors", prior)
+    assert card["prior_from"] == prior_file
+    assert card["training"]["steps"] == 2
+    assert {"h.safetensors", "config.yaml", "metrics.jsonl"} <= {p.name for p in run_folder.iterdir()}
+
+
+def test_the_same_command_goes_on(deft, run_folder: Path, prior_file: str, image_folder: str) -> None:
+    before = (run_folder / "h.safetensors").read_bytes()
+    same = ["--steps", "2", "--batch-size", "2", "--validation_share", "0"]
+    code, _, said = deft("train", "--prior", prior_file, *INPAINTING, "--images", image_folder, "--out", run_folder, *same)
+    assert code == 0, said
+    assert len((run_folder / "h.safetensors").read_bytes()) == len(before)
+
+
+def test_other_settings_in_the_same_folder_are_refused(deft, run_folder: Path, prior_file: str, image_folder: str) -> None:
+    kept = (run_folder / "config.yaml").read_text()
+    code, _, said = deft("train", "--prior", prior_file, *INPAINTING, "--images", image_folder, "--out", run_folder, *SHORT)
+    assert code == 2
+    assert "other settings" in said
+    assert (run_folder / "config.yaml").read_text() == kept
+
+
+def test_validation_images_and_a_bank(deft, prior_file: str, image_folder: str, tmp_path: Path) -> None:
+    more = ["--validation_images", image_folder, "--bank", "8", "--times.mean", "0", "--fraction", "0.5"]
+    code, said, wrong = deft(
+        "train", "--prior", prior_file, *INPAINTING, "--images", image_folder, "--out", tmp_path / "run", *SHORT, *more
+    )
+    assert code == 0, wrong
+    assert "ratio" in said
+
+
+def test_it_starts_from_another_h_transform(deft, run_folder: Path, prior_file: str, image_folder: str, tmp_path: Path) -> None:
+    more = ["--initial", run_folder / "h.safetensors"]
+    code, _, wrong = deft("train", "--prior", prior_file, *INPAINTING, "--images", image_folder, "--out", tmp_path / "run", *SHORT, *more)
+    assert code == 0, wrong
+
+
+def test_a_wrong_channel_count_is_named(deft, prior_file: str, tmp_path: Path) -> None:
+    colour = save_images(tmp_path / "colour", 4, colour=True)
+    arguments = ["train", "--prior", prior_file, *INPAINTING, "--images", colour, "--out", tmp_path / "run", *SHORT]
+    code, _, said = deft(*arguments)
+    assert code == 2
+    assert "3 channels" in said
+    assert "grey" in said
+    assert deft(*arguments, "--convert", "grey")[0] == 0
+
+
+def test_a_wrong_size_is_named(deft, prior_file: str, tmp_path: Path) -> None:
+    large = save_images(tmp_path / "large", 4, size=(20, 24))
+    arguments = ["train", "--prior", prior_file, *INPAINTING, "--images", large, "--out", tmp_path / "run", *SHORT]
+    code, _, said = deft(*arguments)
+    assert code == 2
+    assert "20 x 24" in said
+    assert deft(*arguments, "--fit", "crop")[0] == 0
+
+
+@pytest.mark.parametrize(("scale", "offset", "expected"), [(255.0, 0.0, "255"), (1.0, 0.0, "no value is negative")])
+def test_a_wrong_value_range_is_named(deft, prior_file: str, tmp_path: Path, scale: float, offset: float, expected: str) -> None:
+    values = scale * np.random.default_rng(0).random((6, 1, 16, 16)).astype(np.float32) + offset
+    np.save(tmp_path / "x.npy", values)
+    arguments = ["train", "--prior", prior_file, *INPAINTING, "--images", tmp_path / "x.npy", "--out", tmp_path / "run", *SHORT]
+    code, _, said = deft(*arguments)
+    assert code == 2
+    assert expected in said
+    assert deft(*arguments, "--value_range", f"[0,{scale:g}]")[0] == 0
+
+
+def test_an_empty_folder(deft, prior_file: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    code, _, said = deft("train", "--prior", prior_file, *INPAINTING, "--images", tmp_path / "empty", "--out", tmp_path / "run", *SHORT)
+    assert code == 2
+    assert "holds no images" in said
+
+
+def test_a_truncated_image_is_skipped_with_a_count_or_fatal(deft, prior_file: str, tmp_path: Path) -> None:
+    folder = save_images(tmp_path / "some", 4)
+    (folder / "02.png").write_bytes((folder / "02.png").read_bytes()[:60])
+    arguments = ["train", "--prior", prior_file, *INPAINTING, "--images", folder, "--out", tmp_path / "run", *SHORT]
+    code, _, said = deft(*arguments, "--strict", "true")
+    assert code == 2
+    assert "02.png" in said
+    code, _, said = deft(*arguments)
+    assert code == 0
+    assert "skipped 1 of 4" in said
+
+
+def test_masks_of_another_size(deft, prior_file: str, image_folder: str, tmp_path: Path) -> None:
+    masks = save_images(tmp_path / "masks", 1, size=(8, 8))
+    problem = ["--problem", "Inpainting", "--problem.masks", "MaskFiles", "--problem.masks.folder", masks]
+    code, _, said = deft("train", "--prior", prior_file, *problem, "--images", image_folder, "--out", tmp_path / "run", *SHORT)
+    assert code == 2
+    assert "(8, 8)" in said
