@@ -104,9 +104,13 @@ def describe(card: object) -> str:
     """`class(name=value, ...)` for a card of a class, JSON for anything else."""
     if isinstance(card, Mapping) and "class_path" in card:
         arguments = card.get("init_args")
-        inside = ", ".join(f"{k}={v}" for k, v in arguments.items()) if isinstance(arguments, Mapping) else ""
+        inside = ", ".join(f"{k}={_described(v)}" for k, v in arguments.items()) if isinstance(arguments, Mapping) else ""
         return f"{str(card['class_path']).rsplit('.', 1)[-1]}({inside})"
     return "an unnamed problem" if card is None else json.dumps(card)
+
+
+def _described(value: object) -> object:
+    return describe(value) if isinstance(value, Mapping) and "class_path" in value else value
 
 
 def architecture(h_transform: HTransform) -> dict[str, object]:
