@@ -17,7 +17,7 @@ from torch import nn
 from deft.errors import CheckpointError, InvalidInput, OutOfMemory, TrainingDiverged
 from deft.htransforms.base import HTransform
 from deft.noise import Noise
-from deft.training.base import Batch, Loss, Objective
+from deft.training.base import Batch, Images, Loss, Objective
 from deft.training.denoising import DenoisingScoreMatching
 from deft.training.loop import _Losses, learning_rate_at, train
 from deft.training.state import StateFile
@@ -171,6 +171,10 @@ class TestRun:
     def test_bad_settings(self, setting, says):
         with pytest.raises(InvalidInput, match=says):
             small.run(small.h_transform(), **setting)
+
+    def test_flip_is_for_images(self):
+        with pytest.raises(InvalidInput, match="flip is for images; Images makes its own batches"):
+            small.run(small.h_transform(), images=Images(small.images(), small.prior()), flip=True)
 
     def test_nothing_to_train(self):
         from deft.htransforms.base import NoConditioning

@@ -97,7 +97,7 @@ def train(
     h-transform and the prior are moved to the device that accelerate chooses (a GPU where there is one).
 
     `validation` is compared with "no h" every `validate_every` steps (default: a tenth of them), on `validation_draws` fixed draws (default: one per
-    image, at least 256 and at most 1024). `patience` stops early: after that many validations without a lower loss the best weights are taken.
+    image, at least 256 and at most 512). `patience` stops early: after that many validations without a lower loss the best weights are taken.
 
     With `out` the run saves its state there every `save_every` steps, and the same call goes on from it (`resume=False` starts again). Ctrl-C
     saves, then raises `KeyboardInterrupt`; without `out` the h-transform then holds the average so far.
@@ -107,137 +107,245 @@ def train(
     """
     from accelerate import Accelerator
 
-    _check(steps, batch_size, accumulate, learning_rate, ema, clip, precision, patience, validation is not None)
-    accelerator = Accelerator()
-    device = accelerator.device
-    prior.frozen().to(device)
-    h_transform.to(device).train()
-    objective.to(device)
-    parameters = [p for p in (*h_transform.parameters(), *objective.parameters()) if p.requires_grad]
-    if not parameters:
-        raise InvalidInput(f"{type(h_transform).__name__} has no parameters to train.")
-    dtype = parameters[0].dtype
-
+    if flip and isinstance(images, Source):
+        raise InvalidInput(f"flip is for images; {type(images).__name__} makes its own batches. Pass Images(images, prior, flip=True).")
     source = images if isinstance(images, Source) else Images(images, prior, flip=flip)
     held_out = validation if validation is None or isinstance(validation, Source) else Images(validation, prior)
-    draws = validation_draws or (min(max(len(held_out), 256), 1024) if held_out is not None else 0)
-    validate_every = validate_every or max(steps // 10, 1)
-    warmup = max(steps // 20, 1) if warmup is None else warmup
-    signals = batch_size * accumulate * accelerator.num_processes
-
-    optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
-    losses = _Losses(h_transform, prior, objective, precision)
-    model = accelerator.prepare_model(losses)  # gives every process the weights of the first
-    average = Average(h_transform, ema)
-    order = Order(len(source), seed)
-
-    config = {
-        "steps": steps, "signals_per_step": signals, "learning_rate": learning_rate, "warmup": warmup, "weight_decay": weight_decay,
-        "clip": clip, "ema": ema, "precision": precision, "seed": seed, "patience": patience, "data": source.card(),
-        "validation": held_out.card() if held_out is not None else None, "validate_every": validate_every, "validation_draws": draws,
-        "objective": objective.card(), "prior": prior.identity(), "h_transform": architecture(h_transform), "log_every": log_every,
-    }  # fmt: skip
-    at = Progress()
-    best: dict[str, Tensor] | None = None
-    file = StateFile(Path(out)) if out is not None else None
-    found = file.read() if file is not None and resume else None
-    if found is not None:
-        tensors, card = found
-        _check_same(card["config"], config, Path(out))  # type: ignore[arg-type]
-        best = restore(tensors, h_transform, objective, average, optimiser)
-        at = Progress(**card["progress"])
-    log = _Log(Path(out) if out is not None and accelerator.is_main_process else None, at.step, tensorboard)
-
-    def save() -> None:
-        if file is not None and accelerator.is_main_process:
-            file.write(flatten(h_transform, objective, average, optimiser, best), {"config": config, "progress": asdict(at)})
-
-    def examine() -> None:
-        nonlocal best
-        if held_out is None:
-            return
-        with average.applied():
-            result = validate(losses, held_out, draws=draws, batch_size=batch_size, device=device, dtype=dtype, seed=seed)
-        at.validation = result.card()
-        log.write({"step": at.step, "validation": at.validation})
-        if patience is None:
-            return
-        if at.best is None or result.loss < at.best:
-            at.best, at.best_step, at.stale = result.loss, at.step, 0
-            best = {name: value.clone() for name, value in average.values.items()}
-        else:
-            at.stale += 1
-            at.stopped = at.stale >= patience
-
-    if found is None:
-        save()
-    bar = tqdm(
-        total=steps,
-        initial=at.step,
-        unit="step",
-        desc="training",
-        disable=not progress or not accelerator.is_main_process,
-        dynamic_ncols=True,
+    accelerator = Accelerator()
+    plan = _Plan(
+        steps=steps,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        processes=accelerator.num_processes,
+        learning_rate=learning_rate,
+        warmup=max(steps // 20, 1) if warmup is None else warmup,
+        weight_decay=weight_decay,
+        clip=clip,
+        ema=ema,
+        precision=precision,
+        validate_every=validate_every or max(steps // 10, 1),
+        validation_draws=0 if held_out is None else validation_draws or min(max(len(held_out), 256), 512),
+        patience=patience,
+        seed=seed,
+        save_every=save_every,
+        log_every=log_every,
     )
-    began, before = time.monotonic(), at.seconds
-    with _interruptible() as interrupted, bar, log:
-        while at.step < steps and not at.stopped:
-            rate = learning_rate_at(at.step, steps, learning_rate, warmup)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            taken: list[Loss] = []
+    run = _Run(h_transform, prior, objective, source, held_out, plan, accelerator, None if out is None else Path(out))
+    run.begin(resume, tensorboard)
+    shown = progress and accelerator.is_main_process
+    bar = tqdm(total=steps, initial=run.at.step, unit="step", desc="training", disable=not shown, dynamic_ncols=True)
+    with _interruptible() as interrupted, bar, run.log:
+        while run.at.step < steps and not run.at.stopped:
             try:
-                for micro in range(accumulate):
-                    first = at.step * signals + (micro * accelerator.num_processes + accelerator.process_index) * batch_size
-                    places = range(first, first + batch_size)
-                    batch = source.batch([order[k] for k in places], Noise([mix(seed, 6, k) for k in places], device, dtype))
-                    with accelerator.no_sync(model) if micro < accumulate - 1 else nullcontext():
-                        loss = model(batch)
-                        accelerator.backward(loss.value.mean() / accumulate)
-                    taken.append(Loss(loss.value.detach(), loss.without, loss.log_snr))
-                size = nn.utils.clip_grad_norm_(parameters, math.inf if clip is None else clip)
-                mean, without = (torch.cat([getattr(part, name) for part in taken]).mean() for name in ("value", "without"))
-                numbers = {"loss": float(mean), "without": float(without), "grad_norm": float(size)}
-                _check_finite(numbers, taken, at.step, prior, file)
-                optimiser.step()
-                optimiser.zero_grad(set_to_none=True)
+                run.step()
+                run.note(bar)
+                run.examine()
             except (RuntimeError, MemoryError) as error:
                 _raise_out_of_memory(error, batch_size, accumulate)
                 raise
-            at.step += 1
-            average.update(at.step)
-            at.seconds = before + time.monotonic() - began
-            at.sums = {name: at.sums.get(name, 0.0) + value for name, value in numbers.items()}
-            bar.update()
-            if at.step % log_every == 0 or at.step == steps:
-                since = at.step - (at.step - 1) // log_every * log_every
-                means = {name: value / since for name, value in at.sums.items()}
-                speed = at.step * signals / at.seconds
-                log.write({"step": at.step, **means, "learning_rate": rate, "signals_per_second": speed, "seconds": at.seconds})
-                bar.set_postfix_str(f"loss {means['loss']:.4g} ({means['loss'] / means['without']:.2f} of no h), {speed:.0f} signals/s")
-                at.sums = {}
-            if at.step % validate_every == 0 or at.step == steps:
-                examine()
             stop = _anywhere(interrupted.is_set(), accelerator)
-            if at.step % save_every == 0 or at.step == steps or at.stopped or stop:
-                save()
-            if stop and at.step < steps and not at.stopped:
-                average.put()
+            if stop or run.at.stopped or run.due(save_every):
+                run.save()
+            if stop and run.at.step < steps and not run.at.stopped:
+                run.average.put()
                 h_transform.eval()
-                raise KeyboardInterrupt(_resume_advice(at.step, steps, file))
-    average.put(best)
-    h_transform.eval()
-    seen = None if at.validation is None else Validation.from_card(at.validation)
-    return TrainingResult(
-        at.step,
-        at.step * signals,
-        at.seconds,
-        log.lines,
-        seen,
-        at.best_step if best is not None else None,
-        at.stopped,
-        file.path if file else None,
-    )
+                raise KeyboardInterrupt(_resume_advice(run.at.step, steps, run.file))
+    return run.result()
+
+
+@final
+@dataclass(frozen=True)
+class _Plan:
+    """The numbers of a run. A run that goes on must share them, but for how a step is split into batches and how often it is saved."""
+
+    steps: int
+    batch_size: int
+    accumulate: int
+    processes: int
+    learning_rate: float
+    warmup: int
+    weight_decay: float
+    clip: float | None
+    ema: float
+    precision: str
+    validate_every: int
+    validation_draws: int
+    patience: int | None
+    seed: int
+    save_every: int
+    log_every: int
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate", "validate_every", "save_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise InvalidInput(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if not self.learning_rate > 0 or not 0 <= self.ema < 1 or (self.clip is not None and not self.clip > 0):
+            raise InvalidInput(
+                f"training needs learning_rate > 0, 0 <= ema < 1 and clip > 0 or None; got {self.learning_rate}, {self.ema} and {self.clip}."
+            )
+        if self.precision not in ("fp32", "bf16"):
+            raise InvalidInput(f"precision is 'fp32' or 'bf16'; got {self.precision!r}.")
+        if self.patience is not None and (self.patience < 1 or not self.validation_draws):
+            raise InvalidInput("early stopping (patience) counts validations: give patience >= 1 and a `validation` set.")
+
+    @property
+    def signals_per_step(self) -> int:
+        """The signals of one optimiser step, over all batches and processes."""
+        return self.batch_size * self.accumulate * self.processes
+
+    def shared(self) -> dict[str, object]:
+        """What a run that goes on must have in common with the one that was stopped."""
+        own = {name: value for name, value in asdict(self).items() if name not in ("batch_size", "accumulate", "processes", "save_every")}
+        return {**own, "signals_per_step": self.signals_per_step}
+
+
+@final
+class _Run:
+    """A run under way: what moves (`at`, the weights, `average`, `optimiser`, `best`), and the steps that move it."""
+
+    def __init__(
+        self,
+        h_transform: HTransform,
+        prior: Prior,
+        objective: Objective,
+        source: Source,
+        held_out: Source | None,
+        plan: _Plan,
+        accelerator: Any,
+        out: Path | None,
+    ) -> None:
+        self.h_transform, self.prior, self.objective, self.plan, self.out = h_transform, prior, objective, plan, out
+        self.source, self.held_out, self.accelerator = source, held_out, accelerator
+        prior.frozen().to(accelerator.device)
+        h_transform.to(accelerator.device).train()
+        objective.to(accelerator.device)
+        self.parameters = [p for p in (*h_transform.parameters(), *objective.parameters()) if p.requires_grad]
+        if not self.parameters:
+            raise InvalidInput(f"{type(h_transform).__name__} has no parameters to train.")
+        self.dtype = self.parameters[0].dtype
+        self.losses = _Losses(h_transform, prior, objective, plan.precision)
+        self.model = accelerator.prepare_model(self.losses)  # gives every process the weights of the first
+        self.optimiser = torch.optim.AdamW(self.parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay)
+        self.average = Average(h_transform, plan.ema)
+        self.order = Order(len(source), plan.seed)
+        self.file = None if out is None else StateFile(out)
+        self.at = Progress()
+        self.best: dict[str, Tensor] | None = None
+
+    def begin(self, resume: bool, tensorboard: bool) -> None:
+        """Go on from the state in the folder, or save the start."""
+        found = self.file.read() if self.file is not None and resume else None
+        if found is not None:
+            tensors, card = found
+            _check_same(card["config"], self.config(), self.out)
+            self.best = restore(tensors, self.h_transform, self.objective, self.average, self.optimiser)
+            self.at = Progress(**card["progress"])
+        self.log = _Log(self.out if self.accelerator.is_main_process else None, self.at.step, tensorboard)
+        self.began = time.monotonic() - self.at.seconds
+        if found is None:
+            self.save()
+
+    def config(self) -> dict[str, object]:
+        """Everything that the result depends on, for comparison with the run that was stopped."""
+        return {
+            **self.plan.shared(),
+            "data": self.source.card(),
+            "validation": None if self.held_out is None else self.held_out.card(),
+            "objective": self.objective.card(),
+            "prior": self.prior.identity(),
+            "h_transform": architecture(self.h_transform),
+        }
+
+    def due(self, every: int) -> bool:
+        """Whether something that happens `every` so many steps, and at the end, happens now."""
+        return self.at.step % every == 0 or self.at.step == self.plan.steps
+
+    def step(self) -> None:
+        """One optimiser step."""
+        plan, at = self.plan, self.at
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate_at(at.step, plan.steps, plan.learning_rate, plan.warmup)
+        taken = []
+        for micro in range(plan.accumulate):
+            last = micro == plan.accumulate - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                loss = self.model(self.batch(micro))
+                self.accelerator.backward(loss.value.mean() / plan.accumulate)
+            taken.append(Loss(loss.value.detach(), loss.without, loss.log_snr))
+        size = nn.utils.clip_grad_norm_(self.parameters, math.inf if plan.clip is None else plan.clip)
+        loss = Loss(*(torch.cat([getattr(part, name) for part in taken]) for name in ("value", "without", "log_snr")))
+        numbers = {"loss": float(loss.value.mean()), "without": float(loss.without.mean()), "grad_norm": float(size)}
+        if not all(map(math.isfinite, numbers.values())):
+            raise TrainingDiverged(_divergence(loss, at.step, self.prior, self.file))
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        at.step += 1
+        self.average.update(at.step)
+        at.sums = {name: at.sums.get(name, 0.0) + value for name, value in numbers.items()}
+
+    def batch(self, micro: int) -> Batch:
+        """This process's share of micro-batch `micro` of the present step."""
+        plan = self.plan
+        first = self.at.step * plan.signals_per_step + (micro * plan.processes + self.accelerator.process_index) * plan.batch_size
+        places = range(first, first + plan.batch_size)
+        noise = Noise([mix(plan.seed, 6, k) for k in places], self.accelerator.device, self.dtype)
+        return self.source.batch([self.order[k] for k in places], noise)
+
+    def note(self, bar: tqdm) -> None:
+        """Move the bar; log the means since the last line when one is due."""
+        at, plan = self.at, self.plan
+        at.seconds = time.monotonic() - self.began
+        bar.update()
+        if not self.due(plan.log_every):
+            return
+        since = at.step - (at.step - 1) // plan.log_every * plan.log_every
+        means = {name: value / since for name, value in at.sums.items()}
+        speed, rate = at.step * plan.signals_per_step / at.seconds, self.optimiser.param_groups[0]["lr"]
+        self.log.write({"step": at.step, **means, "learning_rate": rate, "signals_per_second": speed, "seconds": at.seconds})
+        bar.set_postfix_str(f"loss {means['loss']:.4g} ({means['loss'] / means['without']:.2f} of no h), {speed:.0f} signals/s")
+        at.sums = {}
+
+    def examine(self) -> None:
+        """Validate the averaged weights when that is due; keep the best ones, and stop where early stopping says so."""
+        at, plan = self.at, self.plan
+        if self.held_out is None or not self.due(plan.validate_every):
+            return
+        with self.average.applied():
+            found = validate(
+                self.losses, self.held_out, draws=plan.validation_draws, batch_size=plan.batch_size,
+                device=self.accelerator.device, dtype=self.dtype, seed=plan.seed,
+            )  # fmt: skip
+        at.validation = found.card()
+        self.log.write({"step": at.step, "validation": at.validation})
+        if plan.patience is None:
+            return
+        if at.best is None or found.loss < at.best:
+            at.best, at.best_step, at.stale = found.loss, at.step, 0
+            self.best = {name: value.clone() for name, value in self.average.values.items()}
+        else:
+            at.stale += 1
+            at.stopped = at.stale >= plan.patience
+
+    def save(self) -> None:
+        """Write the state, where there is a folder."""
+        if self.file is not None and self.accelerator.is_main_process:
+            tensors = flatten(self.h_transform, self.objective, self.average, self.optimiser, self.best)
+            self.file.write(tensors, {"config": self.config(), "progress": asdict(self.at)})
+
+    def result(self) -> TrainingResult:
+        """Hand the averaged weights (or the best ones) to the h-transform, and say what happened."""
+        self.average.put(self.best)
+        self.h_transform.eval()
+        return TrainingResult(
+            steps=self.at.step,
+            signals=self.at.step * self.plan.signals_per_step,
+            seconds=self.at.seconds,
+            history=self.log.lines,
+            validation=None if self.at.validation is None else Validation.from_card(self.at.validation),
+            best_step=None if self.best is None else self.at.best_step,
+            stopped_early=self.at.stopped,
+            state=None if self.file is None else self.file.path,
+        )
 
 
 def learning_rate_at(step: int, steps: int, peak: float, warmup: int) -> float:
@@ -353,22 +461,7 @@ def _resume_advice(step: int, steps: int, file: StateFile | None) -> str:
     return f"stopped at step {step} of {steps}; saved in {file.path}. The same call goes on from there."
 
 
-def _check(
-    steps: int, batch_size: int, accumulate: int, learning_rate: float, ema: float, clip: float | None, precision: str,
-    patience: int | None, validates: bool,
-) -> None:  # fmt: skip
-    for name, value in {"steps": steps, "batch_size": batch_size, "accumulate": accumulate}.items():
-        if value < 1:
-            raise InvalidInput(f"{name} must be at least 1; got {value}.")
-    if not learning_rate > 0 or not 0 <= ema < 1 or (clip is not None and not clip > 0):
-        raise InvalidInput(f"training needs learning_rate > 0, 0 <= ema < 1 and clip > 0 or None; got {learning_rate}, {ema} and {clip}.")
-    if precision not in ("fp32", "bf16"):
-        raise InvalidInput(f"precision is 'fp32' or 'bf16'; got {precision!r}.")
-    if patience is not None and (patience < 1 or not validates):
-        raise InvalidInput("early stopping (patience) counts validations: give patience >= 1 and a `validation` set.")
-
-
-def _check_same(theirs: Mapping[str, Any], ours: Mapping[str, Any], out: Path) -> None:
+def _check_same(theirs: Mapping[str, Any], ours: Mapping[str, Any], out: Path | None) -> None:
     """Raise where a run was started with other settings."""
     ours = json.loads(json.dumps(ours))
     different = [
@@ -380,18 +473,17 @@ def _check_same(theirs: Mapping[str, Any], ours: Mapping[str, Any], out: Path) -
         )
 
 
-def _check_finite(numbers: Mapping[str, float], taken: list[Loss], step: int, prior: Prior, file: StateFile | None) -> None:
-    if all(math.isfinite(value) for value in numbers.values()):
-        return
-    value, log_snr = torch.cat([part.value for part in taken]), torch.cat([part.log_snr for part in taken])
-    broken = ~torch.isfinite(value)
+def _divergence(loss: Loss, step: int, prior: Prior, file: StateFile | None) -> str:
+    """At which step and noise levels a loss or gradient ceased to be finite, and what is left."""
+    broken = ~torch.isfinite(loss.value)
     what = "the loss" if bool(broken.any()) else "the gradient"
-    where = (log_snr[broken] if bool(broken.any()) else log_snr).double().cpu().sort().values
+    where = (loss.log_snr[broken] if bool(broken.any()) else loss.log_snr).double().cpu().sort().values
     t = prior.schedule.time(where)
     first, last = (f"{where[i].item():.4g} (t = {t[i].item():.4g})" for i in (0, -1))
     at = f"log-SNR {first}" if len(where) == 1 else f"log-SNRs between {first} and {last}"
-    raise TrainingDiverged(
-        f"{what} of step {step + 1} is not finite, at {at}. {_last_good(file)} Lower the learning rate, or look at the images and observations of that step."
+    return (
+        f"{what} of step {step + 1} is not finite, at {at}. {_last_good(file)} "
+        "Lower the learning rate, or look at the images and observations of that step."
     )
 
 
