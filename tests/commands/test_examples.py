@@ -1,0 +1,41 @@
+"""The examples run."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FEW = ["--steps", "1", "--batch-size", "2", "--validation_share", "0"]
+
+
+def test_quickstart(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("quickstart", EXAMPLES / "quickstart.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(steps=1, images=6, out=str(tmp_path / "picture.png"))
+    assert (tmp_path / "picture.png").stat().st_size > 1000
+
+
+def test_train_and_evaluate(deft, prior_file: str, image_folder: str, tmp_path: Path) -> None:
+    given = ["--prior", prior_file, "--images", image_folder]
+    code, _, said = deft("train", "--config", EXAMPLES / "train.yaml", *given, "--out", tmp_path / "run", *FEW)
+    assert code == 0, said
+    text = (EXAMPLES / "evaluate.yaml").read_text().replace("outputs/digits-inpainting", str(tmp_path / "run"))
+    (tmp_path / "evaluate.yaml").write_text(text.replace("steps: 100", "steps: 2").replace("steps: 20", "steps: 2"))
+    code, _, said = deft(
+        "evaluate", "--config", tmp_path / "evaluate.yaml", *given, "--limit", "2", "--samples", "2", "--out", tmp_path / "e"
+    )
+    assert code == 0, said
+
+
+def test_a_problem_of_ones_own(deft, prior_file: str, image_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(EXAMPLES)
+    given = ["--prior", prior_file, "--images", image_folder, "--out", tmp_path / "run", *FEW]
+    code, _, said = deft("train", "--config", "own_problem.yaml", *given)
+    assert code == 0, said
+    few = ["--samples", "2", "--steps", "2", "--limit", "1"]
+    code, _, said = deft("sample", "--h", tmp_path / "run" / "h.safetensors", "--images", image_folder, "--out", tmp_path / "s", *few)
+    assert code == 0, said
