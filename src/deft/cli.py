@@ -18,7 +18,7 @@ COMMANDS = {
     "train": "learn an h-transform for a frozen prior and a problem",
     "sample": "draw posterior samples for measurements, or for images that are measured first",
     "evaluate": "compare methods on the same observations and seeds; writes results.json and report.html",
-    "list": "what there is: priors, problems, operators, masks, h-transforms, samplers, methods",
+    "list": "what there is: priors, problems, operators, masks, kernels, h-transforms, samplers, methods",
     "inspect": "what is in a checkpoint or a prior, or what is wrong with it",
 }
 

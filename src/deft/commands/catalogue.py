@@ -10,6 +10,7 @@ KINDS = {
     "problems": ("deft.problems", "Problem", "deft.problems"),
     "operators": ("deft.operators.base", "ForwardOperator", "deft.operators"),
     "masks": ("deft.operators.masks", "Masks", "deft.operators"),
+    "kernels": ("deft.operators.kernels", "Kernels", "deft.operators"),
     "h-transforms": ("deft.htransforms.base", "HTransform", "deft.htransforms"),
     "samplers": ("deft.samplers.base", "Sampler", "deft.samplers"),
     "time-grids": ("deft.samplers.base", "TimeGrid", "deft.samplers"),

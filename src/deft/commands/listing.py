@@ -9,7 +9,7 @@ from deft.priors import zoo
 
 HELP = {"kind": "one kind only"}
 
-Kind = Literal["all", "priors", "problems", "operators", "masks", "h-transforms", "samplers", "time-grids", "methods"]
+Kind = Literal["all", "priors", "problems", "operators", "masks", "kernels", "h-transforms", "samplers", "time-grids", "methods"]
 
 
 def run(kind: Kind = "all") -> None:
