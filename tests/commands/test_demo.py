@@ -12,7 +12,7 @@ from tests.commands.conftest import save_images
 
 def test_the_demo_ends_in_a_page_and_a_rerun_resumes(deft, prior_file: str, tmp_path: Path) -> None:
     pytest.importorskip("skimage")
-    arguments = ["demo", "--prior", prior_file, "--quick", "true", "--samples", "2", "--out", tmp_path / "demo"]
+    arguments = ["demo", "--prior", prior_file, "--quick", "--samples", "2", "--out", tmp_path / "demo"]
     code, said, wrong = deft(*arguments)
     assert code == 0, wrong
     assert "This takes about" in said
@@ -30,7 +30,7 @@ def test_the_demo_ends_in_a_page_and_a_rerun_resumes(deft, prior_file: str, tmp_
 
 def test_ones_own_images(deft, prior_file: str, tmp_path: Path) -> None:
     own = save_images(tmp_path / "own", 16, size=(20, 24), colour=True)
-    arguments = ["demo", "--prior", prior_file, "--quick", "true", "--samples", "2", "--out", tmp_path / "demo", "--images", own]
+    arguments = ["demo", "--prior", prior_file, "--quick", "--samples", "2", "--out", tmp_path / "demo", "--images", own]
     code, _, said = deft(*arguments)
     assert code == 2
     assert "grey" in said

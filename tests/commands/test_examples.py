@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FEW = ["--steps", "1", "--batch-size", "2", "--validation_share", "0"]
+FEW = ["--steps", "1", "--batch-size", "2", "--validation-share", "0"]
 
 
 def test_quickstart(tmp_path: Path) -> None:

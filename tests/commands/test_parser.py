@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-BASE = ["train", "--steps", "1", "--batch-size", "2", "--validation_share", "0"]
+BASE = ["train", "--steps", "1", "--batch-size", "2", "--validation-share", "0"]
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def given(prior_file: str, image_folder: str, tmp_path: Path) -> list[str]:
         (["--problem", "Inpainting", "--stepz", "1"], "did you mean --steps"),
         (["--problem", "Inpainting", "--steps", "many"], "int"),
         (["--problem", "Inpainting", "--steps", "0"], "steps must be at least 1"),
-        (["--problem", "Inpainting", "--validation_share", "1.5"], "in [0, 1)"),
+        (["--problem", "Inpainting", "--validation-share", "1.5"], "in [0, 1)"),
         ([], "required: problem"),
     ],
 )

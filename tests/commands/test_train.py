@@ -10,7 +10,7 @@ from deft.training import checkpoint
 from tests.commands.conftest import save_images
 
 INPAINTING = ["--problem", "Inpainting", "--problem.masks", "box", "--problem.sigma_y", "0.05"]
-SHORT = ["--steps", "1", "--batch-size", "2", "--validation_share", "0"]
+SHORT = ["--steps", "1", "--batch-size", "2", "--validation-share", "0"]
 
 
 def test_it_writes_a_checkpoint_with_its_card(run_folder: Path, prior_file: str) -> None:
@@ -23,7 +23,7 @@ def test_it_writes_a_checkpoint_with_its_card(run_folder: Path, prior_file: str)
 
 def test_the_same_command_goes_on(deft, run_folder: Path, prior_file: str, image_folder: str) -> None:
     before = (run_folder / "h.safetensors").read_bytes()
-    same = ["--steps", "2", "--batch-size", "2", "--validation_share", "0"]
+    same = ["--steps", "2", "--batch-size", "2", "--validation-share", "0"]
     code, _, said = deft("train", "--prior", prior_file, *INPAINTING, "--images", image_folder, "--out", run_folder, *same)
     assert code == 0, said
     assert len((run_folder / "h.safetensors").read_bytes()) == len(before)
@@ -93,7 +93,7 @@ def test_a_truncated_image_is_skipped_with_a_count_or_fatal(deft, prior_file: st
     folder = save_images(tmp_path / "some", 4)
     (folder / "02.png").write_bytes((folder / "02.png").read_bytes()[:60])
     arguments = ["train", "--prior", prior_file, *INPAINTING, "--images", folder, "--out", tmp_path / "run", *SHORT]
-    code, _, said = deft(*arguments, "--strict", "true")
+    code, _, said = deft(*arguments, "--strict")
     assert code == 2
     assert "02.png" in said
     code, _, said = deft(*arguments)

@@ -41,7 +41,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
     """Parse and call. Raises `InvalidInput` for anything that the parser does not accept, with the nearest names."""
     parser = build(name)
     try:
-        config = parser.parse_args(_dashes(list(arguments), parser))
+        config = parser.parse_args(_written_out(list(arguments), parser, _flags(name)))
     except argparse.ArgumentError as error:
         raise InvalidInput(_explained(str(error), parser)) from error
     except SystemExit as stop:  # --help
@@ -76,15 +76,23 @@ def _instantiate(parser: ArgumentParser, config):
         raise InvalidInput(_explained(str(error), parser)) from error
 
 
-def _dashes(arguments: list[str], parser: ArgumentParser) -> list[str]:
-    """`--batch-size` for `--batch_size`: the first part of an option is written either way."""
+def _flags(name: str) -> set[str]:
+    """The options that are true when given without a value."""
+    return {
+        f"--{key}" for key, parameter in inspect.signature(_module(name).run).parameters.items() if parameter.annotation in (bool, "bool")
+    }
+
+
+def _written_out(arguments: list[str], parser: ArgumentParser, flags: set[str]) -> list[str]:
+    """`--batch-size` as `--batch_size`, and `--strict` as `--strict=true`: the first part of an option is written either way."""
     known = {option for action in parser._actions for option in action.option_strings}
     fixed = []
-    for argument in arguments:
+    for argument, following in zip(arguments, [*arguments[1:], "--"]):
         head, mark, tail = argument.partition("=")
         plain = "--" + head[2:].replace("-", "_") if head.startswith("--") else head
-        first = plain.split(".")[0]
-        fixed.append((plain if first in known else head) + mark + tail)
+        option = plain if plain.split(".")[0] in known else head
+        bare = option in flags and not mark and following.startswith("--")
+        fixed.append(f"{option}=true" if bare else option + mark + tail)
     return fixed
 
 

@@ -1,6 +1,6 @@
 """The small priors that ship with the library, and files of the same kind.
 
-    weights/<name>.safetensors    network in half precision, Gaussian statistics in single; the architecture in the metadata
+    weights/<name>.safetensors    weights in half precision, the mean and the variances in single; the architecture in the metadata
     weights/<name>.json           the card: data and its terms, training, held-out denoising error by noise level beside that of Wiener filters
 
 How they were made is in `recipes/`. A prior of one's own is saved and loaded in the same way: `save("mine.safetensors", prior)`.
@@ -22,6 +22,7 @@ from deft.priors.unet import UNetPrior
 from deft.schedules import Schedule
 
 KIND = "deft prior"
+_SINGLE = ("gaussian.mean", "gaussian.variance")  # variances of 1e-6 and less have no place in half precision
 FOLDER = Path(__file__).parent.parent / "weights"
 
 
@@ -55,7 +56,7 @@ def save(path: str | Path, prior: UNetPrior, card: Mapping[str, object] | None =
     path.parent.mkdir(parents=True, exist_ok=True)
     architecture = {"name": prior.name, "init_args": prior.config, "schedule": _schedule_card(prior.schedule)}
     half = {
-        key: value.detach().cpu().to(torch.float32 if key.startswith("gaussian.") else torch.float16).contiguous()
+        key: value.detach().cpu().to(torch.float32 if key in _SINGLE else torch.float16).contiguous()
         for key, value in prior.state_dict().items()
     }
     content = to_bytes(half, metadata={"kind": KIND, "architecture": json.dumps(architecture)})

@@ -1,0 +1,70 @@
+"""Arrows between the modules point one way (docs/design.md, section 2), and `import deft` stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "deft"
+
+LAYERS = {
+    "types": set(),
+    "errors": set(),
+    "noise": set(),
+    "networks": {"types"},
+    "schedules": {"types", "errors", "noise"},
+    "priors": {"types", "errors", "noise", "networks", "schedules"},
+    "operators": {"types", "errors", "noise"},
+    "likelihoods": {"types", "errors", "noise", "operators"},
+    "problems": {"types", "errors", "noise", "operators", "likelihoods"},
+}
+LAYERS["htransforms"] = {"networks", "schedules", "priors", *LAYERS["problems"], "problems"}
+LAYERS["posterior"] = LAYERS["htransforms"] | {"htransforms"}
+LAYERS["samplers"] = LAYERS["posterior"] | {"posterior"}
+LAYERS["metrics"] = LAYERS["data"] = LAYERS["samplers"] | {"samplers"}
+LAYERS["training"] = LAYERS["data"] | {"metrics", "data"}
+LAYERS["reports"] = LAYERS["training"] | {"training"}
+LAYERS["commands"] = LAYERS["reports"] | {"reports"}
+LAYERS["cli"] = {"errors"}  # and what it imports by name once a command is known
+
+
+def _imports(path: Path) -> set[str]:
+    """The parts of the package that a file imports, at the top or inside functions; those for type checkers alone do not count."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "deft":
+            parts = node.module.split(".")
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("deft.")}
+    return found - {"__version__"}
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_arrows_point_one_way(path: Path) -> None:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    if parts == ("__init__",):
+        return
+    own = parts[0]
+    assert own in LAYERS, f"{own} has no place in the design"
+    assert _imports(path) <= LAYERS[own] | {own}
+
+
+@pytest.mark.parametrize("heavy", ["torchvision", "diffusers", "accelerate", "matplotlib", "skimage", "jsonargparse", "PIL"])
+def test_heavy_packages_are_imported_where_they_are_needed(heavy: str) -> None:
+    at_the_top = []
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.split(".")[0] == heavy for name in names):
+                at_the_top.append(str(path.relative_to(SOURCE)))
+    assert at_the_top == (["commands/parser.py"] if heavy == "jsonargparse" else [])
+
+
+def test_import_deft_is_light() -> None:
+    code = "import sys, deft; sys.exit(str({'torch', 'numpy'} & set(sys.modules)) if {'torch', 'numpy'} & set(sys.modules) else 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
