@@ -34,15 +34,21 @@ class TimeGrid(ABC):
         """`steps` falling times in [0, 1], the first of them 1, before they are snapped to times that the network knows."""
 
     def times(self, schedule: Schedule, steps: int) -> Float[Tensor, " steps"]:
-        """The grid: falling times that the network knows, in double precision."""
+        """The grid: falling times that the network knows, in double precision; those that fall on the same one move apart, towards the noise."""
         if steps < 1:
             raise InvalidInput(f"a sampler needs at least one step; got {steps}.")
         grid = schedule.snap(self.positions(schedule, steps))
-        if bool((grid.diff() >= 0).any()):
+        if bool((grid.diff() < 0).all()):
+            return grid
+        known = schedule.snap(torch.linspace(0, 1, 20_001, dtype=torch.float64)).unique().flip(0)
+        place = (known[:, None] - grid).abs().argmin(0)
+        for k in range(steps - 2, -1, -1):
+            place[k] = min(int(place[k]), int(place[k + 1]) - 1)
+        if place[0] < 0:
             raise InvalidInput(
-                f"{steps} steps on {type(self).__name__} fall on fewer distinct times of {type(schedule).__name__}; ask for fewer steps."
+                f"{type(schedule).__name__} has fewer than the {steps} distinct times that {type(self).__name__} asks for; ask for fewer steps."
             )
-        return grid
+        return known[place]
 
 
 @final
@@ -55,9 +61,13 @@ class UniformTime(TimeGrid):
 
 @final
 class UniformLogSNR(TimeGrid):
-    """Even steps in log-SNR between the noise end and `high`; `high` is cut to what the schedule reaches."""
+    """Even steps in log-SNR between the noise end and `high`; `high` is cut to what the schedule reaches.
 
-    def __init__(self, high: float = 6.0, low: float | None = None) -> None:
+    The last step returns the mean of what is left, so samples lack the spread below exp(-high / 2), 0.011 of the signal's unit. With the exact h on images
+    and sigma_y = 0.05, `high` = 6, 8, 9 give a misfit of 0.71, 0.94, 0.98.
+    """
+
+    def __init__(self, high: float = 9.0, low: float | None = None) -> None:
         self.high, self.low = high, low
 
     def positions(self, schedule: Schedule, steps: int) -> Tensor:

@@ -1,13 +1,16 @@
 """DDNM+: a noisy linear measurement fixes what it sees, and its noise counts as part of the sampler's.
 
-In the singular basis A = U diag(s) V^T, component by component, with x_0_hat and eps_hat those of the prior:
+In the singular basis A = U diag(s) V^T, component by component, with x_0_hat and eps_hat those of the prior, and q = sigma_s s / (alpha_s sigma_y) the noise that
+the prior expects at time s over that which the measurement brings:
 
-    x_0'   = x_0_hat + lambda (U^T y / s - x_0_hat),      lambda = min(1, sigma_s s / (alpha_s sigma_y)),   0 where s = 0
-    x_s    = alpha_s x_0' + rho (eta z + sqrt(1 - eta^2) eps_hat)
-    rho^2  = sigma_s^2 - (alpha_s lambda sigma_y / s)^2
+    x_0' = x_0_hat + lambda (U^T y / s - x_0_hat),    x_s = alpha_s x_0' + sigma_s (f z + g eps_hat)
 
-U^T y / s carries noise of standard deviation sigma_y / s into x_s; lambda keeps it below sigma_s, and rho makes the variance of all noise in x_s
-sigma_s^2, which is what the prior is told. The estimate of the last step is the prior's own: there sigma_s = 0 and so lambda = 0.
+    not seen (s = 0)      lambda = 0                      f = eta                 g = sqrt(1 - eta^2)
+    seen, q >= 1          lambda = 1                      f = sqrt(1 - 1 / q^2)   g = 0
+    seen, q < 1           lambda = sqrt(1 - eta^2) q      f = eta                 g = 0
+
+In each case all noise in x_s, the measurement's (alpha_s lambda sigma_y / s) included, has the standard deviation sigma_s, which is what the prior is told. The
+estimate of the last step is the prior's own: there sigma_s = 0, hence q = 0 and lambda = 0.
 """
 
 from __future__ import annotations
@@ -32,10 +35,10 @@ from deft.types import Times, expand
 class DDNMPlus(Sampler):
     """DDNM for sigma_y > 0; it conditions by itself and asks for `Posterior(prior, NoConditioning(), observation)`.
 
-    Wang et al. 2023, arXiv:2212.00490, eq. 17-20 and the appendix on general operators. Departures: the step carries x_t over through eps_hat alone, the
-    share 1 - eta^2 of the noise, and what the measurement brings is taken from both shares alike, so that any `eta` in [0, 1] is allowed (the paper writes
-    its equations for ancestral noise). `eta` is the one free parameter. At sigma_y = 0 this is DDNM in the same step. Raises `InvalidInput` for an
-    operator without a singular value decomposition, and for a prior that is no such `Posterior`.
+    Wang et al. 2023, arXiv:2212.00490, eq. 17-20, which scale the correction and the fresh noise by component so that the variance comes out right. The paper
+    writes them for ancestral noise; here the noise is split by `eta`, the one free parameter, as in DDRM (Kawar et al. 2022, arXiv:2201.11793, eq. 7-8 with
+    eta_b = 1): near 1 the samples trust a noisy measurement less. At sigma_y = 0 use `DDNM`, whose last estimate meets the measurement. Raises `InvalidInput` for
+    an operator without a singular value decomposition, and for a prior that is no such `Posterior`.
     """
 
     def __init__(self, steps: int, eta: float = 0.85, grid: TimeGrid | None = None) -> None:
@@ -48,19 +51,21 @@ class DDNMPlus(Sampler):
         denoised = prior.at(state.x_t, state.t)
         alpha_s, sigma_s = prior.levels(state.x_t, s)
 
-        seen = operator.u_t(observation.residual(denoised.x_0_hat))
-        inverse = _inverse(operator.singular_values(seen).expand_as(seen))
-        measured = expand(observation.sigma_y, seen).to(seen) * inverse  # sigma_y / s: the noise in the components of A^+ y
-        most = (expand(sigma_s.flatten(), seen) / (expand(alpha_s.flatten(), seen) * measured)).clamp(max=1)
-        weight = torch.where(measured > 0, most, torch.ones_like(most))
-        x_0 = denoised.x_0_hat + operator.v(weight * inverse * seen)
+        residual = operator.u_t(observation.residual(denoised.x_0_hat))
+        inverse = _inverse(operator.singular_values(residual).expand_as(residual))
+        ratio = expand(alpha_s.flatten() / sigma_s.flatten(), residual)
+        brought = ratio * expand(observation.sigma_y, residual).to(residual) * inverse  # 1 / q
+        seen, trusted = inverse > 0, brought <= 1
+
+        carry = (1 - self.eta**2) ** 0.5
+        weight = torch.where(trusted, torch.ones_like(brought), carry / brought)
+        x_0 = denoised.x_0_hat + operator.v(weight * inverse * residual)
 
         fresh = noise.normal(state.step + 1, prior.event_shape)
-        mixed = self.eta * fresh + (1 - self.eta**2) ** 0.5 * denoised.eps_hat
-        spent = expand(alpha_s.flatten(), seen) * weight * measured / expand(sigma_s.flatten(), seen)
-        kept = (1 - spent**2).clamp(min=0).sqrt()
-        left = mixed + operator.v((kept - 1) * operator.v_t(mixed))
-        return State(alpha_s * x_0 + sigma_s * left, s, state.step + 1)
+        unseen = self.eta * fresh + carry * denoised.eps_hat
+        f = torch.where(trusted, (1 - brought**2).clamp(min=0).sqrt(), torch.full_like(brought, self.eta))
+        in_range = torch.where(seen, f * operator.v_t(fresh) - operator.v_t(unseen), torch.zeros_like(brought))
+        return State(alpha_s * x_0 + sigma_s * (unseen + operator.v(in_range)), s, state.step + 1)
 
 
 def _inverse(singular_values: Tensor) -> Tensor:

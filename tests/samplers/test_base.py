@@ -1,0 +1,57 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deft.errors import InvalidInput
+from deft.samplers.base import Transition, UniformLogSNR, UniformTime, observation_seeds
+from deft.schedules import EDM, VE, RectifiedFlow, VPLinear, VPTabulated
+
+SCHEDULES = [VPLinear(), VE(), EDM(), RectifiedFlow()]
+
+
+@given(ends=st.tuples(st.floats(0, 1), st.floats(0, 1)), eta=st.floats(0, 1), which=st.integers(0, len(SCHEDULES) - 1))
+@settings(max_examples=100, deadline=None)
+def test_a_transition_keeps_the_marginals(ends, eta, which):
+    """alpha_s x_0 and variance sigma_s^2, from x_t = alpha_t x_0 + sigma_t eps and x_0_hat = x_0."""
+    s, t = sorted(ends)
+    schedule = SCHEDULES[which]
+    s, t = torch.tensor([s], dtype=torch.float64), torch.tensor([t], dtype=torch.float64)
+    step = Transition.between(schedule, t, s, eta)
+    torch.testing.assert_close(step.a + step.b * schedule.alpha(t), schedule.alpha(s))
+    torch.testing.assert_close((step.b * schedule.sigma(t)) ** 2 + step.c**2, schedule.sigma(s) ** 2)
+
+
+@pytest.mark.parametrize("grid", [UniformTime(), UniformLogSNR(), UniformLogSNR(high=100.0), UniformLogSNR(high=4.0, low=-6.0)])
+@pytest.mark.parametrize("schedule", [*SCHEDULES, VPTabulated.linear()])
+@pytest.mark.parametrize("steps", [1, 2, 50])
+def test_grids_start_at_one_and_fall(grid, schedule, steps):
+    times = grid.times(schedule, steps)
+    assert times.shape == (steps,)
+    assert times[0] == 1
+    assert bool((times.diff() < 0).all())
+    assert float(times[-1]) >= 0
+    torch.testing.assert_close(schedule.snap(times), times)
+
+
+def test_uniform_in_log_snr():
+    schedule = VPLinear()
+    log_snr = schedule.log_snr(UniformLogSNR(high=5.0).times(schedule, 9))
+    torch.testing.assert_close(log_snr.diff(), log_snr.diff()[:1].expand(8), rtol=1e-6, atol=0)
+    assert float(log_snr[-1]) == pytest.approx(5.0)
+
+
+def test_times_of_a_table_move_apart():
+    schedule = VPTabulated.linear()  # its log-SNRs are 9.2, 8.4, 7.9, ... at the clean end
+    place = schedule.index(UniformLogSNR(high=9.2).times(schedule, 100))
+    assert place[-4:].tolist() == [3, 2, 1, 0]
+    with pytest.raises(InvalidInput, match="ask for fewer steps"):
+        UniformLogSNR().times(VPTabulated.linear(20, 1e-3, 0.5), 21)
+
+
+def test_seeds():
+    assert len(set(observation_seeds(3, 100))) == 100
+    assert observation_seeds([4, 5], 2) == [4, 5]
+    assert observation_seeds(3, 2) == observation_seeds(3, 5)[:2]
+    with pytest.raises(InvalidInput, match="3 seeds for 2 observations"):
+        observation_seeds([1, 2, 3], 2)
