@@ -26,7 +26,7 @@ class PriorContract(ABC):
 
     def noisy(self, prior: Prior, n: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
         noise = Noise(range(n), dtype=prior.dtype)
-        t = prior.schedule.snap(torch.linspace(0.05, 0.95, n, dtype=torch.float64))
+        t = prior.schedule.snap(torch.linspace(0.05, 0.8, n, dtype=torch.float64))  # within the ends of every other schedule
         alpha_t, sigma_t = prior.levels(noise.normal(0, prior.event_shape), t)
         return alpha_t * prior.scale * noise.normal(1, prior.event_shape) + sigma_t * noise.normal(2, prior.event_shape), t
 

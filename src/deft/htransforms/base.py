@@ -10,7 +10,8 @@ observation; it never calls the prior, never sees a sampler and draws no noise.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import final
+from collections.abc import Iterable
+from typing import cast, final
 
 import torch
 from torch import nn
@@ -87,7 +88,7 @@ class Sum(HTransform):
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         total = torch.zeros_like(denoised.x_0_hat)
-        for part in self.parts:
+        for part in cast(Iterable[HTransform], self.parts):
             total = total + part.shift(denoised, observation)
         return total
 

@@ -161,7 +161,7 @@ def load(
     score = from_scheduler is not None and isinstance(from_scheduler[0], VE)
     found = from_scheduler or (None, "epsilon")
     return DiffusersPrior(
-        _unet(root, path_or_hub_id).to(device=device, dtype=dtype),
+        _unet(root, path_or_hub_id, dtype).to(device=device),
         schedule or found[0],  # type: ignore[arg-type]
         prediction_type=prediction_type or found[1],
         value_range=value_range or ((0.0, 1.0) if score else (-1.0, 1.0)),
@@ -190,11 +190,11 @@ def _scheduler(folder: Path) -> tuple[Schedule, str] | None:
     return VPTabulated(table.tolist()), config.get("prediction_type", "epsilon")
 
 
-def _unet(root: Path, given: str | Path) -> nn.Module:
+def _unet(root: Path, given: str | Path, dtype: torch.dtype | None) -> nn.Module:
     from diffusers.models.unets.unet_2d import UNet2DModel
 
     try:
-        return UNet2DModel.from_pretrained(str(root), low_cpu_mem_usage=False, local_files_only=True)
+        return UNet2DModel.from_pretrained(str(root), torch_dtype=dtype, low_cpu_mem_usage=False, local_files_only=True)
     except Exception as error:  # diffusers raises OSError, ValueError, RuntimeError and safetensors' own for one damaged file
         raise CheckpointError(f"the weights of {given} could not be read ({_first_line(error)}); save or download them again.") from error
 

@@ -1,0 +1,186 @@
+import json
+
+import pytest
+import torch
+
+from deft.errors import CheckpointError, InvalidInput
+from deft.priors.diffusers import DiffusersPrior, load
+from deft.samplers.ddim import DDIM
+from deft.samplers.dpm_solver import DPMSolver
+from deft.schedules import VE, VPLinear, VPTabulated
+from tests.contracts.prior import PriorContract
+
+diffusers = pytest.importorskip("diffusers")
+
+
+def unet(**changes):
+    torch.manual_seed(0)
+    config = {
+        "sample_size": 8,
+        "in_channels": 1,
+        "out_channels": 1,
+        "layers_per_block": 1,
+        "block_out_channels": (8, 8),
+        "down_block_types": ("DownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "UpBlock2D"),
+        "norm_num_groups": 4,
+    }
+    return diffusers.UNet2DModel(**config | changes)
+
+
+def betas(**changes):
+    return diffusers.DDPMScheduler(num_train_timesteps=100, beta_start=1e-3, beta_end=0.15, **changes)
+
+
+class TestPipeline(PriorContract):
+    tolerance = 1e-5  # single precision
+
+    @pytest.fixture(autouse=True)
+    def _saved(self, tmp_path):
+        diffusers.DDPMPipeline(unet(), betas()).save_pretrained(tmp_path)
+        self.folder = tmp_path
+
+    def prior(self):
+        return load(self.folder)
+
+    def test_the_estimate_is_that_of_the_scheduler(self):
+        """`pred_original_sample`, which the scheduler computes itself."""
+        prior, scheduler = self.prior(), betas(clip_sample=False)
+        x_t = torch.randn(2, 1, 8, 8)
+        for k in (3, 60, 99):
+            with torch.no_grad():
+                out = prior.unet(x_t, k).sample
+            expected = scheduler.step(out, k, x_t).pred_original_sample
+            x_0_hat = prior.denoise(x_t, torch.tensor([k / 99], dtype=torch.float64))
+            torch.testing.assert_close(x_0_hat, expected, rtol=1e-4, atol=1e-4)
+
+    def test_what_it_is(self):
+        prior = self.prior()
+        assert prior.event_shape == (1, 8, 8)
+        assert prior.value_range == (-1.0, 1.0)
+        assert isinstance(prior.schedule, VPTabulated)
+        assert prior.schedule.num_steps == 100
+        assert prior.name == self.folder.name
+        assert load(self.folder, dtype=torch.float64).dtype == torch.float64
+
+    def test_samplers_run(self):
+        prior = self.prior()
+        for sampler in (DDIM(10, eta=1.0), DPMSolver(10)):
+            assert bool(sampler(prior, 2).isfinite().all())
+
+
+class TestScoreSDE(PriorContract):
+    tolerance = 1e-4  # single precision, and noise of standard deviation 50
+
+    def prior(self):
+        network = unet(time_embedding_type="fourier")
+        torch.nn.init.normal_(network.conv_out.weight, std=0.02)
+        return DiffusersPrior(network, VE(0.01, 50), prediction_type="score", value_range=(0.0, 1.0))
+
+
+class TestClasses(PriorContract):
+    tolerance = 1e-5
+
+    def prior(self):
+        prior = DiffusersPrior(unet(num_class_embeds=5), VPTabulated.linear(100, 1e-3, 0.15))
+        return prior.given(class_labels=torch.tensor([0, 3, 4]))
+
+    def test_labels(self):
+        prior = DiffusersPrior(unet(num_class_embeds=5), VPTabulated.linear(100, 1e-3, 0.15))
+        x_t, t = torch.randn(1, 1, 8, 8), torch.tensor([0.5])
+        with pytest.raises(InvalidInput, match=r"use prior.given\(class_labels"):
+            prior.denoise(x_t, t)
+        with pytest.raises(InvalidInput, match="integers from 0 to 4"):
+            prior.given(class_labels=torch.tensor([5]))
+        by_class = [prior.given(class_labels=torch.tensor([k])).denoise(x_t, t) for k in (1, 2)]
+        assert not torch.equal(*by_class)
+        assert prior.class_labels is None  # `given` leaves the prior as it was
+        assert prior.given(class_labels=torch.tensor([1])).identity() == prior.identity()
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])
+def test_prediction_types(tmp_path, prediction_type):
+    scheduler = betas(prediction_type=prediction_type, clip_sample=False)
+    diffusers.DDIMPipeline(unet(), diffusers.DDIMScheduler.from_config(scheduler.config)).save_pretrained(tmp_path)
+    prior, x_t, k = load(tmp_path), torch.randn(1, 1, 8, 8), 40
+    with torch.no_grad():
+        expected = scheduler.step(prior.unet(x_t, k).sample, k, x_t).pred_original_sample
+    torch.testing.assert_close(prior.denoise(x_t, torch.tensor([k / 99], dtype=torch.float64)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_score_sde_pipeline(tmp_path):
+    """Its network is told sigma and returns the score; images are in [0, 1]."""
+    from diffusers.pipelines.deprecated import ScoreSdeVePipeline
+
+    scheduler = diffusers.ScoreSdeVeScheduler(sigma_min=0.02, sigma_max=50.0)
+    ScoreSdeVePipeline(unet(time_embedding_type="fourier"), scheduler).save_pretrained(tmp_path)
+    prior = load(tmp_path)
+    assert prior.value_range == (0.0, 1.0)
+    t = torch.tensor([0.5], dtype=torch.float64)
+    x_t = torch.randn(1, 1, 8, 8)
+    with torch.no_grad():
+        score = prior.unet(x_t, torch.ones(1)).sample  # sigma_t = sqrt(0.02 * 50) = 1
+    torch.testing.assert_close(prior.at(x_t, t).score, score, rtol=1e-4, atol=1e-4)
+
+
+def test_the_variance_head_is_left_out():
+    both = unet(out_channels=2)
+    prior = DiffusersPrior(both, VPTabulated.linear(100, 1e-3, 0.15))
+    x_t, t = torch.randn(2, 1, 8, 8), torch.tensor([0.4])
+    with torch.no_grad():
+        eps = both(x_t, prior.schedule.index(t)).sample[:, :1]
+    alpha_t, sigma_t = prior.levels(x_t, t)
+    torch.testing.assert_close(prior.denoise(x_t, t), (x_t - sigma_t * eps) / alpha_t)
+
+
+def test_a_folder_of_the_model_alone(tmp_path):
+    unet(sample_size=(8, 16)).save_pretrained(tmp_path)
+    with pytest.raises(InvalidInput, match="give schedule="):
+        load(tmp_path)
+    prior = load(tmp_path, schedule=VPTabulated.linear(), scale=0.7)
+    assert prior.event_shape == (1, 8, 16)
+    assert prior.scale == 0.7
+    betas().save_pretrained(tmp_path)
+    assert load(tmp_path).schedule.num_steps == 100
+
+
+def test_zero_terminal_snr(tmp_path):
+    diffusers.DDPMPipeline(unet(), betas(rescale_betas_zero_snr=True, prediction_type="v_prediction")).save_pretrained(tmp_path)
+    prior = load(tmp_path)
+    assert prior.schedule.log_snr_range[0] > -17
+    assert bool(DDIM(5)(prior, 1).isfinite().all())
+
+
+def test_errors(tmp_path, monkeypatch):
+    with pytest.raises(InvalidInput, match="there is no folder"):
+        load("./nowhere")
+    with pytest.raises(InvalidInput, match="holds no UNet2DModel"):
+        load(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"_class_name": "AutoencoderKL"}))
+    with pytest.raises(InvalidInput, match="holds a AutoencoderKL"):
+        load(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="no readable JSON"):
+        load(tmp_path)
+    unet().save_pretrained(tmp_path)
+    weights = tmp_path / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="could not be read"):
+        load(tmp_path, schedule=VPTabulated.linear())
+    with pytest.raises(InvalidInput, match="Use Rescheduled"):
+        DiffusersPrior(unet(), VPLinear())
+    with pytest.raises(InvalidInput, match="did you mean epsilon"):
+        DiffusersPrior(unet(), VPTabulated.linear(), prediction_type="epsilom")
+    with pytest.raises(InvalidInput, match="sample_size"):
+        DiffusersPrior(unet(sample_size=None), VPTabulated.linear())
+    with pytest.raises(InvalidInput, match="as many, or twice as many"):
+        DiffusersPrior(unet(out_channels=3), VPTabulated.linear())
+
+
+def test_a_hub_id_without_a_connection(monkeypatch, tmp_path):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(CheckpointError, match="no local folder, and could not be had from the Hugging Face hub"):
+        load("nobody/no-such-prior-of-deft")
