@@ -26,6 +26,16 @@ def test_images_are_measured_first(deft, run_folder: Path, image_folder: str, tm
         assert Image.open(tmp_path / "s" / f"01-{kind}.png").width >= 16
 
 
+def test_a_run_folder_will_do_and_a_file_in_the_way_is_named(deft, run_folder: Path, image_folder: str, tmp_path: Path) -> None:
+    common = ["sample", "--h", run_folder, "--images", image_folder, "--limit", "1", *FEW]
+    assert deft(*common, "--out", tmp_path / "s")[0] == 0
+    (tmp_path / "file").write_text("")
+    code, _, said = deft(*common, "--out", tmp_path / "file")
+    assert code == 2
+    assert "file" in said
+    assert "Traceback" not in said
+
+
 def test_a_sample_depends_on_its_seed_alone(deft, run_folder: Path, image_folder: str, tmp_path: Path) -> None:
     common = ["sample", "--h", run_folder / "h.safetensors", "--images", image_folder, *FEW]
     assert deft(*common, "--limit", "1", "--out", tmp_path / "a")[0] == 0

@@ -255,7 +255,7 @@ def _warning(prior: str) -> str:
     gate = zoo.card(prior).get("gate") if prior in zoo.names() else None
     if not isinstance(gate, Mapping) or gate.get("passed"):
         return ""
-    return f"The prior {prior} is below its gate (see `deft inspect {prior}`): read the comparison as a demonstration, not as a result."
+    return f"The prior {prior} is below its gate (deft inspect {prior}): read the comparison as a demonstration, not as a result."
 
 
 def _index(out: Path, prior: Prior, pages: Mapping[str, Mapping], told: str, warning: str) -> Path:

@@ -51,10 +51,11 @@ class Unconditional(MethodRecipe):
 
 @final
 class DEFT(MethodRecipe):
-    """A learned h-transform from a checkpoint of `deft train`; it must have been trained for this prior and, unless `any_problem`, this problem."""
+    """A learned h-transform from the run folder of `deft train`; it must have been trained for this prior and, unless `any_problem`, this problem."""
 
     def __init__(self, checkpoint: Path, sampler: Sampler | None = None, any_problem: bool = False) -> None:
-        self.checkpoint, self.sampler, self.any_problem = Path(checkpoint), sampler or DPMSolver(steps=20), any_problem
+        self.checkpoint = Path(checkpoint) / "h.safetensors" if Path(checkpoint).is_dir() else Path(checkpoint)
+        self.sampler, self.any_problem = sampler or DPMSolver(steps=20), any_problem
         if (self.checkpoint.parent / "metrics.jsonl").exists():
             self.run_folder = self.checkpoint.parent
 

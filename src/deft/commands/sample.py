@@ -29,7 +29,7 @@ from deft.training.files import atomic
 
 HELP = {
     "out": "where samples go; the same command goes on from what is there",
-    "h": "a learned h-transform, OUT/h.safetensors of deft train",
+    "h": "a learned h-transform: the run folder of deft train, or its h.safetensors",
     "method": "in place of --h, another method: Unconditional, DPS, DDNMPlus, Given (deft list --kind methods)",
     "prior": "as in deft train; default: the one on the card of --h",
     "problem": "default: the one on the card of --h",
@@ -79,6 +79,7 @@ def run(
         raise InvalidInput("say what to condition on: either --measurements, or --images with a problem.")
     if samples < 1:
         raise InvalidInput(f"--samples must be at least 1; got {samples}.")
+    h = h / "h.safetensors" if h is not None and h.is_dir() else h
     network = resolve.load(prior or _on_card(h))
     problem = problem or _problem(h)
     recipe = method or DEFT(h, sampler or DPMSolver(steps=steps), any_problem=False)  # type: ignore[arg-type]

@@ -28,7 +28,9 @@ FOLDER = Path(__file__).parent.parent / "weights"
 
 def names() -> list[str]:
     """The priors that ship."""
-    return sorted(path.stem for path in FOLDER.glob("*.safetensors") if path.with_suffix(".json").exists())
+    return sorted(
+        path.stem for path in FOLDER.glob("*.safetensors") if path.with_suffix(".json").exists() and not path.stem.startswith("h-")
+    )
 
 
 def load(name: str | Path) -> UNetPrior:
