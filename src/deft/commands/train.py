@@ -89,7 +89,9 @@ def run(
     print(f"h-transform: {size:,} parameters ({100 * size / max(network.num_parameters, 1):.1f} %), {checkpoint.describe(problem.card())}")
     print(f"images: {len(data)} to train, {0 if held_out is None else len(held_out)} held out; run folder {out}")
 
-    (out / "config.yaml").parent.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    if not resume or not (out / "config.yaml").exists():
+        (out / "config.yaml").write_text(resolved)
     source: Source = Images(data, network, flip=flip)
     if bank:
         source = Bank.build(network, source, bank, times, seed=seed, out=out / "bank")
