@@ -57,7 +57,7 @@ def test_without_noise_it_is_ddnm_in_the_range_and_the_prior_elsewhere():
 
 
 def test_samples_of_a_mixture_of_images():
-    """Not exact, but close: the error of the mean within a tenth of the exact h's, the misfit of single samples near 1 (1.07 measured)."""
+    """Not exact, but close: the misfit of single samples is near 1, the error of the mean of four near that of the exact posterior mean."""
     prior, n = images(), 60
     noise = Noise(range(n), dtype=DOUBLE)
     x_0 = prior.sample(noise)

@@ -63,8 +63,8 @@ class UniformTime(TimeGrid):
 class UniformLogSNR(TimeGrid):
     """Even steps in log-SNR between the noise end and `high`; `high` is cut to what the schedule reaches.
 
-    The last step returns the mean of what is left, so samples lack the spread below exp(-high / 2), 0.011 of the signal's unit. With the exact h on images
-    and sigma_y = 0.05, `high` = 6, 8, 9 give a misfit of 0.71, 0.94, 0.98.
+    The last step returns the mean of what is left, so samples lack the spread below exp(-high / 2), 0.011 of the signal's unit. With the exact h on a
+    mixture of small images, sigma_y = 0.05 and 20 steps of DPMSolver, `high` = 6, 8, 9 give a misfit of 0.71, 0.94, 0.98.
     """
 
     def __init__(self, high: float = 9.0, low: float | None = None) -> None:
