@@ -151,6 +151,7 @@ def main() -> None:
         blocks=recipe.blocks,
         patch=recipe.patch,
         attention=recipe.attention,
+        basis=recipe.basis,
         name=args.name,
     )
     trained.load_state_dict(state["average"])

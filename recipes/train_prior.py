@@ -44,18 +44,21 @@ class Recipe:
     log_snr_mean: float
     log_snr_std: float
     flips: bool
+    basis: str
+    uniform: float
 
 
 RECIPES = {
-    "digits-32": Recipe((1, 32, 32), (48, 96, 96), 1, 2, (False, False, True), 64, 1e-3, -1.0, 3.0, False),
-    "natural-64": Recipe((3, 64, 64), (96, 128, 144), 2, 4, (False, True, True), 32, 5e-4, 0.5, 3.0, True),
+    "digits-32": Recipe((1, 32, 32), (48, 96, 96), 1, 2, (False, False, True), 64, 1e-3, -1.0, 3.0, False, "principal", 0.3),
+    "natural-64": Recipe((3, 64, 64), (96, 128, 144), 2, 4, (False, True, True), 32, 5e-4, 0.5, 3.0, True, "cosines", 0.3),
 }
 
 
 def digits(folder: Path, split: str) -> Tensor:
     """MNIST in [-1, 1], padded to 32x32; train without its last 5,000, which validate."""
     name = "t10k" if split == "test" else "train"
-    raw = np.frombuffer(gzip.open(folder / f"{name}-images-idx3-ubyte.gz").read(), np.uint8, offset=16).reshape(-1, 28, 28)
+    with gzip.open(folder / f"{name}-images-idx3-ubyte.gz") as file:
+        raw = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
     raw = {"train": raw[:-5000], "val": raw[-5000:], "test": raw}[split]
     x = torch.from_numpy(raw.copy()).float() / 127.5 - 1
     return torch.nn.functional.pad(x[:, None], (2, 2, 2, 2), value=-1.0)
@@ -85,6 +88,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--network-from", type=Path, help="start from the network of another run's state.pt")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     if not args.data.is_dir():
@@ -100,10 +104,14 @@ def main() -> None:
         blocks=recipe.blocks,
         patch=recipe.patch,
         attention=recipe.attention,
+        basis=recipe.basis,
         name=args.name,
     )
     args.out.mkdir(parents=True, exist_ok=True)
     prior.gaussian.fit(as_float(images[:20000]))
+    if args.network_from:
+        weights = torch.load(args.network_from, weights_only=True)["average"]
+        prior.network.load_state_dict({k.removeprefix("network."): v for k, v in weights.items() if k.startswith("network.")})
     average = copy.deepcopy(prior).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(prior.network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     step, spent = 0, 0.0
@@ -136,7 +144,7 @@ def main() -> None:
             x_0 = torch.where(torch.rand(len(x_0), 1, 1, 1, generator=generator) < 0.5, x_0.flip(-1), x_0)
         normal = recipe.log_snr_mean + recipe.log_snr_std * torch.randn(recipe.batch, generator=generator)
         uniform = low + (high - low) * torch.rand(recipe.batch, generator=generator)
-        log_snr = torch.where(torch.rand(recipe.batch, generator=generator) < 0.3, uniform, normal).clamp(low, high)
+        log_snr = torch.where(torch.rand(recipe.batch, generator=generator) < recipe.uniform, uniform, normal).clamp(low, high)
         t = prior.schedule.time(log_snr)
         alpha_t, sigma_t = prior.levels(x_0, t)
         x_t = alpha_t * x_0 + sigma_t * torch.randn(x_0.shape, generator=generator)

@@ -77,13 +77,20 @@ class LearnedHTransform(HTransform):
 
     @classmethod
     def for_prior(cls, prior: Prior, *, fraction: float = 0.05, blocks: int = 1, patch: int | None = None) -> LearnedHTransform:
-        """An h-transform with about `fraction` of the prior's parameters, for the prior's signals."""
+        """An h-transform with about `fraction` of the prior's parameters, for the prior's signals.
+
+        The network enters at 16 to 32 places per axis and halves them down to 8 or so, where it attends to all places at once; width is what a larger
+        fraction buys.
+        """
         if not 0 < fraction <= 1:
             raise InvalidInput(f"fraction is the h-transform's share of the prior's parameters, in (0, 1]; got {fraction}.")
         patch = patch or default_patch(prior.event_shape)
+        levels = max(1, min(4, 1 + round(math.log2(max(prior.event_shape[1:]) / patch / 8))))
 
         def build(width: int) -> LearnedHTransform:
-            return cls(prior.event_shape, prior.scale, channels=(width, 2 * width, 2 * width), blocks=blocks, patch=patch)
+            channels = [2 * round(width * (1 + 0.6 * level) / 2) for level in range(levels)]
+            attention = [level == levels - 1 for level in range(levels)]
+            return cls(prior.event_shape, prior.scale, channels=channels, blocks=blocks, patch=patch, attention=attention)
 
         def size(width: int) -> int:
             with torch.device("meta"):
@@ -91,8 +98,8 @@ class LearnedHTransform(HTransform):
 
         goal = fraction * prior.num_parameters
         width = 4
-        while size(width + 4) <= goal:
-            width += 4
+        while abs(size(width + 2) - goal) < abs(size(width) - goal):
+            width += 2
         return build(width)
 
     @property
@@ -129,6 +136,5 @@ class LearnedHTransform(HTransform):
 
 
 def default_patch(event_shape: Sequence[int]) -> int:
-    """2 for signals up to 48 places wide, then growing with the width: the network works on about 16 to 32 places per axis."""
-    longest = max(event_shape[1:])
-    return 2 if longest <= 48 else 2 ** max(1, round(math.log2(longest / 20)))
+    """2, 4 or 8, growing with the width: the network works on about 16 to 32 places per axis up to 256."""
+    return 2 ** min(max(round(math.log2(max(event_shape[1:]) / 20)), 1), 3)

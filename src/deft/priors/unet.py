@@ -5,8 +5,8 @@
     W_t(x_t) = m + D^T diag(alpha_t v / (alpha_t^2 v + sigma_t^2)) D (x_t - alpha_t m)
     c_t^2    = mean of v sigma_t^2 / (alpha_t^2 v + sigma_t^2)
 
-W_t is the Wiener filter of a Gaussian with mean m and variances v in the basis D (cosines over space, principal axes over
-channels); it is the preconditioning of Karras et al. 2022 (arXiv:2206.00364, eq. 7) with its scalar skip connection c_skip
+W_t is the Wiener filter of a Gaussian with mean m and variances v in the basis D (cosines over space with principal axes over
+channels, or the principal axes of small images); it is the preconditioning of Karras et al. 2022 (arXiv:2206.00364, eq. 7) with its scalar skip connection c_skip
 replaced by a spectral one. c_t is the standard deviation of what the filter leaves over, so that the network F learns a target of
 unit variance at every noise level, and at its zero start the prior is the Gaussian one.
 """
@@ -20,6 +20,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from deft.errors import InvalidInput
 from deft.networks import UNet
 from deft.priors.base import Prior
 from deft.schedules import Schedule
@@ -27,56 +28,95 @@ from deft.types import Signal, Times, expand
 
 
 @final
-class SpectralGaussian(nn.Module):
-    """A Gaussian whose covariance is diagonal in cosines over space and principal axes over channels."""
+class Cosines(nn.Module):
+    """D: cosines over space (the discrete cosine transform of type II), principal axes over channels."""
 
-    mean: Tensor
     axes: Tensor
-    variance: Tensor
 
     def __init__(self, event_shape: Sequence[int]) -> None:
         super().__init__()
-        self.event_shape = tuple(event_shape)
-        channels = self.event_shape[0]
-        self.register_buffer("mean", torch.zeros(self.event_shape))
-        self.register_buffer("axes", torch.eye(channels))
-        self.register_buffer("variance", torch.ones(self.event_shape))
-        for i, n in enumerate(self.event_shape[1:]):
+        self.register_buffer("axes", torch.eye(event_shape[0]))
+        self.space = len(event_shape) - 1
+        for i, n in enumerate(event_shape[1:]):
             self.register_buffer(f"cosines_{i}", _cosines(n), persistent=False)
 
-    def fit(self, images: Tensor) -> SpectralGaussian:
-        """Mean and variances of a set of images (n, channels, *space)."""
-        self.mean.copy_(images.mean(0))
-        centred = images - self.mean
+    def fit(self, centred: Tensor) -> None:
+        """The axes of the channels' covariance, from images (n, channels, *space) of mean zero."""
         flat = centred.flatten(2)
         covariance = torch.einsum("bci,bdi->cd", flat, flat) / (flat.shape[0] * flat.shape[2])
         self.axes.copy_(torch.linalg.eigh(covariance).eigenvectors.T)
-        total = torch.zeros_like(self.variance)
-        for chunk in centred.split(1000):
-            total += self.transform(chunk).square().sum(0)
-        self.variance.copy_((total / len(images)).clamp(min=1e-6))
-        return self
 
-    def transform(self, x: Tensor) -> Tensor:
-        """D x."""
-        x = torch.einsum("dc,bc...->bd...", self.axes, x)
-        return self._over_space(x, transpose=False)
+    def forward(self, x: Tensor) -> Tensor:
+        return self._over_space(torch.einsum("dc,bc...->bd...", self.axes, x), transpose=False)
 
     def inverse(self, z: Tensor) -> Tensor:
         """D^T z."""
         return torch.einsum("dc,bd...->bc...", self.axes, self._over_space(z, transpose=True))
 
     def _over_space(self, x: Tensor, transpose: bool) -> Tensor:
-        for i in range(len(self.event_shape) - 1):
+        for i in range(self.space):
             basis = getattr(self, f"cosines_{i}")
             x = torch.movedim(torch.movedim(x, i + 2, -1) @ (basis if transpose else basis.T), -1, i + 2)
         return x
+
+
+@final
+class PrincipalAxes(nn.Module):
+    """D: the principal axes of the images themselves, a dense matrix; for signals of a thousand entries or so."""
+
+    axes: Tensor
+
+    def __init__(self, event_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("axes", torch.eye(math.prod(event_shape)))
+
+    def fit(self, centred: Tensor) -> None:
+        """The axes of the full covariance, from images (n, channels, *space) of mean zero."""
+        flat = centred.flatten(1).double()
+        self.axes.copy_(torch.linalg.eigh(flat.T @ flat / len(flat)).eigenvectors.T)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.flatten(1) @ self.axes.T).reshape(x.shape)
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """D^T z."""
+        return (z.flatten(1) @ self.axes).reshape(z.shape)
+
+
+_BASES: dict[str, type[Cosines] | type[PrincipalAxes]] = {"cosines": Cosines, "principal": PrincipalAxes}
+
+
+@final
+class SpectralGaussian(nn.Module):
+    """A Gaussian whose covariance is diagonal in a basis, "cosines" or "principal"."""
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, event_shape: Sequence[int], basis: str = "cosines") -> None:
+        super().__init__()
+        if basis not in _BASES:
+            raise InvalidInput(f"the basis is one of {', '.join(_BASES)}; got {basis!r}.")
+        self.basis = _BASES[basis](event_shape)
+        self.register_buffer("mean", torch.zeros(tuple(event_shape)))
+        self.register_buffer("variance", torch.ones(tuple(event_shape)))
+
+    def fit(self, images: Tensor) -> SpectralGaussian:
+        """Mean, basis and variances of a set of images (n, channels, *space)."""
+        self.mean.copy_(images.mean(0))
+        centred = images - self.mean
+        self.basis.fit(centred)
+        total = torch.zeros_like(self.variance)
+        for chunk in centred.split(1000):
+            total += self.basis(chunk).square().sum(0)
+        self.variance.copy_((total / len(images)).clamp(min=1e-6))
+        return self
 
     def denoise(self, x_t: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
         """W_t(x_t): the posterior mean under the Gaussian."""
         gain = alpha_t * self.variance / (alpha_t**2 * self.variance + sigma_t**2)
         with torch.autocast(x_t.device.type, enabled=False):  # half precision is for networks
-            return self.mean + self.inverse(gain * self.transform(x_t - alpha_t * self.mean))
+            return self.mean + self.basis.inverse(gain * self.basis(x_t - alpha_t * self.mean))
 
     def remainder(self, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
         """c_t: the standard deviation, per entry, of what the filter leaves over."""
@@ -97,6 +137,7 @@ class UNetPrior(Prior):
         blocks: int = 2,
         patch: int = 2,
         attention: Sequence[bool] = (False, False, True),
+        basis: str = "cosines",
         value_range: tuple[float, float] | None = (-1.0, 1.0),
         name: str = "unet",
     ) -> None:
@@ -109,9 +150,10 @@ class UNetPrior(Prior):
             "blocks": blocks,
             "patch": patch,
             "attention": list(attention),
+            "basis": basis,
             "value_range": None if value_range is None else list(value_range),
         }
-        self.gaussian = SpectralGaussian(event_shape)
+        self.gaussian = SpectralGaussian(event_shape, basis)
         self.network = UNet(
             2 * event_shape[0],
             event_shape[0],

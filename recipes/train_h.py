@@ -1,0 +1,90 @@
+"""How the h-transforms of the quality benchmark are learned: one for each problem of its YAML file, from one bank of prior evaluations.
+
+    python recipes/train_h.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER --out runs/h-digits [--only box-0.05]
+
+What the prior says of a noisy image does not depend on the measurement, so that it is computed once (the bank) and every h-transform learns from it, with
+fresh operators and measurements in every step. Problems without noise start from the h-transform of the same problem with noise. Every run goes on from where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+import yaml
+from train_prior import as_float, digits, natural
+
+from deft.htransforms.learned import LearnedHTransform
+from deft.priors import zoo
+from deft.problems import from_card
+from deft.training import checkpoint
+from deft.training.bank import Bank
+from deft.training.base import Images
+from deft.training.denoising import DenoisingScoreMatching, TimeLaw
+from deft.training.loop import train
+
+LAW = TimeLaw(mean=-2.0, std=3.0, uniform=0.2)
+
+
+def main() -> None:
+    """Build the bank, then train."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--fraction", type=float, help="another size than the file's, for the comparison of sizes")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    if not args.data.is_dir():
+        parser.error(f"--data {args.data} is no folder; this recipe needs the data that recipes/train_prior.py describes")
+    torch.set_num_threads(args.threads)
+    config = yaml.safe_load(args.config.read_text())
+    plan = config["h"]
+    prior = zoo.load(config["prior"])
+    read = {"digits": digits, "natural": natural}[config["data"]]
+    images = Images(as_float(read(args.data, "train")), prior, flip=config["data"] == "natural")
+    held_out = Images(as_float(read(args.data, "val")[:500]), prior)
+    begin = time.time()
+    bank = Bank.build(prior, images, plan["bank"], LAW, seed=0, out=args.out / "bank")
+    validation = Bank.build(prior, held_out, 1000, LAW, seed=1, out=args.out / "bank-validation")
+    print(f"bank: {time.time() - begin:.0f} s", flush=True)
+    for name in args.only or config["problems"]:
+        problem = from_card(config["problems"][name])
+        h = LearnedHTransform.for_prior(prior, fraction=args.fraction or plan["fraction"])
+        steps, rate = plan["steps"], plan["learning_rate"]
+        start = args.out / f"{name.removesuffix('-0')}-0.05.safetensors"
+        if name.endswith("-0") and start.exists():
+            h, _ = checkpoint.load(start, prior)  # type: ignore[assignment]
+            steps, rate = plan["continued_steps"], rate / 2
+        result = train(
+            h,
+            prior,
+            DenoisingScoreMatching(problem, times=LAW),
+            bank,
+            steps=steps,
+            batch_size=plan["batch_size"],
+            learning_rate=rate,
+            precision="bf16",
+            validation=validation,
+            validation_draws=1000,
+            out=args.out / name,
+            save_every=500,
+        )
+        assert result.validation is not None
+        facts = {
+            **result.facts(),
+            "batch_size": plan["batch_size"],
+            "learning_rate": rate,
+            "bank": plan["bank"],
+            "recipe": "recipes/train_h.py",
+        }
+        card = {"prior_from": config["prior"], "problem": problem.card(), "training": facts, "metrics": result.validation.card()}
+        checkpoint.save(args.out / f"{name}.safetensors", h, prior, card)
+        print(name, f"{h.num_parameters} parameters, {result.seconds:.0f} s", result.validation.table(), sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
