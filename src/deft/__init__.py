@@ -45,6 +45,7 @@ _HOME = {
     "Scaled": "deft.htransforms.base",
     "Exact": "deft.htransforms.exact",
     "LearnedHTransform": "deft.htransforms.learned",
+    "PaperHTransform": "deft.htransforms.paper",
     "DPS": "deft.htransforms.dps",
     "DDNM": "deft.htransforms.ddnm",
     # posterior and samplers

@@ -39,6 +39,11 @@ class HTransform(nn.Module, ABC):
         """alpha_t / sigma_t^2 * shift."""
         return denoised.alpha_t / denoised.sigma_t**2 * self.shift(denoised, observation)
 
+    @property
+    def num_parameters(self) -> int:
+        """How many parameters are learned."""
+        return sum(p.numel() for p in self.parameters())
+
 
 class Potential(HTransform):
     """An h-transform with a density: shift = (sigma_t^2 / alpha_t) grad_{x_t} log h, through the prior."""

@@ -14,17 +14,17 @@ high noise it is that of x_0, so that the network need not produce numbers of th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import final
 
 import torch
 from torch import Tensor
 
-from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
+from deft.htransforms.body import sized, unet
+from deft.htransforms.paper import PaperHTransform
 from deft.likelihoods import Observation
-from deft.networks import MLP, UNet
+from deft.networks import MLP
 from deft.priors.base import Denoised, Prior
 from deft.types import Signal, expand
 
@@ -49,10 +49,6 @@ class LearnedHTransform(HTransform):
         attention: Sequence[bool] = (False, False, False),
     ) -> None:
         super().__init__()
-        if len(event_shape) not in (2, 3):
-            raise InvalidInput(
-                f"LearnedHTransform takes signals of shape (channels, length) or (channels, height, width); got {tuple(event_shape)}."
-            )
         self.event_shape = tuple(event_shape)
         self.config = {
             "event_shape": list(event_shape),
@@ -63,49 +59,20 @@ class LearnedHTransform(HTransform):
         }
         self.register_buffer("scale", torch.tensor(float(scale)))
         c = event_shape[0]
-        self.nn1 = UNet(
-            4 * c + 1,
-            c,
-            numbers=2,
-            channels=channels,
-            blocks=blocks,
-            patch=patch,
-            attention=attention,
-            axes=len(event_shape) - 1,
-        )
+        self.nn1 = unet(event_shape, 4 * c + 1, numbers=2, channels=channels, blocks=blocks, patch=patch, attention=attention)
         self.nn2 = MLP(2, 1, width=32, bias=1.0)
 
     @classmethod
     def for_prior(cls, prior: Prior, *, fraction: float = 0.05, blocks: int = 1, patch: int | None = None) -> LearnedHTransform:
-        """An h-transform with about `fraction` of the prior's parameters, for the prior's signals.
+        """An h-transform with about `fraction` of the prior's parameters, for the prior's signals (deft.htransforms.body)."""
+        return sized(cls, prior, fraction, blocks, patch)
 
-        The network enters at 16 to 32 places per axis and halves them down to 8 or so, where it attends to all places at once; width is what a larger
-        fraction buys.
-        """
-        if not 0 < fraction <= 1:
-            raise InvalidInput(f"fraction is the h-transform's share of the prior's parameters, in (0, 1]; got {fraction}.")
-        patch = patch or default_patch(prior.event_shape)
-        levels = max(1, min(4, 1 + round(math.log2(max(prior.event_shape[1:]) / patch / 8))))
-
-        def build(width: int) -> LearnedHTransform:
-            channels = [2 * round(width * (1 + 0.6 * level) / 2) for level in range(levels)]
-            attention = [level == levels - 1 for level in range(levels)]
-            return cls(prior.event_shape, prior.scale, channels=channels, blocks=blocks, patch=patch, attention=attention)
-
-        def size(width: int) -> int:
-            with torch.device("meta"):
-                return build(width).num_parameters
-
-        goal = fraction * prior.num_parameters
-        width = 4
-        while abs(size(width + 2) - goal) < abs(size(width) - goal):
-            width += 2
-        return build(width)
-
-    @property
-    def num_parameters(self) -> int:
-        """How many parameters are learned."""
-        return sum(p.numel() for p in self.parameters())
+    @staticmethod
+    def paper(
+        prior: Prior, *, fraction: float = 0.05, blocks: int = 1, patch: int | None = None, initial_weight: float = 0.01
+    ) -> PaperHTransform:
+        """The paper's own form, eq. 12 to the letter, of the same size: for comparison (deft.htransforms.paper)."""
+        return PaperHTransform.for_prior(prior, fraction=fraction, blocks=blocks, patch=patch, initial_weight=initial_weight)
 
     def spread(self, denoised: Denoised) -> Tensor:
         """r_t, one per signal or one for all."""
@@ -133,8 +100,3 @@ class LearnedHTransform(HTransform):
         correction = self.nn1(torch.cat([value.expand(batch, *value.shape[1:]) for value in inputs.values()], dim=1), numbers)
         weight = self.nn2(numbers)[:, 0]
         return expand(self.spread(denoised), correction) * (correction + expand(weight, correction) * inputs["guidance"])
-
-
-def default_patch(event_shape: Sequence[int]) -> int:
-    """2, 4 or 8, growing with the width: the network works on about 16 to 32 places per axis up to 256."""
-    return 2 ** min(max(round(math.log2(max(event_shape[1:]) / 20)), 1), 3)

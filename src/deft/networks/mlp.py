@@ -18,6 +18,8 @@ from torch import Tensor, nn
 class ScalarFeatures(nn.Module):
     """Sines and cosines of a few numbers per signal: (batch, numbers) -> (batch, width)."""
 
+    frequencies: Tensor
+
     def __init__(self, numbers: int, frequencies: int = 5) -> None:
         super().__init__()
         self.register_buffer("frequencies", 2.0 ** torch.arange(frequencies), persistent=False)

@@ -9,8 +9,8 @@ Nichol 2021, arXiv:2105.05233.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Iterable, Sequence
+from typing import cast, final
 
 import torch
 from jaxtyping import Float
@@ -27,7 +27,8 @@ class UNet(nn.Module):
     """Numbers per signal condition every block; the last convolution starts at zero.
 
     `channels` gives the width of each level, `blocks` the residual blocks per level, `attention` says for each level whether its
-    blocks are followed by self-attention, `axes` is the number of spatial axes (1 or 2).
+    blocks are followed by self-attention, `entry` is the width of the first convolution (1 for large patches, which are wide already),
+    `axes` is the number of spatial axes (1 or 2).
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class UNet(nn.Module):
         channels: Sequence[int] = (64, 128, 128),
         blocks: int = 2,
         patch: int = 1,
+        entry: int = 3,
         attention: Sequence[bool] = (False, False, True),
         axes: int = 2,
     ) -> None:
@@ -48,7 +50,7 @@ class UNet(nn.Module):
         width = max(4 * channels[0], 64) if channels[0] >= 32 else 64
         features = ScalarFeatures(numbers)
         self.embedding = nn.Sequential(features, nn.Linear(features.width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
-        self.enter = conv(in_channels * patch**axes, channels[0], 3, padding=1)
+        self.enter = conv(in_channels * patch**axes, channels[0], entry, padding=entry // 2)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.shrink, self.grow = nn.ModuleList(), nn.ModuleList()
         size = channels[0]
@@ -64,9 +66,9 @@ class UNet(nn.Module):
             self.grow.append(nn.Identity() if level == self.levels - 1 else conv(size, c, 3, padding=1))
             self.up.append(nn.ModuleList(_Block(2 * c, c, width, attention[level], axes) for _ in range(blocks)))
             size = c
-        self.leave = nn.Sequential(_group_norm(size), nn.SiLU(), conv(size, out_channels * patch**axes, 3, padding=1))
-        nn.init.zeros_(self.leave[-1].weight)
-        nn.init.zeros_(self.leave[-1].bias)
+        last = conv(size, out_channels * patch**axes, 3, padding=1)
+        _zero(last)
+        self.leave = nn.Sequential(_group_norm(size), nn.SiLU(), last)
 
     def forward(self, x: Float[Tensor, "batch channels *space"], c: Float[Tensor, "batch numbers"]) -> Float[Tensor, "batch out *space"]:
         space = x.shape[2:]
@@ -79,17 +81,19 @@ class UNet(nn.Module):
         skips = []
         for shrink, blocks in zip(self.shrink, self.down):
             x = shrink(x)
-            for block in blocks:
+            for block in cast(Iterable[_Block], blocks):
                 x = block(x, embedding)
                 skips.append(x)
         x = self.middle(x, embedding)
         for grow, blocks in zip(self.grow, self.up):
             if not isinstance(grow, nn.Identity):
                 x = grow(F.interpolate(x, scale_factor=2, mode="nearest"))
-            for block in blocks:
+            for block in cast(Iterable[_Block], blocks):
                 x = block(torch.cat([x, skips.pop()], dim=1), embedding)
         x = _shuffle(self.leave(x), self.patch, self.axes)
-        return x[(..., *(slice(0, n) for n in space))]
+        for axis, n in enumerate(space):
+            x = x.narrow(2 + axis, 0, n)
+        return x
 
 
 @final
@@ -104,8 +108,7 @@ class _Block(nn.Module):
         self.condition = nn.Linear(embedding, 2 * size)
         self.skip = nn.Identity() if size_in == size else conv(size_in, size, 1)
         self.attention = _Attention(size) if attention else None
-        nn.init.zeros_(self.conv_2.weight)
-        nn.init.zeros_(self.conv_2.bias)
+        _zero(self.conv_2)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         scale, shift = self.condition(embedding).reshape(len(x), -1, *(1,) * (x.ndim - 2)).chunk(2, dim=1)
@@ -126,8 +129,7 @@ class _Attention(nn.Module):
             self.heads -= 1
         self.norm = _group_norm(size)
         self.qkv, self.out = nn.Linear(size, 3 * size), nn.Linear(size, size)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        _zero(self.out)
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.norm(x).flatten(2).transpose(1, 2)
@@ -135,6 +137,12 @@ class _Attention(nn.Module):
         q, k, v = self.qkv(tokens).reshape(batch, places, 3, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, places, size)
         return x + self.out(mixed).transpose(1, 2).reshape(x.shape)
+
+
+def _zero(layer: nn.Module) -> None:
+    """Weights and biases of zero: what the layer ends starts as nothing."""
+    for p in layer.parameters():
+        nn.init.zeros_(p)
 
 
 def _group_norm(size: int) -> nn.GroupNorm:

@@ -1,0 +1,76 @@
+"""The network of a learned h-transform: for signals of any shape, sized as a share of the prior's parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+
+from deft.errors import InvalidInput
+from deft.htransforms.base import HTransform
+from deft.networks import UNet
+from deft.priors.base import Prior
+
+H = TypeVar("H", bound=HTransform)
+
+
+def unet(
+    event_shape: Sequence[int],
+    in_channels: int,
+    *,
+    numbers: int,
+    channels: Sequence[int],
+    blocks: int,
+    patch: int,
+    attention: Sequence[bool],
+) -> UNet:
+    """A U-Net whose output has the signal's shape."""
+    if len(event_shape) not in (2, 3):
+        raise InvalidInput(
+            f"a learned h-transform takes signals of shape (channels, length) or (channels, height, width); got {tuple(event_shape)}."
+        )
+    return UNet(
+        in_channels,
+        event_shape[0],
+        numbers=numbers,
+        channels=channels,
+        blocks=blocks,
+        patch=patch,
+        entry=1 if patch > 2 else 3,
+        attention=attention,
+        axes=len(event_shape) - 1,
+    )
+
+
+def sized(make: Callable[..., H], prior: Prior, fraction: float, blocks: int, patch: int | None) -> H:
+    """make(event_shape, scale, channels, blocks, patch, attention) with about `fraction` of the prior's parameters.
+
+    The network enters at 16 to 32 places per axis and halves them down to 8 or so, where it attends to all places at once; width is what a larger
+    fraction buys.
+    """
+    if not 0 < fraction <= 1:
+        raise InvalidInput(f"fraction is the h-transform's share of the prior's parameters, in (0, 1]; got {fraction}.")
+    patch = patch or default_patch(prior.event_shape)
+    levels = max(1, min(4, 1 + round(math.log2(max(prior.event_shape[1:]) / patch / 8))))
+
+    def build(width: int) -> H:
+        channels = [2 * round(width * (1 + 0.6 * level) / 2) for level in range(levels)]
+        attention = [level == levels - 1 for level in range(levels)]
+        return make(prior.event_shape, prior.scale, channels=channels, blocks=blocks, patch=patch, attention=attention)
+
+    def size(width: int) -> int:
+        with torch.device("meta"):
+            return build(width).num_parameters
+
+    goal = fraction * prior.num_parameters
+    width = 4
+    while abs(size(width + 2) - goal) < abs(size(width) - goal):
+        width += 2
+    return build(width)
+
+
+def default_patch(event_shape: Sequence[int]) -> int:
+    """2, 4 or 8, growing with the width: the network works on about 16 to 32 places per axis up to 256."""
+    return 2 ** min(max(round(math.log2(max(event_shape[1:]) / 20)), 1), 3)
