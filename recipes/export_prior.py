@@ -138,6 +138,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50, help="evaluations per sample")
     parser.add_argument("--levels", type=int, default=12)
     parser.add_argument("--hardware", default="one core of an x86-64 CPU, bfloat16")
+    parser.add_argument("--note", default="", help="what else there is to say about the training")
     parser.add_argument("--unfinished", action="store_true", help="note on the card that training still goes on")
     args = parser.parse_args()
 
@@ -185,6 +186,7 @@ def main() -> None:
             "seconds": round(float(state["seconds"])),
             "hardware": args.hardware,
             "finished": not args.unfinished,
+            **({"note": args.note} if args.note else {}),
         },
         "held_out_denoising_error": {
             "images": min(args.images, len(held_out)),
