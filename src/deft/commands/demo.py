@@ -54,7 +54,7 @@ PROBLEMS: dict[str, Problem] = {
     "inpainting": Inpainting(masks="freeform", sigma_y=SIGMA_Y),
     "super-resolution": SuperResolution(factor=4, sigma_y=SIGMA_Y),
 }
-ZETA = {"inpainting": 1.0, "super-resolution": 1.0}  # DPS; chosen on validation images of the priors that ship
+ZETA = {"inpainting": 1.0, "super-resolution": 1.0}  # of DPS: a round value, which the page names; benchmarks tune it
 SHARE = {"training": 0.38, "sampling": 0.47}  # of the time; the rest is start, timing and reports
 
 
