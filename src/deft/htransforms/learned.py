@@ -80,7 +80,7 @@ class LearnedHTransform(HTransform):
         return self.scale * sigma_t / (alpha_t**2 * self.scale**2 + sigma_t**2).sqrt()
 
     def inputs(self, denoised: Denoised, observation: Observation) -> dict[str, Signal]:
-        """What NN1 reads, by name; each of order one."""
+        """What NN1 reads, by name; each of order one (the lift where the noise in it does not exceed the signal)."""
         x_t, x_0_hat = denoised.x_t, denoised.x_0_hat
         spread_x_t = (denoised.alpha_t**2 * self.scale**2 + denoised.sigma_t**2).sqrt()
         lifted = observation.operator.lift(observation.y)

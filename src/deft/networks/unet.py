@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deft.networks.mlp import ScalarFeatures
+from deft.types import expand
 
 _CONV: dict[int, type[nn.Conv1d] | type[nn.Conv2d]] = {1: nn.Conv1d, 2: nn.Conv2d}
 
@@ -111,7 +112,7 @@ class _Block(nn.Module):
         _zero(self.conv_2)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        scale, shift = self.condition(embedding).reshape(len(x), -1, *(1,) * (x.ndim - 2)).chunk(2, dim=1)
+        scale, shift = expand(self.condition(embedding), x).chunk(2, dim=1)
         h = self.conv_1(F.silu(self.norm_1(x)))
         h = self.conv_2(F.silu(torch.addcmul(shift, self.norm_2(h), 1 + scale)))
         x = self.skip(x) + h
