@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from deft.networks import MLP
+from deft.networks.mlp import ScalarFeatures
+
+
+def test_features():
+    c = torch.tensor([[-20.0, 3.0]], dtype=torch.float64)
+    features = ScalarFeatures(2, frequencies=3).double()(c)
+    angles = torch.tensor([2.0**k * number / 8 for number in (-20.0, 3.0) for k in range(3)], dtype=torch.float64)
+    torch.testing.assert_close(features[0], torch.cat([c[0] / 8, angles.sin(), angles.cos()]))
+
+
+@pytest.mark.parametrize("numbers", [1, 2])
+def test_untrained_it_is_a_constant(numbers):
+    out = MLP(numbers, 3, bias=0.4)(20 * torch.randn(5, numbers))
+    assert torch.equal(out, torch.full((5, 3), 0.4))
+
+
+def test_any_batch_is_its_rows_one_by_one():
+    network = MLP(2, 1).double()
+    for p in network.parameters():
+        p.data += 0.3 * torch.randn_like(p)
+    c = 5 * torch.randn(3, 2, dtype=torch.float64)
+    together = network(c)
+    for i in range(3):
+        torch.testing.assert_close(network(c[i : i + 1])[0], together[i])
+    assert network(c[:0]).shape == (0, 1)
+    assert together.unique().numel() == 3
+
+
+def test_it_learns_more_than_a_constant():
+    network, c = MLP(1, 1), torch.linspace(-10, 10, 16)[:, None]
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
+    goal = torch.tanh(c / 4)
+    for _ in range(150):
+        loss = (network(c) - goal).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss < 0.1 * goal.var()
