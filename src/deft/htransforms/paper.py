@@ -25,7 +25,7 @@ from deft.types import Signal, expand
 
 @final
 class PaperHTransform(HTransform):
-    """Eq. 12 of the paper; `LearnedHTransform.paper(prior)` makes one.
+    """The learned h-transform in the form of the paper; `LearnedHTransform.paper(prior)` makes one.
 
     Untrained, NN1 is zero and NN2 the constant `initial_weight`: a pull of initial_weight (sigma_t / alpha_t) g on x_0_hat. 0.01 is that of the
     paper's Appendix E.1 (its section 3.3 says 1). Only the last layer of NN2 starts with weights of zero; with all of them at zero, as the
