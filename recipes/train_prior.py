@@ -108,7 +108,7 @@ def main() -> None:
         name=args.name,
     )
     args.out.mkdir(parents=True, exist_ok=True)
-    prior.gaussian.fit(as_float(images[:20000]))
+    prior.gaussian.fit(as_float(images if images.is_floating_point() else images[:20000]))
     if args.network_from:
         weights = torch.load(args.network_from, weights_only=True)["average"]
         prior.network.load_state_dict({k.removeprefix("network."): v for k, v in weights.items() if k.startswith("network.")})
