@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--fraction", type=float, help="another size than the file's, for the comparison of sizes")
+    parser.add_argument("--steps", type=int, help="another length than the file's, which the card then records")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     if not args.data.is_dir():
@@ -54,7 +55,7 @@ def main() -> None:
     for name in args.only or config["problems"]:
         problem = from_card(config["problems"][name])
         h = LearnedHTransform.for_prior(prior, fraction=args.fraction or plan["fraction"])
-        steps, rate = plan["steps"], plan["learning_rate"]
+        steps, rate = args.steps or plan["steps"], plan["learning_rate"]
         start = args.out / f"{name.removesuffix('-0')}-0.05.safetensors"
         if name.endswith("-0") and start.exists():
             h, _ = checkpoint.load(start, prior)  # type: ignore[assignment]
