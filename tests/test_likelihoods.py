@@ -157,6 +157,12 @@ class TestObservation:
             observation.repeat(2).residual(x_0.repeat_interleave(2, 0)), observation.residual(x_0).repeat_interleave(2, 0)
         )
 
+    def test_moving_gives_another_one(self, make):
+        x_0, likelihood, y = observed(make)
+        observation = Observation(y, likelihood)
+        assert observation.to("meta").sigma_y.device.type == "meta"
+        torch.testing.assert_close(observation.residual(x_0), y - likelihood.operator(x_0))
+
     def test_one_noise_level_for_all(self):
         _, likelihood, y = observed(OPERATORS["identity"], sigma_y=0.3)
         assert Observation(y, likelihood).take([1, 1]).sigma_y.tolist() == [0.3]

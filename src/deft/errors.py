@@ -33,6 +33,13 @@ class OutOfMemory(DeftError):
     """The device has no room for the batch."""
 
 
+def says_no_memory(error: BaseException) -> bool:
+    """Whether an error of torch, a driver or Python says that there was no room for something."""
+    text = str(error).lower()
+    kinds = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return kinds or any(part in text for part in ("out of memory", "allocate memory", "not enough memory"))
+
+
 def nearest_names(name: str, known: list[str]) -> str:
     """The clause `; did you mean ...?` for a misspelt name, or an empty string where nothing is near."""
     import difflib

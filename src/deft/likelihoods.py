@@ -128,5 +128,5 @@ class Observation:
         return self.take(torch.arange(len(self)).repeat_interleave(n))
 
     def to(self, device: torch.device | str) -> Observation:
-        """The same observation on another device."""
-        return Observation(self.y.to(device), self.likelihood.to(device))
+        """The same observation on another device; this one stays where it is."""
+        return Observation(self.y.to(device), self.likelihood.take(range(len(self))).to(device))

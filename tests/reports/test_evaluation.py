@@ -261,7 +261,7 @@ def test_what_to_do_after_an_interruption_or_without_memory(prior, images, tmp_p
 
     for raised, expected, advice in (
         (KeyboardInterrupt(), KeyboardInterrupt, "the same call goes on"),
-        (torch.OutOfMemoryError("CUDA out of memory"), OutOfMemory, "batch_size=4"),
+        (torch.OutOfMemoryError("CUDA out of memory"), OutOfMemory, "try batch_size=2"),
         (RuntimeError("something else"), RuntimeError, "something else"),
     ):
 

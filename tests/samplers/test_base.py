@@ -3,8 +3,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deft.errors import InvalidInput
+from deft.errors import InvalidInput, OutOfMemory
+from deft.priors.callable import CallablePrior
 from deft.samplers.base import Transition, UniformLogSNR, UniformTime, observation_seeds
+from deft.samplers.ddim import DDIM
 from deft.schedules import EDM, VE, RectifiedFlow, VPLinear, VPTabulated
 
 SCHEDULES = [VPLinear(), VE(), EDM(), RectifiedFlow()]
@@ -55,3 +57,24 @@ def test_seeds():
     assert observation_seeds(3, 2) == observation_seeds(3, 5)[:2]
     with pytest.raises(InvalidInput, match="3 seeds for 2 observations"):
         observation_seeds([1, 2, 3], 2)
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()]
+)
+def test_without_memory_it_says_which_batch_size_to_try(error):
+    def denoise(x_t, t):
+        if len(x_t) > 2:
+            raise error
+        return 0 * x_t
+
+    prior = CallablePrior(denoise, VPLinear(), (3,), 1.0)
+    with pytest.raises(OutOfMemory, match="no room for 5 signals at once; try batch_size=2"):
+        DDIM(2)(prior, 5)
+    assert DDIM(2)(prior, 5, batch_size=2).shape == (1, 5, 3)
+    with pytest.raises(RuntimeError, match="shapes"):
+        DDIM(2)(CallablePrior(_raise_shapes, VPLinear(), (3,), 1.0), 2)
+
+
+def _raise_shapes(x_t, t):
+    raise RuntimeError("shapes")

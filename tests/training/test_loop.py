@@ -417,6 +417,8 @@ class TestTrouble:
 
         with pytest.raises(OutOfMemory, match="no room for batch_size=4; try batch_size=2, accumulate=2"):
             run_broken(Broken(action, 1))
+        with pytest.raises(OutOfMemory, match="no room for batch_size=5; try batch_size=2, accumulate=5"):
+            run_broken(Broken(action, 1), batch_size=5, accumulate=2)
         with pytest.raises(OutOfMemory, match="batch of one signal"):
             run_broken(Broken(action, 1), batch_size=1)
 

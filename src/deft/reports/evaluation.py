@@ -403,7 +403,7 @@ def _run(
         posterior = Posterior(counted, h_transform, observation.take(chunk))
         _synchronise(prior.device)
         start = time.perf_counter()
-        with _explained(method, batch_size, folder):
+        with _explained(method, folder):
             x_0 = method.sampler(posterior, samples, seed=[seeds[i] for i in chunk], batch_size=batch_size)
         _synchronise(prior.device)
         seconds = time.perf_counter() - start
@@ -415,17 +415,14 @@ def _run(
 
 
 @contextmanager
-def _explained(method: Method, batch_size: int, folder: Path) -> Iterator[None]:
+def _explained(method: Method, folder: Path) -> Iterator[None]:
     """Say what to do when there is no room for a batch, and after Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(f"stopped in {method.label}; what is finished is in {folder}: the same call goes on from there.") from error
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error):
-            advice = f"try batch_size={max(1, batch_size // 2)}" if batch_size > 1 else "one signal at a time is the least"
-            raise OutOfMemory(f"{method.label} has no room for {batch_size} signals at once: {advice}; finished parts are kept.") from error
-        raise
+    except OutOfMemory as error:
+        raise OutOfMemory(f"{method.label}: {error} Finished parts are kept.") from error
 
 
 def _missing(count: int, done: set[int], size: int) -> list[range]:

@@ -10,7 +10,8 @@ a `Posterior`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import final
 
@@ -19,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from deft.errors import InvalidInput
+from deft.errors import InvalidInput, OutOfMemory, says_no_memory
 from deft.noise import Noise, mix
 from deft.priors.base import Prior
 from deft.schedules import Schedule
@@ -139,7 +140,7 @@ class Sampler(ABC):
         """Draw `num_samples` for each observation: (observations, samples, *event).
 
         Sample j of an observation depends on (seed of the observation, j) alone; an integer `seed` gives observation i the seed (seed, i).
-        `batch_size` is the largest number of signals denoised at once; `on_step` sees the state after every step.
+        `batch_size` is the largest number of signals denoised at once; `on_step` sees the state after every step. Raises `OutOfMemory`.
         """
         seeds = observation_seeds(seed, prior.num_observations)
         noise = Noise(seeds, prior.device, prior.dtype).repeat(num_samples)
@@ -150,7 +151,8 @@ class Sampler(ABC):
         parts = []
         for start in range(0, len(noise), size):
             part = slice(start, start + size)
-            parts.append(self._run(prior.take(owner[part]), noise.take(part), grid, on_step, bar))
+            with _room_for(len(owner[part])):
+                parts.append(self._run(prior.take(owner[part]), noise.take(part), grid, on_step, bar))
         bar.close()
         x_0 = torch.cat(parts) if parts else torch.empty((0, *prior.event_shape))
         return x_0.unflatten(0, (len(seeds), num_samples))
@@ -166,6 +168,18 @@ class Sampler(ABC):
                 on_step(state)
         bar.update(len(noise))
         return prior.denoise(state.x_t, state.t)
+
+
+@contextmanager
+def _room_for(signals: int) -> Iterator[None]:
+    """Say which batch size to try where the device has no room."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not says_no_memory(error):
+            raise
+        advice = f"try batch_size={signals // 2}, which changes no result" if signals > 1 else "one at a time is the least"
+        raise OutOfMemory(f"the device has no room for {signals} signals at once; {advice}.") from error
 
 
 def observation_seeds(seed: int | Sequence[int], num_observations: int) -> list[int]:

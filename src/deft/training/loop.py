@@ -24,7 +24,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from deft.data.files import atomic
-from deft.errors import CheckpointError, InvalidInput, OutOfMemory, TrainingDiverged
+from deft.errors import CheckpointError, InvalidInput, OutOfMemory, TrainingDiverged, says_no_memory
 from deft.htransforms.base import HTransform
 from deft.noise import Noise, mix
 from deft.priors.base import Prior
@@ -496,13 +496,13 @@ def _last_good(file: StateFile | None) -> str:
 
 def _raise_out_of_memory(error: Exception, batch_size: int, accumulate: int) -> None:
     """Raise `OutOfMemory` if that is what the error says."""
-    text = str(error).lower()
-    if not (isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "out of memory" in text or "can't allocate memory" in text):
+    if not says_no_memory(error):
         return
     if batch_size == 1:
         raise OutOfMemory("the device has no room for a batch of one signal; take a smaller h-transform or precision='bf16'.") from error
-    half = batch_size // 2
+    signals = batch_size * accumulate
+    smaller = max(size for size in range(1, batch_size // 2 + 1) if signals % size == 0)
     raise OutOfMemory(
-        f"the device has no room for batch_size={batch_size}; try batch_size={half}, accumulate={math.ceil(accumulate * batch_size / half)}, "
+        f"the device has no room for batch_size={batch_size}; try batch_size={smaller}, accumulate={signals // smaller}, "
         "which takes the same optimiser steps and resumes this run."
     ) from error
