@@ -1,11 +1,15 @@
 """The command line as a whole: help without torch, unknown commands, errors, interruption."""
 
+import errno
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from deft import cli
+from deft.data.files import atomic
 from deft.errors import InvalidInput
 
 
@@ -58,6 +62,25 @@ def test_an_error_is_one_message_and_debug_shows_where(monkeypatch: pytest.Monke
     assert said.out == ""
     with pytest.raises(InvalidInput):
         cli.main(["list", "--debug"])
+
+
+def test_a_full_disk_says_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    class Writes:
+        def run(self, name: str, arguments: list[str]) -> int:
+            with atomic(tmp_path / "00.npz") as file:
+                file.write(b"half")
+            return 0
+
+    monkeypatch.setattr(cli, "import_module", lambda name: Writes())
+    monkeypatch.setattr(os, "fsync", full)
+    assert cli.main(["sample"]) == 2
+    said = capsys.readouterr().err
+    assert "00.npz: No space left on device" in said
+    assert "free some space" in said
+    assert not list(tmp_path.iterdir())
 
 
 def test_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ arguments are the options, and `--config run.yaml` gives any of them from a file
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -79,7 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if debug:
             raise
-        _say(f"{error.filename or name}: {error.strerror or error}.")
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = " What was finished is kept: free some space, and the same command goes on." if full else ""
+        _say(f"{error.filename or name}: {error.strerror or error}.{advice}")
         return 2
     finally:
         sys.path.remove(os.getcwd())

@@ -44,6 +44,7 @@ def test_it_writes_results_and_a_report(deft, config: Path, tmp_path: Path) -> N
         (["--metods", "x"], "did you mean --methods"),
         (["--reference", "DEFTT"], "DEFTT"),
         (["--problem", "SuperResolution"], "was trained for"),
+        (["--weights.features", "nowhere.pt"], "nowhere.pt"),
     ],
 )
 def test_what_is_wrong_is_said(deft, config: Path, option: list[str], expected: str) -> None:

@@ -83,7 +83,7 @@ def test_a_problem_that_draws_masks_asks_for_them(deft, prior_file: str, tmp_pat
 @pytest.mark.parametrize("suffix", ["npy", "png"])
 def test_measurements_of_super_resolution(deft, prior_file: str, tmp_path: Path, suffix: str) -> None:
     if suffix == "npy":
-        np.save(tmp_path / "y.npy", np.zeros((2, 1, 4, 4), np.float32))
+        np.save(tmp_path / "y.npy", np.linspace(-1, 1, 32, dtype=np.float32).reshape(2, 1, 4, 4))
     measured = tmp_path / "y.npy" if suffix == "npy" else save_images(tmp_path / "y", 2, size=(4, 4))
     method = ["--method", "DDNMPlus", "--method.steps", "2", "--prior", prior_file, "--problem", "SuperResolution", "--sigma_y", "0.1"]
     code, _, said = deft("sample", *method, "--measurements", measured, "--out", tmp_path / "s", *FEW)
@@ -103,6 +103,90 @@ def test_what_does_not_fit_is_refused(deft, run_folder: Path, image_folder: str,
     assert "there is no mask" in deft("sample", *h, "--measurements", small, "--masks", tmp_path)[2]
     assert ">= 0" in deft("sample", *h, "--measurements", save_images(tmp_path / "y", 1), "--sigma_y", "-1")[2]
     assert "at least 1" in deft("sample", *h, "--images", image_folder, "--samples", "0")[2]
+
+
+def read_y(folder: Path) -> np.ndarray:
+    """What was taken as measured, of every signal."""
+    found = []
+    for file in sorted(folder.glob("*.npz")):
+        with np.load(file) as z:
+            found.append(z["y"])
+    return np.stack(found)
+
+
+@pytest.fixture
+def average(deft, prior_file: str, tmp_path: Path):
+    """`deft sample` for averages over 4 x 4 blocks, without noise."""
+    method = ["--method", "DDNMPlus", "--method.steps", "2", "--prior", prior_file, "--problem", "SuperResolution"]
+    return lambda measured, *more: deft("sample", *method, "--measurements", measured, "--out", tmp_path / "s", *FEW, *more)
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "option", "expected"),
+    [
+        (255.0, 0.0, [], "[0, 255]"),
+        (1.0, 0.0, [], "[0, 1]"),
+        (1.0, 0.0, ["--value_range", "[0,1]"], None),
+        (255.0, 0.0, ["--value_range", "[0,255]"], None),
+        (2.0, -1.0, [], None),
+        (2.0, -1.0, ["--value_range", "[-1,1]"], None),
+    ],
+)
+def test_measurements_are_converted_on_request_only(
+    average, tmp_path: Path, scale: float, offset: float, option: list[str], expected
+) -> None:
+    y = np.linspace(0, 1, 32, dtype=np.float32).reshape(2, 1, 4, 4)
+    np.save(tmp_path / "y.npy", scale * y + offset)
+    code, _, said = average(tmp_path / "y.npy", *option)
+    if expected is not None:
+        assert code == 2
+        assert expected in said
+        assert "--value_range" in said
+        return
+    assert code == 0, said
+    assert np.allclose(read_y(tmp_path / "s"), 2 * y - 1, atol=1e-6)
+
+
+def test_whole_numbers_and_images_run_over_their_type(average, tmp_path: Path) -> None:
+    y = np.arange(32, dtype=np.uint8).reshape(2, 1, 4, 4)
+    (tmp_path / "y").mkdir()
+    np.save(tmp_path / "y" / "0.npy", y[0])
+    Image.fromarray(y[1, 0]).save(tmp_path / "y" / "1.png")
+    code, _, said = average(tmp_path / "y")
+    assert code == 0, said
+    assert np.allclose(read_y(tmp_path / "s"), y / 127.5 - 1, atol=1e-6)
+
+
+def test_colours_of_a_measurement_are_converted_on_request_only(average, tmp_path: Path) -> None:
+    measured = save_images(tmp_path / "y", 1, size=(4, 4), colour=True)
+    code, _, said = average(measured)
+    assert code == 2
+    assert "mode RGB" in said
+    assert "--convert grey" in said
+    assert average(measured, "--convert", "grey")[0] == 0
+
+
+def test_a_truncated_measurement_is_skipped_with_a_count_or_fatal(average, tmp_path: Path) -> None:
+    measured = save_images(tmp_path / "y", 3, size=(4, 4))
+    (measured / "01.png").write_bytes((measured / "01.png").read_bytes()[:40])
+    code, _, said = average(measured, "--strict")
+    assert code == 2
+    assert "01.png" in said
+    code, _, said = average(measured)
+    assert code == 0
+    assert "skipped 1 of 3" in said
+    assert sorted(f.stem for f in (tmp_path / "s").glob("*.npz")) == ["00", "02"]
+
+
+def test_two_files_of_one_name_have_results_of_their_own(average, tmp_path: Path) -> None:
+    measured = save_images(tmp_path / "y", 1, size=(4, 4))
+    np.save(measured / "00.npy", np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 4, 4))
+    assert average(measured)[0] == 0
+    assert sorted(f.stem for f in (tmp_path / "s").glob("*.npz")) == ["00-npy", "00-png"]
+    np.save(measured / "00-npy.npy", np.zeros((1, 4, 4), np.float32))
+    code, _, said = average(measured)
+    assert code == 2
+    assert "rename one" in said
 
 
 def test_a_checkpoint_for_another_prior_or_problem(deft, run_folder: Path, image_folder: str, tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from deft.commands.train import untrained
 from deft.priors import zoo
 from deft.training import checkpoint
-from tests.commands.conftest import save_images
+from tests.commands.conftest import save_images, tiny_prior
 
 INPAINTING = ["--problem", "Inpainting", "--problem.masks", "box", "--problem.sigma_y", "0.05"]
 SHORT = ["--steps", "1", "--batch-size", "2", "--validation-share", "0"]
@@ -99,6 +101,12 @@ def test_a_truncated_image_is_skipped_with_a_count_or_fatal(deft, prior_file: st
     code, _, said = deft(*arguments)
     assert code == 0
     assert "skipped 1 of 4" in said
+
+
+def test_the_first_weights_depend_on_the_seed_alone() -> None:
+    a, b, c = (untrained(tiny_prior(), 0.3, seed).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert any(not torch.equal(a[name], c[name]) for name in a)
 
 
 def test_masks_of_another_size(deft, prior_file: str, image_folder: str, tmp_path: Path) -> None:

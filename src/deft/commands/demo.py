@@ -20,6 +20,7 @@ from torch import Tensor
 
 from deft.commands import inputs, methods, photographs
 from deft.commands.inputs import Convert, Fit
+from deft.commands.train import untrained
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.htransforms.learned import LearnedHTransform
@@ -210,7 +211,7 @@ def _learn(
     if path.exists():
         print(f"{name}: the h-transform is there already, {path}")
         return checkpoint.load(path, prior, problem=problem)
-    h_transform: HTransform = LearnedHTransform.for_prior(prior, fraction=fraction) if start is None else checkpoint.load(start, prior)[0]
+    h_transform: HTransform = untrained(prior, fraction, seed) if start is None else checkpoint.load(start, prior)[0]
     size = sum(p.numel() for p in h_transform.parameters())
     print(f"{name}: training {size:,} parameters, {100 * size / max(prior.num_parameters, 1):.1f} % of the prior's", flush=True)
     rate = 2e-3 if start is None else 3e-4

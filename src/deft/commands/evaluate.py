@@ -8,6 +8,7 @@ from pathlib import Path
 from deft.commands import inputs
 from deft.commands.inputs import Convert, Fit, Range
 from deft.commands.methods import MethodRecipe
+from deft.metrics.learned import Weights
 from deft.priors import resolve
 from deft.problems import Problem
 from deft.reports.evaluation import evaluate
@@ -24,6 +25,7 @@ HELP = {
     "limit": "the first few images only",
     "reference": "the method that differences are taken against; default: the last",
     "clip": "cut the samples of all methods to the prior's range before measuring",
+    "weights": "your files for LPIPS (--weights.lpips, --weights.lpips_heads) and for FID and KID (--weights.features); nothing is downloaded",
     "title": "of the page",
     "open_report": "open the page in a browser",
     "batch_size": "signals denoised at once; changes no result",
@@ -43,6 +45,7 @@ def run(
     batch_size: int = 64,
     reference: str | None = None,
     clip: bool = False,
+    weights: Weights | None = None,
     title: str | None = None,
     open_report: bool = False,
     convert: Convert | None = None,
@@ -60,9 +63,19 @@ def run(
     truth, _ = inputs.images(images, network, convert=convert, fit=fit, value_range=value_range, strict=strict, limit=limit)
     built = [recipe.build(label, network, problem) for label, recipe in methods.items()]
     results = evaluate(
-        network, problem, truth, built, out=out, samples=samples, seed=seed, batch_size=batch_size, reference=reference, clip=clip
+        network,
+        problem,
+        truth,
+        built,
+        out=out,
+        samples=samples,
+        seed=seed,
+        batch_size=batch_size,
+        reference=reference,
+        clip=clip,
+        weights=weights,
     )
-    (out / "config.yaml").write_text(resolved)
+    inputs.keep(out, resolved)
     logs = {label: folder for label, recipe in methods.items() if (folder := recipe.run_folder) is not None}
     card = next((card for recipe in methods.values() if (card := recipe.card()) is not None), None)
     page = write_report(out, title=title, training=logs, card=card)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deft.data import ImageFolder, open_images, read_array
+from deft.data import ImageFolder, atomic, convert_range, open_images, read_array
+from deft.data.arrays import INTEGERS
 from deft.data.images import SUFFIXES
 from deft.errors import BadImage, InvalidInput
 from deft.likelihoods import GaussianLikelihood, Observation
@@ -18,7 +22,6 @@ from deft.operators.base import ForwardOperator
 from deft.operators.inpainting import Inpainting
 from deft.priors.base import Prior
 from deft.problems import Problem
-from deft.training.files import atomic
 
 Convert = Literal["rgb", "grey"]
 Fit = Literal["resize", "crop"]
@@ -27,7 +30,7 @@ Range = tuple[float, float]
 IMAGE_HELP = {
     "convert": "turn images to 'rgb' or 'grey'; never done unasked",
     "fit": "'resize' (scale, then cut the middle out) or 'crop' (cut without scaling); never done unasked",
-    "value_range": "the range of the floating-point values in an npy or npz file, such as [0,1]; they are mapped to the prior's",
+    "value_range": "the range of the floating-point values in npy or npz files, such as [0,1]; they are mapped to the prior's",
     "strict": "stop at an image that cannot be read, instead of skipping it",
 }
 
@@ -41,17 +44,25 @@ def images(
     )
     count = len(data) if limit is None else min(limit, len(data))  # type: ignore[arg-type]
     if isinstance(data, ImageFolder):
-        names = [file.relative_to(data.folder).with_suffix("").as_posix().replace("/", "-") for file in data.files[:count]]
+        names = _names(data.files, data.folder)[:count]
     else:
         names = [f"{i:05d}" for i in range(count)]
     return torch.stack([data[i] for i in range(count)]), names
 
 
 def observation(
-    folder: Path, prior: Prior, problem: Problem, *, masks: Path | None, sigma_y: float | None, value_range: Range | None
+    path: Path,
+    prior: Prior,
+    problem: Problem,
+    *,
+    masks: Path | None,
+    sigma_y: float | None,
+    convert: Convert | None,
+    value_range: Range | None,
+    strict: bool,
 ) -> tuple[Observation, list[str]]:
     """Measurements from files: an npy or npz file (n, ...), or a folder of npy files or images, one for each; masks by the same names."""
-    rows, names = _measurements(folder, prior, value_range)
+    rows, names = _measurements(path, prior, convert, value_range, strict)
     like = torch.zeros(len(rows), *prior.event_shape)
     operator: ForwardOperator = Inpainting(_masks(masks, names, prior)) if masks is not None else _fixed(problem, like)
     expected = tuple(operator(like).shape[1:])
@@ -64,34 +75,103 @@ def observation(
             f"the problem draws sigma_y between {level[0]:g} and {level[1]:g}; say that of these measurements with --sigma_y."
         )
     y = torch.stack(rows)
-    return Observation(operator.observed(y), GaussianLikelihood(operator, level)), names
+    likelihood = GaussianLikelihood(operator, level)
+    if value_range is None:
+        _check_range(y, operator, prior, level)
+    return Observation(operator.observed(y), likelihood), names
 
 
-def _measurements(path: Path, prior: Prior, value_range: Range | None) -> tuple[list[Tensor], list[str]]:
+def _measurements(
+    path: Path, prior: Prior, convert: Convert | None, value_range: Range | None, strict: bool
+) -> tuple[list[Tensor], list[str]]:
     if path.suffix in (".npy", ".npz"):
-        array = np.asarray(read_array(path), dtype=np.float32)
-        return list(torch.from_numpy(np.array(array))), [f"{i:05d}" for i in range(len(array))]
+        array = read_array(path)
+        return [_in_range(row, prior, value_range) for row in array], [f"{i:05d}" for i in range(len(array))]
     if not path.is_dir():
         raise BadImage(f"{path} is neither a folder nor an npy or npz file.")
     files = sorted(f for f in path.iterdir() if f.suffix.lower() in (".npy", ".npz", *SUFFIXES) and not f.name.startswith("."))
     if not files:
         raise BadImage(f"{path} holds no measurements (.npy, .npz, {', '.join(SUFFIXES)}).")
-    return [_measurement(file, prior, value_range) for file in files], [file.stem for file in files]
+    found, skipped = {}, []
+    for file in files:
+        try:
+            found[file] = read_array(file) if file.suffix in (".npy", ".npz") else _decoded(file)
+        except BadImage as error:
+            if strict or len(files) == 1:
+                raise
+            skipped.append(str(error))
+    if not found:
+        raise BadImage(f"none of the {len(files)} measurements in {path} can be read; the first: {skipped[0]}")
+    if skipped:
+        warnings.warn(f"skipped {len(skipped)} of {len(files)} measurements that cannot be read: {' '.join(skipped[:5])}", stacklevel=2)
+    rows = [
+        _in_range(content if isinstance(content, np.ndarray) else _pixels(file, content, prior, convert), prior, value_range)
+        for file, content in found.items()
+    ]
+    return rows, _names(list(found), path)
 
 
-def _measurement(file: Path, prior: Prior, value_range: Range | None) -> Tensor:
-    if file.suffix in (".npy", ".npz"):
-        return torch.from_numpy(np.array(read_array(file), dtype=np.float32))
+def _decoded(file: Path):  # type: ignore[no-untyped-def]
     from PIL import Image
 
     try:
         with Image.open(file) as image:
-            pixels = np.array(image.convert("L" if prior.event_shape[0] == 1 else "RGB"), dtype=np.float32)
+            image.load()
+            return image
     except Exception as error:  # decoders raise many kinds
         raise BadImage(f"{file} is truncated or no image ({error}).") from error
-    low, high = value_range or prior.value_range or (-1.0, 1.0)
-    y = torch.from_numpy(pixels) / 255 * (high - low) + low
-    return y[None] if y.ndim == 2 else y.permute(2, 0, 1)
+
+
+def _pixels(file: Path, image, prior: Prior, convert: Convert | None) -> np.ndarray:  # type: ignore[no-untyped-def]
+    """(channels, height, width), 0..255, with as many channels as the prior's signals."""
+    wanted = {1: "grey", 3: "rgb"}.get(prior.event_shape[0])
+    given = {"1": "grey", "L": "grey", "P": "rgb", "RGB": "rgb"}.get(image.mode)
+    if wanted is None or wanted not in (given, convert) or image.mode.startswith(("I", "F")):
+        offer = f"--convert {wanted}, or " if wanted is not None and given is not None else ""
+        raise BadImage(
+            f"{file} is an image of mode {image.mode}, and the prior's signals have {prior.event_shape[0]} channels; use {offer}an npy file."
+        )
+    pixels = np.asarray(image.convert("L" if wanted == "grey" else "RGB"))
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _in_range(array: np.ndarray, prior: Prior, value_range: Range | None) -> Tensor:
+    """A measurement in the prior's range: whole numbers run over their type, floating-point ones over `value_range`, if that is given."""
+    kind = array.dtype.name
+    if kind not in INTEGERS and not np.issubdtype(array.dtype, np.floating):
+        raise InvalidInput(f"a measurement holds floating-point, uint8 or uint16 values; got {kind}.")
+    given = INTEGERS.get(kind, value_range)
+    y = torch.from_numpy(np.array(array, dtype=np.float32))
+    return y if given is None else convert_range(y, given, prior.value_range or (-1.0, 1.0))
+
+
+def _check_range(y: Tensor, operator: ForwardOperator, prior: Prior, sigma_y: float) -> None:
+    """Raise where measurements are visibly not in the prior's range, if the operator keeps it, as averages and masks do."""
+    if prior.value_range is None:
+        return
+    low, high = prior.value_range
+    for end in (low, high):
+        seen = operator(torch.full((len(y), *prior.event_shape), end))
+        if not torch.allclose(seen, operator.observed(torch.full_like(seen, end)), atol=1e-3):
+            return
+    least, most, slack = float(y.min()), float(y.max()), 0.25 * (high - low) + 6 * sigma_y
+    if least < low - slack or most > high + slack or (low < 0 <= least and len(y) > 1):
+        raise InvalidInput(
+            f"the measurements have values in [{least:g}, {most:g}] and {prior.name} takes [{low:g}, {high:g}]; say their range: --value_range [0,1] "
+            f"converts them, --value_range [{low:g},{high:g}] takes them as they are."
+        )
+
+
+def _names(files: Sequence[Path], folder: Path) -> list[str]:
+    """What results of a file are called: its name without the suffix, or with it where two files would be the same."""
+    short = [file.relative_to(folder).with_suffix("").as_posix().replace("/", "-") for file in files]
+    long = [file.relative_to(folder).as_posix().replace("/", "-").replace(".", "-") for file in files]
+    count = Counter(short)
+    names = [a if count[a] == 1 else b for a, b in zip(short, long)]
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise InvalidInput(f"results of several files in {folder} would be called {twice[0]}; rename one of them.")
+    return names
 
 
 def _masks(folder: Path, names: list[str], prior: Prior) -> Tensor:
@@ -131,7 +211,7 @@ def _fixed(problem: Problem, like: Tensor) -> ForwardOperator:
 
 
 def claim(out: Path, resolved: str, what: str, free: tuple[str, ...] = ()) -> None:
-    """Save the resolved YAML as `config.yaml`. Raises where the folder holds results of another configuration; `free` keys may differ."""
+    """`keep` the resolved YAML. Raises where the folder holds results of another configuration; `free` keys may differ."""
     import yaml
 
     path = out / "config.yaml"
@@ -144,5 +224,10 @@ def claim(out: Path, resolved: str, what: str, free: tuple[str, ...] = ()) -> No
         ]
         if changed:
             raise InvalidInput(f"{out} holds {what} of another configuration: {'; '.join(changed)}. Use another --out, or delete this one.")
-    with atomic(path) as file:
+    keep(out, resolved)
+
+
+def keep(out: Path, resolved: str) -> None:
+    """Save the resolved YAML beside the results, as `config.yaml`."""
+    with atomic(out / "config.yaml") as file:
         file.write(resolved.encode())

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from deft.commands import inputs
 from deft.commands.inputs import Convert, Fit, Range
 from deft.commands.methods import DEFT, MethodRecipe
-from deft.data import write_npz, write_png
+from deft.data import atomic, write_npz, write_png
 from deft.errors import InvalidInput
 from deft.htransforms.base import NoConditioning
 from deft.likelihoods import Observation
@@ -25,7 +25,6 @@ from deft.reports import figure
 from deft.samplers.base import Sampler
 from deft.samplers.dpm_solver import DPMSolver
 from deft.training import checkpoint
-from deft.training.files import atomic
 
 HELP = {
     "out": "where samples go; the same command goes on from what is there",
@@ -35,7 +34,7 @@ HELP = {
     "problem": "default: the one on the card of --h",
     "measurements": "what was measured: an npy or npz file, or a folder of npy files or images",
     "masks": "for inpainting: PNG files with the names of the measurements, or one for all; white where observed",
-    "sigma_y": "the standard deviation of the noise in --measurements; default: the problem's",
+    "sigma_y": "the standard deviation of the noise in --measurements, in the prior's range; default: the problem's",
     "images": "in place of --measurements: clean images, which are measured first",
     "samples": "per image",
     "sampler": "default: DPMSolver with --steps",
@@ -89,7 +88,16 @@ def run(
         truth, names = inputs.images(images, network, convert=convert, fit=fit, value_range=value_range, strict=strict, limit=limit)
         observed = problem.draw(truth, Noise([mix(seed, 4, i) for i in range(len(truth))]))
     else:
-        observed, names = inputs.observation(measurements, network, problem, masks=masks, sigma_y=sigma_y, value_range=value_range)  # type: ignore[arg-type]
+        observed, names = inputs.observation(
+            measurements,  # type: ignore[arg-type]
+            network,
+            problem,
+            masks=masks,
+            sigma_y=sigma_y,
+            convert=convert,
+            value_range=value_range,
+            strict=strict,
+        )
         names = names[:limit]
     inputs.claim(out, resolved, "samples", free=("batch_size", "limit", "config"))
     seeds = [mix(seed, 5, i) for i in range(len(names))]

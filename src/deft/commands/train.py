@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from deft.commands import inputs
 from deft.commands.inputs import Convert, Fit, Range
 from deft.errors import InvalidInput
 from deft.htransforms.learned import LearnedHTransform
+from deft.noise import mix
 from deft.priors import resolve
+from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.training import checkpoint
 from deft.training.bank import Bank
@@ -81,7 +85,7 @@ def run(
         count = int(len(data) * validation_share)
         data, held_out = (data[:-count], data[-count:]) if count else (data, None)
     if initial is None:
-        h_transform = LearnedHTransform.for_prior(network, fraction=fraction)
+        h_transform = untrained(network, fraction, seed)
     else:
         h_transform, _ = checkpoint.load(initial, network)  # type: ignore[assignment]
     size = sum(p.numel() for p in h_transform.parameters())
@@ -89,9 +93,8 @@ def run(
     print(f"h-transform: {size:,} parameters ({100 * size / max(network.num_parameters, 1):.1f} %), {checkpoint.describe(problem.card())}")
     print(f"images: {len(data)} to train, {0 if held_out is None else len(held_out)} held out; run folder {out}")
 
-    out.mkdir(parents=True, exist_ok=True)
     if not resume or not (out / "config.yaml").exists():
-        (out / "config.yaml").write_text(resolved)
+        inputs.keep(out, resolved)
     source: Source = Images(data, network, flip=flip)
     if bank:
         source = Bank.build(network, source, bank, times, seed=seed, out=out / "bank")
@@ -100,7 +103,7 @@ def run(
         steps=steps, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, precision=precision, ema=ema,
         validation=held_out, patience=patience, seed=seed, out=out, save_every=save_every, resume=resume, tensorboard=tensorboard,
     )  # fmt: skip
-    (out / "config.yaml").write_text(resolved)
+    inputs.keep(out, resolved)
     metrics = None if result.validation is None else result.validation.card()
     training = {**result.facts(), "batch_size": batch_size * accumulate, "learning_rate": learning_rate, "images": len(data), "bank": bank}
     checkpoint.save(
@@ -112,3 +115,10 @@ def run(
     if result.validation is not None:
         print(result.validation.table())
     print(f"saved {out / 'h.safetensors'}; draw samples with: deft sample --h {out / 'h.safetensors'} --images FOLDER --out FOLDER")
+
+
+def untrained(prior: Prior, fraction: float, seed: int) -> LearnedHTransform:
+    """A new h-transform, whose first weights depend on the seed alone: a run that was killed before it saved anything starts where it did."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix(seed, 21))
+        return LearnedHTransform.for_prior(prior, fraction=fraction)

@@ -20,7 +20,7 @@ from deft.errors import BadImage, InvalidInput
 
 Range = tuple[float, float]
 
-_INTEGERS: dict[str, Range] = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
+INTEGERS: dict[str, Range] = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 
 
 def convert_range(x: Tensor, given: Range, wanted: Range) -> Tensor:
@@ -94,12 +94,12 @@ class Arrays(Dataset):
     def _given_range(self, values: Range | None) -> Range | None:
         """The range that the array's values are in; None: the prior's own."""
         kind = self.array.dtype.name
-        if kind in _INTEGERS:
+        if kind in INTEGERS:
             if self.value_range is None:
                 raise InvalidInput(
                     f"{kind} values cannot be mapped: the prior says no value range. Convert them to floating point yourself."
                 )
-            return values or _INTEGERS[kind]
+            return values or INTEGERS[kind]
         if not np.issubdtype(self.array.dtype, np.floating):
             raise InvalidInput(f"expected floating point, uint8 or uint16 values; got {kind}.")
         low, high = _extremes(self.array)

@@ -174,6 +174,7 @@ def evaluate(
     many images are kept for the report; `batch_size` counts signals and changes no result.
     """
     _check(prior, images, methods, samples, clip, reference)
+    files = (weights or Weights()).card()  # now, so that a missing file is found before anything is drawn
     reference = reference or methods[-1].label
     folder = Path(out)
     observation = _observe(prior, problem, images, seed)
@@ -209,7 +210,7 @@ def evaluate(
         "versions": provenance.versions(),
         "machine": provenance.machine(str(prior.device)),
         "clipped": clip,
-        "weights": (weights or Weights()).card(),
+        "weights": files,
         "patch_distance": {"patches": _PATCHES, "projections": _PROJECTIONS},
         "value_range": list(prior.value_range) if prior.value_range else None,
         "sigma_y": [float(s) for s in observation.sigma_y.expand(len(images))],
