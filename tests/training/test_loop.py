@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,26 @@ class TestRun:
 
         with pytest.raises(InvalidInput, match="NoConditioning has no parameters"):
             small.run(NoConditioning())
+
+    def test_tensorboard_gets_the_same_numbers(self, tmp_path, monkeypatch):
+        written, closed = [], []
+
+        class SummaryWriter:
+            def __init__(self, folder):
+                assert Path(folder) == tmp_path
+
+            def add_scalar(self, name, value, step):
+                written.append((step, name, value))
+
+            def close(self):
+                closed.append(True)
+
+        monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=SummaryWriter))
+        result = small.run(small.h_transform(), out=tmp_path, tensorboard=True)
+        assert closed
+        for line in result.history:
+            name, value = ("validation/loss", line["validation"]["loss"]) if "validation" in line else ("loss", line["loss"])
+            assert (line["step"], name, value) in written
 
     def test_tensorboard_missing(self, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
