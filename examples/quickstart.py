@@ -28,8 +28,8 @@ def main(steps: int = 300, images: int = 512, prior_name: str = "digits-32", out
     deft.train(h, prior, deft.DenoisingScoreMatching(problem), train_images, steps=steps, learning_rate=2e-3, ema=0.99)
 
     observation = problem.draw(test_images, deft.Noise(range(4)))
-    posterior = deft.Posterior(prior, h, observation)
-    samples = sampler(posterior, num_samples=8, seed=0)  # (4, 8, 1, 32, 32)
+    posterior = deft.Posterior(prior, h, observation.to(prior.device))  # training takes a GPU where there is one
+    samples = sampler(posterior, num_samples=8, seed=0).cpu()  # (4, 8, 1, 32, 32)
 
     mean = samples.mean(1)
     quality = deft.metrics.psnr(mean, test_images, data_range=2.0)

@@ -6,6 +6,7 @@ from deft.htransforms.base import HTransform, NoConditioning
 from deft.htransforms.ddnm import DDNM
 from deft.htransforms.dps import DPS
 from deft.htransforms.exact import Exact
+from deft.htransforms.paper import PaperHTransform
 from deft.posterior import Posterior
 from deft.priors.callable import CallablePrior
 from deft.samplers.base import UniformLogSNR
@@ -86,3 +87,12 @@ def test_the_prior_is_differentiated_only_where_asked_and_h_follows_the_caller()
     with torch.no_grad():
         assert not Posterior(prior, Reads(True), measured(prior)).denoise(x_t, t).requires_grad
         assert not Posterior(prior, Reads(False), measured(prior)).denoise(x_t, t).requires_grad
+
+
+def test_all_on_one_device():
+    prior = mixture()
+    observation = measured(prior)
+    with pytest.raises(InvalidInput, match=r"the prior is on cpu and the observation on meta; use observation\.to\(prior\.device\)"):
+        Posterior(prior, NoConditioning(), observation.to("meta"))
+    with pytest.raises(InvalidInput, match="the h_transform on meta"):
+        Posterior(prior, PaperHTransform((2, 4), 1.0).to("meta"), observation)

@@ -18,7 +18,7 @@ from deft.errors import InvalidInput, PriorNotDifferentiable
 from deft.htransforms.base import HTransform
 from deft.likelihoods import Observation
 from deft.noise import Noise
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Prior
 from deft.types import Signal, Times
 
 
@@ -27,7 +27,7 @@ class Posterior(Prior):
     """p(x_0 | y) as a prior.
 
     The only place that decides whether the *prior* is differentiated; the graph of h's own parameters follows the caller. Raises
-    `PriorNotDifferentiable` at construction where the h-transform needs gradients that the prior has not.
+    `PriorNotDifferentiable` at construction where the h-transform needs gradients that the prior has not, and `InvalidInput` where the three are not on one device.
     """
 
     def __init__(self, prior: Prior, h_transform: HTransform, observation: Observation) -> None:
@@ -40,6 +40,10 @@ class Posterior(Prior):
             raise InvalidInput(
                 f"the prior is conditioned on {prior.num_observations} signals and the observation holds {len(observation)}; give one context for all, or as many."
             )
+        theirs = {"observation": observation.y.device, "h_transform": next((p.device for p in h_transform.parameters()), prior.device)}
+        for what, device in theirs.items():
+            if device != prior.device:
+                raise InvalidInput(f"the prior is on {prior.device} and the {what} on {device}; use {what}.to(prior.device).")
         self.prior, self.h_transform, self.observation = prior, h_transform, observation
         self.schedule, self.event_shape, self.value_range = prior.schedule, prior.event_shape, prior.value_range
         self.differentiable = prior.differentiable
@@ -79,8 +83,3 @@ class Posterior(Prior):
         with torch.enable_grad():
             denoised = self.prior.at(x_t.detach().requires_grad_(), t)
             return (denoised.x_0_hat + self.h_transform.shift(denoised, self.observation)).detach()
-
-    def prior_at(self, x_t: Signal, t: Times) -> Denoised:
-        """What the prior alone says, without gradients."""
-        with torch.no_grad():
-            return self.prior.at(x_t, t)
