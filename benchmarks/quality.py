@@ -33,7 +33,6 @@ from deft.reports.page import write_report
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.samplers.ddnm_plus import DDNMPlus
-from deft.samplers.dpm_solver import DPMSolver
 from deft.training import checkpoint
 from deft.training.tune import geometric_grid, tune
 
@@ -120,7 +119,8 @@ def main() -> None:
         if not args.baselines:
             h, card = checkpoint.load(args.h / f"{name}.safetensors", prior)
             seconds = card["training"]["seconds"]  # type: ignore[index, call-overload]
-            methods += [Method(f"DEFT-{n}", h, DPMSolver(steps=n), training_seconds=seconds) for n in config["deft"]["steps"]]
+            plan = config["deft"]
+            methods += [Method(f"DEFT-{n}", h, DDIM(steps=n, eta=plan["eta"]), training_seconds=seconds) for n in plan["steps"]]
         evaluate(prior, problem, test, methods, out=folder, samples=config["samples"], seed=config["seed"], reference=methods[-1].label)
         write_report(folder, title=f"{config['prior']}: {name}", card=card)
 
