@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*")
+    parser.add_argument("--initial", type=Path, help="a folder of earlier PROBLEM.safetensors to go on from")
     parser.add_argument("--fraction", type=float, help="another size than the file's, for the comparison of sizes")
     parser.add_argument("--steps", type=int, help="another length than the file's, which the card then records")
     parser.add_argument("--threads", type=int, default=1)
@@ -57,7 +58,10 @@ def main() -> None:
         h = LearnedHTransform.for_prior(prior, fraction=args.fraction or plan["fraction"])
         steps, rate = args.steps or plan["steps"], plan["learning_rate"]
         start = args.out / f"{name.removesuffix('-0')}-0.05.safetensors"
-        if name.endswith("-0") and start.exists():
+        if args.initial and (args.initial / f"{name}.safetensors").exists():
+            h, _ = checkpoint.load(args.initial / f"{name}.safetensors", prior)  # type: ignore[assignment]
+            rate = rate / 2
+        elif name.endswith("-0") and start.exists():
             h, _ = checkpoint.load(start, prior)  # type: ignore[assignment]
             steps, rate = plan["continued_steps"], rate / 2
         result = train(

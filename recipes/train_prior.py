@@ -26,6 +26,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from deft.priors import zoo
 from deft.priors.unet import UNetPrior
 from deft.schedules import VPLinear
 
@@ -81,6 +82,14 @@ def as_float(x: Tensor) -> Tensor:
     return x if x.is_floating_point() else x.float() / 127.5 - 1
 
 
+def network_state(path: Path) -> dict[str, Tensor]:
+    """The weights of F in a shipped prior or in the state of a run."""
+    if path.suffix == ".safetensors":
+        return zoo.load(path).network.state_dict()
+    weights = torch.load(path, weights_only=True)["average"]
+    return {key.removeprefix("network."): value for key, value in weights.items() if key.startswith("network.")}
+
+
 def main() -> None:
     """Train until the time is up."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -88,7 +97,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--network-from", type=Path, help="start from the network of another run's state.pt")
+    parser.add_argument(
+        "--network-from", type=Path, help="start from the network of a shipped prior (.safetensors) or of another run's state.pt"
+    )
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     if not args.data.is_dir():
@@ -110,8 +121,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     prior.gaussian.fit(as_float(images if images.is_floating_point() else images[:20000]))
     if args.network_from:
-        weights = torch.load(args.network_from, weights_only=True)["average"]
-        prior.network.load_state_dict({k.removeprefix("network."): v for k, v in weights.items() if k.startswith("network.")})
+        prior.network.load_state_dict(network_state(args.network_from))
     average = copy.deepcopy(prior).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(prior.network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     step, spent = 0, 0.0
