@@ -30,7 +30,7 @@ from deft.priors.base import Prior
 from deft.problems import Problem, from_card
 from deft.reports.evaluation import Method, evaluate
 from deft.reports.page import write_report
-from deft.samplers.base import Sampler
+from deft.samplers.base import Sampler, UniformLogSNR, UniformTime
 from deft.samplers.ddim import DDIM
 from deft.samplers.ddnm_plus import DDNMPlus
 from deft.training import checkpoint
@@ -120,7 +120,8 @@ def main() -> None:
             h, card = checkpoint.load(args.h / f"{name}.safetensors", prior)
             seconds = card["training"]["seconds"]  # type: ignore[index, call-overload]
             plan = config["deft"]
-            methods += [Method(f"DEFT-{n}", h, DDIM(steps=n, eta=plan["eta"]), training_seconds=seconds) for n in plan["steps"]]
+            grid = UniformLogSNR(plan["log_snr"]) if "log_snr" in plan else UniformTime()
+            methods += [Method(f"DEFT-{n}", h, DDIM(steps=n, eta=plan["eta"], grid=grid), training_seconds=seconds) for n in plan["steps"]]
         evaluate(prior, problem, test, methods, out=folder, samples=config["samples"], seed=config["seed"], reference=methods[-1].label)
         write_report(folder, title=f"{config['prior']}: {name}", card=card)
 

@@ -139,7 +139,7 @@ class CircularBlur(_Convolution, SpectralOperator):
 
 @final
 class ReflectBlur(_Convolution):
-    """Convolution with a kernel per signal, the signal mirrored at its borders: ... c b a | a b c ... x y z | z y x ..."""
+    """Convolution with a kernel per signal, the signal mirrored at its borders, which it repeats (c b a | a b c)."""
 
     def forward(self, x_0: Signal) -> Measurement:
         transfer = self._transfer(x_0)
