@@ -22,14 +22,13 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from train_prior import RECIPES, as_float, digits, natural
+from train_prior import RECIPES, as_float, digits, natural, untrained
 
 from deft.metrics import patch_distance
 from deft.noise import Noise
 from deft.priors import zoo
 from deft.priors.unet import UNetPrior
 from deft.samplers.dpm_solver import DPMSolver
-from deft.schedules import VPLinear
 
 FACTS = {
     "digits-32": {
@@ -145,16 +144,7 @@ def main() -> None:
     recipe = RECIPES[args.name]
     load = digits if args.name.startswith("digits") else natural
     state = torch.load(args.run / "state.pt", weights_only=True)
-    trained = UNetPrior(
-        recipe.event_shape,
-        VPLinear(),
-        channels=recipe.channels,
-        blocks=recipe.blocks,
-        patch=recipe.patch,
-        attention=recipe.attention,
-        basis=recipe.basis,
-        name=args.name,
-    )
+    trained = untrained(args.name)
     trained.load_state_dict(state["average"])
     path = args.out / f"{args.name}.safetensors"
     zoo.save(path, trained)

@@ -55,6 +55,21 @@ RECIPES = {
 }
 
 
+def untrained(name: str) -> UNetPrior:
+    """The prior of a recipe before anything was learned."""
+    recipe = RECIPES[name]
+    return UNetPrior(
+        recipe.event_shape,
+        VPLinear(),
+        channels=recipe.channels,
+        blocks=recipe.blocks,
+        patch=recipe.patch,
+        attention=recipe.attention,
+        basis=recipe.basis,
+        name=name,
+    )
+
+
 def digits(folder: Path, split: str) -> Tensor:
     """MNIST in [-1, 1], padded to 32x32; train without its last 5,000, which validate."""
     name = "t10k" if split == "test" else "train"
@@ -108,16 +123,7 @@ def main() -> None:
     recipe = RECIPES[args.name]
     load = digits if args.name.startswith("digits") else natural
     images = load(args.data, "train")
-    prior = UNetPrior(
-        recipe.event_shape,
-        VPLinear(),
-        channels=recipe.channels,
-        blocks=recipe.blocks,
-        patch=recipe.patch,
-        attention=recipe.attention,
-        basis=recipe.basis,
-        name=args.name,
-    )
+    prior = untrained(args.name)
     args.out.mkdir(parents=True, exist_ok=True)
     prior.gaussian.fit(as_float(images if images.is_floating_point() else images[:20000]))
     if args.network_from:
