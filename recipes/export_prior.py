@@ -2,7 +2,7 @@
 
     python recipes/export_prior.py digits-32 --data DIGITS_FOLDER --run runs/digits-32 --out src/deft/weights --sheets docs/priors
 
-reads the moving average of the weights that `train_prior.py` left in RUN/state.pt and writes OUT/<name>.safetensors, OUT/<name>.json and a sheet
+reads the moving average of the weights that `train_prior.py` left in RUN/state.pt, fits the gains by noise level where the prior has them (deft.priors.unet), and writes OUT/<name>.safetensors, OUT/<name>.json and a sheet
 of samples. The card holds the denoising error on held-out images by noise level, per entry,
 
     error(log-SNR) = E || x_0 - D(x_t) ||^2 / dimensions,
@@ -133,6 +133,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("src/deft/weights"))
     parser.add_argument("--sheets", type=Path, default=Path("docs/priors"))
     parser.add_argument("--images", type=int, default=500, help="held-out images for the denoising error")
+    parser.add_argument(
+        "--gain-images", type=int, default=1024, help="training images to which the gains are fitted, where the prior has them"
+    )
     parser.add_argument("--samples", type=int, default=256, help="samples for the patch distance")
     parser.add_argument("--steps", type=int, default=50, help="evaluations per sample")
     parser.add_argument("--levels", type=int, default=12)
@@ -146,6 +149,10 @@ def main() -> None:
     state = torch.load(args.run / "state.pt", weights_only=True)
     trained = untrained(args.name)
     trained.load_state_dict(state["average"])
+    if trained.gain is not None:
+        print("fitting the gains", flush=True)
+        trained.fit_gain(as_float(load(args.data, "train")[: args.gain_images]))
+        print(" ".join(f"{k:.3f}" for k in trained.gain), flush=True)
     path = args.out / f"{args.name}.safetensors"
     zoo.save(path, trained)
     prior = zoo.load(path)

@@ -47,11 +47,13 @@ class Recipe:
     flips: bool
     basis: str
     uniform: float
+    fine: int = 0
+    gains: int = 0
 
 
 RECIPES = {
     "digits-32": Recipe((1, 32, 32), (48, 96, 96), 1, 2, (False, False, True), 64, 1e-3, -1.0, 3.0, False, "principal", 0.3),
-    "natural-64": Recipe((3, 64, 64), (96, 128, 144), 2, 4, (False, True, True), 32, 5e-4, 0.5, 3.0, True, "cosines", 0.3),
+    "natural-64": Recipe((3, 64, 64), (96, 128, 144), 2, 4, (False, True, True), 32, 5e-4, 0.5, 3.0, True, "low-principal", 0.3, 24, 25),
 }
 
 
@@ -66,6 +68,8 @@ def untrained(name: str) -> UNetPrior:
         patch=recipe.patch,
         attention=recipe.attention,
         basis=recipe.basis,
+        fine=recipe.fine,
+        gains=recipe.gains,
         name=name,
     )
 
@@ -125,9 +129,14 @@ def main() -> None:
     images = load(args.data, "train")
     prior = untrained(args.name)
     args.out.mkdir(parents=True, exist_ok=True)
-    prior.gaussian.fit(as_float(images if images.is_floating_point() else images[:20000]))
+    if not (args.out / "state.pt").exists():
+        whole = as_float(images)
+        prior.gaussian.fit(torch.cat([whole, whole.flip(-1)]) if recipe.flips else whole)
+        del whole
     if args.network_from:
-        prior.network.load_state_dict(network_state(args.network_from))
+        missing, foreign = prior.network.load_state_dict(network_state(args.network_from), strict=False)
+        if foreign or any(not key.startswith("fine.") for key in missing):  # a stage that adds nothing at its start may be new
+            parser.error(f"--network-from {args.network_from} is of another architecture: {(missing + foreign)[:3]}")
     average = copy.deepcopy(prior).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(prior.network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     step, spent = 0, 0.0

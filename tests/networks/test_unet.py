@@ -24,8 +24,8 @@ def trained(module):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_any_shape_and_zero_at_the_start(shape, patch):
     x, c = torch.randn(2, *shape, dtype=torch.float64), torch.randn(2, 1, dtype=torch.float64)
-    for entry in (1, 3):
-        made = network(shape, patch=patch, out=5, entry=entry)
+    for options in ({"entry": 1}, {"entry": 3}, {"fine": 4}):
+        made = network(shape, patch=patch, out=5, **options)
         assert torch.equal(made(x, c), torch.zeros(2, 5, *shape[1:], dtype=torch.float64))
         out = trained(made)(x, c)
         assert out.shape == (2, 5, *shape[1:])
@@ -35,7 +35,7 @@ def test_any_shape_and_zero_at_the_start(shape, patch):
 
 @pytest.mark.parametrize("shape", [(3, 13, 9), (2, 7)])
 def test_a_batch_is_its_signals_one_by_one(shape):
-    made = trained(network(shape, patch=2, numbers=2))
+    made = trained(network(shape, patch=2, numbers=2, fine=4))
     x, c = torch.randn(3, *shape, dtype=torch.float64), torch.randn(3, 2, dtype=torch.float64)
     together = made(x, c)
     for i in range(3):
@@ -63,10 +63,21 @@ def test_every_place_sees_every_other_through_attention():
 
 
 def test_every_parameter_is_used():
-    made = trained(network((2, 6, 10), patch=2, channels=(4, 6, 8), blocks=2, attention=(False, True, True)))
+    made = trained(network((2, 6, 10), patch=2, channels=(4, 6, 8), blocks=2, attention=(False, True, True), fine=4))
     made(torch.randn(2, 2, 6, 10).double(), torch.randn(2, 1).double()).square().sum().backward()
     for name, p in made.named_parameters():
         assert p.grad is not None, name
+
+
+def test_the_fine_stage_sees_across_the_seams_of_patches():
+    """Without it, what lies in a place of a patch comes from the patch's features alone; with it, the place's neighbours in the input count by themselves."""
+    x, c = torch.randn(1, 1, 8, 8).double(), torch.zeros(1, 1).double()
+    coarse = network((1, 8, 8), patch=4, fine=4)
+    for p in coarse.fine.parameters():
+        p.data += 0.2 * torch.randn_like(p)
+    x.requires_grad_(True)
+    seen = torch.autograd.grad(coarse(x, c)[0, 0, 3, 3], x)[0][0, 0]  # the U-Net itself still says nothing
+    assert bool((seen[2:6, 2:6] != 0).all())
 
 
 def test_padding_repeats_the_border():

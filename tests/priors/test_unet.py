@@ -19,10 +19,10 @@ def spread_out(shape, n=64):
     return (0.3 + 0.4 * u + u.flip(0) * place + 0.2 * torch.randn(n, *shape, dtype=DOUBLE)).float()
 
 
-def made(shape, basis="cosines", *, trained=True):
+def made(shape, basis="cosines", *, trained=True, **options):
     """A prior of signals of any shape; a trained one has a network that says something."""
     torch.manual_seed(0)
-    prior = UNetPrior(shape, VPLinear(), channels=(4, 4), blocks=1, patch=2, attention=(False, True), basis=basis)
+    prior = UNetPrior(shape, VPLinear(), channels=(4, 4), blocks=1, patch=2, attention=(False, True), basis=basis, **options)
     prior.gaussian.fit(spread_out(shape))
     if trained:
         for p in prior.network.parameters():
@@ -38,6 +38,13 @@ class TestCosines(PriorContract):
 class TestPrincipalAxes(PriorContract):
     def prior(self):
         return made((3, 5, 7), "principal")
+
+
+class TestLowPrincipalAxesAndFineStageAndGains(PriorContract):
+    def prior(self):
+        prior = made((3, 18, 7), "low-principal", fine=4, gains=5)
+        prior.gain.copy_(torch.linspace(0.2, 1, 5))
+        return prior
 
 
 class TestOneAxis(PriorContract):
@@ -81,12 +88,67 @@ def test_the_filter_is_the_posterior_mean(basis, shape):
         torch.testing.assert_close(gaussian.remainder(alpha_t, sigma_t)[i].squeeze(), c_t, **close)
 
 
-@pytest.mark.parametrize("basis", ["cosines", "principal"])
+@pytest.mark.parametrize("basis", ["cosines", "low-principal", "principal"])
 def test_a_basis_is_orthonormal(basis):
     gaussian = SpectralGaussian((2, 5, 4), basis).fit(spread_out((2, 5, 4)))
     x = torch.randn(3, 2, 5, 4)
     torch.testing.assert_close(gaussian.basis.inverse(gaussian.basis(x)), x, rtol=0, atol=1e-5)
     torch.testing.assert_close(gaussian.basis(x).norm(), x.norm())
+
+
+def test_low_principal_axes_are_principal_where_they_hold_everything():
+    """Up to 16 frequencies per axis the covariance is the full one, whatever the axes of the data."""
+    _, _, signals = diagonal("principal", (2, 3, 4))
+    x_t, levels = torch.randn(5, 2, 3, 4, dtype=DOUBLE), (torch.tensor([0.6], dtype=DOUBLE), torch.tensor([0.8], dtype=DOUBLE))
+    low, full, cosines = (
+        SpectralGaussian((2, 3, 4), basis).double().fit(signals).denoise(x_t, *levels)
+        for basis in ("low-principal", "principal", "cosines")
+    )
+    torch.testing.assert_close(low, full, rtol=0, atol=2e-6)
+    assert (cosines - full).abs().max() > 0.01
+
+
+def test_low_principal_axes_leave_the_high_frequencies_alone():
+    signals = torch.randn(200, 1, 20, dtype=DOUBLE).cumsum(-1)
+    low = SpectralGaussian((1, 20), "low-principal").double().fit(signals)
+    cosines = SpectralGaussian((1, 20), "cosines").double().fit(signals)
+    torch.testing.assert_close(low.variance[:, 16:], cosines.variance[:, 16:])
+    z = low.basis((signals - signals.mean(0)))[:, 0, :16]
+    covariance = z.T @ z / 200
+    torch.testing.assert_close(covariance, covariance.diagonal().diag(), rtol=0, atol=1e-5 * float(covariance.max()))
+
+
+def test_the_gain_is_what_the_network_is_worth():
+    """A network that says nothing of the truth gets a gain near zero; between levels the gain is linear."""
+    prior = made((1, 8, 8), gains=3)
+    images = spread_out((1, 8, 8), 400).double()
+    prior.fit_gain(images)
+    assert float(prior.gain.max()) < 0.2
+    t = prior.schedule.time(torch.tensor([prior.schedule.log_snr_range[0] * 0.75 + prior.schedule.log_snr_range[1] * 0.25], dtype=DOUBLE))
+    x_t = torch.randn(1, 1, 8, 8, dtype=DOUBLE)
+    prior.gain.copy_(torch.tensor([0.2, 0.6, 1.0]))
+    alpha_t, sigma_t = prior.levels(x_t, t)
+    wiener = prior.gaussian.denoise(x_t, alpha_t, sigma_t)
+    expected = wiener + 0.4 * prior.gaussian.remainder(alpha_t, sigma_t) * prior.correction(x_t, wiener, t)
+    torch.testing.assert_close(prior.denoise(x_t, t), expected)
+    with pytest.raises(InvalidInput, match="gains=25"):
+        made((1, 8, 8)).fit_gain(images)
+
+
+def test_a_gain_below_one_mends_an_overconfident_network(monkeypatch):
+    prior = made((1, 8, 8), gains=3, trained=False)
+    images = spread_out((1, 8, 8), 128).double()
+
+    def four_thirds_of_the_truth(x_t, wiener, t):
+        alpha_t, sigma_t = prior.levels(x_t, t)
+        start = four_thirds_of_the_truth.start
+        four_thirds_of_the_truth.start = (start + len(x_t)) % len(images)
+        return 4 / 3 * (images[start : start + len(x_t)] - wiener) / prior.gaussian.remainder(alpha_t, sigma_t)
+
+    four_thirds_of_the_truth.start = 0
+    monkeypatch.setattr(prior, "correction", four_thirds_of_the_truth)
+    prior.fit_gain(images)
+    torch.testing.assert_close(prior.gain, torch.full((3,), 0.75, dtype=DOUBLE))
 
 
 def test_cosines_are_those_of_scipy():
@@ -128,5 +190,5 @@ def test_its_configuration_builds_it_again():
 
 
 def test_an_unknown_basis():
-    with pytest.raises(InvalidInput, match="one of cosines, principal; got 'wavelets'"):
+    with pytest.raises(InvalidInput, match="one of cosines, low-principal, principal; got 'wavelets'"):
         UNetPrior((1, 8, 8), VPLinear(), basis="wavelets")

@@ -29,7 +29,8 @@ class UNet(nn.Module):
 
     `channels` gives the width of each level, `blocks` the residual blocks per level, `attention` says for each level whether its
     blocks are followed by self-attention, `entry` is the width of the first convolution (1 for large patches, which are wide already),
-    `axes` is the number of spatial axes (1 or 2).
+    `axes` is the number of spatial axes (1 or 2). `fine` is the width of a last residual block at full resolution, which reads the
+    input again beside what left by pixel-shuffle and so mends the seams between patches; 0 is none.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class UNet(nn.Module):
         entry: int = 3,
         attention: Sequence[bool] = (False, False, True),
         axes: int = 2,
+        fine: int = 0,
     ) -> None:
         super().__init__()
         self.patch, self.axes, self.levels = patch, axes, len(channels)
@@ -70,6 +72,7 @@ class UNet(nn.Module):
         last = conv(size, out_channels * patch**axes, 3, padding=1)
         _zero(last)
         self.leave = nn.Sequential(_group_norm(size), nn.SiLU(), last)
+        self.fine = _Fine(in_channels, out_channels, fine, width, axes) if fine else None
 
     def forward(self, x: Float[Tensor, "batch channels *space"], c: Float[Tensor, "batch numbers"]) -> Float[Tensor, "batch out *space"]:
         space = x.shape[2:]
@@ -78,6 +81,7 @@ class UNet(nn.Module):
         if any(pad):
             x = F.pad(x, [side for n in reversed(pad) for side in (0, n)], mode="replicate")
         embedding = self.embedding(c)
+        padded = x
         x = self.enter(_unshuffle(x, self.patch))
         skips = []
         for shrink, blocks in zip(self.shrink, self.down):
@@ -92,9 +96,27 @@ class UNet(nn.Module):
             for block in cast(Iterable[_Block], blocks):
                 x = block(torch.cat([x, skips.pop()], dim=1), embedding)
         x = _shuffle(self.leave(x), self.patch, self.axes)
+        if self.fine is not None:
+            x = self.fine(x, padded, embedding)
         for axis, n in enumerate(space):
             x = x.narrow(2 + axis, 0, n)
         return x
+
+
+@final
+class _Fine(nn.Module):
+    """x + conv(block(conv(x, input))) at full resolution; starts as x."""
+
+    def __init__(self, size_in: int, size_out: int, width: int, embedding: int, axes: int) -> None:
+        super().__init__()
+        conv = _CONV[axes]
+        self.enter = conv(size_in + size_out, width, 3, padding=1)
+        self.block = _Block(width, width, embedding, False, axes)
+        self.leave = conv(width, size_out, 3, padding=1)
+        _zero(self.leave)
+
+    def forward(self, x: Tensor, beside: Tensor, embedding: Tensor) -> Tensor:
+        return x + self.leave(F.silu(self.block(self.enter(torch.cat([x, beside], dim=1)), embedding)))
 
 
 @final

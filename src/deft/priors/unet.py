@@ -1,14 +1,15 @@
 """A U-Net prior that starts from the Gaussian denoiser.
 
-    x_0_hat = W_t(x_t) + c_t F(x_t / c_in, W_t(x_t) / s, log-SNR_t)
+    x_0_hat = W_t(x_t) + c_t k_t F(x_t / c_in, W_t(x_t) / s, log-SNR_t)
 
     W_t(x_t) = m + D^T diag(alpha_t v / (alpha_t^2 v + sigma_t^2)) D (x_t - alpha_t m)
     c_t^2    = mean of v sigma_t^2 / (alpha_t^2 v + sigma_t^2)
 
 W_t is the Wiener filter of a Gaussian with mean m and variances v in the basis D (cosines over space with principal axes over
-channels, or the principal axes of small images); it is the preconditioning of Karras et al. 2022 (arXiv:2206.00364, eq. 7) with its scalar skip connection c_skip
+channels, the same with the principal axes of the low frequencies, or the principal axes of small images); it is the preconditioning of Karras et al. 2022 (arXiv:2206.00364, eq. 7) with its scalar skip connection c_skip
 replaced by a spectral one. c_t is the standard deviation of what the filter leaves over, so that the network F learns a target of
-unit variance at every noise level, and at its zero start the prior is the Gaussian one.
+unit variance at every noise level, and at its zero start the prior is the Gaussian one. k_t, one by default, is what F is worth at each
+noise level: the factor of least squared error (`fit_gain`), near zero where the data are Gaussian for all one can see.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from deft.errors import InvalidInput
 from deft.networks import UNet
+from deft.noise import Noise, mix
 from deft.priors.base import Prior
 from deft.schedules import Schedule
 from deft.types import Signal, Times, expand
@@ -61,6 +63,41 @@ class Cosines(nn.Module):
 
 
 @final
+class LowPrincipalAxes(nn.Module):
+    """D: cosines, of which the lowest frequencies (16 per spatial axis, all channels) are turned to their own principal axes.
+
+    For photographs the best that a Gaussian knows beyond a stationary spectrum is in few low frequencies; a full covariance of those costs
+    768 x 768 numbers for an RGB image of any size.
+    """
+
+    axes: Tensor
+
+    def __init__(self, event_shape: Sequence[int], low: int = 16) -> None:
+        super().__init__()
+        self.cosines = Cosines(event_shape)
+        self.block = (slice(None), slice(None), *(slice(min(low, n)) for n in event_shape[1:]))
+        self.register_buffer("axes", torch.eye(event_shape[0] * math.prod(min(low, n) for n in event_shape[1:])))
+
+    def fit(self, centred: Tensor) -> None:
+        """The cosines' axes over channels, then those of the low frequencies, from images (n, channels, *space) of mean zero."""
+        self.cosines.fit(centred)
+        low = torch.cat([self.cosines(chunk)[self.block].flatten(1).double() for chunk in centred.split(1000)])
+        self.axes.copy_(torch.linalg.eigh(low.T @ low / len(low)).eigenvectors.T)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._turned(self.cosines(x), self.axes.T)
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """D^T z."""
+        return self.cosines.inverse(self._turned(z, self.axes))
+
+    def _turned(self, z: Tensor, axes: Tensor) -> Tensor:
+        z, low = z.clone(), z[self.block]
+        z[self.block] = (low.flatten(1) @ axes).reshape(low.shape)
+        return z
+
+
+@final
 class PrincipalAxes(nn.Module):
     """D: the principal axes of the images themselves, a dense matrix; for signals of a thousand entries or so."""
 
@@ -83,12 +120,16 @@ class PrincipalAxes(nn.Module):
         return (z.flatten(1) @ self.axes).reshape(z.shape)
 
 
-_BASES: dict[str, type[Cosines] | type[PrincipalAxes]] = {"cosines": Cosines, "principal": PrincipalAxes}
+_BASES: dict[str, type[Cosines] | type[LowPrincipalAxes] | type[PrincipalAxes]] = {
+    "cosines": Cosines,
+    "low-principal": LowPrincipalAxes,
+    "principal": PrincipalAxes,
+}
 
 
 @final
 class SpectralGaussian(nn.Module):
-    """A Gaussian whose covariance is diagonal in a basis, "cosines" or "principal"."""
+    """A Gaussian whose covariance is diagonal in a basis: "cosines", "low-principal" or "principal"."""
 
     mean: Tensor
     variance: Tensor
@@ -126,7 +167,13 @@ class SpectralGaussian(nn.Module):
 
 @final
 class UNetPrior(Prior):
-    """A diffusion prior with the spectral Gaussian denoiser as its skip connection; the small priors that ship are of this class."""
+    """A diffusion prior with the spectral Gaussian denoiser as its skip connection; the small priors that ship are of this class.
+
+    `channels`, `blocks`, `patch`, `attention` and `fine` shape the network (deft.networks.unet); `gains` is the number of noise levels, evenly
+    spaced in log-SNR, at which k_t is kept (0: k_t = 1).
+    """
+
+    gain: Tensor | None
 
     def __init__(
         self,
@@ -138,6 +185,8 @@ class UNetPrior(Prior):
         patch: int = 2,
         attention: Sequence[bool] = (False, False, True),
         basis: str = "cosines",
+        fine: int = 0,
+        gains: int = 0,
         value_range: tuple[float, float] | None = (-1.0, 1.0),
         name: str = "unet",
     ) -> None:
@@ -151,6 +200,8 @@ class UNetPrior(Prior):
             "patch": patch,
             "attention": list(attention),
             "basis": basis,
+            **({"fine": fine} if fine else {}),
+            **({"gains": gains} if gains else {}),
             "value_range": None if value_range is None else list(value_range),
         }
         self.gaussian = SpectralGaussian(event_shape, basis)
@@ -162,7 +213,9 @@ class UNetPrior(Prior):
             patch=patch,
             attention=attention,
             axes=len(event_shape) - 1,
+            fine=fine,
         )
+        self.register_buffer("gain", torch.ones(gains) if gains else None)
 
     @property
     def name(self) -> str:
@@ -176,7 +229,41 @@ class UNetPrior(Prior):
     def denoise(self, x_t: Signal, t: Times) -> Signal:
         alpha_t, sigma_t = self.levels(x_t, t)
         wiener = self.gaussian.denoise(x_t, alpha_t, sigma_t)
-        return wiener + self.gaussian.remainder(alpha_t, sigma_t) * self.correction(x_t, wiener, t)
+        worth = self.gaussian.remainder(alpha_t, sigma_t)
+        if self.gain is not None:
+            worth = worth * expand(self._gain_at(t), x_t)
+        return wiener + worth * self.correction(x_t, wiener, t)
+
+    def _gain_at(self, t: Times) -> Tensor:
+        """k_t, linear between its levels."""
+        assert self.gain is not None
+        low, high = self.schedule.log_snr_range
+        place = ((self.schedule.log_snr(t) - low) / (high - low)).clamp(0, 1).to(self.gain) * (len(self.gain) - 1)
+        left = place.floor().long().clamp(max=len(self.gain) - 2)
+        return torch.lerp(self.gain[left], self.gain[left + 1], place - left)
+
+    @torch.no_grad()
+    def fit_gain(self, images: Tensor, seed: int = 0) -> None:
+        """k_t by least squares, from images in the prior's range that it was trained on: <F, target> / <F, F> at each level, cut to [0, 1].
+
+        Raises `InvalidInput` for a prior without gains.
+        """
+        if self.gain is None:
+            raise InvalidInput("this prior keeps no gains; make it with gains=25, say, to fit them.")
+        for level, log_snr in enumerate(torch.linspace(*self.schedule.log_snr_range, len(self.gain)).tolist()):
+            t = self.schedule.time(torch.tensor([log_snr]))
+            along = of = 0.0
+            for start in range(0, len(images), 64):
+                x_0 = images[start : start + 64]
+                alpha_t, sigma_t = self.levels(x_0, t)
+                x_t = alpha_t * x_0 + sigma_t * Noise([mix(seed, i) for i in range(start, start + len(x_0))], x_0.device).normal(
+                    level, x_0.shape[1:]
+                ).to(x_0)
+                wiener = self.gaussian.denoise(x_t, alpha_t, sigma_t)
+                estimate = self.correction(x_t, wiener, t)
+                along += float((estimate * (x_0 - wiener) / self.gaussian.remainder(alpha_t, sigma_t)).sum())
+                of += float(estimate.square().sum())
+            self.gain[level] = min(max(along / of, 0.0), 1.0) if of else 1.0
 
     def correction(self, x_t: Signal, wiener: Signal, t: Times) -> Signal:
         """F: what the network adds to the Wiener filter, in units of the filter's own error."""

@@ -22,7 +22,7 @@ from deft.priors.unet import UNetPrior
 from deft.schedules import Schedule
 
 KIND = "deft prior"
-_SINGLE = ("gaussian.mean", "gaussian.variance")  # variances of 1e-6 and less have no place in half precision
+_SINGLE = ("gaussian.mean", "gaussian.variance", "gain")  # variances of 1e-6 and less have no place in half precision
 FOLDER = Path(__file__).parent.parent / "weights"
 
 
