@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
+from setting import Setting
 from torch import Tensor
 
 from deft.htransforms.base import HTransform, NoConditioning
@@ -25,21 +24,15 @@ from deft.htransforms.dps import DPS
 from deft.metrics.image import psnr
 from deft.noise import Noise, mix
 from deft.posterior import Posterior
-from deft.priors import zoo
 from deft.priors.base import Prior
-from deft.problems import Problem, from_card
+from deft.problems import Problem
 from deft.reports.evaluation import Method, evaluate
 from deft.reports.page import write_report
-from deft.samplers.base import Sampler, UniformLogSNR, UniformTime
+from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.samplers.ddnm_plus import DDNMPlus
 from deft.training import checkpoint
 from deft.training.tune import geometric_grid, tune
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "recipes"))
-from train_prior import as_float, digits, natural
-
-READERS = {"digits": digits, "natural": natural}
 
 
 def dps(prior: Prior, steps: int, zeta: float) -> tuple[HTransform, Sampler]:
@@ -86,24 +79,15 @@ def tuned(
 def main() -> None:
     """Run the problems of a YAML file, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--h", type=Path, help="the folder of learned h-transforms")
     parser.add_argument("--only", nargs="*", help="some of the problems")
     parser.add_argument("--baselines", action="store_true", help="leave DEFT out, before its h-transforms are there")
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    if not args.data.is_dir():
-        parser.error(f"--data {args.data} is no folder; this benchmark needs the data that recipes/train_prior.py describes")
-    torch.set_num_threads(args.threads)
-    config = yaml.safe_load(args.config.read_text())
-    prior = zoo.load(config["prior"])
-    read = READERS[config["data"]]
-    test = as_float(read(args.data, config["test"]["split"])[: config["test"]["count"]])
-    validation = as_float(read(args.data, config["validation"]["split"])[: config["validation"]["count"]])
+    args, setting = Setting.of(parser)
+    config, prior = setting.config, setting.prior
+    test = setting.images(config["test"]["split"], config["test"]["count"])
+    validation = setting.images(config["validation"]["split"], config["validation"]["count"])
     for name in args.only or config["problems"]:
-        problem = from_card(config["problems"][name])
+        problem = setting.problem(name)
         folder = args.out / name
         print(name, flush=True)
         plan = config["dps"]
@@ -120,8 +104,8 @@ def main() -> None:
             h, card = checkpoint.load(args.h / f"{name}.safetensors", prior)
             seconds = card["training"]["seconds"]  # type: ignore[index, call-overload]
             plan = config["deft"]
-            grid = UniformLogSNR(plan["log_snr"]) if "log_snr" in plan else UniformTime()
-            methods += [Method(f"DEFT-{n}", h, DDIM(steps=n, eta=plan["eta"], grid=grid), training_seconds=seconds) for n in plan["steps"]]
+            samplers = {n: DDIM(steps=n, eta=plan["eta"], grid=setting.grid) for n in plan["steps"]}
+            methods += [Method(f"DEFT-{n}", h, sampler, training_seconds=seconds) for n, sampler in samplers.items()]
         evaluate(prior, problem, test, methods, out=folder, samples=config["samples"], seed=config["seed"], reference=methods[-1].label)
         write_report(folder, title=f"{config['prior']}: {name}", card=card)
 

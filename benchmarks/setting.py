@@ -1,0 +1,62 @@
+"""What the quality benchmarks share: a YAML file, the prior that it names, and the data, whose place is an argument."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+import yaml
+from torch import Tensor
+
+from deft.priors import zoo
+from deft.priors.unet import UNetPrior
+from deft.problems import Problem, from_card
+from deft.samplers.base import TimeGrid, UniformLogSNR, UniformTime
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "recipes"))
+from train_prior import as_float, digits, natural
+
+READERS = {"digits": digits, "natural": natural}
+
+
+@final
+@dataclass(frozen=True)
+class Setting:
+    """A YAML file of benchmarks/quality, with what it names."""
+
+    config: dict[str, Any]
+    prior: UNetPrior
+    data: Path
+
+    @classmethod
+    def of(cls, parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Setting]:
+        """Adds the arguments that all scripts have (config, --data, --out, --threads), reads the command line, and loads."""
+        parser.add_argument("config", type=Path)
+        parser.add_argument("--data", type=Path, required=True)
+        parser.add_argument("--out", type=Path, required=True)
+        parser.add_argument("--threads", type=int, default=1)
+        args = parser.parse_args()
+        if not args.data.is_dir():
+            parser.error(f"--data {args.data} is no folder; this benchmark needs the data that recipes/train_prior.py describes")
+        torch.set_num_threads(args.threads)
+        config = yaml.safe_load(args.config.read_text())
+        return args, cls(config, zoo.load(config["prior"]), args.data)
+
+    def images(self, split: str, count: int | None = None, start: int = 0) -> Tensor:
+        """`count` images of a split, from `start` on, in the prior's range."""
+        stop = None if count is None else start + count
+        return as_float(READERS[self.config["data"]](self.data, split)[start:stop])
+
+    def problem(self, name: str) -> Problem:
+        """A problem by its name in the file."""
+        return from_card(self.config["problems"][name])
+
+    @property
+    def grid(self) -> TimeGrid:
+        """The times of DEFT's sampler."""
+        plan = self.config["deft"]
+        return UniformLogSNR(plan["log_snr"]) if "log_snr" in plan else UniformTime()
