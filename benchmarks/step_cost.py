@@ -36,7 +36,17 @@ from deft.training.denoising import DenoisingScoreMatching
 
 def natural_prior() -> Prior:
     """The architecture of the shipped `natural-64`."""
-    return UNetPrior((3, 64, 64), VPLinear(), channels=(96, 128, 144), blocks=2, patch=4, attention=(False, True, True))
+    return UNetPrior(
+        (3, 64, 64),
+        VPLinear(),
+        channels=(96, 128, 144),
+        blocks=2,
+        patch=4,
+        attention=(False, True, True),
+        basis="low-principal",
+        fine=24,
+        gains=25,
+    )
 
 
 def ddpm_prior() -> Prior:

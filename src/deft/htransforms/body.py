@@ -48,7 +48,7 @@ def sized(make: Callable[..., H], prior: Prior, fraction: float, blocks: int, pa
     """make(event_shape, scale, channels, blocks, patch, attention) with about `fraction` of the prior's parameters.
 
     The network enters at 16 to 32 places per axis and halves them down to 8 or so, where it attends to all places at once; width is what a larger
-    fraction buys.
+    fraction buys. From 32 on widths are multiples of 16, which vector units take at once: 34 channels cost more than 48.
     """
     if not 0 < fraction <= 1:
         raise InvalidInput(f"fraction is the h-transform's share of the prior's parameters, in (0, 1]; got {fraction}.")
@@ -56,7 +56,7 @@ def sized(make: Callable[..., H], prior: Prior, fraction: float, blocks: int, pa
     levels = max(1, min(4, 1 + round(math.log2(max(prior.event_shape[1:]) / patch / 8))))
 
     def build(width: int) -> H:
-        channels = [2 * round(width * (1 + 0.6 * level) / 2) for level in range(levels)]
+        channels = [_even(width * (1 + 0.6 * level)) for level in range(levels)]
         attention = [level == levels - 1 for level in range(levels)]
         return make(prior.event_shape, prior.scale, channels=channels, blocks=blocks, patch=patch, attention=attention)
 
@@ -65,10 +65,17 @@ def sized(make: Callable[..., H], prior: Prior, fraction: float, blocks: int, pa
             return build(width).num_parameters
 
     goal = fraction * prior.num_parameters
-    width = 4
-    while abs(size(width + 2) - goal) < abs(size(width) - goal):
+    width = best = 4
+    while size(width) < 1.3 * goal:
         width += 2
-    return build(width)
+        best = min(best, width, key=lambda w: abs(size(w) - goal))
+    return build(best)
+
+
+def _even(width: float) -> int:
+    """The nearest multiple of 16 from 32 on, of 2 below."""
+    unit = 16 if width >= 28 else 2
+    return unit * round(width / unit)
 
 
 def default_patch(event_shape: Sequence[int]) -> int:
