@@ -122,6 +122,14 @@ class Sampler(ABC):
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         """From time t to s < t."""
 
+    def start(self, prior: Prior, noise: Noise) -> Signal:
+        """x_1, at the noise end: the prior's own, unless a method says where it starts."""
+        return prior.initial(noise)
+
+    def finish(self, prior: Prior, state: State, noise: Noise) -> Signal:
+        """x_0, from the last time of the grid: the denoiser's own, unless a method says how it ends."""
+        return prior.denoise(state.x_t, state.t)
+
     @property
     def evaluations(self) -> int:
         """Evaluations of the prior per sample."""
@@ -160,14 +168,14 @@ class Sampler(ABC):
     @torch.no_grad()
     def _run(self, prior: Prior, noise: Noise, grid: Tensor, on_step: Callable[[State], None] | None, bar: tqdm) -> Signal:
         grid = grid.to(prior.device)
-        state = State(prior.initial(noise), grid[:1])
+        state = State(self.start(prior, noise), grid[:1])
         for s in grid[1:]:
             state = self.step(prior, state, s[None], noise)
             bar.update(len(noise))
             if on_step is not None:
                 on_step(state)
         bar.update(len(noise))
-        return prior.denoise(state.x_t, state.t)
+        return self.finish(prior, state, noise)
 
 
 @contextmanager
