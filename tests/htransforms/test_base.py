@@ -89,10 +89,49 @@ def test_gradients_of_the_prior_are_asked_for_where_a_part_needs_them():
     assert not Scaled(Half(), 2.0).needs_prior_gradient
 
 
+class Costly(Half):
+    needs_prior_gradient = True
+
+    @property
+    def prior_gradients_per_step(self):
+        return 4
+
+    @property
+    def network_evaluations_per_step(self):
+        return 2
+
+    def check(self, prior, observation):
+        raise InvalidInput("Costly takes nothing.")
+
+
+class Depends(Half):
+    needs_prior_gradient = True
+
+    @property
+    def prior_gradients_per_step(self):
+        return None
+
+
+def test_the_cost_is_that_of_the_parts():
+    assert (Half().prior_gradients_per_step, Half().network_evaluations_per_step) == (0, 0)
+    assert DPS(1.0).prior_gradients_per_step == 1
+    both = Sum(Costly(), DPS(1.0), Scaled(Costly(), 2.0))
+    assert (both.prior_gradients_per_step, both.network_evaluations_per_step) == (9, 4)
+    assert Sum(Costly(), Depends()).prior_gradients_per_step is None
+
+
+@pytest.mark.parametrize("method", [Costly(), Sum(Half(), Costly()), Scaled(Costly(), 2.0)], ids=lambda h: type(h).__name__)
+def test_what_does_not_apply_is_refused_by_the_posterior(method):
+    prior = mixture()
+    with pytest.raises(InvalidInput, match="Costly takes nothing"):
+        Posterior(prior, method, measured(prior))
+
+
 def test_parameters_are_those_of_the_parts():
     part = Half()
     part.weight = torch.nn.Parameter(torch.zeros(3, 4))
     assert Sum(part, NoConditioning()).num_parameters == Scaled(part, 2.0).num_parameters == 12
+    assert part.network_evaluations_per_step == 1
     assert NoConditioning().num_parameters == 0
 
 

@@ -13,9 +13,10 @@ from deft.metrics import Weights, kid, psnr
 from deft.priors.base import Prior
 from deft.priors.unet import UNetPrior
 from deft.problems import Inpainting
-from deft.reports.evaluation import Method, describe, evaluate, read_results, read_samples
+from deft.reports.evaluation import Counted, Method, describe, evaluate, read_results, read_samples
 from deft.samplers.ddim import DDIM
 from deft.schedules import VPLinear
+from tests.closed_form import mixture
 
 
 def small_prior():
@@ -96,6 +97,19 @@ def test_costs_are_counted(finished):
     assert [m["summary"]["evaluations"]["value"] for m in (no_h, dps, learned)] == [2, 3, 3]
     assert [m["summary"]["prior_gradients"]["value"] for m in (no_h, dps, learned)] == [0, 3, 0]
     assert all(m["summary"]["seconds"]["value"] > 0 for m in (no_h, dps, learned))
+
+
+def test_every_gradient_of_an_evaluation_is_counted():
+    counted = Counted(mixture())
+    x_t, t = torch.randn(3, 3, dtype=torch.float64), torch.tensor([0.4], dtype=torch.float64)
+    counted.denoise(x_t, t)
+    assert (counted.evaluations, counted.gradients) == (3, 0)
+    denoised = counted.at(x_t.requires_grad_(), t)
+    assert (counted.evaluations, counted.gradients) == (6, 0)
+    for _ in range(2):
+        denoised.vjp(torch.ones_like(x_t))
+    denoised.gradient(denoised.x_0_hat.square().sum(1))
+    assert (counted.evaluations, counted.gradients) == (6, 9)
 
 
 def test_measures_by_hand(finished, images):

@@ -18,7 +18,7 @@ from torch import nn
 
 from deft.errors import InvalidInput
 from deft.likelihoods import Observation
-from deft.priors.base import Denoised
+from deft.priors.base import Denoised, Prior
 from deft.types import LogProb, Signal
 
 
@@ -26,7 +26,7 @@ class HTransform(nn.Module, ABC):
     """An approximation to the h-transform; deterministic (methods that draw noise are samplers).
 
     `needs_prior_gradient` says whether `shift` differentiates the prior, which doubles the cost of a step and needs a prior that can be
-    differentiated.
+    differentiated. A step costs one evaluation of the prior and what the two `_per_step` properties say.
     """
 
     needs_prior_gradient: bool = False
@@ -34,6 +34,19 @@ class HTransform(nn.Module, ABC):
     @abstractmethod
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         """E[x_0 | x_t, y] - E[x_0 | x_t]."""
+
+    def check(self, prior: Prior, observation: Observation) -> None:
+        """Raise `InvalidInput` where this h-transform does not apply to a prior or an observation; a `Posterior` asks at construction."""
+
+    @property
+    def prior_gradients_per_step(self) -> int | None:
+        """Vector-Jacobian products with the prior, at most, in one call of `shift`; None where their number depends on the measurement."""
+        return int(self.needs_prior_gradient)
+
+    @property
+    def network_evaluations_per_step(self) -> int:
+        """Evaluations of networks of its own, beside the one of the prior, in one call of `shift`."""
+        return int(self.num_parameters > 0)
 
     def grad_log_h(self, denoised: Denoised, observation: Observation) -> Signal:
         """alpha_t / sigma_t^2 * shift."""
@@ -93,9 +106,26 @@ class Sum(HTransform):
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         total = torch.zeros_like(denoised.x_0_hat)
-        for part in cast(Iterable[HTransform], self.parts):
+        for part in self._parts:
             total = total + part.shift(denoised, observation)
         return total
+
+    def check(self, prior: Prior, observation: Observation) -> None:
+        for part in self._parts:
+            part.check(prior, observation)
+
+    @property
+    def prior_gradients_per_step(self) -> int | None:
+        each = [part.prior_gradients_per_step for part in self._parts]
+        return None if None in each else sum(n for n in each if n is not None)
+
+    @property
+    def network_evaluations_per_step(self) -> int:
+        return sum(part.network_evaluations_per_step for part in self._parts)
+
+    @property
+    def _parts(self) -> Iterable[HTransform]:
+        return cast(Iterable[HTransform], self.parts)
 
 
 @final
@@ -109,3 +139,14 @@ class Scaled(HTransform):
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         return self.weight * self.h_transform.shift(denoised, observation)
+
+    def check(self, prior: Prior, observation: Observation) -> None:
+        self.h_transform.check(prior, observation)
+
+    @property
+    def prior_gradients_per_step(self) -> int | None:
+        return self.h_transform.prior_gradients_per_step
+
+    @property
+    def network_evaluations_per_step(self) -> int:
+        return self.h_transform.network_evaluations_per_step

@@ -55,8 +55,8 @@ class Denoised:
         return torch.autograd.grad(value.sum(), self.x_t)[0]
 
     def vjp(self, v: Signal) -> Signal:
-        """J^T v, with J the Jacobian of x_0_hat with respect to x_t."""
-        return torch.autograd.grad(self.x_0_hat, self.x_t, v)[0]
+        """J^T v, with J the Jacobian of x_0_hat with respect to x_t; the graph is kept, so that there can be several."""
+        return torch.autograd.grad(self.x_0_hat, self.x_t, v, retain_graph=True)[0]
 
 
 class Prior(nn.Module, ABC):

@@ -33,7 +33,7 @@ from deft.likelihoods import Observation
 from deft.metrics.distribution import patch_distance_leaving_out
 from deft.metrics.image import misfit, psnr, root_mean_square, ssim
 from deft.metrics.learned import Weights, features, frechet_distance, kernel_distance, lpips
-from deft.noise import Noise, mix
+from deft.noise import Noise, as_seed, mix
 from deft.posterior import Posterior
 from deft.priors.base import Prior, state_hash
 from deft.problems import Problem
@@ -104,7 +104,7 @@ MEASURES = (
 
 @final
 class Counted(Prior):
-    """A prior that counts: signals denoised, and how many of them with a graph for gradients."""
+    """A prior that counts: signals denoised, and vector-Jacobian products with it (several per evaluation, where a method asks for them)."""
 
     def __init__(self, prior: Prior) -> None:
         super().__init__()
@@ -134,8 +134,13 @@ class Counted(Prior):
 
     def denoise(self, x_t: Signal, t: Times) -> Signal:
         self.evaluations += len(x_t)
-        self.gradients += len(x_t) * int(torch.is_grad_enabled() and x_t.requires_grad)
-        return self.prior.denoise(x_t, t)
+        x_0_hat = self.prior.denoise(x_t, t)
+        if x_0_hat.requires_grad:
+            x_0_hat.register_hook(self._count_gradient)
+        return x_0_hat
+
+    def _count_gradient(self, v: Tensor) -> None:
+        self.gradients += len(v)
 
 
 @final
@@ -174,6 +179,7 @@ def evaluate(
     many images are kept for the report; `batch_size` counts signals and changes no result.
     """
     _check(prior, images, methods, samples, clip, reference)
+    seed = as_seed(seed)
     files = (weights or Weights()).card()  # now, so that a missing file is found before anything is drawn
     reference = reference or methods[-1].label
     folder = Path(out)
