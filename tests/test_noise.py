@@ -1,8 +1,11 @@
+import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deft.noise import Noise, mix
+from deft.errors import InvalidInput
+from deft.noise import Noise, as_seed, mix
 
 seeds = st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=5)
 
@@ -46,3 +49,18 @@ def test_mix_is_a_hash():
     values = {mix(a, b) for a in range(50) for b in range(50)}
     assert len(values) == 2500
     assert all(0 <= value < 2**63 for value in values)
+
+
+@pytest.mark.parametrize("seed", [7, np.int64(7), np.uint8(7), np.array(7), torch.tensor(7)])
+def test_any_integer_is_a_seed(seed):
+    assert as_seed(seed) == 7
+    assert type(as_seed(seed)) is int
+    assert Noise([seed]).seeds == [7]
+
+
+@pytest.mark.parametrize("seed", [True, 7.0, np.float64(7), np.bool_(True), torch.tensor(True), torch.tensor(7.0), "7", None])
+def test_nothing_else_is(seed):
+    with pytest.raises(InvalidInput, match="a seed is an integer; got "):
+        as_seed(seed)
+    with pytest.raises(InvalidInput, match="a seed is an integer; got "):
+        Noise([seed])

@@ -8,11 +8,14 @@ so that a sample is the same alone and in a batch, in any order, on any number o
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
-from typing import final
+from typing import SupportsIndex, final
 
 import torch
 from torch import Tensor
+
+from deft.errors import InvalidInput
 
 _MASK = (1 << 64) - 1
 
@@ -28,6 +31,17 @@ def mix(*values: int) -> int:
     return state >> 1
 
 
+def as_seed(value: SupportsIndex) -> int:
+    """A seed as a Python integer, whatever kind of integer it is. Raises `InvalidInput` for booleans and for numbers with a fraction."""
+    truth = isinstance(value, bool) or (isinstance(value, Tensor) and value.dtype == torch.bool)
+    try:
+        if not truth:
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise InvalidInput(f"a seed is an integer; got {value!r}, a {type(value).__name__}.")
+
+
 @final
 class Noise:
     """Counter-based draws, one integer seed per sample.
@@ -35,8 +49,8 @@ class Noise:
     `stream(k)` gives an independent source with the same samples; `take(index)` the source of some of them.
     """
 
-    def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> None:
-        self.seeds = [int(seed) for seed in seeds]
+    def __init__(self, seeds: Sequence[SupportsIndex], device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> None:
+        self.seeds = [as_seed(seed) for seed in seeds]
         self.device = torch.device(device)
         self.dtype = dtype or torch.get_default_dtype()
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -57,6 +58,21 @@ def test_seeds():
     assert observation_seeds(3, 2) == observation_seeds(3, 5)[:2]
     with pytest.raises(InvalidInput, match="3 seeds for 2 observations"):
         observation_seeds([1, 2, 3], 2)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.array, torch.tensor])
+def test_seeds_may_be_any_integers(kind):
+    assert observation_seeds(kind(3), 2) == observation_seeds(3, 2)
+    assert observation_seeds([kind(4), kind(5)], 2) == [4, 5]
+    assert observation_seeds(np.array([4, 5]), 2) == observation_seeds(torch.tensor([4, 5]), 2) == [4, 5]
+    prior = CallablePrior(lambda x_t, t: 0.5 * x_t, VPLinear(), (3,), 1.0)
+    assert torch.equal(DDIM(2)(prior, 2, seed=kind(3)), DDIM(2)(prior, 2, seed=3))
+
+
+def test_seeds_are_integers_alone():
+    for seed in (True, np.array([0.5, 1.0]), torch.tensor([True, False])):
+        with pytest.raises(InvalidInput, match="a seed is an integer"):
+            observation_seeds(seed, 2)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import errno
 import json
 import os
 
+import numpy as np
 import pytest
 import torch
 
@@ -137,6 +138,10 @@ class TestFolder:
             Bank.open(tmp_path, small.prior())
         with pytest.raises(CheckpointError, match="holds no bank"):
             Bank.open(tmp_path / "none", small.prior())
+
+
+def test_a_seed_of_another_kind_of_integer(tmp_path):
+    assert_same(build(seed=np.int64(3), out=tmp_path), build(seed=3))
 
 
 def test_empty():

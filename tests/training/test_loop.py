@@ -11,6 +11,7 @@ import time
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -67,6 +68,14 @@ class TestRun:
         h = small.h_transform()
         small.run(h)
         assert not small.differing(h.state_dict(), uninterrupted[0])
+
+    def test_a_seed_of_another_kind_of_integer(self, tmp_path):
+        h, again = small.h_transform(), small.h_transform()
+        small.run(h, seed=3, steps=2)
+        small.run(again, seed=np.int64(3), steps=2, out=tmp_path)
+        assert not small.differing(h.state_dict(), again.state_dict())
+        with pytest.raises(InvalidInput, match=r"a seed is an integer; got 3\.0"):
+            small.run(small.h_transform(), seed=3.0)
 
     def test_another_seed_another_run(self, uninterrupted):
         h = small.h_transform()

@@ -10,10 +10,10 @@ a `Posterior`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import final
+from typing import SupportsIndex, final
 
 import torch
 from jaxtyping import Float
@@ -21,10 +21,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from deft.errors import InvalidInput, OutOfMemory, says_no_memory
-from deft.noise import Noise, mix
+from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Prior
 from deft.schedules import Schedule
-from deft.types import Signal, Times
+from deft.types import LogProb, Signal, Times, expand, inner
+
+Seed = SupportsIndex | Iterable[SupportsIndex]
 
 
 class TimeGrid(ABC):
@@ -98,7 +100,19 @@ class Transition:
 
     def mean(self, x_0_hat: Signal, x_t: Signal) -> Signal:
         """a x_0_hat + b x_t."""
-        return self.a.to(x_t) * x_0_hat + self.b.to(x_t) * x_t
+        return expand(self.a, x_t).to(x_t) * x_0_hat + expand(self.b, x_t).to(x_t) * x_t
+
+    def log_ratio(self, x_s: Signal, x_t: Signal, x_0_hat: Signal, shift: Signal) -> LogProb:
+        """log p(x_s | x_t) - log q(x_s | x_t), where p takes the step with the prior's x_0_hat and q with x_0_hat + shift.
+
+            -u . z - |u|^2 / 2,    u = (a / c) shift,    z = (x_s - a (x_0_hat + shift) - b x_t) / c
+
+        z is what q drew. Needs c > 0: without noise (eta = 0) a step has no density.
+        """
+        c = expand(self.c, x_t).to(x_t)
+        u = expand(self.a, x_t).to(x_t) / c * shift
+        z = (x_s - self.mean(x_0_hat + shift, x_t)) / c
+        return -inner(u, z + 0.5 * u)
 
 
 @final
@@ -140,7 +154,7 @@ class Sampler(ABC):
         prior: Prior,
         num_samples: int = 1,
         *,
-        seed: int | Sequence[int] = 0,
+        seed: Seed = 0,
         batch_size: int | None = None,
         on_step: Callable[[State], None] | None = None,
         progress: bool = False,
@@ -190,10 +204,12 @@ def _room_for(signals: int) -> Iterator[None]:
         raise OutOfMemory(f"the device has no room for {signals} signals at once; {advice}.") from error
 
 
-def observation_seeds(seed: int | Sequence[int], num_observations: int) -> list[int]:
+def observation_seeds(seed: Seed, num_observations: int) -> list[int]:
     """One seed per observation, from one integer or as given."""
-    if isinstance(seed, int):
-        return [mix(seed, 3, i) for i in range(num_observations)]
-    if len(seed) != num_observations:
-        raise InvalidInput(f"got {len(seed)} seeds for {num_observations} observations; give one integer, or one per observation.")
-    return [int(s) for s in seed]
+    try:
+        seeds = [as_seed(value) for value in seed]  # type: ignore[union-attr]
+    except TypeError:  # one number, of any kind
+        return [mix(as_seed(seed), 3, i) for i in range(num_observations)]  # type: ignore[arg-type]
+    if len(seeds) != num_observations:
+        raise InvalidInput(f"got {len(seeds)} seeds for {num_observations} observations; give one integer, or one per observation.")
+    return seeds

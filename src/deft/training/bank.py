@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 
 from deft.data.files import atomic
 from deft.errors import CheckpointError, InvalidInput
-from deft.noise import Noise, mix
+from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Denoised, Prior
 from deft.training.base import Batch, Images, Order, Source
 from deft.training.denoising import TimeLaw, noised, noisy, spread
@@ -67,6 +67,7 @@ class Bank(Source):
         """
         if evaluations < 1:
             raise InvalidInput(f"a bank holds at least one evaluation; got {evaluations}.")
+        seed = as_seed(seed)
         source = images if isinstance(images, Source) else Images(images, prior)
         card = {
             "format": _FORMAT,

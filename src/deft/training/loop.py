@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from deft.data.files import atomic
 from deft.errors import CheckpointError, InvalidInput, OutOfMemory, TrainingDiverged, says_no_memory
 from deft.htransforms.base import HTransform
-from deft.noise import Noise, mix
+from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Prior
 from deft.training.base import Batch, Images, Loss, Objective, Order, Source
 from deft.training.checkpoint import architecture
@@ -126,7 +126,7 @@ def train(
         validate_every=validate_every or max(steps // 10, 1),
         validation_draws=0 if held_out is None else validation_draws or min(max(len(held_out), 256), 512),
         patience=patience,
-        seed=seed,
+        seed=as_seed(seed),
         save_every=save_every,
         log_every=log_every,
     )
