@@ -48,6 +48,7 @@ _HOME = {
     "PaperHTransform": "deft.htransforms.paper",
     "DPS": "deft.htransforms.dps",
     "DDNM": "deft.htransforms.ddnm",
+    "PiGDM": "deft.htransforms.pigdm",
     # posterior and samplers
     "Posterior": "deft.posterior",
     "Sampler": "deft.samplers.base",

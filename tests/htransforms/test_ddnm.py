@@ -47,5 +47,5 @@ def test_an_affine_operator():
 def test_only_linear_operators():
     prior = mixture()
     observation = Observation(torch.zeros(1, 3, dtype=DOUBLE), GaussianLikelihood(Square(), 0.0))
-    with pytest.raises(InvalidInput, match="got Square; use DPS or LearnedHTransform"):
-        DDIM(2)(Posterior(prior, DDNM(), observation), 1)
+    with pytest.raises(InvalidInput, match="got Square; use DPS, LGD or a learned"):
+        Posterior(prior, DDNM(), observation)

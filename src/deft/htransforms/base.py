@@ -18,6 +18,7 @@ from torch import nn
 
 from deft.errors import InvalidInput
 from deft.likelihoods import Observation
+from deft.operators.base import LinearOperator
 from deft.priors.base import Denoised, Prior
 from deft.types import LogProb, Signal
 
@@ -80,6 +81,17 @@ class DataConsistency(HTransform):
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         return self.consistent(denoised, observation) - denoised.x_0_hat
+
+
+def linear_operator(observation: Observation, h_transform: HTransform) -> LinearOperator:
+    """The operator of an observation, for an h-transform that only knows what to do with linear ones. Raises `InvalidInput` for another."""
+    operator = observation.operator
+    if not isinstance(operator, LinearOperator):
+        raise InvalidInput(
+            f"{type(h_transform).__name__} needs a linear operator, with its adjoint and pseudo-inverse; got {type(operator).__name__}; "
+            "use DPS, LGD or a learned h-transform."
+        )
+    return operator
 
 
 @final

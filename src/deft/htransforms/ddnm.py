@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from typing import final
 
-from deft.errors import InvalidInput
-from deft.htransforms.base import DataConsistency
+from deft.htransforms.base import DataConsistency, linear_operator
 from deft.likelihoods import Observation
-from deft.operators.base import LinearOperator
-from deft.priors.base import Denoised
+from deft.priors.base import Denoised, Prior
 from deft.types import Signal
 
 
@@ -26,9 +24,8 @@ class DDNM(DataConsistency):
     """
 
     def consistent(self, denoised: Denoised, observation: Observation) -> Signal:
-        operator = observation.operator
-        if not isinstance(operator, LinearOperator):
-            raise InvalidInput(
-                f"DDNM needs a linear operator with a pseudo-inverse; got {type(operator).__name__}; use DPS or LearnedHTransform."
-            )
+        operator = linear_operator(observation, self)
         return denoised.x_0_hat + operator.pseudo_inverse(observation.residual(denoised.x_0_hat))
+
+    def check(self, prior: Prior, observation: Observation) -> None:
+        linear_operator(observation, self)

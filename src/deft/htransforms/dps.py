@@ -52,20 +52,28 @@ class DPS(HTransform):
             raise InvalidInput(f"DPS needs zeta >= 0 and eta in [0, 1]; got zeta = {zeta} and eta = {eta}.")
         t = times.double()
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-        alpha_t, alpha_s, sigma_t, sigma_s = alpha[:-1], alpha[1:], sigma[:-1], sigma[1:]
-        c = eta * sigma_s * (1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2).clamp(min=0).sqrt()
-        b = (sigma_s**2 - c**2).clamp(min=0).sqrt() / sigma_t
-        a = torch.cat([alpha_s - b * alpha_t, torch.ones_like(alpha[:1])])
-        return cls(Tabulated(t, zeta * alpha / (a * sigma**2)))
+        return cls(Tabulated(t, zeta * alpha / (moved_by(t, eta, schedule) * sigma**2)))
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         distance = norm(observation.residual(denoised.x_0_hat))
-        grad_log_h = -self._weight(denoised) * denoised.gradient(distance)
+        grad_log_h = -weight_at(self.weight, denoised) * denoised.gradient(distance)
         return denoised.sigma_t**2 / denoised.alpha_t * grad_log_h
 
-    def _weight(self, denoised: Denoised) -> Tensor:
-        weight = self.weight(denoised.t) if callable(self.weight) else torch.full_like(denoised.t, self.weight)
-        return expand(weight, denoised.x_t).to(denoised.x_t)
+
+def weight_at(weight: Weight, denoised: Denoised) -> Tensor:
+    """A weight, number or function, at the times of `denoised`, shaped to broadcast against its signals."""
+    value = weight(denoised.t) if callable(weight) else torch.full_like(denoised.t, weight)
+    return expand(value, denoised.x_t).to(denoised.x_t)
+
+
+def moved_by(times: Tensor, eta: float, schedule: Schedule) -> Tensor:
+    """a, the factor by which each step of DDIM(eta) along the grid `times` moves when x_0_hat does; 1 in the last, which returns x_0_hat."""
+    t = times.double()
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    alpha_t, alpha_s, sigma_t, sigma_s = alpha[:-1], alpha[1:], sigma[:-1], sigma[1:]
+    c = eta * sigma_s * (1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2).clamp(min=0).sqrt()
+    b = (sigma_s**2 - c**2).clamp(min=0).sqrt() / sigma_t
+    return torch.cat([alpha_s - b * alpha_t, torch.ones_like(alpha[:1])])
 
 
 @final

@@ -1,0 +1,72 @@
+"""Pseudoinverse guidance: what is not known of x_0 is taken as white noise of a known size.
+
+p(x_0 | x_t) ~ N(x_0_hat, r_t^2 I),    so that    h(x_t) ~ N(y; A x_0_hat, r_t^2 A A^T + sigma_y^2 I)
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from deft.errors import InvalidInput
+from deft.htransforms.base import HTransform, linear_operator
+from deft.htransforms.dps import Tabulated, Weight, moved_by, weight_at
+from deft.likelihoods import Observation
+from deft.priors.base import Denoised, Prior
+from deft.schedules import Schedule
+from deft.types import Signal
+
+
+@final
+class PiGDM(HTransform):
+    """Pseudoinverse-guided diffusion models.
+
+        grad log h(x_t) = weight(t) J^T A^T (r_t^2 A A^T + sigma_y^2 I)^{-1} (y - A x_0_hat),    J = d x_0_hat / d x_t
+        r_t^2           = s^2 sigma_t^2 / (alpha_t^2 s^2 + sigma_t^2)
+
+    Song, Vahdat, Mardani and Kautz 2023 (ICLR, openreview 9_gsMA8MRKQ), eq. 7; at sigma_y = 0 the inverse is the pseudo-inverse, eq. 8. `scale` is s, the
+    standard deviation of x_0 that r_t supposes: 1 in the paper; with prior.scale (and weight 1) it is exact for a white Gaussian prior. `weight` is a number or a
+    function of t; `PiGDM.published` gives that of the paper's sampler. Non-linear operators with a pseudo-inverse (JPEG), which the paper allows at
+    sigma_y = 0, are refused: `InvalidInput`.
+    """
+
+    needs_prior_gradient = True
+
+    def __init__(self, scale: float = 1.0, weight: Weight = 1.0) -> None:
+        super().__init__()
+        if not scale > 0:
+            raise InvalidInput(f"scale is the standard deviation of x_0 that r_t supposes and must be > 0; got {scale}.")
+        if not callable(weight) and weight < 0:
+            raise InvalidInput(f"the weight of PiGDM must be >= 0; got {weight}.")
+        self.scale, self.weight = float(scale), weight
+
+    @classmethod
+    def published(cls, times: Tensor, eta: float, schedule: Schedule, scale: float = 1.0) -> PiGDM:
+        """The h-transform with which DDIM(eta) takes the published step on the grid `times` (`sampler.grid.times(schedule, steps)`).
+
+            x_s = a x_0_hat + b x_t + c z + alpha_t g,    g = J^T A^T (A A^T + (sigma_y / r_t)^2 I)^{-1} (y - A x_0_hat)
+
+        Algorithm 1 of the paper, which gives the guidance the weight r_t^2 and adds it to x_s. A DDIM step moves by a * shift, so that
+        weight = (alpha_t r_t / sigma_t)^2 / a; a = 1 in the last step. On another grid the weight raises `InvalidInput`.
+        """
+        if not 0 <= eta <= 1:
+            raise InvalidInput(f"PiGDM needs eta in [0, 1]; got {eta}.")
+        t = times.double()
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        r_2 = scale**2 * sigma**2 / (alpha**2 * scale**2 + sigma**2)
+        return cls(scale, Tabulated(t, alpha**2 * r_2 / (moved_by(t, eta, schedule) * sigma**2)))
+
+    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
+        operator = linear_operator(observation, self)
+        alpha_t, sigma_t = denoised.alpha_t.flatten(), denoised.sigma_t.flatten()
+        r_2 = self.scale**2 * sigma_t**2 / (alpha_t**2 * self.scale**2 + sigma_t**2)
+        with torch.no_grad():
+            residual = observation.residual(denoised.x_0_hat)
+            pull = operator.adjoint(operator.solve(residual, r_2, observation.sigma_y.to(residual) ** 2))
+        grad_log_h = weight_at(self.weight, denoised) * denoised.vjp(pull)
+        return denoised.sigma_t**2 / denoised.alpha_t * grad_log_h
+
+    def check(self, prior: Prior, observation: Observation) -> None:
+        linear_operator(observation, self)
