@@ -66,6 +66,13 @@ def test_loss_is_that_of_the_prior_itself():
     torch.testing.assert_close(objective.loss(h, prior, batch).value, direct.value, rtol=1e-2, atol=1e-4)  # half precision
 
 
+def test_the_card_tells_banks_apart():
+    assert build().card() == build().card()
+    other = Bank.build(small.prior(), small.images(seed=4), 20, batch_size=6, progress=False)
+    assert build().card()["fingerprint"] != other.card()["fingerprint"]
+    assert build().card()["bank"]["data"] != other.card()["bank"]["data"]
+
+
 def test_observations_are_drawn_afresh():
     bank, objective, h = build(4), small.objective(), small.h_transform()
     first, second = (objective.loss(h, small.prior(), bank.batch(range(4), Noise(seeds))) for seeds in (range(4), range(4, 8)))
@@ -121,6 +128,20 @@ class TestFolder:
             build(out=tmp_path, seed=1)
         with pytest.raises(CheckpointError, match=r"made with the prior ramps-0 .* the prior given is ramps-1"):
             Bank.open(tmp_path, small.prior(1))
+
+    def test_of_other_images(self, tmp_path):
+        build(out=tmp_path)
+        with pytest.raises(CheckpointError, match=r"holds another bank: data was .*fingerprint.* and is .*fingerprint"):
+            Bank.build(small.prior(), small.images(seed=4), 20, out=tmp_path, progress=False)
+
+    def test_without_a_fingerprint_goes_on(self, tmp_path):
+        """As earlier versions wrote it."""
+        build(out=tmp_path)
+        path = tmp_path / "bank.json"
+        card = json.loads(path.read_text())
+        assert card["data"].pop("fingerprint")
+        path.write_text(json.dumps(card))
+        assert_same(build(out=tmp_path), build())
 
     def test_damaged(self, tmp_path):
         build(out=tmp_path)

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
 from deft.errors import InvalidInput
 from deft.noise import Noise
-from deft.training.base import Images, Order
+from deft.training.base import Batch, Images, Order, Source
 from tests.training import small
 
 
@@ -55,3 +55,54 @@ class TestImages:
         source = Images(TensorDataset(x), small.prior())
         with pytest.raises(InvalidInput, match=r"values in \[7, 7\]"):
             source.batch([2], Noise([0]))
+
+
+class TestFingerprint:
+    def test_tells_images_apart(self):
+        prior = small.prior()
+        found = [Images(small.images(40, seed), prior).card()["fingerprint"] for seed in (0, 0, 1)]
+        assert found[0] == found[1] != found[2]
+
+    def test_depends_on_the_images_alone(self):
+        x, prior = small.images(5), small.prior()
+        same = [x.clone(), x.double(), TensorDataset(x), TensorDataset(x, torch.arange(5))]
+        assert {Images(images, prior).fingerprint() for images in same} == {Images(x, prior).fingerprint()}
+        assert Images(x[:1], prior).fingerprint() != Images(x[1:2], prior).fingerprint()
+
+    def test_reads_a_handful(self):
+        read = []
+
+        class Watched(Dataset):
+            def __len__(self):
+                return 1000
+
+            def __getitem__(self, i):
+                read.append(i)
+                return small.images()[i % 24]
+
+        Images(Watched(), small.prior()).card()
+        assert len(set(read)) == 16
+        assert {0, 999} < set(read)
+
+    def test_images_that_are_never_the_same_have_none(self):
+        class Random(Dataset):
+            def __len__(self):
+                return 8
+
+            def __getitem__(self, i):
+                return small.images(seed=int(torch.randint(1 << 30, ())))[i]
+
+        assert Images(Random(), small.prior()).card()["fingerprint"] is None
+
+    def test_of_a_users_source(self):
+        class Ramps(Source):
+            def __init__(self, seed):
+                self.seed = seed
+
+            def __len__(self):
+                return 6
+
+            def batch(self, index, noise):
+                return Batch(small.images(6, self.seed)[list(index)], noise)
+
+        assert Ramps(0).card() == Ramps(0).card() != Ramps(1).card()

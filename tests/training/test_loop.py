@@ -21,8 +21,9 @@ from deft.htransforms.base import HTransform
 from deft.noise import Noise
 from deft.training.base import Batch, Images, Loss, Objective
 from deft.training.denoising import DenoisingScoreMatching
+from deft.training.files import read_header, read_tensors, write_tensors
 from deft.training.loop import _Losses, learning_rate_at, train
-from deft.training.state import StateFile
+from deft.training.state import KIND, StateFile
 from tests.training import small
 
 
@@ -310,6 +311,29 @@ class TestResume:
             small.run(small.h_transform(), out=out, batch_size=8)
         with pytest.raises(CheckpointError, match=r"prior was .*ramps-0.* and is .*ramps-1"):
             train(small.h_transform(), small.prior(1), small.objective(), small.images(), steps=16, out=out, progress=False)
+
+    def test_other_images_of_the_same_number_are_an_error(self, uninterrupted):
+        out, others = uninterrupted[1], small.images(seed=4)
+        with pytest.raises(
+            CheckpointError, match=r"data was .*'items': 24, 'fingerprint': '[0-9a-f]{16}'.* and is .*'fingerprint': '[0-9a-f]{16}'"
+        ):
+            small.run(small.h_transform(), out=out, images=others)
+        with pytest.raises(CheckpointError, match=r"validation was .*'fingerprint'.* and is .*'fingerprint'"):
+            small.run(small.h_transform(), out=out, validation=others[:8])
+
+    def test_a_state_without_fingerprints_goes_on(self, uninterrupted, tmp_path):
+        """As earlier versions wrote it."""
+        with pytest.raises(RuntimeError, match="stop here"):
+            run_until(10, small.h_transform(), out=tmp_path)
+        path = tmp_path / "state.safetensors"
+        card = read_header(path, KIND)
+        for name in ("data", "validation"):
+            assert card["config"][name].pop("fingerprint")
+        write_tensors(path, read_tensors(path), card, KIND)
+        h = small.h_transform(3)
+        small.run(h, out=tmp_path)
+        assert not small.differing(h.state_dict(), uninterrupted[0])
+        assert read_header(path, KIND)["config"]["data"]["fingerprint"]
 
     def test_start_again(self, uninterrupted, tmp_path):
         small.run(small.h_transform(), out=tmp_path, seed=5)

@@ -32,7 +32,7 @@ from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Denoised, Prior
 from deft.training.base import Batch, Images, Order, Source
 from deft.training.denoising import TimeLaw, noised, noisy, spread
-from deft.training.files import refusal
+from deft.training.files import as_recorded, refusal
 
 _FORMAT = 1
 
@@ -123,7 +123,7 @@ class Bank(Source):
         return Batch(x_0, noise.stream(11), Denoised(x_t, t, alpha_t, sigma_t, x_0 + spread(bare, self.prior.scale) * error))
 
     def card(self) -> dict[str, object]:
-        return {"bank": self._card}
+        return {"bank": self._card, "fingerprint": self.fingerprint()}
 
 
 def entry_type(event_shape: Sequence[int]) -> np.dtype:
@@ -163,7 +163,8 @@ class _Store:
 
     def _resume(self) -> None:
         theirs = _read_card(self.folder)
-        different = [f"{k} was {theirs.get(k)} and is {v}" for k, v in self.card.items() if theirs.get(k) != v]
+        ours = as_recorded(self.card, theirs)
+        different = [f"{k} was {theirs.get(k)} and is {v}" for k, v in ours.items() if theirs.get(k) != v]
         if different:
             raise CheckpointError(f"{self.folder} holds another bank: {'; '.join(different)}. Give another folder, or delete that one.")
         self.done = theirs["done"]

@@ -6,6 +6,7 @@ import errno
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -83,6 +84,15 @@ def _header(path: Path) -> tuple[dict, int]:
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise CheckpointError(f"{path} is no safetensors file, or a damaged one. {_ADVICE}") from error
     return header, 8 + size + max(ends, default=0)
+
+
+def as_recorded(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Our card without the fingerprints that theirs, perhaps of an earlier version, lacks: what is not known is not compared."""
+    kept = {name: value for name, value in ours.items() if name != "fingerprint" or theirs.get(name) is not None}
+    return {
+        name: as_recorded(value, theirs[name]) if isinstance(value, Mapping) and isinstance(theirs.get(name), Mapping) else value
+        for name, value in kept.items()
+    }
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
@@ -30,7 +31,7 @@ from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Prior
 from deft.training.base import Batch, Images, Loss, Objective, Order, Source
 from deft.training.checkpoint import architecture
-from deft.training.files import refusal
+from deft.training.files import as_recorded, refusal
 from deft.training.state import Average, Progress, StateFile, flatten, restore
 from deft.training.validation import Validation, validate
 
@@ -237,7 +238,7 @@ class _Run:
         found = self.file.read() if self.file is not None and resume else None
         if found is not None:
             tensors, card = found
-            _check_same(card["config"], self.config(), self.out)
+            _check_same(card["config"], self.config, self.out)
             self.best = restore(tensors, self.h_transform, self.objective, self.average, self.optimiser)
             self.at = Progress(**card["progress"])
         self.log = _Log(self.out if self.accelerator.is_main_process else None, self.at.step, tensorboard)
@@ -245,6 +246,7 @@ class _Run:
         if found is None:
             self.save()
 
+    @cached_property
     def config(self) -> dict[str, object]:
         """Everything that the result depends on, for comparison with the run that was stopped."""
         return {
@@ -330,7 +332,7 @@ class _Run:
         """Write the state, where there is a folder."""
         if self.file is not None and self.accelerator.is_main_process:
             tensors = flatten(self.h_transform, self.objective, self.average, self.optimiser, self.best)
-            self.file.write(tensors, {"config": self.config(), "progress": asdict(self.at)})
+            self.file.write(tensors, {"config": self.config, "progress": asdict(self.at)})
 
     def result(self) -> TrainingResult:
         """Hand the averaged weights (or the best ones) to the h-transform, and say what happened."""
@@ -463,7 +465,7 @@ def _resume_advice(step: int, steps: int, file: StateFile | None) -> str:
 
 def _check_same(theirs: Mapping[str, Any], ours: Mapping[str, Any], out: Path | None) -> None:
     """Raise where a run was started with other settings."""
-    ours = json.loads(json.dumps(ours))
+    ours = as_recorded(json.loads(json.dumps(ours)), theirs)
     different = [
         f"{name} was {theirs.get(name)} and is {ours.get(name)}" for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)
     ]
