@@ -2,7 +2,7 @@
 
     python benchmarks/step_cost.py [--out benchmarks/results/step_cost.json]
 
-One process, interleaved repeats, ratios of medians: a DEFT sampling step (prior + h-transform + DDIM), a DEFT training step (loss, backward, clip, AdamW, moving
+One process, one thread, CPU seconds (other work on the machine does not count), interleaved repeats, ratios of medians: a DEFT sampling step (prior + h-transform + DDIM), a DEFT training step (loss, backward, clip, AdamW, moving
 average), a DPS sampling step, each over one forward of the prior alone. Weights are random: they do not change what a step costs. It also asserts that
 sampling and training keep no graph of the prior, and reports the activation memory that training keeps for its backward pass.
 """
@@ -135,9 +135,9 @@ def measure(prior: Prior, fraction: float, batch: int, repeats: int) -> dict[str
     seconds: dict[str, list[float]] = {name: [] for name in parts}
     for _ in range(repeats):
         for name, part in parts.items():
-            begin = time.perf_counter()
+            begin = time.process_time()
             part()
-            seconds[name].append(time.perf_counter() - begin)
+            seconds[name].append(time.process_time() - begin)
     base = statistics.median(seconds["prior forward"])
     with torch.no_grad():
         sampled = sampler.step(posterior, State(x_t, t), s, noise).x_t

@@ -3,7 +3,8 @@
     python recipes/train_h.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER --out runs/h-digits [--only box-0.05]
 
 What the prior says of a noisy image does not depend on the measurement, so that it is computed once (the bank) and every h-transform learns from it, with
-fresh operators and measurements in every step. Problems without noise start from the h-transform of the same problem with noise. Every run goes on from where it was stopped.
+fresh operators and measurements in every step. Each run keeps its best weights by the loss on held-out images and stops when that no longer falls (on digits, a fixed box is
+learned by heart after some 8,000 steps: 768,000 views of 55,000 images). Problems without noise start from the h-transform of the same problem with noise. Every run goes on from where it was stopped.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ def main() -> None:
             precision="bf16",
             validation=validation,
             validation_draws=1000,
+            validate_every=max(steps // 20, 1),
+            patience=5,
             out=args.out / name,
             save_every=500,
         )
