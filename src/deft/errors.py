@@ -1,5 +1,8 @@
 """Errors that users meet: each says what was given, what was expected, and what to do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class DeftError(Exception):
     """The base of every error that this library raises on purpose."""
@@ -29,6 +32,10 @@ class TrainingDiverged(DeftError):
     """A loss or a gradient is not finite."""
 
 
+class WeightsNotFinite(DeftError):
+    """The weights of samples are not finite."""
+
+
 class OutOfMemory(DeftError):
     """The device has no room for the batch."""
 
@@ -38,6 +45,17 @@ def says_no_memory(error: BaseException) -> bool:
     text = str(error).lower()
     kinds = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return kinds or any(part in text for part in ("out of memory", "allocate memory", "not enough memory"))
+
+
+@contextmanager
+def room_for(what: str, advice: str) -> Iterator[None]:
+    """Within the block, an error that says that there was no room becomes `OutOfMemory`: the device has no room for `what`; `advice`."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not says_no_memory(error):
+            raise
+        raise OutOfMemory(f"the device has no room for {what}; {advice}.") from error
 
 
 def nearest_names(name: str, known: list[str]) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from deft.errors import CheckpointError, InvalidInput
+from deft.errors import CheckpointError, InvalidInput, OutOfMemory
 from deft.noise import Noise
 from deft.training.bank import Bank
 from deft.training.denoising import TimeLaw
@@ -159,6 +159,37 @@ class TestFolder:
             Bank.open(tmp_path, small.prior())
         with pytest.raises(CheckpointError, match="holds no bank"):
             Bank.open(tmp_path / "none", small.prior())
+
+
+class TestOutOfMemory:
+    @pytest.mark.parametrize(
+        "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()]
+    )
+    def test_says_which_batch_size_to_try(self, error, monkeypatch, tmp_path):
+        denoise = type(small.prior()).denoise
+
+        def full(self, x_t, t):
+            if len(x_t) > 3:
+                raise error
+            return denoise(self, x_t, t)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(small.prior()), "denoise", full)
+            with pytest.raises(OutOfMemory, match="no room for batch_size=6; try batch_size=3, which makes the same bank"):
+                build(out=tmp_path)
+            assert_same(build(out=tmp_path, batch_size=3), build(batch_size=3))
+
+    def test_one_at_a_time(self, monkeypatch):
+        def full(self, x_t, t):
+            raise MemoryError
+
+        monkeypatch.setattr(type(small.prior()), "denoise", full)
+        with pytest.raises(OutOfMemory, match="no room for batch_size=1; one evaluation at a time is the least"):
+            build(batch_size=1)
+
+    def test_no_room_for_the_bank_itself(self):
+        with pytest.raises(OutOfMemory, match="1000000000000000 evaluations in memory; give a folder `out`"):
+            build(10**15)
 
 
 def test_a_seed_of_another_kind_of_integer(tmp_path):

@@ -473,7 +473,7 @@ class TestTrouble:
             run_broken(Broken(action, 1))
         with pytest.raises(OutOfMemory, match="no room for batch_size=5; try batch_size=2, accumulate=5"):
             run_broken(Broken(action, 1), batch_size=5, accumulate=2)
-        with pytest.raises(OutOfMemory, match="batch of one signal"):
+        with pytest.raises(OutOfMemory, match="no room for batch_size=1; one signal is the least"):
             run_broken(Broken(action, 1), batch_size=1)
 
     def test_other_errors_pass(self):

@@ -27,7 +27,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from deft.data.files import atomic
-from deft.errors import CheckpointError, InvalidInput
+from deft.errors import CheckpointError, InvalidInput, room_for
 from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Denoised, Prior
 from deft.training.base import Batch, Images, Order, Source
@@ -63,7 +63,7 @@ class Bank(Source):
         """Evaluate the prior `evaluations` times, on the images in the order in which `train` would take them.
 
         With `out` the bank is written there as it grows; a run that was killed goes on when it is started again. Raises `CheckpointError` where the
-        folder holds a bank of another kind, or where the disk is full.
+        folder holds a bank of another kind, or where the disk is full, and `OutOfMemory`.
         """
         if evaluations < 1:
             raise InvalidInput(f"a bank holds at least one evaluation; got {evaluations}.")
@@ -80,12 +80,14 @@ class Bank(Source):
         }
         store = _Store(Path(out), card) if out is not None else None
         begin = store.done if store is not None else 0
-        kept = np.empty(evaluations if store is None else 0, entry_type(prior.event_shape))
+        with room_for(f"{evaluations} evaluations in memory", "give a folder `out`, where the bank is read from the disk"):
+            kept = np.empty(evaluations if store is None else 0, entry_type(prior.event_shape))
         order = Order(len(source), mix(seed, 8))
         with tqdm(total=evaluations, initial=begin, unit="eval", desc="prior", disable=not progress, dynamic_ncols=True) as bar:
             for start in range(begin, evaluations, batch_size):
                 places = range(start, min(start + batch_size, evaluations))
-                entries = _evaluate(prior, source, [order[k] for k in places], [mix(seed, 9, k) for k in places], times or TimeLaw())
+                with room_for(f"batch_size={batch_size}", _smaller(batch_size)):
+                    entries = _evaluate(prior, source, [order[k] for k in places], [mix(seed, 9, k) for k in places], times or TimeLaw())
                 if store is None:
                     kept[places.start : places.stop] = entries
                 else:
@@ -141,6 +143,13 @@ def _evaluate(prior: Prior, source: Source, index: list[int], seeds: list[int], 
     entries["x_0"], entries["error"] = x_0.cpu().numpy(), error.cpu().numpy()
     entries["t"], entries["seed"] = denoised.t.cpu().numpy(), batch.noise.seeds
     return entries
+
+
+def _smaller(batch_size: int) -> str:
+    """What to do where there is no room for a batch."""
+    if batch_size == 1:
+        return "one evaluation at a time is the least, so take another device"
+    return f"try batch_size={batch_size // 2}, which makes the same bank and goes on with one in a folder"
 
 
 @final

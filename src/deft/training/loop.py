@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from deft.data.files import atomic
-from deft.errors import CheckpointError, InvalidInput, OutOfMemory, TrainingDiverged, says_no_memory
+from deft.errors import CheckpointError, InvalidInput, TrainingDiverged, room_for
 from deft.htransforms.base import HTransform
 from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Prior
@@ -133,17 +133,15 @@ def train(
     )
     run = _Run(h_transform, prior, objective, source, held_out, plan, accelerator, None if out is None else Path(out))
     run.begin(resume, tensorboard)
+    smaller = _smaller(batch_size, accumulate)
     shown = progress and accelerator.is_main_process
     bar = tqdm(total=steps, initial=run.at.step, unit="step", desc="training", disable=not shown, dynamic_ncols=True)
     with _interruptible() as interrupted, bar, run.log:
         while run.at.step < steps and not run.at.stopped:
-            try:
+            with room_for(f"batch_size={batch_size}", smaller):
                 run.step()
                 run.note(bar)
                 run.examine()
-            except (RuntimeError, MemoryError) as error:
-                _raise_out_of_memory(error, batch_size, accumulate)
-                raise
             stop = _anywhere(interrupted.is_set(), accelerator)
             if stop or run.at.stopped or run.due(save_every):
                 run.save()
@@ -496,15 +494,10 @@ def _last_good(file: StateFile | None) -> str:
     return f"The last good state is that of step {step}, in {file.path}."
 
 
-def _raise_out_of_memory(error: Exception, batch_size: int, accumulate: int) -> None:
-    """Raise `OutOfMemory` if that is what the error says."""
-    if not says_no_memory(error):
-        return
+def _smaller(batch_size: int, accumulate: int) -> str:
+    """What to do where there is no room for a batch."""
     if batch_size == 1:
-        raise OutOfMemory("the device has no room for a batch of one signal; take a smaller h-transform or precision='bf16'.") from error
+        return "one signal is the least, so take a smaller h-transform or precision='bf16'"
     signals = batch_size * accumulate
     smaller = max(size for size in range(1, batch_size // 2 + 1) if signals % size == 0)
-    raise OutOfMemory(
-        f"the device has no room for batch_size={batch_size}; try batch_size={smaller}, accumulate={signals // smaller}, "
-        "which takes the same optimiser steps and resumes this run."
-    ) from error
+    return f"try batch_size={smaller}, accumulate={signals // smaller}, which takes the same optimiser steps and resumes this run"
