@@ -49,6 +49,7 @@ _HOME = {
     "DPS": "deft.htransforms.dps",
     "DDNM": "deft.htransforms.ddnm",
     "PiGDM": "deft.htransforms.pigdm",
+    "MCG": "deft.htransforms.mcg",
     # posterior and samplers
     "Posterior": "deft.posterior",
     "Sampler": "deft.samplers.base",
@@ -58,6 +59,7 @@ _HOME = {
     "Heun": "deft.samplers.heun",
     "DPMSolver": "deft.samplers.dpm_solver",
     "DDNMPlus": "deft.samplers.ddnm_plus",
+    "DiffPIR": "deft.samplers.diffpir",
     # training
     "Objective": "deft.training.base",
     "DenoisingScoreMatching": "deft.training.denoising",
