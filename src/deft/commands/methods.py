@@ -17,7 +17,7 @@ from deft.htransforms.base import HTransform, NoConditioning
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.reports.evaluation import Method
-from deft.samplers import ddnm_plus
+from deft.samplers import ddnm_plus, diffpir
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
@@ -93,6 +93,18 @@ class DDNMPlus(MethodRecipe):
     def build(self, label: str, prior: Prior, problem: Problem) -> Method:
         sampler = ddnm_plus.DDNMPlus(steps=self.steps, eta=self.eta)
         return Method(label, NoConditioning(), sampler, notes=f"eta = {self.eta:g}", images=self.images)
+
+
+@final
+class DiffPIR(MethodRecipe):
+    """DiffPIR as published; `weight` is its lambda, `zeta` the share of fresh noise in each of `steps` steps."""
+
+    def __init__(self, steps: int = 100, weight: float = 1.0, zeta: float = 0.1, images: int | None = None) -> None:
+        self.steps, self.weight, self.zeta, self.images = steps, weight, zeta, images
+
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        sampler = diffpir.DiffPIR(steps=self.steps, weight=self.weight, zeta=self.zeta)
+        return Method(label, NoConditioning(), sampler, notes=f"lambda = {self.weight:g}, zeta = {self.zeta:g}", images=self.images)
 
 
 @final

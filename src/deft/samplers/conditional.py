@@ -1,0 +1,70 @@
+"""What samplers that condition inside their step ask for: the prior alone, beside an observation.
+
+    Posterior(prior, NoConditioning(), observation)
+
+Each of these methods changes the step and not only the estimate, so that no h-transform describes it. They read y and its operator from the posterior, and evaluate the
+prior by itself; none of them differentiates it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from deft.errors import InvalidInput
+from deft.htransforms.base import NoConditioning
+from deft.likelihoods import GaussianLikelihood, Observation
+from deft.operators.base import LinearOperator, SpectralOperator
+from deft.posterior import Posterior
+from deft.priors.base import Prior
+from deft.types import Signal, expand
+
+
+def observation_of(prior: Prior, method: str) -> Observation:
+    """The observation that a method conditions on; `InvalidInput` for a prior that has none, or conditions already, or for noise that is not Gaussian."""
+    if not isinstance(prior, Posterior) or not isinstance(prior.h_transform, NoConditioning):
+        raise InvalidInput(
+            f"{method} conditions by itself and samples from Posterior(prior, NoConditioning(), observation); got {prior.name}."
+        )
+    if not isinstance(prior.observation.likelihood, GaussianLikelihood):
+        raise InvalidInput(
+            f"{method} assumes Gaussian noise of one standard deviation; got {type(prior.observation.likelihood).__name__}. Use LearnedHTransform."
+        )
+    return prior.observation
+
+
+def spectral_operator(observation: Observation, method: str) -> SpectralOperator:
+    """Its operator, which knows its singular values; `InvalidInput` for another."""
+    operator = observation.operator
+    if not isinstance(operator, SpectralOperator):
+        raise InvalidInput(
+            f"{method} needs the singular values of the operator; {type(operator).__name__} has none. Use DiffPIR, DAPS, DPS or LearnedHTransform, "
+            "which do without, or write the operator as a SpectralOperator."
+        )
+    return operator
+
+
+def inverse(singular_values: Tensor) -> Tensor:
+    """1 / s, and 0 for singular values below 1e-6 of the signal's largest."""
+    regular = singular_values > 1e-6 * expand(singular_values.flatten(1).amax(1), singular_values)
+    return torch.where(
+        regular, 1 / torch.where(regular, singular_values, torch.ones_like(singular_values)), torch.zeros_like(singular_values)
+    )
+
+
+def misfit_gradient(observation: Observation, x_0: Signal, method: str) -> Signal:
+    """grad ||y - A(x_0)||^2 / 2: -A^T (y - A x_0) for a linear A, by differentiating A for another.
+
+    Raises `InvalidInput` for an operator that is neither linear nor differentiable.
+    """
+    operator = observation.operator
+    if isinstance(operator, LinearOperator):
+        return -operator.adjoint(observation.residual(x_0))
+    with torch.enable_grad():
+        x_0 = x_0.detach().requires_grad_()
+        misfit = observation.residual(x_0).square().sum() / 2
+        if not misfit.requires_grad:
+            raise InvalidInput(
+                f"{method} needs a linear operator, or one that can be differentiated; {type(operator).__name__} is neither. Use LearnedHTransform."
+            )
+        return torch.autograd.grad(misfit, x_0)[0]

@@ -1,0 +1,125 @@
+"""What every sampler that conditions by itself keeps to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import pytest
+import torch
+from torch import Tensor
+
+from deft.errors import InvalidInput
+from deft.htransforms.base import NoConditioning
+from deft.htransforms.ddnm import DDNM
+from deft.likelihoods import GaussianLikelihood, Likelihood, Observation
+from deft.noise import Noise
+from deft.operators.inpainting import Inpainting
+from deft.posterior import Posterior
+from deft.priors.base import Prior
+from deft.priors.gaussian_mixture import GaussianMixture
+from deft.reports.evaluation import Counted
+from deft.samplers.base import Sampler, State, TimeGrid
+from deft.schedules import EDM, VE, RectifiedFlow, Schedule, VPCosine, VPLinear, VPTabulated
+from tests.closed_form import DOUBLE
+
+SCHEDULES = [VPLinear(), VE(), EDM(), RectifiedFlow()]
+
+
+class ConditionalSamplerContract(ABC):
+    """A test class says `sampler(steps, grid)`, and the observation if a masked image does not do."""
+
+    @abstractmethod
+    def sampler(self, steps: int, grid: TimeGrid | None = None) -> Sampler: ...
+
+    def prior(self, schedule: Schedule | None = None) -> GaussianMixture:
+        """Two smooth Gaussians over images of 4 x 4 pixels."""
+        place = torch.cartesian_prod(torch.arange(4.0), torch.arange(4.0)).double()
+        kernel = torch.exp(-torch.cdist(place, place) / 2)
+        means = torch.stack([0.8 * torch.ones(1, 4, 4), -0.5 * torch.ones(1, 4, 4)]).double()
+        return GaussianMixture(means, torch.stack([0.3 * kernel, 0.1 * kernel]), None, schedule or VPLinear())
+
+    def observation(self, n: int = 1, sigma_y: float | Tensor = 0.2) -> Observation:
+        """Pixels of images at random, other ones for each."""
+        noise = Noise(range(n), dtype=DOUBLE)
+        likelihood = GaussianLikelihood(Inpainting((noise.uniform(7, (1, 4, 4)) < 0.5).double()), sigma_y)
+        return Observation(likelihood.sample(self.prior().sample(noise), noise.stream(1)), likelihood)
+
+    def posterior(self, n: int = 1, prior: Prior | None = None) -> Posterior:
+        return Posterior(prior or self.prior(), NoConditioning(), self.observation(n))
+
+    def test_a_sample_depends_on_its_seed_alone(self):
+        posterior, sampler = self.posterior(2), self.sampler(6)
+        x_0 = sampler(posterior, 3, seed=[5, 9])
+        assert x_0.shape == (2, 3, *posterior.event_shape)
+        assert bool(torch.isfinite(x_0).all())
+        close = {"rtol": 0, "atol": 1e-9}  # batched linear algebra may round differently for another batch
+        torch.testing.assert_close(sampler(posterior.take([1]), 3, seed=[9])[0], x_0[1], **close)
+        torch.testing.assert_close(sampler(posterior, 2, seed=[5, 9]), x_0[:, :2], **close)
+        torch.testing.assert_close(sampler(posterior.take([1, 0]), 3, seed=[9, 5]), x_0.flip(0), **close)
+        for batch_size in (1, 4):
+            torch.testing.assert_close(sampler(posterior, 3, seed=[5, 9], batch_size=batch_size), x_0, **close)
+        assert not torch.equal(sampler(posterior, 3, seed=[6, 9])[0], x_0[0])
+
+    @pytest.mark.parametrize("steps", [1, 2, 12])
+    def test_evaluations_are_counted_right(self, steps):
+        counted, sampler = Counted(self.prior()), self.sampler(steps)
+        sampler(self.posterior(1, counted), 2)
+        assert counted.evaluations == 2 * sampler.evaluations
+        assert counted.gradients == 0
+
+    @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: type(s).__name__)
+    def test_a_step_is_the_same_under_every_schedule(self, schedule):
+        """x_t / alpha_t and the log-SNR say all: published step sizes need no other conversion."""
+        home = VPCosine()
+        log_snr = torch.tensor([-1.0, 1.0], dtype=DOUBLE)
+        x, noise = torch.randn(2, 1, 4, 4, dtype=DOUBLE), Noise([3, 4], dtype=DOUBLE)
+        found = []
+        for own in (home, schedule):
+            posterior = self.posterior(2, self.prior(own))
+            t, s = own.time(log_snr).split(1)
+            state = self.sampler(4).step(posterior, self.state(x, own, t), s, noise)
+            found.append(self.signal(state, own))
+        torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-5)  # times go through the inverse of the schedule
+
+    def state(self, x: Tensor, schedule, t: Tensor) -> State:
+        """The state whose x_t / alpha_t is x."""
+        return State(schedule.alpha(t) * x, t)
+
+    def signal(self, state: State, schedule) -> Tensor:
+        """x_s / alpha_s."""
+        return state.x_t / schedule.alpha(state.t)
+
+    def test_networks_of_tabulated_times_are_asked_at_them(self):
+        schedule, seen = VPTabulated.linear(50, 1e-3, 0.4), []
+        prior = self.prior(schedule)
+        denoise = prior.denoise
+        prior.denoise = lambda x_t, t: seen.append(t) or denoise(x_t, t)
+        self.sampler(7)(self.posterior(1, prior), 1)
+        t = torch.cat(seen)
+        torch.testing.assert_close(schedule.snap(t), t, rtol=0, atol=1e-12)
+
+    def test_nothing_to_draw(self):
+        assert self.sampler(3)(self.posterior(), 0).shape == (1, 0, 1, 4, 4)
+        with pytest.raises(InvalidInput, match="at least one step"):
+            self.sampler(0)(self.posterior(), 1)
+
+    def test_it_asks_for_an_observation_and_no_h(self):
+        prior = self.prior()
+        with pytest.raises(InvalidInput, match="samples from Posterior"):
+            self.sampler(3)(prior, 1)
+        with pytest.raises(InvalidInput, match="samples from Posterior"):
+            self.sampler(3)(Posterior(prior, DDNM(), self.observation()), 1)
+
+    def test_noise_that_is_not_gaussian_is_refused(self):
+        class Other(Likelihood):
+            operator, sigma_y = self.observation().operator, torch.ones(1)
+
+            def log_prob(self, x_0, y): ...
+            def sample(self, x_0, noise): ...
+            def guidance(self, x_0_hat, r_t, y): ...
+            def take(self, index):
+                return self
+
+        posterior = Posterior(self.prior(), NoConditioning(), Observation(self.observation().y, Other()))
+        with pytest.raises(InvalidInput, match="assumes Gaussian noise"):
+            self.sampler(3)(posterior, 1)

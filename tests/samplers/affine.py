@@ -1,0 +1,83 @@
+"""Exact moments of a sampler's output where every step is affine, without a draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from deft.noise import Noise
+from deft.posterior import Posterior
+from deft.samplers.base import Sampler, State
+from tests.closed_form import DOUBLE
+
+Step = Callable[[Posterior, Tensor, Noise], Tensor]
+
+
+def moments(sampler: Sampler, posterior: Posterior, monkeypatch) -> tuple[Tensor, Tensor]:
+    """Mean (d,) and covariance (d, d) of `sampler` for one observation and a Gaussian prior.
+
+    Start, steps and finish are each probed with unit vectors, in x_t and in every draw that they make, and the moments are propagated.
+    """
+    d = posterior.dimensions
+    grid = sampler.grid.times(posterior.schedule, sampler.steps)
+    mean, covariance = torch.zeros(d, dtype=DOUBLE), torch.zeros(d, d, dtype=DOUBLE)
+    travelled: list[State] = []
+
+    def start(posterior: Posterior, x: Tensor, noise: Noise) -> Tensor:
+        return sampler.start(posterior, noise)
+
+    def finish(posterior: Posterior, x: Tensor, noise: Noise) -> Tensor:
+        return sampler.finish(posterior, State(x, *_rest(travelled, grid)), noise)
+
+    def step_to(s: Tensor) -> Step:
+        def step(posterior: Posterior, x: Tensor, noise: Noise) -> Tensor:
+            state = sampler.step(posterior, State(x, *_rest(travelled, grid)), s[None], noise)
+            after.append(state)
+            return state.x_t
+
+        return step
+
+    with torch.no_grad():
+        mean, covariance = _through(start, posterior, mean, covariance, monkeypatch)
+        for s in grid[1:]:
+            after: list[State] = []
+            mean, covariance = _through(step_to(s), posterior, mean, covariance, monkeypatch)
+            travelled.append(after[-1])
+        return _through(finish, posterior, mean, covariance, monkeypatch)
+
+
+def _rest(travelled: list[State], grid: Tensor) -> tuple[Tensor, int, tuple[Tensor, ...]]:
+    """Time, number of steps and memory of the state; what a method remembers must not depend on x_t."""
+    if not travelled:
+        return grid[:1], 0, ()
+    return travelled[-1].t, travelled[-1].step, travelled[-1].memory
+
+
+def _through(step: Step, posterior: Posterior, mean: Tensor, covariance: Tensor, monkeypatch) -> tuple[Tensor, Tensor]:
+    """The moments of step(x) = c + M x + N z: c + M mean and M covariance M^T + N N^T."""
+    d, draws = len(mean), []
+
+    def count(self: Noise, step: int, shape) -> Tensor:
+        draws.append(torch.Size(shape).numel())
+        return torch.zeros(len(self), *shape, dtype=DOUBLE)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Noise, "normal", count)
+        step(posterior.take([0]), mean.new_zeros(1, *posterior.event_shape), Noise([0], dtype=DOUBLE))
+    width = sum(draws)
+    rows = 1 + d + width
+    probe = torch.zeros(rows, d + width, dtype=DOUBLE)
+    probe[1:] = torch.eye(d + width, dtype=DOUBLE)
+    blocks = iter(probe[:, d:].split(draws, dim=1))
+
+    def draw(self: Noise, step: int, shape) -> Tensor:
+        return next(blocks).reshape(rows, *shape)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Noise, "normal", draw)
+        x = step(posterior.take([0] * rows), probe[:, :d].reshape(rows, *posterior.event_shape), Noise([0] * rows, dtype=DOUBLE)).flatten(1)
+    columns = (x[1:] - x[0]).T
+    m, n = columns[:, :d], columns[:, d:]
+    return x[0] + m @ mean, m @ covariance @ m.T + n @ n.T
