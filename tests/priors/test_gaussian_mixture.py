@@ -147,3 +147,37 @@ def test_without_noise_the_posterior_meets_the_measurement_and_is_the_limit():
 def test_wrong_arguments_are_named(covariances, weights):
     with pytest.raises(InvalidInput):
         GaussianMixture(torch.zeros(2, 2), covariances, weights, VPLinear())
+
+
+@pytest.mark.parametrize("observations", [1, 4])
+@pytest.mark.parametrize("isotropic", [True, False])
+def test_a_covariance_in_common_changes_nothing_but_the_cost(isotropic, observations):
+    """The same mixture with covariances that differ by rounding takes the general path: denoiser, density, posterior, evidence and moments agree."""
+    generator = torch.Generator().manual_seed(3)
+    means = torch.randn(5, 3, 2, generator=generator, dtype=torch.float64)
+    root = torch.randn(6, 6, generator=generator, dtype=torch.float64)
+    covariances = torch.full((5,), 0.4, dtype=torch.float64) if isotropic else (root @ root.T / 6).expand(5, 6, 6)
+    apart = covariances * (1 + 1e-13 * torch.arange(5, dtype=torch.float64).reshape(-1, *[1] * (covariances.ndim - 1)))
+    weights = torch.tensor([0.1, 0.2, 0.3, 0.15, 0.25], dtype=torch.float64)
+    shared, general = (GaussianMixture(means, c, weights, VPLinear()) for c in (covariances, apart))
+    assert shared.variances.shape[1] == 1
+    assert general.variances.shape[1] == 5
+    a = torch.randn(observations, 2, 6, generator=generator, dtype=torch.float64)
+    y, sigma_y = (
+        torch.randn(observations, 2, generator=generator, dtype=torch.float64),
+        torch.full((observations,), 0.3, dtype=torch.float64),
+    )
+    x_t, t = torch.randn(4, 3, 2, generator=generator, dtype=torch.float64), torch.tensor([0.01, 0.3, 0.7, 1.0], dtype=torch.float64)
+    close = {"rtol": 0, "atol": 1e-9}
+    torch.testing.assert_close(shared.evidence(a, y, sigma_y), general.evidence(a, y, sigma_y), **close)
+    for one, other in ((shared, general), (shared.posterior(a, y, sigma_y), general.posterior(a, y, sigma_y))):
+        torch.testing.assert_close(one.denoise(x_t, t), other.denoise(x_t, t), **close)
+        torch.testing.assert_close(one.log_prob(x_t, t), other.log_prob(x_t, t), **close)
+        for left, right in zip(one.moments(), other.moments()):
+            torch.testing.assert_close(left, right, **close)
+    if observations == 1:  # the draws may differ, since a sum of axes is an axis: their moments do not
+        draws = shared.posterior(a, y, sigma_y).sample(Noise(range(4000), dtype=torch.float64))
+        mean, covariance = general.posterior(a, y, sigma_y).moments()
+        spread = (draws - mean).flatten(1)
+        assert (draws.mean(0) - mean[0]).abs().max() < 0.06
+        assert (spread.T @ spread / len(spread) - covariance[0]).abs().max() < 0.1

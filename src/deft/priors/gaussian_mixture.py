@@ -8,7 +8,12 @@ Given y = A x_0 + sigma_y eps the posterior is again a mixture,
 
     S_k = A C_k A^T + sigma_y^2 I,    w_k' ~ w_k N(y; A m_k, S_k),    m_k' = m_k + C_k A^T S_k^+ (y - A m_k),    C_k' = C_k - C_k A^T S_k^+ A C_k
 
-and since a posterior is a prior, its denoiser is E[x_0 | x_t, y]. All of it is computed in double precision.
+and since a posterior is a prior, its denoiser is E[x_0 | x_t, y]. All of it is computed in double precision. Components that have one covariance in common (then
+their posteriors have, too) share its axes, in which
+
+    E[x_0 | x_t] = m + alpha_t C (alpha_t^2 C + sigma_t^2 I)^{-1} (x_t - alpha_t m),    m = sum_k r_k(x_t) m_k
+
+costs two products with the axes, however many components there are.
 """
 
 from __future__ import annotations
@@ -53,8 +58,10 @@ class GaussianMixture(Prior):
         weights = torch.ones(k) if weights is None else weights
         if weights.shape != (k,) or not bool((weights > 0).all()):
             raise InvalidInput(f"weights are {k} positive numbers; got {weights.tolist()}.")
+        if bool((covariances == covariances[:1]).all()):
+            covariances = covariances[:1]
         if covariances.ndim == 1:
-            variances, axes = covariances[:, None].expand(k, d), None
+            variances, axes = covariances[:, None].expand(-1, d), None
         else:
             variances, axes = torch.linalg.eigh(covariances.double())
         if not bool((variances >= -1e-6 * variances.abs().max()).all()):
@@ -79,7 +86,7 @@ class GaussianMixture(Prior):
         axes: Tensor | None,
         dtype: torch.dtype,
     ) -> None:
-        """Everything with an axis of observations in front: (n, K), (n, K, d), (n, K, d), (n, K, d, d)."""
+        """Everything with an axis of observations in front: (n, K), (n, K, d), (n, K or 1, d), (n, K or 1, d, d)."""
         Prior.__init__(self)
         self.schedule, self.event_shape = schedule, event_shape
         self.register_buffer("log_weights", log_weights.to(dtype))
@@ -109,9 +116,13 @@ class GaussianMixture(Prior):
     def denoise(self, x_t: Signal, t: Times) -> Signal:
         alpha_t, sigma_t = self._levels(x_t, t)
         z, log_joint = self._components(x_t, alpha_t, sigma_t)
-        v = self.variances.double()
-        estimates = self.means.double() + self._from_axes(alpha_t * v / (alpha_t**2 * v + sigma_t**2) * z)
-        x_0_hat = (log_joint.softmax(1)[..., None] * estimates).sum(1)
+        v, responsibility = self.variances.double(), log_joint.softmax(1)[:, None]
+        gain = alpha_t * v / (alpha_t**2 * v + sigma_t**2)
+        if v.shape[1] == 1:
+            mean = responsibility @ self._to_axes(self.means.double())
+            x_0_hat = self._from_axes(mean + gain * (z - alpha_t * mean))
+        else:
+            x_0_hat = responsibility @ (self.means.double() + self._from_axes(gain * z))
         return x_0_hat.to(x_t.dtype).reshape(x_t.shape)
 
     def log_prob(self, x_t: Signal, t: Times) -> LogProb:
@@ -149,7 +160,7 @@ class GaussianMixture(Prior):
         weights, means = self.log_weights.double().softmax(1), self.means.double()
         mean = (weights[..., None] * means).sum(1)
         spread = means - mean[:, None]
-        within = torch.einsum("nk,nkij->nij", weights, self._covariances())
+        within = (weights[..., None, None] * self._covariances()).sum(1)
         between = torch.einsum("nk,nki,nkj->nij", weights, spread, spread)
         return mean.reshape(-1, *self.event_shape), within + between
 
@@ -186,14 +197,26 @@ class GaussianMixture(Prior):
         return self.schedule.alpha(t).to(x_t.device)[:, None, None], self.schedule.sigma(t).to(x_t.device)[:, None, None]
 
     def _components(self, x_t: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> tuple[Tensor, Tensor]:
-        """x_t - alpha_t m_k in the axes of each component, and log w_k N(x_t; k)."""
-        z = self._to_axes(x_t.flatten(1).double()[:, None] - alpha_t * self.means.double())
+        """x_t in the shared axes, or x_t - alpha_t m_k in the axes of each component, and log w_k N(x_t; k)."""
         total = alpha_t**2 * self.variances.double() + sigma_t**2
-        log_density = -0.5 * (z**2 / total + total.log() + math.log(2 * math.pi)).sum(-1)
-        return z, self.log_weights.double() + log_density
+        x, means = x_t.flatten(1).double()[:, None], self.means.double()
+        if total.shape[1] == 1:
+            z, centres = self._to_axes(x), alpha_t * self._to_axes(means)
+            square = (z**2 / total).sum(-1) - 2 * ((z / total) @ centres.mT)[:, 0] + (centres**2 / total).sum(-1)
+        else:
+            z = self._to_axes(x - alpha_t * means)
+            square = (z**2 / total).sum(-1)
+        return z, self.log_weights.double() - 0.5 * (square + (total.log() + math.log(2 * math.pi)).sum(-1))
 
     def _to_axes(self, x: Tensor) -> Tensor:
-        return x if self.axes is None else (self.axes.double().mT @ x[..., None])[..., 0]
+        return x if self.axes is None else self._turn(x, self.axes.double())
 
     def _from_axes(self, z: Tensor) -> Tensor:
-        return z if self.axes is None else (self.axes.double() @ z[..., None])[..., 0]
+        return z if self.axes is None else self._turn(z, self.axes.double().mT)
+
+    @staticmethod
+    def _turn(x: Tensor, axes: Tensor) -> Tensor:
+        """x @ axes for each signal; one large product where one observation's axes serve all."""
+        if axes.shape[1] > 1:
+            return (x[..., None, :] @ axes)[..., 0, :]
+        return x @ axes[0, 0] if len(axes) == 1 else x @ axes[:, 0]
