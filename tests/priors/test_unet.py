@@ -113,7 +113,7 @@ def test_low_principal_axes_leave_the_high_frequencies_alone():
     low = SpectralGaussian((1, 20), "low-principal").double().fit(signals)
     cosines = SpectralGaussian((1, 20), "cosines").double().fit(signals)
     torch.testing.assert_close(low.variance[:, 16:], cosines.variance[:, 16:])
-    z = low.basis((signals - signals.mean(0)))[:, 0, :16]
+    z = low.basis(signals - signals.mean(0))[:, 0, :16]
     covariance = z.T @ z / 200
     torch.testing.assert_close(covariance, covariance.diagonal().diag(), rtol=0, atol=1e-5 * float(covariance.max()))
 
