@@ -3,8 +3,9 @@ import torch
 
 from deft.errors import InvalidInput
 from deft.noise import Noise
-from deft.operators import BoxMasks, FreeFormMasks, GaussianKernels, Identity, MaskFiles, Masks, MotionKernels
+from deft.operators import Blur, BoxMasks, FreeFormMasks, GaussianKernels, Identity, InUnits, MaskFiles, Masks, MotionKernels
 from deft.operators import Inpainting as InpaintingOperator
+from deft.operators import SuperResolution as SuperResolutionOperator
 from deft.problems import Deblurring, Denoising, Fixed, Inpainting, Problem, SuperResolution, from_card
 from tests.contracts.problem import ProblemContract
 
@@ -147,7 +148,48 @@ def test_fixed_operators():
     mask = torch.ones(1, 1, 4, 4)
     problem = Fixed(InpaintingOperator(mask), sigma_y=0.1)
     assert problem.draw(torch.randn(2, 1, 4, 4), Noise([0, 1])).y.shape == (2, 1, 4, 4)
-    assert problem.card()["init_args"]["operator"] == "deft.operators.inpainting.Inpainting"
+    card = problem.card()["init_args"]
+    assert (card["operator"], card["signals"], card["sigma_y"]) == ("deft.operators.inpainting.Inpainting", 1, 0.1)
+
+
+def test_fixed_operators_of_so_many_signals():
+    masks = torch.eye(3).reshape(3, 1, 1, 3).expand(-1, -1, 3, -1)
+    problem = Fixed(InUnits(InpaintingOperator(masks), 0.5, 0.5), sigma_y=0.1)
+    assert problem.card()["init_args"]["signals"] == 3
+    assert problem.draw(torch.randn(3, 1, 3, 3), Noise(range(3))).y.shape == (3, 1, 3, 3)
+    with pytest.raises(InvalidInput, match="InUnits has parameters for 3 signals, each its own, and 2 are to be measured"):
+        problem.draw(torch.randn(2, 1, 3, 3), Noise(range(2)))
+
+
+class TestFingerprintOfAnOperator:
+    @staticmethod
+    def of(operator):
+        return Fixed(operator).card()["init_args"]["fingerprint"]
+
+    def test_tells_operators_apart(self):
+        mask, other = torch.ones(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
+        other[..., 0] = 0
+        operators = [
+            Identity(),
+            InpaintingOperator(mask),
+            InpaintingOperator(other),
+            InUnits(InpaintingOperator(mask), 0.5, 0.5),
+            InUnits(InpaintingOperator(mask), 0.5, 0.25),
+            SuperResolutionOperator(2, (1, 8, 8)),
+            SuperResolutionOperator(4, (1, 8, 8)),
+            SuperResolutionOperator(2, (1, 8, 8), "bicubic"),
+        ]
+        assert len({self.of(operator) for operator in operators}) == len(operators)
+
+    def test_depends_on_the_operator_alone(self):
+        kernel = torch.rand(1, 3, 3)
+        operator = Blur(kernel)
+        before = self.of(operator)
+        assert self.of(Blur(kernel.clone())) == before
+        operator(torch.randn(2, 1, 8, 8))  # keeps a transfer function
+        assert self.of(operator) == before
+        assert self.of(operator.double()) == before
+        assert self.of(SuperResolutionOperator(2, (1, 8, 8), "bicubic")) == self.of(SuperResolutionOperator(2, (1, 8, 8), "bicubic"))
 
 
 class TestCards:

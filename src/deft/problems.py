@@ -7,6 +7,7 @@ A problem's card, `class_path` and `init_args` in plain values, says how to rebu
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import math
 from abc import ABC, abstractmethod
@@ -14,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from typing import Any, final
 
+import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput, nearest_names
@@ -66,18 +68,34 @@ class Problem(ABC):
 
 @final
 class Fixed(Problem):
-    """One operator for all signals: a user's own. A card names its class only; `from_card` cannot rebuild it."""
+    """One operator for all signals, or one with parameters for each of so many: a user's own.
+
+    Its card says which class, for how many signals and, by a hash of its settings and tensors, which one; `from_card` cannot rebuild it.
+    """
 
     def __init__(self, operator: ForwardOperator, sigma_y: NoiseLevel = 0.0) -> None:
         super().__init__(sigma_y)
         self._operator = operator
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        if self._operator.signals not in (1, len(x_0)):
+            raise InvalidInput(
+                f"this {type(self._operator).__name__} has parameters for {self._operator.signals} signals, each its own, and {len(x_0)} are to be "
+                "measured; give as many, or an operator that all share."
+            )
         return self._operator.repeat(1)  # a copy: moving an observation to another device leaves this one where it is
 
     def card(self) -> dict[str, object]:
-        operator = type(self._operator)
-        return _card(self, {"operator": f"{operator.__module__}.{operator.__qualname__}", "sigma_y": self.sigma_y})
+        operator = self._operator
+        return _card(
+            self,
+            {
+                "operator": _path(operator),
+                "signals": operator.signals,
+                "fingerprint": _fingerprint(operator),
+                "sigma_y": self.sigma_y,
+            },
+        )
 
 
 @final
@@ -172,7 +190,30 @@ def _unknown(argument: str, name: str, known: Collection[str]) -> InvalidInput:
 
 def _card(problem: Problem, init_args: dict[str, object]) -> dict[str, object]:
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in init_args.items()}
-    return {"class_path": f"{type(problem).__module__}.{type(problem).__qualname__}", "init_args": plain}
+    return {"class_path": _path(problem), "init_args": plain}
+
+
+def _path(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _fingerprint(operator: ForwardOperator) -> str:
+    """A hash of an operator: its classes, plain settings and tensors in half precision; names that begin with _ are derived and do not count."""
+    digest = hashlib.sha256()
+    for name, part in operator.named_modules():
+        settings = {key: value for key, value in sorted(vars(part).items()) if key[0] != "_" and key != "training" and _is_plain(value)}
+        digest.update(f"{name} {_path(part)} {settings}".encode())
+    for name, value in sorted([*operator.named_parameters(), *operator.named_buffers()]):
+        if name.rpartition(".")[2][0] != "_":
+            digest.update(f"{name} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().to(torch.float16 if value.is_floating_point() else value.dtype).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def from_card(card: Mapping[str, object]) -> Problem:

@@ -42,6 +42,12 @@ class OperatorContract(ABC):
     def close(self, a: torch.Tensor, b: torch.Tensor, tolerance: float | None = None) -> None:
         torch.testing.assert_close(a, b, atol=tolerance or self.tolerance, rtol=tolerance or self.tolerance)
 
+    def test_it_knows_for_how_many_signals_it_is(self):
+        three = self.make([1, 2, 3])
+        assert three.signals in (1, 3)
+        assert three.take([2]).signals == self.make([1]).signals == 1
+        assert three.repeat(2).signals == 2 * three.signals or three.signals == 1
+
     @pytest.mark.parametrize("batch", [0, 1, 3])
     def test_shapes(self, batch):
         operator, x = self.make(range(batch)), self.signals(batch)

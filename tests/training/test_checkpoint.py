@@ -10,6 +10,7 @@ import torch
 
 from deft.errors import CheckpointError
 from deft.htransforms.base import NoConditioning
+from deft.operators import Inpainting as InpaintingOperator
 from deft.problems import Fixed, Inpainting
 from deft.training import checkpoint
 from tests.training import small
@@ -67,6 +68,22 @@ def test_another_problem(saved):
         checkpoint.load(saved[0], small.prior(), problem=Fixed(small.LeftHalf(), sigma_y=0.05))
     with pytest.raises(CheckpointError, match=r"sigma_y=0.05.*sigma_y=0.2"):
         checkpoint.load(saved[0], small.prior(), problem=Inpainting(masks="box", sigma_y=0.2))
+
+
+def test_another_operator_of_a_users_own(saved, tmp_path):
+    _, h = saved
+    masks = torch.ones(2, 1, 1, 8, 8)
+    masks[1, ..., 0] = 0
+    first, other = (Fixed(InpaintingOperator(mask), sigma_y=0.1) for mask in masks)
+    path = tmp_path / "fixed.safetensors"
+    checkpoint.save(path, h, small.prior(), {"problem": first.card()})
+    checkpoint.load(path, small.prior(), problem=first)
+    with pytest.raises(CheckpointError, match=r"trained for Fixed\(.*fingerprint=[0-9a-f]{16}.*serve Fixed\(.*fingerprint=[0-9a-f]{16}"):
+        checkpoint.load(path, small.prior(), problem=other)
+    card = first.card()
+    del card["init_args"]["fingerprint"], card["init_args"]["signals"]
+    checkpoint.save(path, h, small.prior(), {"problem": card})  # as earlier versions wrote it
+    checkpoint.load(path, small.prior(), problem=other)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,12 @@ class ForwardOperator(nn.Module, ABC):
         self.register_buffer(name, value)
         self._per_signal = (*self._per_signal, name)
 
+    @property
+    def signals(self) -> int:
+        """How many signals it has parameters for; 1 where all share them."""
+        parts = [part for part in self.modules() if isinstance(part, ForwardOperator)]
+        return next((n for part in parts for name in part._per_signal if (n := len(getattr(part, name))) != 1), 1)
+
     def take(self, index: Sequence[int] | Tensor) -> Self:
         """The operator of the signals `index`."""
         return self._indexed(lambda value: value if len(value) == 1 else value[as_index(index).to(value.device)])

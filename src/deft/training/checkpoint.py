@@ -18,7 +18,7 @@ from deft.htransforms.base import HTransform
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.schedules import Schedule
-from deft.training.files import read_header, read_tensors, write_tensors
+from deft.training.files import as_recorded, read_header, read_tensors, write_tensors
 
 FORMAT = 1
 KIND = "deft h-transform"
@@ -94,7 +94,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 def check_problem(path: str | Path, card: Mapping[str, object], problem: Problem) -> None:
     """Raise `CheckpointError` where the file was trained for another problem."""
     theirs, ours = card.get("problem"), _plain(problem.card())
-    if theirs != ours:
+    if theirs != (as_recorded(ours, theirs) if isinstance(theirs, Mapping) else ours):
         raise CheckpointError(
             f"{path} was trained for {describe(theirs)}; it was asked to serve {describe(ours)}. Train one for this problem."
         )

@@ -14,6 +14,7 @@ from deft.data.files import atomic
 from deft.errors import CheckpointError
 
 _MAX_HEADER = 100_000_000
+_LATER = ("fingerprint", "signals")  # of data and of a user's own operator
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, object], kind: str) -> None:
@@ -87,8 +88,8 @@ def _header(path: Path) -> tuple[dict, int]:
 
 
 def as_recorded(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Our card without the fingerprints that theirs, perhaps of an earlier version, lacks: what is not known is not compared."""
-    kept = {name: value for name, value in ours.items() if name != "fingerprint" or theirs.get(name) is not None}
+    """Our card without what earlier versions did not record and theirs lacks: what is not known is not compared."""
+    kept = {name: value for name, value in ours.items() if name not in _LATER or theirs.get(name) is not None}
     return {
         name: as_recorded(value, theirs[name]) if isinstance(value, Mapping) and isinstance(theirs.get(name), Mapping) else value
         for name, value in kept.items()
