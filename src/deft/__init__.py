@@ -53,6 +53,7 @@ _HOME = {
     "MCG": "deft.htransforms.mcg",
     "TMPD": "deft.htransforms.tmpd",
     "MMPS": "deft.htransforms.mmps",
+    "LGD": "deft.htransforms.lgd",
     # posterior and samplers
     "Posterior": "deft.posterior",
     "Sampler": "deft.samplers.base",
@@ -63,6 +64,7 @@ _HOME = {
     "DPMSolver": "deft.samplers.dpm_solver",
     "DDNMPlus": "deft.samplers.ddnm_plus",
     "DiffPIR": "deft.samplers.diffpir",
+    "REDDiff": "deft.samplers.red_diff",
     "TwistedSMC": "deft.samplers.smc",
     # how exact they were
     "WeightedSamples": "deft.samplers.weights",

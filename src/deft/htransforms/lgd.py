@@ -1,0 +1,64 @@
+"""Loss-guided diffusion: the likelihood, averaged over a cloud of points around the estimate.
+
+p(x_0 | x_t) ~ N(x_0_hat, r_t^2 I),    h(x_t) ~ (1 / n) sum_i p(y | x_0_hat + r_t z_i),    z_i ~ N(0, I)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+
+from deft.errors import InvalidInput
+from deft.htransforms.base import Potential
+from deft.likelihoods import Observation
+from deft.noise import Noise, mix
+from deft.priors.base import Denoised, Prior
+from deft.types import LogProb, Times
+
+_TIMES = 10**6  # a set of points for each millionth of [0, 1]
+
+
+@final
+class LGD(Potential):
+    """Loss-guided diffusion with Monte Carlo (LGD-MC).
+
+        log h(x_t) = log (1 / n) sum_i p(y | x_0_hat + r_t z_i),    r_t^2 = s^2 sigma_t^2 / (alpha_t^2 s^2 + sigma_t^2)
+
+    Song et al. 2023 (ICML), Loss-guided diffusion models for plug-and-play controllable generation, with the loss -log p(y | x_0); any operator that torch can
+    differentiate. `points` is n and `scale` is s, 1 in the paper. The paper draws the points afresh in every step. Here an h-transform draws nothing: they are a
+    function of (`seed`, t), the same for all signals, so that a sample depends on its own seed alone, and other ones at other times, so that the errors of
+    different steps do not add up. Needs sigma_y > 0, since without noise p(y | x_0) is no density: `InvalidInput`. A guidance scale is `Scaled(LGD(), w)`.
+    """
+
+    def __init__(self, points: int = 10, scale: float = 1.0, seed: int = 0) -> None:
+        super().__init__()
+        if points < 1:
+            raise InvalidInput(f"LGD needs at least one point; got {points}.")
+        if not scale > 0:
+            raise InvalidInput(f"scale is the standard deviation of x_0 that r_t supposes and must be > 0; got {scale}.")
+        self.num_points, self.scale, self.seed = points, float(scale), seed
+
+    def points(self, t: Times, event_shape: Sequence[int], like: Tensor) -> Tensor:
+        """z_i: (times, points, *event), in the precision and on the device of `like`."""
+        noise = Noise([mix(self.seed, 31, i) for i in range(self.num_points)], like.device, like.dtype)
+        steps = (t.double() * _TIMES).round().long().tolist()
+        known = {step: noise.normal(step, event_shape) for step in set(steps)}
+        return torch.stack([known[step] for step in steps]) if steps else like.new_empty((0, self.num_points, *event_shape))
+
+    def log_h(self, denoised: Denoised, observation: Observation) -> LogProb:
+        x_0_hat = denoised.x_0_hat
+        r_t = self.scale * denoised.sigma_t / (denoised.alpha_t**2 * self.scale**2 + denoised.sigma_t**2).sqrt()
+        cloud = x_0_hat[:, None] + r_t[:, None] * self.points(denoised.t, x_0_hat.shape[1:], x_0_hat)
+        each = observation.repeat(self.num_points)
+        log_prob = each.likelihood.log_prob(cloud.flatten(0, 1), each.y)
+        return log_prob.unflatten(0, (len(x_0_hat), self.num_points)).logsumexp(1) - math.log(self.num_points)
+
+    def check(self, prior: Prior, observation: Observation) -> None:
+        if bool((observation.sigma_y == 0).any()):
+            raise InvalidInput(
+                "LGD averages the density p(y | x_0), and a measurement with sigma_y = 0 has none; give the noise that there is, or use DPS, PiGDM or DDNM."
+            )

@@ -1,0 +1,131 @@
+import pytest
+import torch
+
+from deft.errors import InvalidInput, PriorNotDifferentiable
+from deft.htransforms.exact import matrix_form
+from deft.htransforms.lgd import LGD
+from deft.htransforms.pigdm import PiGDM
+from deft.likelihoods import GaussianLikelihood, Observation
+from deft.posterior import Posterior
+from deft.priors.callable import CallablePrior
+from deft.schedules import VE, RectifiedFlow, VPLinear
+from deft.types import inner
+from tests.closed_form import DOUBLE, gaussian, measured, mixture
+from tests.contracts.htransform import HTransformContract
+from tests.htransforms.test_exact import Square
+from tests.htransforms.test_pigdm import jacobian
+
+
+class TestLGD(HTransformContract):
+    takes_noiseless = False
+
+    def h_transform(self, prior):
+        return LGD()
+
+
+def point(prior, t=(0.4,), n=2):
+    return prior.at(torch.randn(n, 3, dtype=DOUBLE, requires_grad=True), torch.tensor(t, dtype=DOUBLE))
+
+
+@pytest.mark.parametrize("schedule", [VPLinear(), VE(0.01, 20), RectifiedFlow(0.01)], ids=lambda s: type(s).__name__)
+def test_the_published_update(schedule):
+    """sum_i w_i J^T A^T (y - A x_i) / sigma_y^2, with w the softmax of the log-likelihoods of x_i = x_0_hat + r_t z_i."""
+    prior, t = gaussian(schedule), torch.tensor([0.4], dtype=DOUBLE)
+    observation = measured(prior, n=2, sigma_y=0.25)
+    a, _ = matrix_form(observation, (3,))
+    denoised, lgd = point(prior), LGD(5)
+    r_t = schedule.sigma(t) / (schedule.alpha(t) ** 2 + schedule.sigma(t) ** 2).sqrt()
+    cloud = denoised.x_0_hat.detach()[:, None] + r_t * lgd.points(t, (3,), denoised.x_t)
+    residual = observation.y[:, None] - cloud @ a.mT
+    weights = (-residual.square().sum(2) / (2 * 0.25**2)).softmax(1)
+    pull = (weights[..., None] * (residual @ a)).sum(1) / 0.25**2
+    torch.testing.assert_close(lgd.grad_log_h(denoised, observation), pull @ jacobian(prior, t))
+
+
+def test_with_one_point_at_the_estimate_it_is_the_likelihood_of_the_estimate():
+    """r_t -> 0: the gradient of log p(y | x_0_hat), which DPS normalises."""
+    prior = mixture()
+    observation = measured(prior, n=2)
+    denoised = point(prior)
+    expected = prior.at(denoised.x_t, denoised.t)
+    log_prob = observation.likelihood.log_prob(expected.x_0_hat, observation.y)
+    torch.testing.assert_close(LGD(1, scale=1e-9).log_h(denoised, observation), log_prob)
+    torch.testing.assert_close(LGD(1, scale=1e-9).grad_log_h(denoised, observation), expected.gradient(log_prob))
+
+
+def test_with_many_points_it_is_pigdm():
+    """Both suppose N(x_0_hat, r_t^2 I); PiGDM integrates over it in closed form."""
+    prior = mixture()
+    observation = measured(prior, n=2, sigma_y=1.0)
+    denoised = point(prior)
+    expected = PiGDM(0.8).grad_log_h(denoised, observation)
+    found = LGD(40_000, scale=0.8).grad_log_h(point_again(prior, denoised), observation)
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.02)  # errors of Monte Carlo fall as 1 / sqrt(n)
+
+
+def point_again(prior, denoised):
+    return prior.at(denoised.x_t, denoised.t)
+
+
+def test_the_points_are_a_function_of_seed_and_time():
+    like = torch.zeros(1, dtype=DOUBLE)
+    t = torch.tensor([0.3, 0.5, 0.3], dtype=DOUBLE)
+    z = LGD(4).points(t, (2, 3), like)
+    assert z.shape == (3, 4, 2, 3)
+    torch.rand(7)
+    assert torch.equal(LGD(4).points(t[:1], (2, 3), like)[0], z[0])
+    assert torch.equal(z[0], z[2])
+    assert not torch.equal(z[0], z[1])
+    assert not torch.equal(LGD(4, seed=1).points(t, (2, 3), like), z)
+    assert torch.equal(LGD(4).points(t.float(), (2, 3), like), z)  # single precision does not move them
+    many = LGD(2000).points(t[:1], (2, 3), like)[0]
+    assert many.mean(0).abs().max() < 0.1
+    assert (many.std(0) - 1).abs().max() < 0.1
+
+
+def test_operators_need_not_be_linear():
+    prior = mixture()
+    y = torch.rand(2, 3, dtype=DOUBLE)
+    observation = Observation(y, GaussianLikelihood(Square(), 0.5))
+    denoised = point(prior)
+    found = LGD(3).log_h(denoised, observation)
+    r_t = denoised.sigma_t / (denoised.alpha_t**2 + denoised.sigma_t**2).sqrt()
+    cloud = denoised.x_0_hat[:, None] + r_t[:, None] * LGD(3).points(denoised.t, (3,), y)
+    log_prob = torch.stack([observation.likelihood.log_prob(cloud[:, i], y) for i in range(3)])
+    torch.testing.assert_close(found, log_prob.exp().mean(0).log())
+    assert Posterior(prior, LGD(3), observation).denoise(denoised.x_t.detach(), denoised.t).isfinite().all()
+
+
+def test_it_is_a_potential():
+    """Its gradient is that of its density, by finite differences."""
+    prior = mixture()
+    observation = measured(prior, n=2)
+    denoised = point(prior)
+    direction = torch.randn(2, 3, dtype=DOUBLE)
+    gradient = LGD().grad_log_h(denoised, observation)
+    with torch.no_grad():
+        ends = [LGD().log_h(prior.at(denoised.x_t + step * direction, denoised.t), observation) for step in (1e-5, -1e-5)]
+    torch.testing.assert_close(inner(gradient, direction), (ends[0] - ends[1]) / 2e-5, rtol=1e-6, atol=1e-6)  # central differences
+
+
+def test_cost():
+    assert LGD().needs_prior_gradient
+    assert (LGD(100).prior_gradients_per_step, LGD(100).network_evaluations_per_step) == (1, 0)
+
+
+def test_no_signals():
+    prior = gaussian()
+    nothing = measured(prior, n=2).take([])
+    assert Posterior(prior, LGD(), nothing).denoise(torch.zeros(0, 3, dtype=DOUBLE), torch.tensor([0.4])).shape == (0, 3)
+
+
+def test_what_it_does_not_apply_to_is_refused_at_construction():
+    prior = mixture()
+    with pytest.raises(InvalidInput, match="sigma_y = 0 has none; give the noise that there is, or use DPS, PiGDM or DDNM"):
+        Posterior(prior, LGD(), measured(prior, n=2, sigma_y=torch.tensor([0.3, 0.0])))
+    with pytest.raises(PriorNotDifferentiable, match="LGD needs gradients through CallablePrior; use LearnedHTransform or DDNM"):
+        Posterior(CallablePrior(prior.denoise, prior.schedule, (3,), 1.0), LGD(), measured(prior))
+    with pytest.raises(InvalidInput, match="at least one point; got 0"):
+        LGD(0)
+    with pytest.raises(InvalidInput, match=r"scale .* must be > 0; got -1"):
+        LGD(scale=-1.0)
