@@ -17,7 +17,7 @@ from deft.htransforms.base import HTransform, NoConditioning
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.reports.evaluation import Method
-from deft.samplers import ddnm_plus, diffpir
+from deft.samplers import ddnm_plus, diffpir, red_diff
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
@@ -105,6 +105,18 @@ class DiffPIR(MethodRecipe):
     def build(self, label: str, prior: Prior, problem: Problem) -> Method:
         sampler = diffpir.DiffPIR(steps=self.steps, weight=self.weight, zeta=self.zeta)
         return Method(label, NoConditioning(), sampler, notes=f"lambda = {self.weight:g}, zeta = {self.zeta:g}", images=self.images)
+
+
+@final
+class REDDiff(MethodRecipe):
+    """RED-diff as published; `weight` is its lambda, `learning_rate` that of its Adam."""
+
+    def __init__(self, steps: int = 1000, weight: float = 0.25, learning_rate: float = 0.1, images: int | None = None) -> None:
+        self.steps, self.weight, self.learning_rate, self.images = steps, weight, learning_rate, images
+
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        sampler = red_diff.REDDiff(steps=self.steps, weight=self.weight, learning_rate=self.learning_rate)
+        return Method(label, NoConditioning(), sampler, notes=f"lambda = {self.weight:g}", images=self.images)
 
 
 @final
