@@ -7,39 +7,13 @@ from torch import Tensor
 
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
-from deft.operators.base import SpectralOperator
+from deft.operators.matrix import Matrix
 from deft.priors.base import Prior
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.samplers.base import Sampler, State
 from deft.schedules import Schedule, VPCosine
 
 DOUBLE = torch.float64
-
-
-class Matrix(SpectralOperator):
-    """A matrix for each signal (n, m, d), through its singular value decomposition."""
-
-    def __init__(self, a: Tensor) -> None:
-        super().__init__()
-        u, s, v_t = torch.linalg.svd(a, full_matrices=False)
-        self.per_signal("_u", u)
-        self.per_signal("_s", s)
-        self.per_signal("_v_t", v_t)
-
-    def singular_values(self, like: Tensor) -> Tensor:
-        return self._s
-
-    def v_t(self, x_0: Tensor) -> Tensor:
-        return (self._v_t @ x_0[..., None])[..., 0]
-
-    def v(self, coefficients: Tensor) -> Tensor:
-        return (self._v_t.mT @ coefficients[..., None])[..., 0]
-
-    def u_t(self, y: Tensor) -> Tensor:
-        return (self._u.mT @ y[..., None])[..., 0]
-
-    def u(self, coefficients: Tensor) -> Tensor:
-        return (self._u @ coefficients[..., None])[..., 0]
 
 
 def gaussian(schedule: Schedule | None = None) -> GaussianMixture:

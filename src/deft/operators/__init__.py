@@ -6,6 +6,7 @@ from deft.operators.identity import Identity
 from deft.operators.inpainting import Inpainting
 from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels, gaussian_kernel, motion_kernel
 from deft.operators.masks import BoxMasks, FreeFormMasks, HalfMasks, MaskFiles, Masks, RandomPixelMasks
+from deft.operators.matrix import Matrix
 from deft.operators.super_resolution import SuperResolution
 from deft.operators.units import InUnits
 
@@ -24,6 +25,7 @@ __all__ = [
     "LinearOperator",
     "MaskFiles",
     "Masks",
+    "Matrix",
     "MotionKernels",
     "RandomPixelMasks",
     "ReflectBlur",
