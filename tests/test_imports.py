@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "deft"
 LAYERS = {
     "types": set(),
     "errors": set(),
-    "noise": set(),
+    "noise": {"errors"},
     "networks": {"types"},
     "schedules": {"types", "errors", "noise"},
     "priors": {"types", "errors", "noise", "networks", "schedules"},
@@ -23,7 +23,8 @@ LAYERS = {
 LAYERS["htransforms"] = {"networks", "schedules", "priors", *LAYERS["problems"], "problems"}
 LAYERS["posterior"] = LAYERS["htransforms"] | {"htransforms"}
 LAYERS["samplers"] = LAYERS["posterior"] | {"posterior"}
-LAYERS["metrics"] = LAYERS["data"] = LAYERS["samplers"] | {"samplers"}
+LAYERS["paths"] = LAYERS["samplers"] | {"samplers"}
+LAYERS["metrics"] = LAYERS["data"] = LAYERS["paths"] | {"paths"}
 LAYERS["training"] = LAYERS["data"] | {"metrics", "data"}
 LAYERS["reports"] = LAYERS["training"] | {"training"}
 LAYERS["commands"] = LAYERS["reports"] | {"reports"}
