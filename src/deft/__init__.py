@@ -65,6 +65,7 @@ _HOME = {
     "DDNMPlus": "deft.samplers.ddnm_plus",
     "DiffPIR": "deft.samplers.diffpir",
     "REDDiff": "deft.samplers.red_diff",
+    "DDRM": "deft.samplers.ddrm",
     "TwistedSMC": "deft.samplers.smc",
     # how exact they were
     "WeightedSamples": "deft.samplers.weights",

@@ -17,7 +17,7 @@ from deft.htransforms.base import HTransform, NoConditioning
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.reports.evaluation import Method
-from deft.samplers import ddnm_plus, diffpir, red_diff
+from deft.samplers import ddnm_plus, ddrm, diffpir, red_diff
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
@@ -117,6 +117,18 @@ class REDDiff(MethodRecipe):
     def build(self, label: str, prior: Prior, problem: Problem) -> Method:
         sampler = red_diff.REDDiff(steps=self.steps, weight=self.weight, learning_rate=self.learning_rate)
         return Method(label, NoConditioning(), sampler, notes=f"lambda = {self.weight:g}", images=self.images)
+
+
+@final
+class DDRM(MethodRecipe):
+    """DDRM as published; `eta` is the share of fresh noise, `eta_b` that of the measurement."""
+
+    def __init__(self, steps: int = 20, eta: float = 0.85, eta_b: float = 1.0, images: int | None = None) -> None:
+        self.steps, self.eta, self.eta_b, self.images = steps, eta, eta_b, images
+
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        sampler = ddrm.DDRM(steps=self.steps, eta=self.eta, eta_b=self.eta_b)
+        return Method(label, NoConditioning(), sampler, notes=f"eta = {self.eta:g}, eta_b = {self.eta_b:g}", images=self.images)
 
 
 @final
