@@ -52,6 +52,17 @@ def test_the_exact_h_makes_the_posterior_of_a_mixture():
     torch.testing.assert_close(Posterior(prior, exact, observation).denoise(x_t, t), exact.posterior(observation).denoise(x_t, t))
 
 
+@pytest.mark.parametrize("method", [Exact(mixture()), DPS(0.5)], ids=lambda h: type(h).__name__)
+def test_its_parts_are_the_priors_estimate_and_the_shift(method):
+    prior = mixture()
+    posterior = Posterior(prior, method, measured(prior, n=2))
+    x_t, t = torch.randn(2, 3, dtype=DOUBLE), torch.tensor([0.4], dtype=DOUBLE)
+    denoised, shift = posterior.parts(x_t, t)
+    torch.testing.assert_close(denoised.x_0_hat, prior.denoise(x_t, t))
+    torch.testing.assert_close(denoised.x_0_hat + shift, posterior.denoise(x_t, t))
+    assert not any(part.requires_grad for part in (denoised.x_0_hat, denoised.x_t, shift))
+
+
 def test_a_prior_without_gradients_is_refused_at_construction():
     reference = mixture()
     prior = CallablePrior(reference.denoise, reference.schedule, (3,), 1.0)

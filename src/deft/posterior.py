@@ -9,6 +9,7 @@ never sees y.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import final
 
 import torch
@@ -18,7 +19,7 @@ from deft.errors import InvalidInput, PriorNotDifferentiable
 from deft.htransforms.base import HTransform
 from deft.likelihoods import Observation
 from deft.noise import Noise
-from deft.priors.base import Prior
+from deft.priors.base import Denoised, Prior
 from deft.types import Signal, Times
 
 
@@ -78,10 +79,16 @@ class Posterior(Prior):
         return self.prior.initial(noise)
 
     def denoise(self, x_t: Signal, t: Times) -> Signal:
+        denoised, shift = self.parts(x_t, t)
+        return denoised.x_0_hat + shift
+
+    def parts(self, x_t: Signal, t: Times) -> tuple[Denoised, Signal]:
+        """What the prior says of x_t, and the shift, from one evaluation; their sum is `denoise`."""
         if not self.h_transform.needs_prior_gradient:
             with torch.no_grad():
                 denoised = self.prior.at(x_t, t)
-            return denoised.x_0_hat + self.h_transform.shift(denoised, self.observation)
+            return denoised, self.h_transform.shift(denoised, self.observation)
         with torch.enable_grad():
             denoised = self.prior.at(x_t.detach().requires_grad_(), t)
-            return (denoised.x_0_hat + self.h_transform.shift(denoised, self.observation)).detach()
+            shift = self.h_transform.shift(denoised, self.observation).detach()
+        return replace(denoised, x_t=x_t, x_0_hat=denoised.x_0_hat.detach()), shift

@@ -25,6 +25,17 @@ def test_a_transition_keeps_the_marginals(ends, eta, which):
     torch.testing.assert_close((step.b * schedule.sigma(t)) ** 2 + step.c**2, schedule.sigma(s) ** 2)
 
 
+@pytest.mark.parametrize("times", [1, 3])
+def test_the_log_ratio_of_a_step_is_that_of_its_densities(times):
+    schedule = VPLinear()
+    t, s = torch.linspace(0.4, 0.6, times, dtype=torch.float64), torch.linspace(0.3, 0.5, times, dtype=torch.float64)
+    x_s, x_t, x_0_hat, shift = torch.randn(4, 3, 2, 5, dtype=torch.float64)
+    step = Transition.between(schedule, t, s, 0.7)
+    c = step.c[:, None, None]
+    p, q = (torch.distributions.Normal(step.mean(mean, x_t), c).log_prob(x_s).sum((1, 2)) for mean in (x_0_hat, x_0_hat + shift))
+    torch.testing.assert_close(step.log_ratio(x_s, x_t, x_0_hat, shift), p - q)
+
+
 @pytest.mark.parametrize("grid", [UniformTime(), UniformLogSNR(), UniformLogSNR(high=100.0), UniformLogSNR(high=4.0, low=-6.0)])
 @pytest.mark.parametrize("schedule", [*SCHEDULES, VPTabulated.linear()])
 @pytest.mark.parametrize("steps", [1, 2, 50])

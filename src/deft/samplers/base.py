@@ -173,7 +173,7 @@ class Sampler(ABC):
         parts = []
         for start in range(0, len(noise), size):
             part = slice(start, start + size)
-            with _room_for(len(owner[part])):
+            with room_for_batch(len(owner[part])):
                 parts.append(self._run(prior.take(owner[part]), noise.take(part), grid, on_step, bar))
         bar.close()
         x_0 = torch.cat(parts) if parts else torch.empty((0, *prior.event_shape))
@@ -193,7 +193,7 @@ class Sampler(ABC):
 
 
 @contextmanager
-def _room_for(signals: int) -> Iterator[None]:
+def room_for_batch(signals: int) -> Iterator[None]:
     """Say which batch size to try where the device has no room."""
     try:
         yield
