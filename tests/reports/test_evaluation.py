@@ -244,6 +244,60 @@ def test_clipping_is_for_all_and_recorded(prior, images, tmp_path):
     assert clipped["methods"][0]["per_image"]["psnr_single"] == pytest.approx(expected, rel=1e-5)
 
 
+class Labelled(Prior):
+    """Draws around the level of each signal's label."""
+
+    schedule, event_shape, value_range, scale = VPLinear(), (1, 16, 16), (-1.0, 1.0), 0.5
+
+    def __init__(self, labels=None):
+        super().__init__()
+        self.labels = torch.zeros(1) if labels is None else labels
+
+    @property
+    def num_observations(self):
+        return len(self.labels)
+
+    def take(self, index):
+        return self if len(self.labels) == 1 else Labelled(self.labels[torch.as_tensor(index)])
+
+    def given(self, *, labels):
+        return Labelled(labels)
+
+    def denoise(self, x_t, t):
+        assert len(self.labels) in (1, len(x_t))
+        return self.labels[:, None, None, None].expand_as(x_t) + 0 * x_t
+
+
+class TestContext:
+    def test_every_image_has_its_own(self, tmp_path):
+        labels = torch.linspace(-0.8, 0.8, 5)
+        images = labels[:, None, None, None].expand(-1, 1, 16, 16)
+        prior = Labelled().given(labels=labels)
+        methods = [Method("a", None, DDIM(2)), Method("b", NoConditioning(), DDIM(2), images=3)]
+        results = evaluate(prior, Inpainting(sigma_y=0.05), images, methods, out=tmp_path, samples=3, batch_size=6, progress=False)
+        assert torch.equal(read_samples(tmp_path, "a", 5), images[:, None].expand(-1, 3, -1, -1, -1))
+        assert torch.equal(read_samples(tmp_path, "b", 5), images[:3, None].expand(-1, 3, -1, -1, -1))
+        assert [m["summary"]["evaluations"]["value"] for m in results["methods"]] == [2, 2]
+        with pytest.raises(InvalidInput, match=r"context\.labels: .* before, .* now"):
+            evaluate(Labelled(-labels), Inpainting(sigma_y=0.05), images, methods, out=tmp_path, samples=3, progress=False)
+
+    def test_one_for_all(self, images, tmp_path):
+        prior = Labelled().given(labels=torch.full((1,), 0.5))
+        evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(2))], out=tmp_path, samples=1, progress=False)
+        assert torch.equal(read_samples(tmp_path, "a", 5), torch.full((5, 1, 1, 16, 16), 0.5))
+
+    def test_for_another_number_of_images(self, images, tmp_path):
+        with pytest.raises(InvalidInput, match="context for 2 signals and there are 5 images"):
+            evaluate(Labelled(torch.zeros(2)), Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(2))], out=tmp_path)
+
+    def test_parts_count_together(self):
+        counted = Counted(Labelled(torch.zeros(3)))
+        x_t, t = torch.zeros(3, 1, 16, 16), torch.ones(1)
+        assert torch.equal(counted.given(labels=torch.ones(3)).take([0, 2]).denoise(x_t[:2], t), torch.ones(2, 1, 16, 16))
+        counted.denoise(x_t.requires_grad_(), t).sum().backward()
+        assert (counted.num_observations, counted.evaluations, counted.gradients) == (3, 5, 3)
+
+
 def test_signals_along_one_axis(tmp_path):
     prior = UNetPrior((2, 24), VPLinear(), channels=(8, 8), attention=(False, False), blocks=1, value_range=None).frozen()
     x = torch.randn(3, 2, 24, generator=torch.Generator().manual_seed(0))

@@ -104,14 +104,27 @@ MEASURES = (
 
 @final
 class Counted(Prior):
-    """A prior that counts: signals denoised, and vector-Jacobian products with it (several per evaluation, where a method asks for them)."""
+    """A prior that counts: signals denoised, and vector-Jacobian products with it (several per evaluation, where a method asks for them).
+
+    What is asked of its parts (`take`), and of it in a context (`given`), counts as well.
+    """
 
     def __init__(self, prior: Prior) -> None:
         super().__init__()
         self.prior = prior
+        self._counts = {"evaluations": 0, "gradients": 0}
         self.schedule, self.event_shape, self.value_range = prior.schedule, prior.event_shape, prior.value_range
         self.differentiable = prior.differentiable
-        self.evaluations, self.gradients = 0, 0
+
+    @property
+    def evaluations(self) -> int:
+        """Signals denoised."""
+        return self._counts["evaluations"]
+
+    @property
+    def gradients(self) -> int:
+        """Vector-Jacobian products."""
+        return self._counts["gradients"]
 
     @property
     def name(self) -> str:
@@ -129,18 +142,36 @@ class Counted(Prior):
     def dtype(self) -> torch.dtype:
         return self.prior.dtype
 
+    @property
+    def num_observations(self) -> int:
+        return self.prior.num_observations
+
+    def identity(self) -> dict[str, object]:
+        return self.prior.identity()
+
+    def take(self, index: Sequence[int] | Tensor) -> Counted:
+        return self._sharing(self.prior.take(index))
+
+    def given(self, **context: Tensor) -> Counted:
+        return self._sharing(self.prior.given(**context))
+
+    def _sharing(self, prior: Prior) -> Counted:
+        other = Counted(prior)
+        other._counts = self._counts
+        return other
+
     def initial(self, noise: Noise) -> Signal:
         return self.prior.initial(noise)
 
     def denoise(self, x_t: Signal, t: Times) -> Signal:
-        self.evaluations += len(x_t)
+        self._counts["evaluations"] += len(x_t)
         x_0_hat = self.prior.denoise(x_t, t)
         if x_0_hat.requires_grad:
             x_0_hat.register_hook(self._count_gradient)
         return x_0_hat
 
     def _count_gradient(self, v: Tensor) -> None:
-        self.gradients += len(v)
+        self._counts["gradients"] += len(v)
 
 
 @final
@@ -187,6 +218,7 @@ def evaluate(
     common = {
         "format": FORMAT,
         "prior": prior.identity(),
+        **({"context": describe(prior)} if prior.num_observations > 1 else {}),
         "problem": problem.card(),
         "images": {"count": len(images), "sha256": describe(images)},
         "observations": describe(observation.y),
@@ -406,7 +438,7 @@ def _run(
     seeds = _seeds(seed, 5, len(observation))
     h_transform = (method.h_transform or NoConditioning()).to(prior.device).eval()
     for chunk in _missing(len(observation), done, max(1, batch_size // samples)):
-        counted = Counted(prior)
+        counted = Counted(prior.take(chunk))
         posterior = Posterior(counted, h_transform, observation.take(chunk))
         _synchronise(prior.device)
         start = time.perf_counter()
@@ -558,6 +590,10 @@ def _synchronise(device: torch.device) -> None:
 def _check(prior: Prior, images: Signal, methods: Sequence[Method], samples: int, clip: bool, reference: str | None) -> None:
     if len(images) == 0 or tuple(images.shape[1:]) != tuple(prior.event_shape):
         raise InvalidInput(f"the prior's signals have shape {tuple(prior.event_shape)}; got images of shape {tuple(images.shape)}.")
+    if prior.num_observations not in (1, len(images)):
+        raise InvalidInput(
+            f"the prior is given context for {prior.num_observations} signals and there are {len(images)} images; give one for all, or one for each."
+        )
     if samples < 1 or not methods:
         raise InvalidInput(f"an evaluation needs at least one method and one sample per image; got {len(methods)} and {samples}.")
     if clip and prior.value_range is None:
