@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from typing import final
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from deft.errors import InvalidInput
 from deft.operators.base import SpectralOperator
-from deft.types import Measurement, Signal
+from deft.types import Measurement, Signal, Times, expand
 
 
 @final
@@ -25,7 +24,11 @@ class Matrix(SpectralOperator):
     `event_shape` is the signal's where it is not flat. The measurement has shape (batch, m).
     """
 
-    def __init__(self, a: Float[Tensor, "*n m d"], event_shape: Sequence[int] | None = None) -> None:
+    _u: Tensor
+    _s: Tensor
+    _v_t: Tensor
+
+    def __init__(self, a: Tensor, event_shape: Sequence[int] | None = None) -> None:
         super().__init__()
         if a.ndim not in (2, 3):
             raise InvalidInput(f"a matrix has shape (m, d), or (n, m, d) for n signals; got {tuple(a.shape)}.")
@@ -43,6 +46,12 @@ class Matrix(SpectralOperator):
         if tuple(x_0.shape[1:]) != self.event_shape:
             raise InvalidInput(f"this matrix was made for signals of shape {self.event_shape}; got {tuple(x_0.shape[1:])}.")
         return super().forward(x_0)
+
+    def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
+        """(r2 A A^T + s2 I)^{-1} v, also outside the range of A, where it is v / s2; at s2 = 0 that part is left out."""
+        outside = v - self.u(self.u_t(v))
+        s2_of = expand(torch.as_tensor(s2), v).to(v)
+        return super().solve(v, r2, s2) + torch.where(s2_of > 0, outside / torch.where(s2_of > 0, s2_of, 1.0), 0.0)
 
     def singular_values(self, like: Tensor) -> Tensor:
         return self._s
