@@ -54,6 +54,9 @@ _HOME = {
     "TMPD": "deft.htransforms.tmpd",
     "MMPS": "deft.htransforms.mmps",
     "LGD": "deft.htransforms.lgd",
+    "ClassifierFree": "deft.htransforms.cfg",
+    "Classifier": "deft.htransforms.classifier",
+    "labelled": "deft.htransforms.labels",
     # posterior and samplers
     "Posterior": "deft.posterior",
     "Sampler": "deft.samplers.base",
