@@ -1,0 +1,71 @@
+"""Classifier guidance: h given outright, by a model of y that knows noisy signals.
+
+h(x_t, t) = p(y | x_t, t)^weight
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import final
+
+import torch
+from torch import Tensor
+
+from deft.errors import InvalidInput
+from deft.htransforms.base import HTransform
+from deft.htransforms.dps import Tabulated, Weight, moved_by, weight_at
+from deft.likelihoods import Observation
+from deft.priors.base import Denoised
+from deft.schedules import Schedule
+from deft.types import LogProb, Signal, Times
+
+LogProbability = Callable[[Signal, Times, Observation], LogProb]
+
+
+@final
+class Classifier(HTransform):
+    """Classifier guidance.
+
+        grad log h(x_t) = weight(t) grad_{x_t} log p(y | x_t, t)
+
+    Dhariwal and Nichol 2021, arXiv:2105.05233, Algorithm 2, whose gradient scale s is `weight`, in units of the score; `Classifier.published` converts that of
+    Algorithm 1. `log_prob(x_t, t, observation)` is one number per signal, written in torch, with t one time per signal; with a model that fits p(y | x_t, t) and
+    weight 1 it is exact. It alone is differentiated, never the prior. A module is registered: it moves and is saved with the h-transform.
+    """
+
+    def __init__(self, log_prob: LogProbability, weight: Weight = 1.0) -> None:
+        super().__init__()
+        self.log_prob, self.weight = log_prob, weight
+
+    @classmethod
+    def published(cls, log_prob: LogProbability, scale: float, times: Tensor, schedule: Schedule) -> Classifier:
+        """The h-transform with which DDIM(eta=1) takes the published ancestral step on the grid `times` (`sampler.grid.times(schedule, steps)`).
+
+            x_s = a x_0_hat + b x_t + scale c^2 grad_{x_t} log p(y | x_t, t) + c z
+
+        Algorithm 1 of the paper, with the variance c^2 of the sampler. A DDIM step moves by a * shift, so that weight = scale c^2 alpha_t / (a sigma_t^2), 0 in the
+        last step, which draws no noise. On another grid the weight raises `InvalidInput`.
+        """
+        t = times.double()
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        c_2 = sigma[1:] ** 2 * (1 - (alpha[:-1] * sigma[1:] / (alpha[1:] * sigma[:-1])) ** 2)
+        c_2 = torch.cat([c_2, torch.zeros_like(c_2[:1]) if len(c_2) else torch.zeros_like(t)])
+        return cls(log_prob, Tabulated(t, scale * c_2 * alpha / (moved_by(t, 1.0, schedule) * sigma**2)))
+
+    @property
+    def network_evaluations_per_step(self) -> int:
+        return 1
+
+    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
+        batch = len(denoised.x_t)
+        with torch.inference_mode(False), torch.enable_grad():
+            x_t = denoised.x_t.detach().clone().requires_grad_()
+            value = self.log_prob(x_t, denoised.t.expand(batch), observation)
+            if not isinstance(value, Tensor) or value.shape != (batch,) or not value.requires_grad:
+                raise InvalidInput(
+                    f"the model of Classifier must return one log-probability per signal, ({batch},), computed from x_t in torch; "
+                    f"it returned {tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__}"
+                    f"{', which does not depend on x_t' if isinstance(value, Tensor) and not value.requires_grad else ''}."
+                )
+            gradient = torch.autograd.grad(value.sum(), x_t)[0]
+        return denoised.sigma_t**2 / denoised.alpha_t * weight_at(self.weight, denoised) * gradient
