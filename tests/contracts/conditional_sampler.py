@@ -17,7 +17,7 @@ from deft.operators.inpainting import Inpainting
 from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.reports.evaluation import Counted
+from deft.reports.counted import Counted
 from deft.samplers.base import Sampler, State, TimeGrid
 from deft.schedules import EDM, VE, RectifiedFlow, Schedule, VPCosine, VPLinear, VPTabulated
 from tests.closed_form import DOUBLE

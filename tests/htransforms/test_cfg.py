@@ -9,7 +9,7 @@ from deft.htransforms.labels import labelled
 from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.callable import CallablePrior
-from deft.reports.evaluation import Counted
+from deft.reports.counted import Counted
 from deft.samplers.ddim import DDIM
 from deft.training.base import Batch
 from tests.closed_form import DOUBLE, gaussian, measured, mixture

@@ -8,7 +8,7 @@ from deft.htransforms.labels import labelled
 from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.callable import CallablePrior
-from deft.reports.evaluation import Counted
+from deft.reports.counted import Counted
 from deft.samplers.base import State, Transition, UniformLogSNR, UniformTime
 from deft.samplers.ddim import DDIM
 from deft.schedules import VE, RectifiedFlow, VPLinear, VPTabulated

@@ -15,7 +15,7 @@ from deft.operators.units import InUnits
 from deft.posterior import Posterior
 from deft.priors.callable import CallablePrior
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.reports.evaluation import Counted
+from deft.reports.counted import Counted
 from deft.schedules import VE, RectifiedFlow, VPLinear
 from tests.closed_form import DOUBLE, gaussian, measured, mixture
 from tests.contracts.htransform import HTransformContract

@@ -1,44 +1,19 @@
 import hashlib
-import json
 
 import numpy as np
 import pytest
 import torch
 
-from deft.errors import CheckpointError, InvalidInput, OutOfMemory
-from deft.htransforms.base import NoConditioning, Scaled
+from deft.errors import InvalidInput
+from deft.htransforms.base import NoConditioning
 from deft.htransforms.dps import DPS
-from deft.htransforms.learned import LearnedHTransform
 from deft.metrics import Weights, kid, psnr
-from deft.priors.base import Prior
 from deft.priors.unet import UNetPrior
 from deft.problems import Inpainting
-from deft.reports.evaluation import Counted, Method, describe, evaluate, read_results, read_samples
+from deft.reports.evaluation import evaluate, read_results, read_samples
+from deft.reports.method import Method
 from deft.samplers.ddim import DDIM
-from deft.schedules import VPLinear
-from tests.closed_form import mixture
-
-
-def small_prior():
-    torch.manual_seed(0)
-    return UNetPrior((1, 16, 16), VPLinear(), channels=(8, 8), attention=(False, False), blocks=1).frozen()
-
-
-@pytest.fixture(scope="module")
-def prior():
-    return small_prior()
-
-
-@pytest.fixture(scope="module")
-def h_transform(prior):
-    torch.manual_seed(1)
-    return LearnedHTransform.for_prior(prior, fraction=0.5)
-
-
-@pytest.fixture(scope="module")
-def images():
-    rough = torch.randn(5, 1, 18, 18, generator=torch.Generator().manual_seed(0))
-    return torch.nn.functional.avg_pool2d(rough, 3, 1).clamp(-1, 1)
+from tests.reports.labelled import Labelled
 
 
 def methods(h_transform):
@@ -97,19 +72,6 @@ def test_costs_are_counted(finished):
     assert [m["summary"]["evaluations"]["value"] for m in (no_h, dps, learned)] == [2, 3, 3]
     assert [m["summary"]["prior_gradients"]["value"] for m in (no_h, dps, learned)] == [0, 3, 0]
     assert all(m["summary"]["seconds"]["value"] > 0 for m in (no_h, dps, learned))
-
-
-def test_every_gradient_of_an_evaluation_is_counted():
-    counted = Counted(mixture())
-    x_t, t = torch.randn(3, 3, dtype=torch.float64), torch.tensor([0.4], dtype=torch.float64)
-    counted.denoise(x_t, t)
-    assert (counted.evaluations, counted.gradients) == (3, 0)
-    denoised = counted.at(x_t.requires_grad_(), t)
-    assert (counted.evaluations, counted.gradients) == (6, 0)
-    for _ in range(2):
-        denoised.vjp(torch.ones_like(x_t))
-    denoised.gradient(denoised.x_0_hat.square().sum(1))
-    assert (counted.evaluations, counted.gradients) == (6, 9)
 
 
 def test_measures_by_hand(finished, images):
@@ -193,15 +155,6 @@ def test_a_method_can_be_added_later(prior, images, tmp_path, monkeypatch):
     assert [m["label"] for m in results["methods"]] == ["a", "b"]
 
 
-def test_a_damaged_part_is_named(prior, images, tmp_path):
-    run = {"out": tmp_path, "samples": 1, "progress": False}
-    evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], **run)
-    part = next((tmp_path / "parts" / "a").glob("*.npz"))
-    part.write_bytes(part.read_bytes()[:100])
-    with pytest.raises(CheckpointError, match=part.name):
-        evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], **run)
-
-
 def test_bad_input(prior, h_transform, images, tmp_path):
     problem, method = Inpainting(sigma_y=0.05), Method("a", None, DDIM(1))
     with pytest.raises(InvalidInput, match="different labels"):
@@ -216,24 +169,6 @@ def test_bad_input(prior, h_transform, images, tmp_path):
         read_results(tmp_path)
 
 
-class Broken(Prior):
-    """Says that everything is not a number."""
-
-    schedule, event_shape, value_range = VPLinear(), (1, 16, 16), (-1.0, 1.0)
-
-    def denoise(self, x_t, t):
-        return x_t * float("nan")
-
-
-def test_samples_that_are_not_finite_are_counted(images, tmp_path):
-    results = evaluate(Broken(), Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], out=tmp_path, samples=2, progress=False)
-    (method,) = results["methods"]
-    assert method["broken_samples"] == 10
-    assert method["summary"]["psnr_mean"]["value"] is None
-    assert "patch_distance" not in method["summary"]
-    json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)
-
-
 def test_clipping_is_for_all_and_recorded(prior, images, tmp_path):
     run = {"samples": 1, "progress": False}
     method = [Method("a", None, DDIM(1))]
@@ -242,30 +177,6 @@ def test_clipping_is_for_all_and_recorded(prior, images, tmp_path):
     assert (plain["clipped"], clipped["clipped"]) == (False, True)
     expected = psnr(read_samples(tmp_path, "a", 5)[:, 0].clamp(-1, 1), images, 2.0).tolist()
     assert clipped["methods"][0]["per_image"]["psnr_single"] == pytest.approx(expected, rel=1e-5)
-
-
-class Labelled(Prior):
-    """Draws around the level of each signal's label."""
-
-    schedule, event_shape, value_range, scale = VPLinear(), (1, 16, 16), (-1.0, 1.0), 0.5
-
-    def __init__(self, labels=None):
-        super().__init__()
-        self.labels = torch.zeros(1) if labels is None else labels
-
-    @property
-    def num_observations(self):
-        return len(self.labels)
-
-    def take(self, index):
-        return self if len(self.labels) == 1 else Labelled(self.labels[torch.as_tensor(index)])
-
-    def given(self, *, labels):
-        return Labelled(labels)
-
-    def denoise(self, x_t, t):
-        assert len(self.labels) in (1, len(x_t))
-        return self.labels[:, None, None, None].expand_as(x_t) + 0 * x_t
 
 
 class TestContext:
@@ -290,20 +201,6 @@ class TestContext:
         with pytest.raises(InvalidInput, match="context for 2 signals and there are 5 images"):
             evaluate(Labelled(torch.zeros(2)), Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(2))], out=tmp_path)
 
-    def test_parts_count_together(self):
-        counted = Counted(Labelled(torch.zeros(3)))
-        x_t, t = torch.zeros(3, 1, 16, 16), torch.ones(1)
-        assert torch.equal(counted.given(labels=torch.ones(3)).take([0, 2]).denoise(x_t[:2], t), torch.ones(2, 1, 16, 16))
-        counted.denoise(x_t.requires_grad_(), t).sum().backward()
-        assert (counted.num_observations, counted.evaluations, counted.gradients) == (3, 5, 3)
-
-
-def test_signals_along_one_axis(tmp_path):
-    prior = UNetPrior((2, 24), VPLinear(), channels=(8, 8), attention=(False, False), blocks=1, value_range=None).frozen()
-    x = torch.randn(3, 2, 24, generator=torch.Generator().manual_seed(0))
-    results = evaluate(prior, Inpainting("random", sigma_y=0.1), x, [Method("a", None, DDIM(1))], out=tmp_path, samples=2, progress=False)
-    assert {"psnr_mean", "ssim_mean", "patch_distance", "misfit"} <= set(results["methods"][0]["summary"])
-
 
 def test_learned_measures_need_the_users_files(finished, prior, h_transform, images, tmp_path):
     assert read_results(finished)["weights"] == {"LPIPS": "not available", "FID and KID": "not available"}
@@ -319,41 +216,3 @@ def test_learned_measures_need_the_users_files(finished, prior, h_transform, ima
     assert learned["kid"]["standard_error"] > 0
     assert learned["fid"]["standard_error"] is None
     assert "lpips" not in learned
-
-
-def test_what_to_do_after_an_interruption_or_without_memory(prior, images, tmp_path, monkeypatch):
-    def run():
-        evaluate(
-            prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], out=tmp_path, samples=1, progress=False, batch_size=8
-        )
-
-    for raised, expected, advice in (
-        (KeyboardInterrupt(), KeyboardInterrupt, "the same call goes on"),
-        (torch.OutOfMemoryError("CUDA out of memory"), OutOfMemory, "try batch_size=2"),
-        (RuntimeError("something else"), RuntimeError, "something else"),
-    ):
-
-        def fail(self, x_t, t, raised=raised):
-            raise raised
-
-        with monkeypatch.context() as patch:
-            patch.setattr(UNetPrior, "denoise", fail)
-            with pytest.raises(expected, match=advice):
-                run()
-    run()
-
-
-def test_the_best_must_be_ahead_by_two_standard_errors(prior, images, tmp_path):
-    equal = [Method("a", NoConditioning(), DDIM(2)), Method("b", NoConditioning(), DDIM(2))]
-    assert set(evaluate(prior, Inpainting(sigma_y=0.05), images, equal, out=tmp_path, samples=1, progress=False)["best"].values()) == {None}
-
-
-def test_descriptions_tell_settings_apart(h_transform):
-    assert describe(DDIM(5)) != describe(DDIM(6))
-    assert describe(DDIM(5)) == describe(DDIM(5))
-    assert describe(Scaled(DPS(1.0), 2.0)) != describe(Scaled(DPS(3.0), 2.0))
-    assert describe(h_transform) == describe(h_transform)
-    assert describe(DPS.published(1.0, torch.linspace(1, 0.1, 4), 1.0, VPLinear())) != describe(
-        DPS.published(2.0, torch.linspace(1, 0.1, 4), 1.0, VPLinear())
-    )
-    json.dumps(describe(h_transform))

@@ -28,7 +28,8 @@ from deft.noise import Noise
 from deft.priors import resolve, zoo
 from deft.priors.base import Prior
 from deft.problems import Inpainting, Problem, SuperResolution
-from deft.reports.evaluation import Method, evaluate
+from deft.reports.evaluation import evaluate
+from deft.reports.method import Method
 from deft.reports.page import style_sheet, write_report
 from deft.reports.table import results_table
 from deft.samplers.base import UniformLogSNR

@@ -16,7 +16,7 @@ from deft.htransforms import dps
 from deft.htransforms.base import HTransform, NoConditioning
 from deft.priors.base import Prior
 from deft.problems import Problem
-from deft.reports.evaluation import Method
+from deft.reports.method import Method
 from deft.samplers import ddnm_plus, ddrm, diffpir, red_diff
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM

@@ -1,0 +1,76 @@
+"""What an evaluation compares, and how a run folder tells one method, or one prior, from another.
+
+method = (h-transform, sampler)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+from torch import Tensor, nn
+
+from deft.htransforms.base import HTransform
+from deft.priors.base import state_hash
+from deft.samplers.base import Sampler
+
+
+@final
+@dataclass(frozen=True)
+class Method:
+    """What is compared: an h-transform (None: the prior alone) with a sampler.
+
+    `training_seconds` is what the h-transform took to learn; `tuned` the table of a tuned parameter, as it should stand in the report; `images` limits
+    an expensive method to the first few images.
+    """
+
+    label: str
+    h_transform: HTransform | None
+    sampler: Sampler
+    training_seconds: float = 0.0
+    tuned: Mapping[str, object] | None = None
+    notes: str = ""
+    images: int | None = None
+
+    @property
+    def folder(self) -> str:
+        """The label as a folder's name."""
+        return folder_name(self.label)
+
+    def card(self) -> dict[str, object]:
+        """What its samples depend on."""
+        return {"label": self.label, "h_transform": describe(self.h_transform), "sampler": describe(self.sampler)}
+
+
+def folder_name(label: str) -> str:
+    """A label in small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "method"
+
+
+def describe(value: object) -> object:
+    """An object as JSON: its class and its public attributes; weights and tensors by their hash.
+
+    A function is its name alone, so that two lambdas look the same.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Tensor):
+        import hashlib
+
+        return hashlib.sha256(f"{tuple(value.shape)}".encode() + value.detach().cpu().float().numpy().tobytes()).hexdigest()[:16]
+    if isinstance(value, Mapping):
+        return {str(key): describe(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [describe(item) for item in value]
+    kind = value if isinstance(value, type) or not hasattr(value, "__dict__") or hasattr(value, "__code__") else type(value)
+    path = f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', repr(kind))}"
+    if kind is value:
+        return path
+    card: dict[str, object] = {"class_path": path}
+    card |= {name: describe(item) for name, item in vars(value).items() if not name.startswith("_") and name != "training"}
+    if isinstance(value, nn.Module):
+        card["hash"] = state_hash(value)
+        card |= {name: describe(part) for name, part in value.named_modules() if name and isinstance(part, HTransform)}
+    return card

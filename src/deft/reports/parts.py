@@ -1,0 +1,143 @@
+"""The samples of a method, drawn in parts that a run folder keeps.
+
+    sample j of image i      drawn from (seed of the image, j)
+
+A part holds all samples of a range of images, and is written in one step, so that a run that was stopped goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from deft.errors import CheckpointError, InvalidInput, OutOfMemory
+from deft.htransforms.base import NoConditioning
+from deft.likelihoods import Observation
+from deft.posterior import Posterior
+from deft.priors.base import Prior
+from deft.reports.counted import Counted
+from deft.reports.method import Method
+from deft.training.files import as_recorded, atomic
+
+
+@final
+@dataclass(frozen=True)
+class Part:
+    """Samples of some images: (images, samples, *event), with what they cost."""
+
+    start: int
+    samples: Tensor
+    seconds: float
+    evaluations: int
+    gradients: int
+
+
+def draw(
+    prior: Prior, observation: Observation, method: Method, folder: Path, samples: int, seeds: Sequence[int], batch_size: int, bar: tqdm
+) -> list[Part]:
+    """All parts of a method: those that are there, and those that are missing, each written when it is done; `seeds` has one for each image."""
+    where = folder / "parts" / method.folder
+    parts = [part for part in read_parts(where) if part.start < len(observation)]
+    done = {part.start + i for part in parts for i in range(len(part.samples))}
+    bar.update(len(done & set(range(len(observation)))))
+    h_transform = (method.h_transform or NoConditioning()).to(prior.device).eval()
+    for chunk in _missing(len(observation), done, max(1, batch_size // samples)):
+        counted = Counted(prior.take(chunk))
+        posterior = Posterior(counted, h_transform, observation.take(chunk))
+        _synchronise(prior.device)
+        start = time.perf_counter()
+        with _explained(method, folder):
+            x_0 = method.sampler(posterior, samples, seed=[seeds[i] for i in chunk], batch_size=batch_size)
+        _synchronise(prior.device)
+        seconds = time.perf_counter() - start
+        part = Part(chunk[0], x_0.float().cpu(), seconds, counted.evaluations, counted.gradients)
+        _write_part(where, part)
+        parts.append(part)
+        bar.update(len(chunk))
+    return [Part(p.start, p.samples[: len(observation) - p.start], p.seconds, p.evaluations, p.gradients) for p in parts]
+
+
+@contextmanager
+def _explained(method: Method, folder: Path) -> Iterator[None]:
+    """Say what to do when there is no room for a batch, and after Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(f"stopped in {method.label}; what is finished is in {folder}: the same call goes on from there.") from error
+    except OutOfMemory as error:
+        raise OutOfMemory(f"{method.label}: {error} Finished parts are kept.") from error
+
+
+def _missing(count: int, done: set[int], size: int) -> list[range]:
+    """Ranges of at most `size` images, none of which is done."""
+    ranges, start = [], 0
+    while start < count:
+        if start in done:
+            start += 1
+            continue
+        stop = start
+        while stop < count and stop - start < size and stop not in done:
+            stop += 1
+        ranges.append(range(start, stop))
+        start = stop
+    return ranges
+
+
+def _write_part(where: Path, part: Part) -> None:
+    buffer = io.BytesIO()
+    costs = np.array([part.seconds, part.evaluations, part.gradients], dtype=np.float64)
+    np.savez(buffer, start=part.start, samples=part.samples.numpy(), costs=costs)
+    with atomic(where / f"{part.start:06d}-{part.start + len(part.samples):06d}.npz") as file:
+        file.write(buffer.getvalue())
+
+
+def read_parts(where: Path) -> list[Part]:
+    """The parts in a folder. Raises `CheckpointError` where one is damaged."""
+    parts = []
+    for path in sorted(where.glob("*.npz")):
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                seconds, evaluations, gradients = stored["costs"].tolist()
+                parts.append(Part(int(stored["start"]), torch.from_numpy(stored["samples"]), seconds, int(evaluations), int(gradients)))
+        except Exception as error:
+            raise CheckpointError(f"{path} cannot be read ({error}); delete it, and the same call will make it again.") from error
+    return parts
+
+
+def claim(path: Path, card: Mapping[str, object], what: str) -> None:
+    """Record a configuration, or raise `InvalidInput` where another one has been recorded, naming what differs."""
+    ours = json.loads(json.dumps(card))
+    if not path.exists():
+        with atomic(path) as file:
+            file.write(json.dumps(ours, indent=1).encode())
+        return
+    theirs = json.loads(path.read_text())
+    changed = _changes(theirs, as_recorded(ours, theirs))
+    if changed:
+        raise InvalidInput(
+            f"{path.parent} holds results of {what} in another configuration: {'; '.join(changed)}. Use another folder, or delete this one."
+        )
+
+
+def _changes(old: object, new: object, name: str = "") -> list[str]:
+    """What differs, one clause each: `seed: 0 before, 1 now`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(key for key in new if key not in old)]
+        return [change for key in keys for change in _changes(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))]
+    return [] if old == new else [f"{name}: {json.dumps(old)} before, {json.dumps(new)} now"]
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,94 @@
+import json
+
+import pytest
+import torch
+from tqdm.auto import tqdm
+
+from deft.errors import CheckpointError, InvalidInput, OutOfMemory
+from deft.noise import Noise
+from deft.priors.unet import UNetPrior
+from deft.problems import Inpainting
+from deft.reports.evaluation import evaluate
+from deft.reports.method import Method
+from deft.reports.parts import claim, draw, read_parts
+from deft.samplers.ddim import DDIM
+
+
+def drawn(prior, images, folder, batch_size=4):
+    """Two samples of every image in steps of two images."""
+    observation = Inpainting(sigma_y=0.05).draw(images, Noise(range(len(images))))
+    method = Method("a", None, DDIM(2))
+    parts = draw(prior, observation, method, folder, 2, range(len(images)), batch_size, tqdm(disable=True))
+    return sorted(parts, key=lambda part: part.start)
+
+
+def samples(parts):
+    return torch.cat([part.samples for part in parts])
+
+
+def test_parts_are_kept(prior, images, tmp_path):
+    first = drawn(prior, images, tmp_path)
+    assert [(part.start, len(part.samples), part.evaluations, part.gradients) for part in first] == [
+        (0, 2, 8, 0),
+        (2, 2, 8, 0),
+        (4, 1, 4, 0),
+    ]
+    stored = read_parts(tmp_path / "parts" / "a")
+    assert torch.equal(samples(stored), samples(first))
+    assert [part.seconds for part in stored] == [part.seconds for part in first]
+
+
+def test_what_is_missing_is_drawn(prior, images, tmp_path):
+    first = drawn(prior, images, tmp_path)
+    next((tmp_path / "parts" / "a").glob("000002-*.npz")).unlink()
+    again = drawn(prior, images, tmp_path, batch_size=20)
+    torch.testing.assert_close(samples(again), samples(first))  # a batch of another size is rounded differently
+    assert [part.seconds for part in again][::2] == [part.seconds for part in first][::2]
+
+
+def test_fewer_images_than_there_are(prior, images, tmp_path):
+    first = drawn(prior, images, tmp_path)
+    assert torch.equal(samples(drawn(prior, images[:3], tmp_path)), samples(first)[:3])
+
+
+def test_a_claim_is_kept(tmp_path):
+    path = tmp_path / "folder" / "card.json"
+    claim(path, {"seed": 0, "problem": {"sigma_y": (0.1, 0.2)}}, "this run")
+    claim(path, {"seed": 0, "problem": {"sigma_y": [0.1, 0.2]}}, "this run")
+    claim(path, {"seed": 0, "problem": {"sigma_y": [0.1, 0.2], "fingerprint": "a"}}, "this run")  # which earlier versions did not record
+    with pytest.raises(
+        InvalidInput, match=r"results of this run in another configuration: seed: 0 before, 1 now; steps: null before, 5 now"
+    ):
+        claim(path, {"seed": 1, "steps": 5, "problem": {"sigma_y": [0.1, 0.2]}}, "this run")
+    assert json.loads(path.read_text())["seed"] == 0
+
+
+def test_a_damaged_part_is_named(prior, images, tmp_path):
+    run = {"out": tmp_path, "samples": 1, "progress": False}
+    evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], **run)
+    part = next((tmp_path / "parts" / "a").glob("*.npz"))
+    part.write_bytes(part.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match=part.name):
+        evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], **run)
+
+
+def test_what_to_do_after_an_interruption_or_without_memory(prior, images, tmp_path, monkeypatch):
+    def run():
+        evaluate(
+            prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], out=tmp_path, samples=1, progress=False, batch_size=8
+        )
+
+    for raised, expected, advice in (
+        (KeyboardInterrupt(), KeyboardInterrupt, "the same call goes on"),
+        (torch.OutOfMemoryError("CUDA out of memory"), OutOfMemory, "try batch_size=2"),
+        (RuntimeError("something else"), RuntimeError, "something else"),
+    ):
+
+        def fail(self, x_t, t, raised=raised):
+            raise raised
+
+        with monkeypatch.context() as patch:
+            patch.setattr(UNetPrior, "denoise", fail)
+            with pytest.raises(expected, match=advice):
+                run()
+    run()
