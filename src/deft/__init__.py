@@ -69,6 +69,7 @@ _HOME = {
     "DiffPIR": "deft.samplers.diffpir",
     "REDDiff": "deft.samplers.red_diff",
     "DDRM": "deft.samplers.ddrm",
+    "Replacement": "deft.samplers.replacement",
     "TwistedSMC": "deft.samplers.smc",
     # how exact they were
     "WeightedSamples": "deft.samplers.weights",

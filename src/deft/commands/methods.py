@@ -17,7 +17,7 @@ from deft.htransforms.base import HTransform, NoConditioning
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.reports.method import Method
-from deft.samplers import ddnm_plus, ddrm, diffpir, red_diff
+from deft.samplers import ddnm_plus, ddrm, diffpir, red_diff, replacement
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
@@ -129,6 +129,18 @@ class DDRM(MethodRecipe):
     def build(self, label: str, prior: Prior, problem: Problem) -> Method:
         sampler = ddrm.DDRM(steps=self.steps, eta=self.eta, eta_b=self.eta_b)
         return Method(label, NoConditioning(), sampler, notes=f"eta = {self.eta:g}, eta_b = {self.eta_b:g}", images=self.images)
+
+
+@final
+class Replacement(MethodRecipe):
+    """Replacement with RePaint's time travel as published: `resamplings` passes over each `jump_length` of `steps` steps."""
+
+    def __init__(self, steps: int = 250, jump_length: int = 10, resamplings: int = 10, images: int | None = None) -> None:
+        self.steps, self.jump_length, self.resamplings, self.images = steps, jump_length, resamplings, images
+
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        sampler = replacement.Replacement(steps=self.steps, jump_length=self.jump_length, resamplings=self.resamplings)
+        return Method(label, NoConditioning(), sampler, notes=f"{self.resamplings} resamplings", images=self.images)
 
 
 @final

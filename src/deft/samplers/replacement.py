@@ -1,0 +1,100 @@
+"""Replacement: what is measured is overwritten with a noised copy of the measurement; RePaint travels back in time to let the rest follow.
+
+    step t -> s     x_s = (I - P) x_s' + P (alpha_s A^+ y + sigma_s z),    x_s' a DDPM step of the prior,    P = A^+ A (the mask)
+    travel s -> t   x_t = (alpha_t / alpha_s) x_s + sqrt(sigma_t^2 - (alpha_t sigma_s / alpha_s)^2) z
+
+After each `jump_length` steps the path goes back to where they began, and takes them again, `resamplings` times in all. The first pass over each stretch does not know what comes of the noise in the copy: replacement alone
+is biased towards the prior, however small the steps. Without measurement noise the bias goes to 0 as `resamplings` grows and the steps shrink; A^+ y keeps the noise of a noisy measurement, and so does the sample.
+"""
+
+from __future__ import annotations
+
+from itertools import count, pairwise
+from typing import final
+
+import torch
+
+from deft.errors import InvalidInput
+from deft.noise import Noise
+from deft.operators.base import SpectralOperator
+from deft.priors.base import Prior
+from deft.samplers.base import Sampler, State, TimeGrid, Transition, UniformTime
+from deft.samplers.conditional import inverse, observation_of, spectral_operator
+from deft.types import Signal, Times, expand
+
+
+@final
+class Replacement(Sampler):
+    """Replacement with RePaint's time travel; it conditions by itself and asks for `Posterior(prior, NoConditioning(), observation)`.
+
+    Lugmayr et al. 2022, arXiv:2201.09865, Algorithm 1 and its schedule of jumps: with N steps, one from each multiple of `jump_length` below N - `jump_length`, counted from the clean end. The j forward steps of
+    a jump are one draw here, whose law is the same. `resamplings` = 1 is replacement without travel (Song et al. 2021, arXiv:2011.13456, appendix I.2). The operator is an inpainting, or another whose
+    non-zero singular values are all equal (block averages, the identity), where P is applied in its singular basis. Raises `InvalidInput` for another operator, and for a prior that is no
+    such `Posterior`.
+    """
+
+    def __init__(self, steps: int = 250, jump_length: int = 10, resamplings: int = 10, grid: TimeGrid | None = None) -> None:
+        if jump_length < 1 or resamplings < 1:
+            raise InvalidInput(f"Replacement needs jump_length >= 1 and resamplings >= 1; got {jump_length} and {resamplings}.")
+        self.steps, self.jump_length, self.resamplings, self.grid = steps, jump_length, resamplings, grid or UniformTime()
+
+    @property
+    def evaluations(self) -> int:
+        jumps = max(0, -(-(self.steps - self.jump_length) // self.jump_length))
+        return self.steps + (self.resamplings - 1) * self.jump_length * jumps
+
+    def start(self, prior: Prior, noise: Noise) -> Signal:
+        _projection(prior)  # refused before anything is evaluated
+        return prior.initial(noise)
+
+    def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
+        here = noise.stream(state.step + 1)
+        draws = (here.normal(k, prior.event_shape) for k in count())
+        known, operator = _projection(prior)
+
+        def reverse(x_t: Signal, t: Times, s: Times) -> Signal:
+            transition = Transition.between(prior.schedule, t, s, eta=1.0)
+            alpha_s, sigma_s = prior.levels(x_t, s)
+            own = transition.mean(prior.denoise(x_t, t), x_t) + transition.c.to(x_t) * next(draws)
+            return own + _projected(operator, alpha_s * known + sigma_s * next(draws) - own)
+
+        def travel(x_s: Signal, s: Times, t: Times) -> Signal:
+            (alpha_s, sigma_s), (alpha_t, sigma_t) = prior.levels(x_s, s), prior.levels(x_s, t)
+            keep = alpha_t / alpha_s
+            return keep * x_s + (sigma_t**2 - (keep * sigma_s) ** 2).sqrt() * next(draws)
+
+        x_s = reverse(state.x_t, state.t, s)
+        stretch = (*state.memory, state.t)[-self.jump_length :]  # the times from which the last steps went
+        left = self.steps - 2 - state.step  # steps from s to the end of the grid
+        if left % self.jump_length == 0 and left < self.steps - self.jump_length:
+            for _ in range(self.resamplings - 1):
+                x_s = travel(x_s, s, stretch[0])
+                for t, u in pairwise((*stretch, s)):
+                    x_s = reverse(x_s, t, u)
+        return State(x_s, s, state.step + 1, stretch)
+
+    def finish(self, prior: Prior, state: State, noise: Noise) -> Signal:
+        known, operator = _projection(prior)
+        x_0_hat = prior.denoise(state.x_t, state.t)
+        return x_0_hat + _projected(operator, known - x_0_hat)
+
+
+def _projection(prior: Prior) -> tuple[Signal, SpectralOperator]:
+    """A^+ y, and the operator, whose measurement must say a part of the signal as it is."""
+    observation = observation_of(prior, "Replacement")
+    operator = spectral_operator(observation, "Replacement")
+    known = operator.pseudo_inverse(observation.y)
+    inverted = inverse(operator.singular_values(operator.v_t(known)))
+    uneven = (inverted > 0) & (inverted < (1 - 1e-3) * expand(inverted.flatten(1).amax(1), inverted))
+    if bool(uneven.any()):
+        raise InvalidInput(
+            f"Replacement overwrites what an inpainting, or another operator with equal singular values, measures; those of {type(operator).__name__} differ. "
+            "Use DDRM, DDNMPlus or DiffPIR, which weigh them."
+        )
+    return known, operator
+
+
+def _projected(operator: SpectralOperator, x: Signal) -> Signal:
+    """P x = A^+ A x."""
+    c = operator.v_t(x)
+    return operator.v(torch.where(inverse(operator.singular_values(c)) > 0, c, torch.zeros_like(c)))

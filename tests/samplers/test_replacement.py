@@ -1,0 +1,129 @@
+import pytest
+import torch
+
+from deft.errors import InvalidInput
+from deft.htransforms.base import NoConditioning
+from deft.htransforms.exact import Exact
+from deft.likelihoods import GaussianLikelihood, Observation
+from deft.noise import Noise
+from deft.operators.blur import Blur
+from deft.operators.inpainting import Inpainting
+from deft.operators.super_resolution import SuperResolution
+from deft.posterior import Posterior
+from deft.samplers.base import State, UniformLogSNR
+from deft.samplers.replacement import Replacement
+from deft.schedules import VPCosine
+from tests.closed_form import DOUBLE, Matrix, gaussian
+from tests.contracts.conditional_sampler import ConditionalSamplerContract
+from tests.samplers.affine import moments
+
+
+class TestReplacement(ConditionalSamplerContract):
+    def sampler(self, steps, grid=None):
+        return Replacement(steps, jump_length=2, resamplings=3, grid=grid)
+
+    def test_what_an_inpainting_measures_is_met(self):
+        posterior = self.posterior(2)
+        x_0 = self.sampler(5)(posterior, 2, seed=1)
+        assert float(posterior.observation.repeat(2).residual(x_0.flatten(0, 1)).abs().max()) < 1e-12
+
+    def test_block_averages_are_met(self):
+        operator = SuperResolution(2, (1, 4, 4)).double()
+        observation = Observation(torch.randn(1, 1, 2, 2, dtype=DOUBLE), GaussianLikelihood(operator, 0.0))
+        x_0 = self.sampler(5)(Posterior(self.prior(), NoConditioning(), observation), 2, seed=1)
+        assert float(observation.repeat(2).residual(x_0[0]).abs().max()) < 1e-5  # its basis is that of float32
+
+    def test_operators_that_weigh_components_are_refused(self):
+        kernel = torch.ones(1, 2, 2, dtype=DOUBLE) / 4
+        for operator, says in (
+            (Blur(kernel, "circular"), "those of CircularBlur differ"),
+            (Blur(kernel, "reflect"), "ReflectBlur has none"),
+        ):
+            observation = Observation(torch.zeros(1, 1, 4, 4, dtype=DOUBLE), GaussianLikelihood(operator, 0.1))
+            with pytest.raises(InvalidInput, match=says):
+                self.sampler(3)(Posterior(self.prior(), NoConditioning(), observation), 1)
+
+
+def masked(prior, mask):
+    """Algorithm 1's m and x_0, for signals (1, 1, d)."""
+    observation = Observation(torch.randn(1, 1, 3, dtype=DOUBLE) * mask, GaussianLikelihood(Inpainting(mask), 0.0))
+    return Posterior(prior, NoConditioning(), observation), observation.y
+
+
+def line(schedule):
+    """The correlated Gaussian as signals of one channel."""
+    prior = gaussian(schedule)
+    return type(prior)(prior.means[0][:, None], prior._covariances()[0], None, schedule)
+
+
+def test_the_published_steps():
+    """Algorithm 1 with alpha_bar = alpha_t^2, and a jump over two steps that is taken back twice."""
+    prior, mask = line(VPCosine()), torch.tensor([[[1.0, 0.0, 1.0]]], dtype=DOUBLE)
+    posterior, y = masked(prior, mask)
+    sampler = Replacement(5, jump_length=2, resamplings=3)
+    grid = sampler.grid.times(prior.schedule, 5)
+    noise = Noise([4], dtype=DOUBLE)
+    state = State(torch.randn(1, 1, 3, dtype=DOUBLE), grid[:1])
+    bar = prior.schedule.alpha(grid) ** 2
+
+    def reverse(x_t, k, draw):
+        """From the k-th time to the next: alpha = alpha_bar_t / alpha_bar_{t-1}, mean and variance of DDPM."""
+        alpha = bar[k] / bar[k + 1]
+        beta = 1 - alpha
+        x_0_hat = prior.denoise(x_t, grid[k : k + 1])
+        mean = bar[k + 1].sqrt() * beta / (1 - bar[k]) * x_0_hat + alpha.sqrt() * (1 - bar[k + 1]) / (1 - bar[k]) * x_t
+        unknown = mean + ((1 - bar[k + 1]) / (1 - bar[k]) * beta).sqrt() * draw(0)
+        known = bar[k + 1].sqrt() * y + (1 - bar[k + 1]).sqrt() * draw(1)
+        return mask * known + (1 - mask) * unknown
+
+    x = state.x_t
+    for k in range(4):
+        fresh = noise.stream(k + 1)
+        x = reverse(x, k, lambda i, fresh=fresh: fresh.normal(i, (1, 3)))
+        if k in (1, 3):  # two and four steps are done: the indices 2 and 0 of RePaint, counted from the clean end
+            place = 2
+            for _ in range(2):
+                alpha = bar[k - 1] / bar[k + 1]
+                x = alpha.sqrt() * x + (1 - alpha).sqrt() * fresh.normal(place, (1, 3))
+                for n, j in ((0, k - 1), (1, k)):
+                    x = reverse(x, j, lambda i, at=place + 1 + 2 * n, fresh=fresh: fresh.normal(at + i, (1, 3)))
+                place += 5
+        state = sampler.step(posterior, state, grid[k + 1 : k + 2], noise)
+        torch.testing.assert_close(state.x_t, x)
+    x_0 = sampler.finish(posterior, state, noise)
+    torch.testing.assert_close(x_0, mask * y + (1 - mask) * prior.denoise(x, grid[-1:]))
+
+
+def test_the_published_cost():
+    """T = 250, j = 10 and r = 10: 250 steps and 24 jumps of 10, each taken back 9 times."""
+    assert Replacement().evaluations == 250 + 24 * 9 * 10
+    assert Replacement(250, resamplings=1).evaluations == 250
+
+
+def test_resampling_and_not_small_steps_removes_the_bias(monkeypatch):
+    """One component of three is known: the error of the mean stays with the number of steps, and falls as 1 / resamplings."""
+    prior = gaussian(VPCosine(-8, 8))
+    direction = torch.tensor([[[1.0, 0.0, 0.0]]], dtype=DOUBLE)
+    observation = Observation(torch.tensor([[2.5]], dtype=DOUBLE), GaussianLikelihood(Matrix(direction), 0.0))
+    posterior, grid = Posterior(prior, NoConditioning(), observation), UniformLogSNR(low=-5, high=8)
+    (true_mean,), (true_covariance,) = Exact(prior).posterior(observation).moments()
+
+    def drawn(steps, resamplings):
+        mean, covariance = moments(Replacement(steps, 1, resamplings, grid), posterior, monkeypatch)
+        return float((mean - true_mean).abs().max()), float((covariance - true_covariance).abs().max())
+
+    (coarse, _), (fine, _), (three, _), (six, spread) = drawn(30, 1), drawn(90, 1), drawn(30, 3), drawn(30, 6)
+    assert fine > 0.8 * coarse > 0.1
+    assert three < 0.6 * fine
+    assert six < 0.65 * three
+    assert spread < 0.2 * float(true_covariance.diagonal().max())  # 30 ancestral steps
+
+
+def test_what_it_asks_for():
+    prior, operator = gaussian(), Matrix(torch.diag(torch.tensor([1.0, 0.5, 0.0], dtype=DOUBLE))[None])
+    observation = Observation(torch.zeros(1, 3, dtype=DOUBLE), GaussianLikelihood(operator, 0.1))
+    with pytest.raises(InvalidInput, match="those of Matrix differ"):
+        Replacement(3)(Posterior(prior, NoConditioning(), observation), 1)
+    for arguments in ({"jump_length": 0}, {"resamplings": 0}):
+        with pytest.raises(InvalidInput, match="jump_length"):
+            Replacement(3, **arguments)
