@@ -46,6 +46,7 @@ _HOME = {
     "Exact": "deft.htransforms.exact",
     "LearnedHTransform": "deft.htransforms.learned",
     "PaperHTransform": "deft.htransforms.paper",
+    "ConditionalScore": "deft.htransforms.conditional_score",
     "GaussianPotential": "deft.htransforms.gaussian_potential",
     "DPS": "deft.htransforms.dps",
     "DDNM": "deft.htransforms.ddnm",

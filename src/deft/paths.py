@@ -116,7 +116,7 @@ def _fill(posterior: Posterior, noise: Noise, times: Tensor, eta: float, x_t: Te
 def _log_weight(path: Path, part: slice, posterior: Posterior) -> Float[Tensor, " batch"]:
     times = path.times.to(posterior.device)
     log_w = posterior.observation.likelihood.log_prob(path.x_0[part], posterior.observation.y).double()
-    for k, (t, s) in enumerate(zip(times[:-1].split(1), times[1:].split(1))):
+    for k, (t, s) in enumerate(zip(times[:-1, None], times[1:, None])):
         x_t, x_s = path.x_t[k, part], path.x_t[k + 1, part]
         if posterior.h_transform.needs_prior_gradient:
             denoised, shift = posterior.parts(x_t, t)

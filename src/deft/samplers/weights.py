@@ -116,26 +116,24 @@ def log_evidence(log_weights: Float[Tensor, "*batch samples"]) -> tuple[Float[Te
     log_w = log_weights.double()
     n = log_w.shape[-1]
     own = torch.arange(n, device=log_w.device).expand(log_w.shape)
-    return log_w.logsumexp(-1) - math.log(n), relative_variance(log_w, own, 0).sqrt()
+    return log_w.logsumexp(-1) - math.log(n), relative_variance(log_w, own).sqrt()
 
 
-def relative_variance(
-    log_weights: Float[Tensor, "*batch samples"], ancestors: Int[Tensor, "*batch samples"], resampled: int | Tensor
-) -> Float[Tensor, "*batch"]:
+def relative_variance(log_weights: Float[Tensor, "*batch samples"], ancestors: Int[Tensor, "*batch samples"]) -> Float[Tensor, "*batch"]:
     """The variance of the estimate of p(y) over its square, from the first ancestor of every sample.
 
-        V = 1 - (N / (N - 1))^(R + 1) (1 - sum_e (sum_{j from e} W_j)^2),    W = w / sum w, after R resamplings
+        V = 1 - N / (N - 1) (1 - sum_e (sum_{j from e} W_j)^2),    W = w / sum w
 
-    Lee & Whiteley 2018, arXiv:1509.00394, eq. 5. They resample multinomially; systematic resampling varies less, so that V errs on the large side. Without
-    resampling V = (N / ESS - 1) / (N - 1), the variance of a mean. Infinite where one ancestor is left.
+    Lee & Whiteley 2018, arXiv:1509.00394, eq. 5, for systematic resampling: their factor is N / (N - 1) to the power of one more than the number of
+    resamplings, which takes off a noise in the sizes of families that multinomial resampling has and systematic resampling has not. Without resampling
+    V = (N / ESS - 1) / (N - 1), the variance of a mean. Infinite where one ancestor is left.
     """
     n = log_weights.shape[-1]
     weights = log_weights.double().softmax(-1)
     families = torch.zeros_like(weights).scatter_add_(-1, ancestors, weights)
-    alone = ((families > 0).sum(-1) == 1) & (torch.as_tensor(resampled, device=weights.device) > 0)
-    factor = (n / max(n - 1, 1)) ** (torch.as_tensor(resampled, device=weights.device, dtype=torch.float64) + 1)
-    variance = (1 - factor * (1 - families.square().sum(-1))).clamp(min=0)
-    return torch.where(alone | torch.tensor(n < 2, device=weights.device), torch.full_like(variance, math.inf), variance)
+    variance = (1 - n / max(n - 1, 1) * (1 - families.square().sum(-1))).clamp(min=0)
+    alone = (ancestors == ancestors[..., :1]).all(-1)
+    return torch.where(alone, torch.full_like(variance, math.inf), variance)
 
 
 def systematic(
