@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -60,6 +61,7 @@ def sized(make: Callable[..., H], prior: Prior, fraction: float, blocks: int, pa
         attention = [level == levels - 1 for level in range(levels)]
         return make(prior.event_shape, prior.scale, channels=channels, blocks=blocks, patch=patch, attention=attention)
 
+    @cache
     def size(width: int) -> int:
         with torch.device("meta"):
             return build(width).num_parameters
