@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-import types
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from deft.noise import Noise
 from deft.training.base import Batch, Images, Loss, Objective
 from deft.training.denoising import DenoisingScoreMatching
 from deft.training.files import read_header, read_tensors, write_tensors
-from deft.training.loop import _Losses, learning_rate_at, train
+from deft.training.loop import _Losses, train
 from deft.training.state import KIND, StateFile
 from tests.training import small
 
@@ -90,14 +89,6 @@ class TestRun:
         for name, value in a.state_dict().items():
             # sums in another order, through 16 steps of Adam at 1e-3
             torch.testing.assert_close(value, b.state_dict()[name], rtol=0, atol=2e-4, msg=name)
-
-    def test_learning_rate_is_a_function_of_the_step(self):
-        rates = [learning_rate_at(k, 100, 1e-3, 10) for k in range(100)]
-        assert rates[0] == pytest.approx(1e-4)
-        assert max(rates) == pytest.approx(1e-3)
-        assert rates[10] == 1e-3
-        assert rates[-1] < 1e-6
-        assert rates[55] == pytest.approx(5e-4)
 
     def test_clipping_bounds_the_first_step(self):
         result = small.run(small.h_transform(), steps=2, clip=1e-9, learning_rate=1e-3, warmup=0)
@@ -192,33 +183,6 @@ class TestRun:
 
         with pytest.raises(InvalidInput, match="NoConditioning has no parameters"):
             small.run(NoConditioning())
-
-    def test_tensorboard_gets_the_same_numbers(self, tmp_path, monkeypatch):
-        written, closed = [], []
-
-        class SummaryWriter:
-            def __init__(self, folder):
-                assert Path(folder) == tmp_path
-
-            def add_scalar(self, name, value, step):
-                written.append((step, name, value))
-
-            def close(self):
-                closed.append(True)
-
-        monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=SummaryWriter))
-        result = small.run(small.h_transform(), out=tmp_path, tensorboard=True)
-        assert closed
-        for line in result.history:
-            name, value = ("validation/loss", line["validation"]["loss"]) if "validation" in line else ("loss", line["loss"])
-            assert (line["step"], name, value) in written
-
-    def test_tensorboard_missing(self, tmp_path, monkeypatch):
-        monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-        with pytest.raises(InvalidInput, match=r"deft-diffusion\[tracking\]"):
-            small.run(small.h_transform(), out=tmp_path, tensorboard=True)
-        with pytest.raises(InvalidInput, match="give a folder"):
-            small.run(small.h_transform(), tensorboard=True)
 
 
 @pytest.mark.slow

@@ -24,14 +24,15 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from deft.data.files import atomic
 from deft.errors import CheckpointError, InvalidInput, TrainingDiverged, room_for
 from deft.htransforms.base import HTransform
 from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Prior
 from deft.training.base import Batch, Images, Loss, Objective, Order, Source
 from deft.training.checkpoint import architecture
-from deft.training.files import as_recorded, refusal
+from deft.training.files import as_recorded
+from deft.training.log import Log
+from deft.training.plan import Plan
 from deft.training.state import Average, Progress, StateFile, flatten, restore
 from deft.training.validation import Validation, validate
 
@@ -113,7 +114,7 @@ def train(
     source = images if isinstance(images, Source) else Images(images, prior, flip=flip)
     held_out = validation if validation is None or isinstance(validation, Source) else Images(validation, prior)
     accelerator = Accelerator()
-    plan = _Plan(
+    plan = Plan(
         steps=steps,
         batch_size=batch_size,
         accumulate=accumulate,
@@ -133,12 +134,11 @@ def train(
     )
     run = _Run(h_transform, prior, objective, source, held_out, plan, accelerator, None if out is None else Path(out))
     run.begin(resume, tensorboard)
-    smaller = _smaller(batch_size, accumulate)
     shown = progress and accelerator.is_main_process
     bar = tqdm(total=steps, initial=run.at.step, unit="step", desc="training", disable=not shown, dynamic_ncols=True)
     with _interruptible() as interrupted, bar, run.log:
         while run.at.step < steps and not run.at.stopped:
-            with room_for(f"batch_size={batch_size}", smaller):
+            with room_for(f"batch_size={batch_size}", plan.with_less_memory()):
                 run.step()
                 run.note(bar)
                 run.examine()
@@ -153,52 +153,6 @@ def train(
 
 
 @final
-@dataclass(frozen=True)
-class _Plan:
-    """The numbers of a run. A run that goes on must share them, but for how a step is split into batches and how often it is saved."""
-
-    steps: int
-    batch_size: int
-    accumulate: int
-    processes: int
-    learning_rate: float
-    warmup: int
-    weight_decay: float
-    clip: float | None
-    ema: float
-    precision: str
-    validate_every: int
-    validation_draws: int
-    patience: int | None
-    seed: int
-    save_every: int
-    log_every: int
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "validate_every", "save_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise InvalidInput(f"{name} must be at least 1; got {getattr(self, name)}.")
-        if not self.learning_rate > 0 or not 0 <= self.ema < 1 or (self.clip is not None and not self.clip > 0):
-            raise InvalidInput(
-                f"training needs learning_rate > 0, 0 <= ema < 1 and clip > 0 or None; got {self.learning_rate}, {self.ema} and {self.clip}."
-            )
-        if self.precision not in ("fp32", "bf16"):
-            raise InvalidInput(f"precision is 'fp32' or 'bf16'; got {self.precision!r}.")
-        if self.patience is not None and (self.patience < 1 or not self.validation_draws):
-            raise InvalidInput("early stopping (patience) counts validations: give patience >= 1 and a `validation` set.")
-
-    @property
-    def signals_per_step(self) -> int:
-        """The signals of one optimiser step, over all batches and processes."""
-        return self.batch_size * self.accumulate * self.processes
-
-    def shared(self) -> dict[str, object]:
-        """What a run that goes on must have in common with the one that was stopped."""
-        own = {name: value for name, value in asdict(self).items() if name not in ("batch_size", "accumulate", "processes", "save_every")}
-        return {**own, "signals_per_step": self.signals_per_step}
-
-
-@final
 class _Run:
     """A run under way: what moves (`at`, the weights, `average`, `optimiser`, `best`), and the steps that move it."""
 
@@ -209,7 +163,7 @@ class _Run:
         objective: Objective,
         source: Source,
         held_out: Source | None,
-        plan: _Plan,
+        plan: Plan,
         accelerator: Any,
         out: Path | None,
     ) -> None:
@@ -239,7 +193,7 @@ class _Run:
             _check_same(card["config"], self.config, self.out)
             self.best = restore(tensors, self.h_transform, self.objective, self.average, self.optimiser)
             self.at = Progress(**card["progress"])
-        self.log = _Log(self.out if self.accelerator.is_main_process else None, self.at.step, tensorboard)
+        self.log = Log(self.out if self.accelerator.is_main_process else None, self.at.step, tensorboard)
         self.began = time.monotonic() - self.at.seconds
         if found is None:
             self.save()
@@ -264,7 +218,7 @@ class _Run:
         """One optimiser step."""
         plan, at = self.plan, self.at
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate_at(at.step, plan.steps, plan.learning_rate, plan.warmup)
+            group["lr"] = plan.learning_rate_at(at.step)
         taken = []
         for micro in range(plan.accumulate):
             last = micro == plan.accumulate - 1
@@ -348,13 +302,6 @@ class _Run:
         )
 
 
-def learning_rate_at(step: int, steps: int, peak: float, warmup: int) -> float:
-    """A straight rise over `warmup` steps, then half a cosine down to zero: a function of the step alone."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))
-
-
 @final
 class _Losses(nn.Module):
     """The objective as one module, so that gradients of several processes meet; the prior is no part of it."""
@@ -368,64 +315,6 @@ class _Losses(nn.Module):
         with torch.autocast(batch.x_0.device.type, torch.bfloat16, enabled=self.bf16):
             loss = self.objective.loss(self.h_transform, self._prior[0], batch)
         return replace(loss, value=loss.value.float() if self.bf16 else loss.value)
-
-
-@final
-class _Log:
-    """metrics.jsonl: one JSON object per line, each with its step; lines after the step that a run goes on from are dropped."""
-
-    def __init__(self, folder: Path | None, step: int, tensorboard: bool) -> None:
-        self.lines: list[dict[str, Any]] = []
-        self.path = folder / "metrics.jsonl" if folder is not None else None
-        self.board = _tensorboard(folder) if tensorboard else None
-        if self.path is None:
-            return
-        if step and self.path.exists():
-            self.lines = [line for line in map(_parsed, self.path.read_text().splitlines()) if line is not None and line["step"] <= step]
-        try:
-            with atomic(self.path) as file:
-                file.write("".join(json.dumps(line) + "\n" for line in self.lines).encode())
-        except OSError as error:
-            raise CheckpointError(refusal(self.path, error)) from error
-
-    def write(self, line: dict[str, Any]) -> None:
-        self.lines.append(line)
-        if self.path is not None:
-            try:
-                with open(self.path, "a") as file:
-                    file.write(json.dumps(line) + "\n")
-            except OSError as error:
-                raise CheckpointError(refusal(self.path, error)) from error
-        if self.board is not None:
-            for name, value in line.get("validation", line).items():
-                if isinstance(value, float):
-                    self.board.add_scalar(f"validation/{name}" if "validation" in line else name, value, line["step"])
-
-    def __enter__(self) -> _Log:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.board is not None:
-            self.board.close()
-
-
-def _parsed(line: str) -> dict[str, Any] | None:
-    """A line of the log, or None where the run was killed while writing it."""
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) and "step" in value else None
-
-
-def _tensorboard(folder: Path | None) -> Any:
-    if folder is None:
-        raise InvalidInput("tensorboard=True writes beside the run; give a folder `out`.")
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise InvalidInput("tensorboard is not installed; `pip install deft-diffusion[tracking]`, or read metrics.jsonl.") from error
-    return SummaryWriter(folder)
 
 
 @contextmanager
@@ -492,12 +381,3 @@ def _last_good(file: StateFile | None) -> str:
     if file is None or step is None:
         return "No state was saved, since no folder `out` was given." if file is None else "There is no state to go back to."
     return f"The last good state is that of step {step}, in {file.path}."
-
-
-def _smaller(batch_size: int, accumulate: int) -> str:
-    """What to do where there is no room for a batch."""
-    if batch_size == 1:
-        return "one signal is the least, so take a smaller h-transform or precision='bf16'"
-    signals = batch_size * accumulate
-    smaller = max(size for size in range(1, batch_size // 2 + 1) if signals % size == 0)
-    return f"try batch_size={smaller}, accumulate={signals // smaller}, which takes the same optimiser steps and resumes this run"
