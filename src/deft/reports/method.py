@@ -1,7 +1,4 @@
-"""What an evaluation compares, and how a run folder tells one method, or one prior, from another.
-
-method = (h-transform, sampler)
-"""
+"""What an evaluation compares, a method being an h-transform with a sampler, and how a run folder tells one from another."""
 
 from __future__ import annotations
 
