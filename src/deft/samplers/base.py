@@ -10,8 +10,8 @@ a `Posterior`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import SupportsIndex, final
 
@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from deft.errors import InvalidInput, OutOfMemory, says_no_memory
+from deft.errors import InvalidInput, room_for
 from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Prior
 from deft.schedules import Schedule
@@ -192,16 +192,10 @@ class Sampler(ABC):
         return self.finish(prior, state, noise)
 
 
-@contextmanager
-def room_for_batch(signals: int) -> Iterator[None]:
-    """Say which batch size to try where the device has no room."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not says_no_memory(error):
-            raise
-        advice = f"try batch_size={signals // 2}, which changes no result" if signals > 1 else "one at a time is the least"
-        raise OutOfMemory(f"the device has no room for {signals} signals at once; {advice}.") from error
+def room_for_batch(signals: int) -> AbstractContextManager[None]:
+    """Within the block, say which batch size to try where the device has no room."""
+    advice = f"try batch_size={signals // 2}, which changes no result" if signals > 1 else "one at a time is the least"
+    return room_for(f"{signals} signals at once", advice)
 
 
 def observation_seeds(seed: Seed, num_observations: int) -> list[int]:
