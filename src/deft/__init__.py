@@ -71,6 +71,7 @@ _HOME = {
     "REDDiff": "deft.samplers.red_diff",
     "DDRM": "deft.samplers.ddrm",
     "Replacement": "deft.samplers.replacement",
+    "DAPS": "deft.samplers.daps",
     "TwistedSMC": "deft.samplers.smc",
     # how exact they were
     "WeightedSamples": "deft.samplers.weights",

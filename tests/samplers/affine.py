@@ -9,10 +9,31 @@ from torch import Tensor
 
 from deft.noise import Noise
 from deft.posterior import Posterior
+from deft.priors.base import Prior
+from deft.priors.gaussian_mixture import GaussianMixture
 from deft.samplers.base import Sampler, State
 from tests.closed_form import DOUBLE
 
 Step = Callable[[Posterior, Tensor, Noise], Tensor]
+
+
+class Plain(Prior):
+    """A mixture of one Gaussian, without what is there for several: the same denoiser in a tenth of the time."""
+
+    def __init__(self, gaussian: GaussianMixture) -> None:
+        super().__init__()
+        self.schedule, self.event_shape, self.scale = gaussian.schedule, gaussian.event_shape, gaussian.scale
+        mean, covariance = gaussian.moments()
+        self.mean = mean[0]
+        self.variances, self.axes = torch.linalg.eigh(covariance[0])
+
+    def denoise(self, x_t: Tensor, t: Tensor) -> Tensor:
+        alpha, sigma = self.schedule.alpha(t), self.schedule.sigma(t)
+        return self.mean + self.function(x_t - alpha * self.mean, alpha * self.variances / (alpha**2 * self.variances + sigma**2))
+
+    def function(self, x: Tensor, eigenvalues: Tensor) -> Tensor:
+        """f(C) x, where f(C) has these eigenvalues."""
+        return (x @ self.axes * eigenvalues) @ self.axes.T
 
 
 def moments(sampler: Sampler, posterior: Posterior, monkeypatch) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from deft.samplers.ddrm import DDRM
 from deft.schedules import VE, VPCosine
 from tests.closed_form import DOUBLE, Matrix, gaussian, measured
 from tests.contracts.conditional_sampler import ConditionalSamplerContract
-from tests.samplers.affine import moments
+from tests.samplers.affine import Plain, moments
 
 
 class TestDDRM(ConditionalSamplerContract):
@@ -99,7 +99,7 @@ def test_without_noise_slow_steps_sample_a_power_of_the_posterior(eta, monkeypat
     prior = gaussian(VPCosine(-10, 10))
     observation = measured(prior, sigma_y=0.0, rows=1)
     (true_mean,), (true_covariance,) = Exact(prior).posterior(observation).moments()
-    posterior, grid = Posterior(prior, NoConditioning(), observation), UniformLogSNR(low=-4, high=9)
+    posterior, grid = Posterior(Plain(prior), NoConditioning(), observation), UniformLogSNR(low=-4, high=9)
     coarse, fine = (moments(DDRM(n, eta, grid=grid), posterior, monkeypatch) for n in (150, 300))
     mean, covariance = (2 * f - c for c, f in zip(coarse, fine))
     power = 2 / (1 + (1 - eta**2) ** 0.5)
@@ -111,7 +111,7 @@ def test_with_noise_slow_steps_end_at_the_measurement(monkeypatch):
     """In what is seen: no prior, and less spread than the posterior's; so the number of steps is a parameter of the method."""
     prior = gaussian(VPCosine(-10, 10))
     observation = measured(prior, sigma_y=0.5, rows=1)
-    posterior, grid = Posterior(prior, NoConditioning(), observation), UniformLogSNR(low=-4, high=9)
+    posterior, grid = Posterior(Plain(prior), NoConditioning(), observation), UniformLogSNR(low=-4, high=9)
     (true_mean,), (true_covariance,) = Exact(prior).posterior(observation).moments()
     operator = observation.operator
 

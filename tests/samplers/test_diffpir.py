@@ -15,7 +15,7 @@ from deft.samplers.diffpir import DiffPIR
 from deft.schedules import VPCosine
 from tests.closed_form import DOUBLE, gaussian, measured
 from tests.contracts.conditional_sampler import ConditionalSamplerContract
-from tests.samplers.affine import moments
+from tests.samplers.affine import Plain, moments
 
 
 class Cubic(ForwardOperator):
@@ -65,14 +65,14 @@ def test_the_published_step():
         torch.testing.assert_close(x_s[i], expected)
 
 
-@pytest.mark.parametrize(("weight", "zeta"), [(1.0, 0.1), (3.0, 0.1), (3.0, 1.0)])
+@pytest.mark.parametrize(("weight", "zeta"), [(3.0, 0.1), (1.0, 1.0)])
 def test_slow_steps_sample_a_power_of_the_posterior(weight, zeta, monkeypatch):
     """p(x_0) p(y | x_0)^(1 / lambda) to the power 2 / (1 + sqrt(1 - zeta)): its mean, and its covariance over that power, to first order in the step."""
     prior = gaussian(VPCosine(-10, 10))
     observation = measured(prior, sigma_y=0.5)
     weaker = Observation(observation.y, GaussianLikelihood(observation.operator, weight**0.5 * 0.5))
     (true_mean,), (true_covariance,) = Exact(prior).posterior(weaker).moments()
-    posterior, grid = Posterior(prior, NoConditioning(), observation), UniformLogSNR(low=-4, high=9)
+    posterior, grid = Posterior(Plain(prior), NoConditioning(), observation), UniformLogSNR(low=-4, high=9)
     coarse, fine = (moments(DiffPIR(n, weight, zeta, grid), posterior, monkeypatch) for n in (150, 300))
     mean, covariance = (2 * f - c for c, f in zip(coarse, fine))
     power = 2 / (1 + (1 - zeta) ** 0.5)

@@ -15,7 +15,7 @@ from deft.samplers.replacement import Replacement
 from deft.schedules import VPCosine
 from tests.closed_form import DOUBLE, Matrix, gaussian
 from tests.contracts.conditional_sampler import ConditionalSamplerContract
-from tests.samplers.affine import moments
+from tests.samplers.affine import Plain, moments
 
 
 class TestReplacement(ConditionalSamplerContract):
@@ -105,7 +105,7 @@ def test_resampling_and_not_small_steps_removes_the_bias(monkeypatch):
     prior = gaussian(VPCosine(-8, 8))
     direction = torch.tensor([[[1.0, 0.0, 0.0]]], dtype=DOUBLE)
     observation = Observation(torch.tensor([[2.5]], dtype=DOUBLE), GaussianLikelihood(Matrix(direction), 0.0))
-    posterior, grid = Posterior(prior, NoConditioning(), observation), UniformLogSNR(low=-5, high=8)
+    posterior, grid = Posterior(Plain(prior), NoConditioning(), observation), UniformLogSNR(low=-5, high=8)
     (true_mean,), (true_covariance,) = Exact(prior).posterior(observation).moments()
 
     def drawn(steps, resamplings):

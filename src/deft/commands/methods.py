@@ -17,7 +17,7 @@ from deft.htransforms.base import HTransform, NoConditioning
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.reports.method import Method
-from deft.samplers import ddnm_plus, ddrm, diffpir, red_diff, replacement
+from deft.samplers import daps, ddnm_plus, ddrm, diffpir, red_diff, replacement
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
@@ -141,6 +141,27 @@ class Replacement(MethodRecipe):
     def build(self, label: str, prior: Prior, problem: Problem) -> Method:
         sampler = replacement.Replacement(steps=self.steps, jump_length=self.jump_length, resamplings=self.resamplings)
         return Method(label, NoConditioning(), sampler, notes=f"{self.resamplings} resamplings", images=self.images)
+
+
+@final
+class DAPS(MethodRecipe):
+    """DAPS-1K as published, with Langevin dynamics; `noise_level` is what it takes for sigma_y, null the measurement's own."""
+
+    def __init__(
+        self,
+        steps: int = 200,
+        ode_steps: int = 5,
+        langevin_steps: int = 100,
+        step_size: float = 1e-4,
+        noise_level: float | None = 0.01,
+        images: int | None = None,
+    ) -> None:
+        self.steps, self.ode_steps, self.langevin_steps = steps, ode_steps, langevin_steps
+        self.step_size, self.noise_level, self.images = step_size, noise_level, images
+
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        sampler = daps.DAPS(self.steps, self.ode_steps, self.langevin_steps, self.step_size, noise_level=self.noise_level)
+        return Method(label, NoConditioning(), sampler, notes=f"step size {self.step_size:g}", images=self.images)
 
 
 @final

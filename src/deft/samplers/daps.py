@@ -1,0 +1,150 @@
+"""DAPS: solve for x_0, move it to the measurement by Langevin dynamics, noise it afresh to the next level.
+
+    x_0_hat  = the end of the probability-flow ODE from x_t, by Euler steps in v = sigma / alpha
+    x_0     <- x_0 - h_k [(x_0 - x_0_hat) / r_t^2 + grad ||y - A(x_0)||^2 / (2 tau^2)] + sqrt(2 h_k) z,    from x_0_hat, r_t = v_t
+    x_s      = alpha_s x_0 + sigma_s z,    h_k = step_size (delta + (1 - k / N) (1 - delta)) in the k-th of N levels
+
+If x_0 were drawn from p(x_0 | x_t, y), every level would hold the posterior's marginal. Langevin dynamics that come to rest draw from N(x_0_hat, r_t^2) p(y | x_0) instead, and levels that fall slowly
+then sample
+
+    p(x_0) p(y | x_0)           with one ODE step, x_0_hat = E[x_0 | x_t]
+    p(x_0)^(1/2) p(y | x_0)     with the ODE solved: it moves half as far as the mean, while the two noises are as large as before
+
+The published step sizes and numbers are short of rest where the noise is high.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from deft.errors import InvalidInput
+from deft.likelihoods import Observation
+from deft.noise import Noise
+from deft.priors.base import Prior
+from deft.samplers.base import Sampler, State, TimeGrid
+from deft.samplers.conditional import misfit_gradient, observation_of
+from deft.schedules import Schedule
+from deft.types import Signal, Times, expand
+
+_RHO = 7.0
+_ODE_END = 0.01  # sigma / alpha of the last evaluation, in the unit of the signal
+
+
+@final
+class Karras(TimeGrid):
+    """v_k = (high^(1/7) + (k - 1) / (N - 1) (low^(1/7) - high^(1/7)))^7, v = sigma / alpha.
+
+    Karras et al. 2022, arXiv:2206.00364, eq. 5, for any schedule; both ends are cut to what it reaches, and the first time is 1.
+    """
+
+    def __init__(self, low: float = 0.1, high: float = 100.0) -> None:
+        if not 0 < low < high:
+            raise InvalidInput(f"Karras needs 0 < low < high; got {low} and {high}.")
+        self.low, self.high = low, high
+
+    def positions(self, schedule: Schedule, steps: int) -> Tensor:
+        start, end = schedule.log_snr_range
+        ends = torch.tensor([start, end], dtype=torch.float64).div(-2).exp()  # of v
+        high, low = min(self.high, float(ends[0])), max(self.low, float(ends[1]))
+        grid = schedule.time(-2 * _falling(torch.tensor([high], dtype=torch.float64), low, steps).log())
+        grid[:1] = 1.0
+        return grid
+
+
+@final
+class DAPS(Sampler):
+    """DAPS; it conditions by itself and asks for `Posterior(prior, NoConditioning(), observation)`.
+
+    Zhang et al. 2024, arXiv:2407.01521, Algorithm 1 with Langevin dynamics, for any schedule, in the prior's units; the defaults are DAPS-1K for images in [-1, 1]. `noise_level` is tau: 0.01 is theirs where
+    sigma_y = 0.05, None takes the measurement's own sigma_y, with which alone y counts as it should. `ode_steps` * `steps` evaluations. The dynamics need a `step_size` below 2 / (1 / r_t^2 + ||A||^2 / tau^2) at the last levels.
+    Raises `InvalidInput` for a prior that is no such `Posterior`, for an operator that is neither linear nor differentiable, for noise_level = None at sigma_y = 0, and where the dynamics diverge.
+    """
+
+    def __init__(
+        self,
+        steps: int = 200,
+        ode_steps: int = 5,
+        langevin_steps: int = 100,
+        step_size: float = 1e-4,
+        delta: float = 0.01,
+        noise_level: float | None = 0.01,
+        grid: TimeGrid | None = None,
+    ) -> None:
+        if ode_steps < 1 or langevin_steps < 0:
+            raise InvalidInput(f"DAPS needs ode_steps >= 1 and langevin_steps >= 0; got {ode_steps} and {langevin_steps}.")
+        if not step_size > 0 or not 0 <= delta <= 1 or (noise_level is not None and not noise_level > 0):
+            raise InvalidInput(
+                f"DAPS needs step_size > 0, delta in [0, 1] and noise_level > 0 or None; got {step_size}, {delta} and {noise_level}."
+            )
+        self.steps, self.ode_steps, self.langevin_steps = steps, ode_steps, langevin_steps
+        self.step_size, self.delta, self.noise_level, self.grid = step_size, delta, noise_level, grid or Karras()
+
+    @property
+    def evaluations(self) -> int:
+        return self.steps * self.ode_steps
+
+    def start(self, prior: Prior, noise: Noise) -> Signal:
+        self._variance(observation_of(prior, "DAPS"))  # refused before anything is evaluated
+        return prior.initial(noise)
+
+    def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
+        x_0 = self._signal(prior, state, noise)
+        alpha_s, sigma_s = prior.levels(x_0, s)
+        return State(alpha_s * x_0 + sigma_s * noise.normal(state.step + 1, prior.event_shape), s, state.step + 1)
+
+    def finish(self, prior: Prior, state: State, noise: Noise) -> Signal:
+        return self._signal(prior, state, noise)
+
+    def _signal(self, prior: Prior, state: State, noise: Noise) -> Signal:
+        """x_0 given x_t and y."""
+        x_0_hat = self._solve(prior, state.x_t, state.t)
+        size = self.step_size * (self.delta + (1 - state.step / self.steps) * (1 - self.delta))
+        alpha_t, sigma_t = prior.levels(x_0_hat, state.t)
+        x_0 = self._langevin(observation_of(prior, "DAPS"), x_0_hat, sigma_t / alpha_t, size, noise.stream(state.step + 1))
+        if not bool(torch.isfinite(x_0).all()):
+            raise InvalidInput(
+                f"the Langevin dynamics of DAPS diverged in step {state.step + 1} of {self.steps}, with step_size = {self.step_size:g}; it must be below "
+                "2 noise_level^2 / ||A||^2. Give a smaller step_size, or a larger noise_level."
+            )
+        return x_0
+
+    def _solve(self, prior: Prior, x_t: Signal, t: Times) -> Signal:
+        """The probability-flow ODE from t to no noise; the last step is the denoiser's own."""
+        schedule = prior.schedule
+        v_t = (-schedule.log_snr(t) / 2).exp()
+        times = schedule.snap(schedule.time(-2 * _falling(v_t, min(_ODE_END, float(v_t.min())), self.ode_steps).log()))
+        alpha_t, sigma_t = prior.levels(x_t, t)
+        u, v, x_0_hat = x_t / alpha_t, sigma_t / alpha_t, prior.denoise(x_t, t)
+        for s in times[1:, None]:
+            alpha_s, sigma_s = prior.levels(x_t, s)
+            u, v = x_0_hat + sigma_s / alpha_s / v * (u - x_0_hat), sigma_s / alpha_s
+            x_0_hat = prior.denoise(alpha_s * u, s)
+        return x_0_hat
+
+    def _langevin(self, observation: Observation, x_0_hat: Signal, r_t: Tensor, size: float, noise: Noise) -> Signal:
+        """Unadjusted Langevin dynamics on N(x_0_hat, r_t^2) p(y | x_0), from x_0_hat."""
+        variance = expand(self._variance(observation), x_0_hat).to(x_0_hat)
+        x_0 = x_0_hat
+        for k in range(self.langevin_steps):
+            slope = (x_0 - x_0_hat) / r_t**2 + misfit_gradient(observation, x_0, "DAPS") / variance
+            x_0 = x_0 - size * slope + (2 * size) ** 0.5 * noise.normal(k, x_0.shape[1:])
+        return x_0
+
+    def _variance(self, observation: Observation) -> Tensor:
+        """tau^2, one for all or one per signal."""
+        if self.noise_level is not None:
+            return torch.full_like(observation.sigma_y, self.noise_level) ** 2
+        if bool((observation.sigma_y == 0).any()):
+            raise InvalidInput(
+                "noise_level = None takes the measurement's own noise, and sigma_y is 0; give DAPS a noise_level > 0, such as 0.01."
+            )
+        return observation.sigma_y**2
+
+
+def _falling(high: Tensor, low: float, count: int) -> Tensor:
+    """`count` noise levels from `high` (1,) to `low`, evenly spaced in their seventh root."""
+    part = torch.linspace(0, 1, count, dtype=high.dtype, device=high.device)
+    return (high ** (1 / _RHO) + part * (low ** (1 / _RHO) - high ** (1 / _RHO))) ** _RHO
