@@ -3,7 +3,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from deft.reports.chart import Axis, Series, bar_chart, line_chart, scatter_chart
+from deft.reports.chart import Axis, Band, Series, bar_chart, cloud_chart, line_chart, scatter_chart
 
 A = Series("a", [1, 10, 100], [0.5, math.nan, 0.25], error=[0.1, 0.1, 0.0])
 B = Series("b < c", [2, 20, 200], [0.4, 0.3, 0.2])
@@ -16,6 +16,9 @@ B = Series("b < c", [2, 20, 200], [0.4, 0.3, 0.2])
         scatter_chart([A, B], "seconds", "PSNR", log_x=True, joined=True),
         bar_chart(["low", "mid", "high"], [A, B], "log-SNR", "%"),
         line_chart([Series("one", [3], [1.0])], "x", "y"),
+        line_chart([A], "x", "y", bands=[Band([1, 10, 100], [0.1, math.nan, 0.2], [0.6, 0.7, 0.8], colour=0)]),
+        bar_chart(["low", "mid", "high"], [B], "x", "y", bands=[Band([0, 2], [0.5, 0.5], [1.5, 1.5])]),
+        cloud_chart([A, Series("faint", [0.0, 1.0], [1.0, math.inf], faint=True)], "x", "y"),
     ],
 )
 def test_charts_are_well_formed(drawing):
@@ -36,6 +39,12 @@ def test_ticks_are_round_numbers_within_the_axis(axis, expected):
     ticks = axis.ticks()
     assert all(axis.low <= t <= axis.high for t in ticks)
     assert set(expected) <= {round(t, 9) for t in ticks}
+
+
+def test_a_band_is_within_the_axes():
+    drawing = bar_chart(["low", "high"], [Series("a", [], [0.2, 0.3])], "x", "y", bands=[Band([0, 2], [0.5, 0.5], [9.0, 9.0])])
+    (polygon,) = (e for e in ET.fromstring(drawing).iter() if e.tag == "polygon")
+    assert all(0 <= float(pair.split(",")[1]) <= 300 for pair in polygon.attrib["points"].split())
 
 
 def test_places():

@@ -57,7 +57,8 @@ class Coverage:
 class RankHistogram:
     """How often ranks fall into each bin, over how often they would if uniform: 1 is right, U-shaped too narrow, an arch too wide, a slope biased.
 
-    `standard_errors` are those under uniform ranks, and `p_value` that of the hypothesis that they are; both are right for many more observations than bins.
+    `standard_errors` come from the spread over observations, as if deviations from 1 were chance; `p_value` is that of the hypothesis that they are. Both are
+    right for many more observations than bins.
     """
 
     ratios: tuple[float, ...]

@@ -31,6 +31,17 @@ class Series:
 
 @final
 @dataclass(frozen=True)
+class Band:
+    """The area between two curves, drawn pale behind everything else."""
+
+    x: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    colour: int | None = None  # grey by default
+
+
+@final
+@dataclass(frozen=True)
 class Axis:
     """One direction of a chart: where values lie and which of them are named."""
 
@@ -71,11 +82,20 @@ class Axis:
         return [i * step for i in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)]
 
 
-def line_chart(series: Sequence[Series], x_label: str, y_label: str, *, log_x: bool = False, log_y: bool = False, title: str = "") -> str:
+def line_chart(
+    series: Sequence[Series],
+    x_label: str,
+    y_label: str,
+    *,
+    log_x: bool = False,
+    log_y: bool = False,
+    title: str = "",
+    bands: Sequence[Band] = (),
+) -> str:
     """Curves with a legend."""
     x_axis = Axis.over(x_label, [v for s in series for v in s.x], log=log_x, margin=0.0 if not log_x else 0.01)
-    y_axis = Axis.over(y_label, [v for s in series for v in s.y], log=log_y)
-    body = [_frame(x_axis, y_axis)]
+    y_axis = Axis.over(y_label, [v for s in series for v in s.y] + [v for b in bands for v in (*b.low, *b.high)], log=log_y)
+    body = [_frame(x_axis, y_axis), *(_area(band, x_axis, y_axis) for band in bands)]
     for i, one in enumerate(series):
         points = [(_x(x_axis, x), _y(y_axis, y)) for x, y in zip(one.x, one.y) if math.isfinite(y) and (not log_y or y > 0)]
         path = " ".join(f"{'L' if k else 'M'}{x:.1f} {y:.1f}" for k, (x, y) in enumerate(points))
@@ -116,9 +136,11 @@ def scatter_chart(
     return _svg(body, title)
 
 
-def bar_chart(labels: Sequence[str], series: Sequence[Series], x_label: str, y_label: str, *, title: str = "") -> str:
-    """Groups of bars from zero, one group per label; only the y of each series is read."""
-    top = max((v for s in series for v in s.y if math.isfinite(v)), default=1.0)
+def bar_chart(
+    labels: Sequence[str], series: Sequence[Series], x_label: str, y_label: str, *, title: str = "", bands: Sequence[Band] = ()
+) -> str:
+    """Groups of bars from zero, one group per label; only the y of each series is read. Group k stands between k and k + 1, where bands are concerned."""
+    top = max((v for values in (*(s.y for s in series), *(b.high for b in bands)) for v in values if math.isfinite(v)), default=1.0)
     y_axis = Axis(y_label, 0.0, 1.08 * top if top > 0 else 1.0)
     x_axis = Axis(x_label, 0.0, float(len(labels)))
     body = [_frame(x_axis, y_axis, labels=labels)]
@@ -132,7 +154,28 @@ def bar_chart(labels: Sequence[str], series: Sequence[Series], x_label: str, y_l
                     f'<rect x="{left:.1f}" y="{level:.1f}" width="{max(right - left - 1, 1):.1f}" height="{_HEIGHT - _BOTTOM - level:.1f}" '
                     f'fill="{_colour(_index(one, i))}" fill-opacity="{0.4 if one.faint else 1}"><title>{escape(one.label)}, {escape(labels[k])}: {value:.4g}</title></rect>'
                 )
+    body += [_area(band, x_axis, y_axis) for band in bands]  # over the bars, which would hide it
     return _svg([*body, _legend(series)], title)
+
+
+def cloud_chart(series: Sequence[Series], x_label: str, y_label: str, *, title: str = "") -> str:
+    """Many small points in the plane with a legend; a `faint` series is larger and paler, for what others are compared with."""
+    x_axis = Axis.over(x_label, [v for s in series for v in s.x])
+    y_axis = Axis.over(y_label, [v for s in series for v in s.y], margin=0.12)
+    body = [_frame(x_axis, y_axis)]
+    for i, one in enumerate(series):
+        radius, opacity = (2.6, 0.22) if one.faint else (1.7, 0.6)
+        points = [(_x(x_axis, x), _y(y_axis, y)) for x, y in zip(one.x, one.y) if math.isfinite(x) and math.isfinite(y)]
+        dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}"/>' for x, y in points)
+        body.append(f'<g fill="{_colour(_index(one, i))}" fill-opacity="{opacity}">{dots}</g>')
+    return _svg([*body, _legend(series)], title)
+
+
+def _area(band: Band, x_axis: Axis, y_axis: Axis) -> str:
+    edge = [*zip(band.x, band.high), *reversed(list(zip(band.x, band.low)))]
+    points = " ".join(f"{_x(x_axis, x):.1f},{_y(y_axis, y):.1f}" for x, y in edge if math.isfinite(y) and (not y_axis.log or y > 0))
+    colour = "var(--muted,#5b6470)" if band.colour is None else _colour(band.colour)
+    return f'<polygon points="{points}" fill="{colour}" fill-opacity="0.18"/>'
 
 
 def _index(series: Series, place: int) -> int:
