@@ -24,12 +24,13 @@ from deft.types import Measurement, Signal, expand
 class TMPD(HTransform):
     """Tweedie moment projected diffusions.
 
-        grad log h(x_t) = J^T A^T S^{-1} (y - A x_0_hat),    S = (sigma_t^2 / alpha_t) diag(A J A^T 1) + sigma_y^2 I
+        grad log h(x_t) = J^T A^T S^{-1} (y - A x_0_hat),    S = (sigma_t^2 / alpha_t) diag(|A J A^T 1|) + sigma_y^2 I
 
     Boys et al. 2023, arXiv:2310.06721: the form that the paper uses on images, with the diagonal taken from the row sums of A J A^T, which one
-    vector-Jacobian product gives. An entry whose variance comes out as 0 or less, which no covariance has, gives no guidance. With `full` S is the whole matrix,
-    as in the paper's theory: exact for every Gaussian prior, and one product per measurement; `MMPS` solves the same system without writing it out. Raises
-    `InvalidInput` for an operator that is not linear.
+    vector-Jacobian product gives. They are variances where measurements do not correlate given x_t. Where they anticorrelate a row sum can be negative (on digits half of
+    them are, at high noise); its absolute value is taken, which the paper does not say and which departs from it nowhere else. An entry whose variance is 0 gives no
+    guidance. With `full` S is the whole matrix, as in the paper's theory: exact for every Gaussian prior, and one product per measurement; `MMPS` solves the
+    same system without writing it out. Raises `InvalidInput` for an operator that is not linear.
     """
 
     needs_prior_gradient = True
@@ -57,7 +58,7 @@ class TMPD(HTransform):
 
     def _by_rows(self, denoised: Denoised, observation: Observation, operator: LinearOperator, residual: Measurement) -> Measurement:
         ones = operator.observed(torch.ones_like(residual))
-        variance = measured_covariance(denoised, operator, ones) + expand(observation.sigma_y.to(residual) ** 2, residual)
+        variance = measured_covariance(denoised, operator, ones).abs() + expand(observation.sigma_y.to(residual) ** 2, residual)
         usable = variance > 0
         return torch.where(usable, residual / torch.where(usable, variance, torch.ones_like(variance)), torch.zeros_like(residual))
 
