@@ -2,13 +2,17 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput, PriorNotDifferentiable
+from deft.htransforms.dps import DPS
 from deft.htransforms.exact import matrix_form
 from deft.htransforms.lgd import LGD
 from deft.htransforms.pigdm import PiGDM
 from deft.likelihoods import GaussianLikelihood, Observation
+from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.callable import CallablePrior
-from deft.schedules import VE, RectifiedFlow, VPLinear
+from deft.samplers.base import State, UniformTime
+from deft.samplers.ddim import DDIM
+from deft.schedules import VE, RectifiedFlow, VPLinear, VPTabulated
 from deft.types import inner
 from tests.closed_form import DOUBLE, gaussian, measured, mixture
 from tests.contracts.htransform import HTransformContract
@@ -21,6 +25,17 @@ class TestLGD(HTransformContract):
 
     def h_transform(self, prior):
         return LGD()
+
+
+class TestPublished(HTransformContract):
+    reads_noise_level = False
+    tolerance = 1e-8  # next to t = 0 the weight is large
+
+    def h_transform(self, prior):
+        return LGD.published(0.7, self.times(prior), 1.0, prior.schedule)
+
+    def sampled(self, prior, grid):
+        return LGD.published(0.7, grid.times(prior.schedule, 4), 1.0, prior.schedule)
 
 
 def point(prior, t=(0.4,), n=2):
@@ -51,6 +66,47 @@ def test_with_one_point_at_the_estimate_it_is_the_likelihood_of_the_estimate():
     log_prob = observation.likelihood.log_prob(expected.x_0_hat, observation.y)
     torch.testing.assert_close(LGD(1, scale=1e-9).log_h(denoised, observation), log_prob)
     torch.testing.assert_close(LGD(1, scale=1e-9).grad_log_h(denoised, observation), expected.gradient(log_prob))
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_the_published_step(eta):
+    """The unconditional step, then minus zeta J^T A^T of the mean residual, over the root mean square of the distance."""
+    zeta, schedule = 0.8, VPTabulated.linear(30, 1e-3, 0.3)
+    prior = gaussian(schedule)
+    observation = measured(prior, n=2)
+    a, _ = matrix_form(observation, (3,))
+    sampler = DDIM(10, eta=eta, grid=UniformTime())
+    grid = sampler.grid.times(schedule, sampler.steps)
+    lgd = LGD.published(zeta, grid, eta, schedule, points=4, scale=0.8, seed=3)
+    posterior = Posterior(prior, lgd, observation)
+    noise = Noise([1, 2], dtype=DOUBLE)
+    x_t = torch.randn(2, 3, dtype=DOUBLE)
+    for k in range(len(grid)):
+        t = grid[k : k + 1]
+        alpha_t, sigma_t = schedule.alpha(t), schedule.sigma(t)
+        r_t = 0.8 * sigma_t / (0.64 * alpha_t**2 + sigma_t**2).sqrt()
+        cloud = prior.denoise(x_t, t)[:, None] + r_t * lgd.points(t, (3,), x_t)
+        residual = observation.y[:, None] - cloud @ a.mT
+        root = residual.square().sum(2).mean(1).sqrt()
+        gradient = -(residual.mean(1, keepdim=True) @ a)[:, 0] / root[:, None] @ jacobian(prior, t)
+        if k + 1 == len(grid):
+            torch.testing.assert_close(posterior.denoise(x_t, t), prior.denoise(x_t, t) - zeta * gradient)
+            break
+        s = grid[k + 1 : k + 2]
+        unconditional = sampler.step(prior, State(x_t, t, k), s, noise).x_t
+        conditional = sampler.step(posterior, State(x_t, t, k), s, noise).x_t
+        torch.testing.assert_close(conditional, unconditional - zeta * gradient)
+        x_t = unconditional
+
+
+def test_without_a_cloud_the_published_one_is_dps():
+    prior = mixture()
+    observation = measured(prior, n=2, sigma_y=0.0)
+    grid = torch.tensor([1.0, 0.4], dtype=DOUBLE)
+    denoised = point(prior)
+    expected = DPS.published(1.0, grid, 1.0, prior.schedule).shift(point_again(prior, denoised), observation)
+    found = LGD.published(1.0, grid, 1.0, prior.schedule, points=2, scale=1e-9).shift(denoised, observation)
+    torch.testing.assert_close(found, expected)
 
 
 def test_with_many_points_it_is_pigdm():
@@ -121,7 +177,9 @@ def test_no_signals():
 
 def test_what_it_does_not_apply_to_is_refused_at_construction():
     prior = mixture()
-    with pytest.raises(InvalidInput, match="sigma_y = 0 has none; give the noise that there is, or use DPS, PiGDM or DDNM"):
+    with pytest.raises(
+        InvalidInput, match=r"sigma_y = 0 has none; give the noise that there is, or use LGD\.published, DPS, PiGDM or DDNM"
+    ):
         Posterior(prior, LGD(), measured(prior, n=2, sigma_y=torch.tensor([0.3, 0.0])))
     with pytest.raises(PriorNotDifferentiable, match="LGD needs gradients through CallablePrior; use LearnedHTransform or DDNM"):
         Posterior(CallablePrior(prior.denoise, prior.schedule, (3,), 1.0), LGD(), measured(prior))
@@ -129,3 +187,5 @@ def test_what_it_does_not_apply_to_is_refused_at_construction():
         LGD(0)
     with pytest.raises(InvalidInput, match=r"scale .* must be > 0; got -1"):
         LGD(scale=-1.0)
+    with pytest.raises(InvalidInput, match="weight of LGD must be >= 0"):
+        LGD(weight=-1.0)

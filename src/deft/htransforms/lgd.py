@@ -14,10 +14,12 @@ from torch import Tensor
 
 from deft.errors import InvalidInput
 from deft.htransforms.base import Potential
+from deft.htransforms.dps import DPS, Weight, weight_at
 from deft.likelihoods import Observation
 from deft.noise import Noise, mix
 from deft.priors.base import Denoised, Prior
-from deft.types import LogProb, Times
+from deft.schedules import Schedule
+from deft.types import LogProb, Times, norm
 
 _TIMES = 10**6  # a set of points for each millionth of [0, 1]
 
@@ -32,15 +34,34 @@ class LGD(Potential):
     differentiate. `points` is n and `scale` is s, 1 in the paper. The paper draws the points afresh in every step. Here an h-transform draws nothing: they are a
     function of (`seed`, t), the same for all signals, so that a sample depends on its own seed alone, and other ones at other times, so that the errors of
     different steps do not add up. Needs sigma_y > 0, since without noise p(y | x_0) is no density: `InvalidInput`. A guidance scale is `Scaled(LGD(), w)`.
+
+    Where r_t is much more than sigma_y in many dimensions one point outweighs the others, guidance is of the size of r_t^2 / sigma_y^2, and sampling diverges; with a
+    `weight`, a number or a function of t in units of the score, the distance takes the place of the likelihood, as in DPS, and sigma_y is not read:
+
+        log h(x_t) = -weight(t) sqrt((1 / n) sum_i ||y - A(x_0_hat + r_t z_i)||^2)
     """
 
-    def __init__(self, points: int = 10, scale: float = 1.0, seed: int = 0) -> None:
+    def __init__(self, points: int = 10, scale: float = 1.0, seed: int = 0, weight: Weight | None = None) -> None:
         super().__init__()
         if points < 1:
             raise InvalidInput(f"LGD needs at least one point; got {points}.")
         if not scale > 0:
             raise InvalidInput(f"scale is the standard deviation of x_0 that r_t supposes and must be > 0; got {scale}.")
-        self.num_points, self.scale, self.seed = points, float(scale), seed
+        if weight is not None and not callable(weight) and weight < 0:
+            raise InvalidInput(f"the weight of LGD must be >= 0; got {weight}.")
+        self.num_points, self.scale, self.seed, self.weight = points, float(scale), seed, weight
+
+    @classmethod
+    def published(
+        cls, zeta: float, times: Tensor, eta: float, schedule: Schedule, *, points: int = 10, scale: float = 1.0, seed: int = 0
+    ) -> LGD:
+        """The h-transform with which DDIM(eta) takes the step of InverseBench on the grid `times` (`sampler.grid.times(schedule, steps)`).
+
+            x_s = a x_0_hat + b x_t + c z - zeta grad_{x_t} sqrt((1 / n) sum_i ||y - A(x_0_hat + r_t z_i)||^2)
+
+        Zheng et al. 2025, arXiv:2503.11043, from whom the public implementation is: the step of DPS, on the cloud. The weight is that of `DPS.published`.
+        """
+        return cls(points, scale, seed, DPS.published(zeta, times, eta, schedule).weight)
 
     def points(self, t: Times, event_shape: Sequence[int], like: Tensor) -> Tensor:
         """z_i: (times, points, *event), in the precision and on the device of `like`."""
@@ -54,11 +75,16 @@ class LGD(Potential):
         r_t = self.scale * denoised.sigma_t / (denoised.alpha_t**2 * self.scale**2 + denoised.sigma_t**2).sqrt()
         cloud = x_0_hat[:, None] + r_t[:, None] * self.points(denoised.t, x_0_hat.shape[1:], x_0_hat)
         each = observation.repeat(self.num_points)
+        grid = (len(x_0_hat), self.num_points)
+        if self.weight is not None:
+            distances = each.residual(cloud.flatten(0, 1)).flatten(1).unflatten(0, grid)
+            return -weight_at(self.weight, denoised).flatten() * norm(distances) / math.sqrt(self.num_points)
         log_prob = each.likelihood.log_prob(cloud.flatten(0, 1), each.y)
-        return log_prob.unflatten(0, (len(x_0_hat), self.num_points)).logsumexp(1) - math.log(self.num_points)
+        return log_prob.unflatten(0, grid).logsumexp(1) - math.log(self.num_points)
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        if bool((observation.sigma_y == 0).any()):
+        if self.weight is None and bool((observation.sigma_y == 0).any()):
             raise InvalidInput(
-                "LGD averages the density p(y | x_0), and a measurement with sigma_y = 0 has none; give the noise that there is, or use DPS, PiGDM or DDNM."
+                "LGD averages the density p(y | x_0), and a measurement with sigma_y = 0 has none; give the noise that there is, or use LGD.published, DPS, "
+                "PiGDM or DDNM."
             )
