@@ -44,7 +44,7 @@ def spectral_operator(observation: Observation, method: str) -> SpectralOperator
     return operator
 
 
-def inverse(singular_values: Tensor) -> Tensor:
+def reciprocal(singular_values: Tensor) -> Tensor:
     """1 / s, and 0 for singular values below 1e-6 of the signal's largest."""
     regular = singular_values > 1e-6 * expand(singular_values.flatten(1).amax(1), singular_values)
     return torch.where(

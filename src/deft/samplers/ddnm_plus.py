@@ -18,16 +18,12 @@ from __future__ import annotations
 from typing import final
 
 import torch
-from torch import Tensor
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import NoConditioning
-from deft.likelihoods import Observation
 from deft.noise import Noise
-from deft.operators.base import SpectralOperator
-from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.samplers.base import Sampler, State, TimeGrid, UniformTime
+from deft.samplers.conditional import observation_of, reciprocal, spectral_operator
 from deft.types import Times, expand
 
 
@@ -47,12 +43,13 @@ class DDNMPlus(Sampler):
         self.steps, self.eta, self.grid = steps, eta, grid or UniformTime()
 
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
-        observation, operator = _spectral(prior)
+        observation = observation_of(prior, "DDNMPlus")
+        operator = spectral_operator(observation, "DDNMPlus")
         denoised = prior.at(state.x_t, state.t)
         alpha_s, sigma_s = prior.levels(state.x_t, s)
 
         residual = operator.u_t(observation.residual(denoised.x_0_hat))
-        inverse = _inverse(operator.singular_values(residual).expand_as(residual))
+        inverse = reciprocal(operator.singular_values(residual).expand_as(residual))
         ratio = expand(alpha_s.flatten() / sigma_s.flatten(), residual)
         brought = ratio * expand(observation.sigma_y, residual).to(residual) * inverse  # 1 / q
         seen, trusted = inverse > 0, brought <= 1
@@ -66,24 +63,3 @@ class DDNMPlus(Sampler):
         f = torch.where(trusted, (1 - brought**2).clamp(min=0).sqrt(), torch.full_like(brought, self.eta))
         in_range = torch.where(seen, f * operator.v_t(fresh) - operator.v_t(unseen), torch.zeros_like(brought))
         return State(alpha_s * x_0 + sigma_s * (unseen + operator.v(in_range)), s, state.step + 1)
-
-
-def _inverse(singular_values: Tensor) -> Tensor:
-    """1 / s, and 0 for singular values below 1e-6 of the signal's largest."""
-    regular = singular_values > 1e-6 * expand(singular_values.flatten(1).amax(1), singular_values)
-    return torch.where(
-        regular, 1 / torch.where(regular, singular_values, torch.ones_like(singular_values)), torch.zeros_like(singular_values)
-    )
-
-
-def _spectral(prior: Prior) -> tuple[Observation, SpectralOperator]:
-    if not isinstance(prior, Posterior) or not isinstance(prior.h_transform, NoConditioning):
-        raise InvalidInput(
-            f"DDNMPlus conditions by itself and samples from Posterior(prior, NoConditioning(), observation); got {prior.name}."
-        )
-    operator = prior.observation.operator
-    if not isinstance(operator, SpectralOperator):
-        raise InvalidInput(
-            f"DDNMPlus needs the singular values of the operator; {type(operator).__name__} has none. Use DPS, LearnedHTransform or, at sigma_y = 0, DDNM."
-        )
-    return prior.observation, operator

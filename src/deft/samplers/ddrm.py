@@ -24,7 +24,7 @@ from deft.noise import Noise
 from deft.operators.base import SpectralOperator
 from deft.priors.base import Prior
 from deft.samplers.base import Sampler, State, TimeGrid, UniformTime
-from deft.samplers.conditional import inverse, observation_of, spectral_operator
+from deft.samplers.conditional import observation_of, reciprocal, spectral_operator
 from deft.types import Signal, Times, expand
 
 
@@ -51,7 +51,7 @@ class DDRM(Sampler):
         measured = operator.u_t(observation.residual(torch.zeros_like(z)))
         seen, brought = _noise_of(observation, operator, measured)
         v_1 = expand((sigma_1 / alpha_1).flatten(), measured)
-        known = inverse(operator.singular_values(measured)) * measured + (v_1**2 - brought**2).clamp(min=0).sqrt() * operator.v_t(z)
+        known = reciprocal(operator.singular_values(measured)) * measured + (v_1**2 - brought**2).clamp(min=0).sqrt() * operator.v_t(z)
         less_noisy = seen & (brought <= v_1)
         correction = torch.where(less_noisy, known - v_1 * operator.v_t(z), torch.zeros_like(known))
         return sigma_1 * z + alpha_1 * operator.v(correction)
@@ -64,7 +64,7 @@ class DDRM(Sampler):
         keep = (1 - self.eta**2) ** 0.5
 
         residual = operator.u_t(observation.residual(denoised.x_0_hat))
-        gap = inverse(operator.singular_values(residual)) * residual  # y' - x_0_hat'
+        gap = reciprocal(operator.singular_values(residual)) * residual  # y' - x_0_hat'
         seen, brought = _noise_of(observation, operator, residual)
         v_s, z = expand((sigma_s / alpha_s).flatten(), residual), operator.v_t(fresh)
         less_noisy = brought <= v_s
@@ -81,7 +81,7 @@ class DDRM(Sampler):
         x_0_hat = prior.denoise(state.x_t, state.t)
         residual = operator.u_t(observation.residual(x_0_hat))
         exact = expand(observation.sigma_y == 0, residual)
-        gap = inverse(operator.singular_values(residual)) * residual
+        gap = reciprocal(operator.singular_values(residual)) * residual
         return x_0_hat + operator.v(torch.where(exact, self.eta_b * gap, torch.zeros_like(gap)))
 
 
@@ -92,5 +92,5 @@ def _spectral(prior: Prior) -> tuple[Observation, SpectralOperator]:
 
 def _noise_of(observation: Observation, operator: SpectralOperator, like: Tensor) -> tuple[Tensor, Tensor]:
     """Which components are seen, and the noise sigma_y / s of their measurement (0 where they are not)."""
-    inverted = inverse(operator.singular_values(like)).expand_as(like)
+    inverted = reciprocal(operator.singular_values(like)).expand_as(like)
     return inverted > 0, expand(observation.sigma_y, like).to(like) * inverted

@@ -19,7 +19,7 @@ from deft.noise import Noise
 from deft.operators.base import SpectralOperator
 from deft.priors.base import Prior
 from deft.samplers.base import Sampler, State, TimeGrid, Transition, UniformTime
-from deft.samplers.conditional import inverse, observation_of, spectral_operator
+from deft.samplers.conditional import observation_of, reciprocal, spectral_operator
 from deft.types import Signal, Times, expand
 
 
@@ -84,7 +84,7 @@ def _projection(prior: Prior) -> tuple[Signal, SpectralOperator]:
     observation = observation_of(prior, "Replacement")
     operator = spectral_operator(observation, "Replacement")
     known = operator.pseudo_inverse(observation.y)
-    inverted = inverse(operator.singular_values(operator.v_t(known)))
+    inverted = reciprocal(operator.singular_values(operator.v_t(known)))
     uneven = (inverted > 0) & (inverted < (1 - 1e-3) * expand(inverted.flatten(1).amax(1), inverted))
     if bool(uneven.any()):
         raise InvalidInput(
@@ -97,4 +97,4 @@ def _projection(prior: Prior) -> tuple[Signal, SpectralOperator]:
 def _projected(operator: SpectralOperator, x: Signal) -> Signal:
     """P x = A^+ A x."""
     c = operator.v_t(x)
-    return operator.v(torch.where(inverse(operator.singular_values(c)) > 0, c, torch.zeros_like(c)))
+    return operator.v(torch.where(reciprocal(operator.singular_values(c)) > 0, c, torch.zeros_like(c)))
