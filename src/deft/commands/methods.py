@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import final
 
-from deft.htransforms import dps
+from deft.htransforms import dps, lgd, mcg, mmps, pigdm, tmpd
 from deft.htransforms.base import HTransform, NoConditioning
 from deft.priors.base import Prior
 from deft.problems import Problem
@@ -81,6 +81,69 @@ class DPS(MethodRecipe):
         times = sampler.grid.times(prior.schedule, self.steps)
         h_transform = dps.DPS.published(self.zeta, times, self.eta, prior.schedule)
         return Method(label, h_transform, sampler, notes=f"zeta = {self.zeta:g}", images=self.images)
+
+
+@final
+class PiGDM(MethodRecipe):
+    """PiGDM as published: its step in each of `steps` steps of DDIM(eta); `scale` is the standard deviation of x_0 that it supposes."""
+
+    def __init__(self, scale: float = 1.0, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
+        self.scale, self.steps, self.eta, self.images = scale, steps, eta, images
+
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        sampler = DDIM(steps=self.steps, eta=self.eta)
+        h_transform = pigdm.PiGDM.published(sampler.grid.times(prior.schedule, self.steps), self.eta, prior.schedule, self.scale)
+        return Method(label, h_transform, sampler, notes=f"scale = {self.scale:g}", images=self.images)
+
+
+@final
+class MCG(MethodRecipe):
+    """MCG as published: the size of its gradient, `step`, in each of `steps` ancestral steps."""
+
+    def __init__(self, step: float = 1.0, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
+        self.step, self.steps, self.eta, self.images = step, steps, eta, images
+
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        sampler = DDIM(steps=self.steps, eta=self.eta)
+        h_transform = mcg.MCG.published(sampler.grid.times(prior.schedule, self.steps), self.eta, prior.schedule, self.step)
+        return Method(label, h_transform, sampler, notes=f"step = {self.step:g}", images=self.images)
+
+
+@final
+class LGD(MethodRecipe):
+    """Loss guidance with the step size `zeta` of DPS and `points` points, in each of `steps` ancestral steps."""
+
+    def __init__(self, zeta: float = 1.0, points: int = 10, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
+        self.zeta, self.points, self.steps, self.eta, self.images = zeta, points, steps, eta, images
+
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        sampler = DDIM(steps=self.steps, eta=self.eta)
+        times = sampler.grid.times(prior.schedule, self.steps)
+        h_transform = lgd.LGD.published(self.zeta, times, self.eta, prior.schedule, points=self.points)
+        return Method(label, h_transform, sampler, notes=f"zeta = {self.zeta:g}, {self.points} points", images=self.images)
+
+
+@final
+class TMPD(MethodRecipe):
+    """TMPD in the paper's form for images, in each of `steps` ancestral steps."""
+
+    def __init__(self, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
+        self.steps, self.eta, self.images = steps, eta, images
+
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        return Method(label, tmpd.TMPD(), DDIM(steps=self.steps, eta=self.eta), images=self.images)
+
+
+@final
+class MMPS(MethodRecipe):
+    """MMPS with `iterations` of conjugate gradients in each of `steps` ancestral steps."""
+
+    def __init__(self, iterations: int = 1, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
+        self.iterations, self.steps, self.eta, self.images = iterations, steps, eta, images
+
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        notes = f"{self.iterations} iteration{'s' * (self.iterations > 1)}"
+        return Method(label, mmps.MMPS(self.iterations), DDIM(steps=self.steps, eta=self.eta), notes=notes, images=self.images)
 
 
 @final
