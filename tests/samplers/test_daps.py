@@ -29,7 +29,7 @@ def test_the_published_step():
     prior = gaussian(VE())
     observation = measured(prior, n=2, sigma_y=0.3)
     posterior, noise = Posterior(prior, NoConditioning(), observation), Noise([1, 2], dtype=DOUBLE)
-    sampler = DAPS(10, ode_steps=5, langevin_steps=6, step_size=2e-5, delta=0.02, noise_level=0.015)
+    sampler = DAPS(10, ode_steps=5, langevin_steps=13, step_size=2e-5, delta=0.02, noise_level=0.015)
     sigma, sigma_next = 3.0, 1.7
     t, s = (prior.schedule.time_of_sigma(torch.tensor([v], dtype=DOUBLE)) for v in (sigma, sigma_next))
     x_t = torch.randn(2, 3, dtype=DOUBLE)
@@ -43,10 +43,11 @@ def test_the_published_step():
     x_0_hat, x_0 = x, x
     a, y = matrix_form(observation, (3,))
     eta = 2e-5 * (0.02 + 6 / 10 * (1 - 0.02))  # four of ten levels are done
-    for j in range(6):
+    draws = torch.cat([noise.stream(5).normal(0, (10, 3)), noise.stream(5).normal(10, (3, 3))], dim=1)
+    for j in range(13):
         residual = (a @ x_0[..., None])[..., 0] - y
         slope = (x_0 - x_0_hat) / sigma**2 + (a.mT @ residual[..., None])[..., 0] / 0.015**2
-        x_0 = x_0 - eta * slope + (2 * eta) ** 0.5 * noise.stream(5).normal(j, (3,))
+        x_0 = x_0 - eta * slope + (2 * eta) ** 0.5 * draws[:, j]
     torch.testing.assert_close(x_s, x_0 + sigma_next * noise.normal(5, (3,)))
 
 
@@ -84,7 +85,7 @@ def test_the_langevin_dynamics_come_to_rest_at_their_target(monkeypatch):
     precision = torch.eye(3, dtype=DOUBLE) / r**2 + a.T @ a / 0.4**2
     unit = torch.zeros(1 + 3 * n, n, 3, dtype=DOUBLE)
     unit[1:] = torch.eye(3 * n, dtype=DOUBLE).reshape(-1, n, 3)
-    monkeypatch.setattr(Noise, "normal", lambda self, step, shape: unit[:, step])
+    monkeypatch.setattr(Noise, "normal", lambda self, step, shape: unit[:, step : step + 10])
     many, start = observation.take([0] * len(unit)), x_0_hat.expand(len(unit), 3)
     x_0 = DAPS(2, langevin_steps=n, noise_level=None)._langevin(
         many, start, torch.full((1, 1), r, dtype=DOUBLE), h, Noise([0], dtype=DOUBLE)

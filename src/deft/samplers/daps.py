@@ -30,6 +30,7 @@ from deft.schedules import Schedule
 from deft.types import Signal, Times, expand
 
 _RHO = 7.0
+_BLOCK = 10  # Langevin steps whose noise is drawn at once: a seed costs more than a number
 _ODE_END = 0.01  # sigma / alpha of the last evaluation, in the unit of the signal
 
 
@@ -59,7 +60,8 @@ class DAPS(Sampler):
     """DAPS; it conditions by itself and asks for `Posterior(prior, NoConditioning(), observation)`.
 
     Zhang et al. 2024, arXiv:2407.01521, Algorithm 1 with Langevin dynamics, for any schedule, in the prior's units; the defaults are DAPS-1K for images in [-1, 1]. `noise_level` is tau: 0.01 is theirs where
-    sigma_y = 0.05, None takes the measurement's own sigma_y, with which alone y counts as it should. `ode_steps` * `steps` evaluations. The dynamics need a `step_size` below 2 / (1 / r_t^2 + ||A||^2 / tau^2) at the last levels.
+    sigma_y = 0.05, None takes the measurement's own sigma_y, with which alone y counts as it should. `ode_steps` * `steps` evaluations. The published step is tau^2: it should
+    change with tau, and stay below 2 / (1 / r_t^2 + ||A||^2 / tau^2) at every level.
     Raises `InvalidInput` for a prior that is no such `Posterior`, for an operator that is neither linear nor differentiable, for noise_level = None at sigma_y = 0, and where the dynamics diverge.
     """
 
@@ -128,9 +130,11 @@ class DAPS(Sampler):
         """Unadjusted Langevin dynamics on N(x_0_hat, r_t^2) p(y | x_0), from x_0_hat."""
         variance = expand(self._variance(observation), x_0_hat).to(x_0_hat)
         x_0 = x_0_hat
-        for k in range(self.langevin_steps):
-            slope = (x_0 - x_0_hat) / r_t**2 + misfit_gradient(observation, x_0, "DAPS") / variance
-            x_0 = x_0 - size * slope + (2 * size) ** 0.5 * noise.normal(k, x_0.shape[1:])
+        for start in range(0, self.langevin_steps, _BLOCK):
+            block = noise.normal(start, (min(_BLOCK, self.langevin_steps - start), *x_0.shape[1:]))
+            for z in block.unbind(1):
+                slope = (x_0 - x_0_hat) / r_t**2 + misfit_gradient(observation, x_0, "DAPS") / variance
+                x_0 = x_0 - size * slope + (2 * size) ** 0.5 * z
         return x_0
 
     def _variance(self, observation: Observation) -> Tensor:
