@@ -27,15 +27,15 @@ def test_weights_of_the_exact_h_are_constant_as_the_steps_grow(make):
     observation = measured(prior)
     posterior = Posterior(prior, Exact(prior), observation)
     spread = []
-    for steps in (20, 80, 320):
-        weighted = weigh(simulate(posterior, ddim(steps), 150, seed=1), posterior)
+    for steps in (20, 80, 240):
+        weighted = weigh(simulate(posterior, ddim(steps), 100, seed=1), posterior)
         spread.append(weighted.log_weights.std().item())
         error = (weighted.log_evidence - Exact(prior).evidence(observation)).item()
         # four standard errors, and the evidence of the discretised prior, which is off at first order
         assert abs(error) < 4 * weighted.standard_error.item() + 10 / steps
-    assert spread[0] > 1.5 * spread[1] > 2.5 * spread[2]
-    assert spread[2] < 0.4
-    assert weighted.effective_sample_size.item() > 125
+    assert spread[0] > 1.5 * spread[1] > 2.2 * spread[2]
+    assert spread[2] < 0.5
+    assert weighted.effective_sample_size.item() > 80
 
 
 @pytest.mark.parametrize("eta", [0.5, 1.0])
