@@ -421,7 +421,7 @@ def _noise_in_words(sigma_y: Sequence[float]) -> str:
 
 def _cost(method: Mapping) -> str:
     evaluations, gradients = (method["summary"][key]["value"] for key in ("evaluations", "prior_gradients"))
-    return f"{evaluations:.0f} evaluations" + (" with gradients" if gradients else "")
+    return f"{evaluations:.0f} evaluations" + (f", {gradients:.0f} gradients" if gradients else "")
 
 
 def _weights(card: Mapping) -> str:
