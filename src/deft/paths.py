@@ -99,8 +99,8 @@ def weigh(path: Path, posterior: Prior, *, batch_size: int | None = None) -> Wei
     """The ends of paths that `posterior` drew, with their weights, log p(y), and the effective sample size: how exact its h-transform is."""
     log_w = path_log_weight(path, posterior, batch_size=batch_size)
     value, error = log_evidence(log_w)
-    x_0 = path.x_0.unflatten(0, log_w.shape)
-    return WeightedSamples(x_0, log_w, value, error, effective_sample_size(log_w)[:, None], torch.zeros(len(log_w), dtype=torch.int64))
+    x_0, never = path.x_0.unflatten(0, log_w.shape), torch.zeros(len(log_w), dtype=torch.int64, device=log_w.device)
+    return WeightedSamples(x_0, log_w, value, error, effective_sample_size(log_w)[:, None], never)
 
 
 def _fill(posterior: Posterior, noise: Noise, times: Tensor, eta: float, x_t: Tensor, x_0_hat: Tensor) -> None:
