@@ -35,7 +35,7 @@ from deft.training.base import Images
 from deft.training.denoising import DenoisingScoreMatching
 from deft.training.loop import train
 
-STEPS, SIZES, SIZE_STEPS = (250, 500, 1000, 2000, 4000), (0.02, 0.04, 0.18), 2000
+STEPS, SIZES, SIZE_STEPS = (250, 500, 1000, 2000), (0.02, 0.04, 0.18), 1000
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ import gzip
 import io
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -119,12 +119,20 @@ def main() -> None:
     parser.add_argument(
         "--network-from", type=Path, help="start from the network of a shipped prior (.safetensors) or of another run's state.pt"
     )
+    parser.add_argument(
+        "--log-snr", type=float, nargs=3, metavar=("MEAN", "STD", "UNIFORM"), help="another law of the noise level than the recipe's"
+    )
+    parser.add_argument("--learning-rate", type=float, help="another one than the recipe's")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     if not args.data.is_dir():
         parser.error(f"--data {args.data} is no folder; this recipe needs the data described at the top of {__file__}")
     torch.set_num_threads(args.threads)
     recipe = RECIPES[args.name]
+    if args.log_snr:
+        recipe = replace(recipe, log_snr_mean=args.log_snr[0], log_snr_std=args.log_snr[1], uniform=args.log_snr[2])
+    if args.learning_rate:
+        recipe = replace(recipe, learning_rate=args.learning_rate)
     load = digits if args.name.startswith("digits") else natural
     images = load(args.data, "train")
     prior = untrained(args.name)
