@@ -21,8 +21,7 @@ from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.base import Denoised, Prior
 from deft.samplers.base import Sampler, Seed, Transition, observation_seeds, room_for_batch
-from deft.samplers.ddim import DDIM
-from deft.samplers.weights import WeightedSamples, check_finite, effective_sample_size, has_density, log_evidence, weighable
+from deft.samplers.weights import WeightedSamples, check_finite, effective_sample_size, gaussian_steps, log_evidence, weighable
 from deft.types import Signal
 
 __all__ = ["Path", "WeightedSamples", "effective_sample_size", "log_evidence", "path_log_weight", "simulate", "weigh"]
@@ -57,7 +56,7 @@ def simulate(posterior: Prior, sampler: Sampler, num_samples: int, *, seed: Seed
     A path is that of `sampler` with the same seed, up to its end, which is the prior's x_0_hat. Raises `InvalidInput` unless the sampler is
     DDIM with eta > 0 (one evaluation and one Gaussian draw a step), the prior a `Posterior`, and sigma_y > 0.
     """
-    eta = _eta(sampler)
+    eta = gaussian_steps(sampler, "a path weight").eta
     posterior = weighable(posterior, "a path weight")
     noise = Noise(observation_seeds(seed, len(posterior.observation)), posterior.device, posterior.dtype).repeat(num_samples)
     times = sampler.grid.times(posterior.schedule, sampler.steps)
@@ -127,11 +126,3 @@ def _log_weight(path: Path, part: slice, posterior: Posterior) -> Float[Tensor, 
         log_w = log_w + transition.log_ratio(x_s, x_t, denoised.x_0_hat, shift).double()
         check_finite(log_w.detach(), path.owner[part], f"step {k + 1} of {len(times)} (t = {t.item():.4g})")
     return log_w
-
-
-def _eta(sampler: Sampler) -> float:
-    if not isinstance(sampler, DDIM):
-        raise InvalidInput(
-            f"a path weight needs steps of one evaluation and one Gaussian draw; {type(sampler).__name__} has others; use DDIM with eta > 0."
-        )
-    return has_density(sampler.eta, "a path weight")

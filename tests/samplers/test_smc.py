@@ -13,7 +13,7 @@ from deft.paths import simulate, weigh
 from deft.posterior import Posterior
 from deft.samplers.base import UniformLogSNR
 from deft.samplers.ddim import DDIM
-from deft.samplers.smc import TwistedSMC
+from deft.samplers.smc import ResampledSMC, TwistedSMC
 from tests.closed_form import DOUBLE, gaussian, measured, mixture
 from tests.contracts.htransform import HTransformContract, images
 
@@ -203,3 +203,21 @@ def test_without_memory_it_says_which_batch_size_to_try():
     with pytest.raises(OutOfMemory, match="no room for 6 signals at once; try batch_size=3"):
         smc(prior, 3)(posterior, 6)
     assert measured(mixture()).y.dtype == DOUBLE
+
+
+def test_samples_of_equal_weight_come_with_what_is_known_of_the_weights():
+    prior = mixture()
+    posterior = Posterior(prior, DPS(0.5), measured(prior, n=2))
+    twisted = smc(prior, 8)
+    drawn = ResampledSMC(twisted, 20).draw(posterior, 3, seed=[5, 9])
+    weighted = twisted(posterior, 20, seed=[5, 9])
+    assert drawn.x_0.shape == (2, 3, 3)
+    torch.testing.assert_close(drawn.x_0, weighted.resample(3, seed=[5, 9]))
+    assert list(drawn.weights) == weighted.card()
+    alone = ResampledSMC(twisted, 20).draw(posterior.take([1]), 3, seed=[9], batch_size=7)
+    torch.testing.assert_close(alone.x_0[0], drawn.x_0[1], rtol=0, atol=1e-9)
+    assert ResampledSMC(twisted, 20).signals(3) == 20
+    with pytest.raises(InvalidInput, match="at least two particles"):
+        ResampledSMC(twisted, 1)
+    with pytest.raises(InvalidInput, match="needs a Posterior"):
+        ResampledSMC(twisted, 2).check(prior)

@@ -7,10 +7,13 @@ import torch
 from deft.errors import InvalidInput, WeightsNotFinite
 from deft.htransforms.base import NoConditioning
 from deft.posterior import Posterior
+from deft.samplers.ddim import DDIM
+from deft.samplers.heun import Heun
 from deft.samplers.weights import (
     WeightedSamples,
     check_finite,
     effective_sample_size,
+    gaussian_steps,
     has_density,
     log_evidence,
     relative_variance,
@@ -90,6 +93,7 @@ def test_weighted_samples():
     assert drawn.shape == (2, 400, 2)
     assert int((drawn[0, :, 0] == 4).sum()) == 300
     torch.testing.assert_close(weighted.resample(400, seed=3), drawn)
+    torch.testing.assert_close(weighted.resample(3, seed=[8, 9])[1:], weighted.resample(3, seed=[4, 9])[1:])
 
 
 def test_weights_that_collapse_are_reported():
@@ -122,3 +126,9 @@ def test_what_has_no_weights():
     assert has_density(0.5, "this") == 0.5
     with pytest.raises(InvalidInput, match=r"got eta = 0\. Deterministic samplers"):
         has_density(0.0, "this")
+    sampler = DDIM(3, eta=0.5)
+    assert gaussian_steps(sampler, "this") is sampler
+    with pytest.raises(InvalidInput, match="Heun has others; use DDIM with eta > 0"):
+        gaussian_steps(Heun(3), "this")
+    with pytest.raises(InvalidInput, match="eta = 0"):
+        gaussian_steps(DDIM(3), "this")

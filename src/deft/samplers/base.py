@@ -10,7 +10,7 @@ a `Posterior`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import SupportsIndex, final
@@ -126,7 +126,32 @@ class State:
     memory: tuple[Tensor, ...] = ()
 
 
-class Sampler(ABC):
+@final
+@dataclass(frozen=True)
+class Draws:
+    """Samples of equal weight, (observations, samples, *event); `weights` holds, where they were chosen from weighted ones, what is known of those, a card per observation."""
+
+    x_0: Float[Tensor, "observations samples *event"]
+    weights: tuple[Mapping[str, object], ...] = ()
+
+
+class Sampling(ABC):
+    """A way to samples of equal weight of a prior, or of a posterior: a sampler, or weighted samples that are chosen from."""
+
+    @abstractmethod
+    def draw(self, prior: Prior, num_samples: int, *, seed: Seed = 0, batch_size: int | None = None) -> Draws:
+        """`num_samples` for each observation; seeds and `batch_size` are as in `Sampler`."""
+
+    @abstractmethod
+    def check(self, prior: Prior) -> None:
+        """Raise `InvalidInput` where this does not apply to a prior or to what it is conditioned on; the prior is not evaluated."""
+
+    def signals(self, num_samples: int) -> int:
+        """How many signals are denoised side by side for `num_samples` samples of one observation."""
+        return num_samples
+
+
+class Sampler(Sampling):
     """Draws samples from a prior, or from a posterior, which is a prior."""
 
     steps: int
@@ -143,6 +168,9 @@ class Sampler(ABC):
     def finish(self, prior: Prior, state: State, noise: Noise) -> Signal:
         """x_0, from the last time of the grid: the denoiser's own, unless a method says how it ends."""
         return prior.denoise(state.x_t, state.t)
+
+    def check(self, prior: Prior) -> None:
+        """Raise `InvalidInput` where a method does not apply to a prior or to what it is conditioned on; asked before the prior is evaluated."""
 
     @property
     def evaluations(self) -> int:
@@ -165,6 +193,7 @@ class Sampler(ABC):
         `batch_size` is the largest number of signals denoised at once; `on_step` sees the state after every step. Raises `OutOfMemory`.
         """
         seeds = observation_seeds(seed, prior.num_observations)
+        self.check(prior)
         noise = Noise(seeds, prior.device, prior.dtype).repeat(num_samples)
         owner = torch.arange(len(seeds)).repeat_interleave(num_samples)
         size = batch_size or max(len(noise), 1)
@@ -178,6 +207,9 @@ class Sampler(ABC):
         bar.close()
         x_0 = torch.cat(parts) if parts else torch.empty((0, *prior.event_shape))
         return x_0.unflatten(0, (len(seeds), num_samples))
+
+    def draw(self, prior: Prior, num_samples: int, *, seed: Seed = 0, batch_size: int | None = None) -> Draws:
+        return Draws(self(prior, num_samples, seed=seed, batch_size=batch_size))
 
     @torch.no_grad()
     def _run(self, prior: Prior, noise: Noise, grid: Tensor, on_step: Callable[[State], None] | None, bar: tqdm) -> Signal:

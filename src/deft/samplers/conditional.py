@@ -44,6 +44,15 @@ def spectral_operator(observation: Observation, method: str) -> SpectralOperator
     return operator
 
 
+def differentiable(prior: Prior, method: str) -> Observation:
+    """Its observation, whose operator is linear or can be differentiated; `InvalidInput` for another. The operator alone is evaluated, once."""
+    observation = observation_of(prior, method)
+    if len(observation):
+        one = observation.take([0])
+        misfit_gradient(one, torch.zeros((1, *prior.event_shape), dtype=one.y.dtype, device=one.y.device), method)
+    return observation
+
+
 def reciprocal(singular_values: Tensor) -> Tensor:
     """1 / s, and 0 for singular values below 1e-6 of the signal's largest."""
     regular = singular_values > 1e-6 * expand(singular_values.flatten(1).amax(1), singular_values)

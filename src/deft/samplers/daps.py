@@ -25,7 +25,7 @@ from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.priors.base import Prior
 from deft.samplers.base import Sampler, State, TimeGrid
-from deft.samplers.conditional import misfit_gradient, observation_of
+from deft.samplers.conditional import differentiable, misfit_gradient, observation_of
 from deft.schedules import Schedule
 from deft.types import Signal, Times, expand
 
@@ -88,9 +88,8 @@ class DAPS(Sampler):
     def evaluations(self) -> int:
         return self.steps * self.ode_steps
 
-    def start(self, prior: Prior, noise: Noise) -> Signal:
-        self._variance(observation_of(prior, "DAPS"))  # refused before anything is evaluated
-        return prior.initial(noise)
+    def check(self, prior: Prior) -> None:
+        self._variance(differentiable(prior, "DAPS"))
 
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         x_0 = self._signal(prior, state, noise)

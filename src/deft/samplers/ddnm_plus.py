@@ -42,6 +42,9 @@ class DDNMPlus(Sampler):
             raise InvalidInput(f"eta is the share of fresh noise, between 0 and 1; got {eta}.")
         self.steps, self.eta, self.grid = steps, eta, grid or UniformTime()
 
+    def check(self, prior: Prior) -> None:
+        spectral_operator(observation_of(prior, "DDNMPlus"), "DDNMPlus")
+
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         observation = observation_of(prior, "DDNMPlus")
         operator = spectral_operator(observation, "DDNMPlus")

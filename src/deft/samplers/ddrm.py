@@ -43,6 +43,9 @@ class DDRM(Sampler):
             )
         self.steps, self.eta, self.eta_b, self.grid = steps, eta, eta_b, grid or UniformTime()
 
+    def check(self, prior: Prior) -> None:
+        _spectral(prior)
+
     def start(self, prior: Prior, noise: Noise) -> Signal:
         observation, operator = _spectral(prior)
         z = noise.normal(0, prior.event_shape)

@@ -25,7 +25,7 @@ from deft.noise import Noise
 from deft.operators.base import LinearOperator
 from deft.priors.base import Denoised, Prior
 from deft.samplers.base import Sampler, State, TimeGrid
-from deft.samplers.conditional import misfit_gradient, observation_of
+from deft.samplers.conditional import differentiable, misfit_gradient, observation_of
 from deft.schedules import Schedule
 from deft.types import Signal, Times, expand
 
@@ -54,9 +54,13 @@ class DiffPIR(Sampler):
             raise InvalidInput(f"DiffPIR needs weight > 0 and zeta, the share of fresh noise, in [0, 1]; got {weight} and {zeta}.")
         self.steps, self.weight, self.zeta, self.grid = steps, weight, zeta, grid or RootTime()
 
-    def start(self, prior: Prior, noise: Noise) -> Signal:
-        observation_of(prior, "DiffPIR")  # refused before anything is evaluated
-        return prior.initial(noise)
+    def check(self, prior: Prior) -> None:
+        observation = differentiable(prior, "DiffPIR")
+        if not isinstance(observation.operator, LinearOperator) and bool((observation.sigma_y == 0).any()):
+            raise InvalidInput(
+                f"at sigma_y = 0 DiffPIR needs a linear operator; {type(observation.operator).__name__} is not. Give a sigma_y > 0, or use DPS or "
+                "LearnedHTransform."
+            )
 
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         denoised = prior.at(state.x_t, state.t)
@@ -77,8 +81,4 @@ class DiffPIR(Sampler):
         rho = self.weight * (observation.sigma_y.to(x_0_hat) * (denoised.alpha_t / denoised.sigma_t).flatten()) ** 2
         if isinstance(operator, LinearOperator):
             return x_0_hat + operator.adjoint(operator.solve(observation.residual(x_0_hat), torch.ones_like(rho), rho))
-        if bool((rho == 0).any()):
-            raise InvalidInput(
-                f"at sigma_y = 0 DiffPIR needs a linear operator; {type(operator).__name__} is not. Give a sigma_y > 0, or use DPS or LearnedHTransform."
-            )
         return x_0_hat - misfit_gradient(observation, x_0_hat, "DiffPIR") / expand(rho, x_0_hat)

@@ -21,7 +21,7 @@ from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.priors.base import Prior
 from deft.samplers.base import Sampler, State, TimeGrid, UniformTime
-from deft.samplers.conditional import misfit_gradient, observation_of
+from deft.samplers.conditional import differentiable, misfit_gradient, observation_of
 from deft.types import Signal, Times
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.99, 1e-8  # Adam's moments as in the paper
@@ -40,6 +40,9 @@ class REDDiff(Sampler):
         if weight < 0 or not learning_rate > 0:
             raise InvalidInput(f"REDDiff needs weight >= 0 and learning_rate > 0; got {weight} and {learning_rate}.")
         self.steps, self.weight, self.learning_rate, self.grid = steps, weight, learning_rate, grid or UniformTime()
+
+    def check(self, prior: Prior) -> None:
+        differentiable(prior, "REDDiff")
 
     def start(self, prior: Prior, noise: Noise) -> Signal:
         observation = observation_of(prior, "REDDiff")

@@ -43,9 +43,8 @@ class Replacement(Sampler):
         jumps = max(0, -(-(self.steps - self.jump_length) // self.jump_length))
         return self.steps + (self.resamplings - 1) * self.jump_length * jumps
 
-    def start(self, prior: Prior, noise: Noise) -> Signal:
-        _projection(prior)  # refused before anything is evaluated
-        return prior.initial(noise)
+    def check(self, prior: Prior) -> None:
+        _projection(prior)
 
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         here = noise.stream(state.step + 1)

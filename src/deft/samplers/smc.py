@@ -6,7 +6,7 @@
 
 q takes each step with the posterior's x_0_hat, p with the prior's; the last step, x_0 = x_0_hat(x_{t_N}), is the prior's own in both. Where few particles carry
 the weight (ESS < threshold N) they are resampled in proportion to it, and the weights start again from 1. The particles of an observation are one system: they
-depend on its seed, and not on other observations.
+depend on its seed, and not on other observations. `ResampledSMC` makes samples of equal weight of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from deft.htransforms.base import Potential
 from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.base import Prior
-from deft.samplers.base import Seed, State, TimeGrid, Transition, UniformLogSNR, observation_seeds, room_for_batch
+from deft.samplers.base import Draws, Sampling, Seed, State, TimeGrid, Transition, UniformLogSNR, observation_seeds, room_for_batch
 from deft.samplers.weights import (
     WeightedSamples,
     check_finite,
@@ -65,6 +65,12 @@ class TwistedSMC:
         """Evaluations of the prior per particle."""
         return self.steps
 
+    def check(self, posterior: Prior) -> Posterior:
+        """The posterior, if there are weights and a twist for it; raises `InvalidInput` where not, and evaluates nothing."""
+        posterior = weighable(posterior, "TwistedSMC")
+        self.twist.check(posterior.prior, posterior.observation)
+        return posterior
+
     @torch.no_grad()
     def __call__(
         self,
@@ -82,8 +88,7 @@ class TwistedSMC:
         `batch_size` is the largest number of particles denoised at once and changes no result. Weights that collapse are reported in the result
         (`collapsed`). Raises `WeightsNotFinite` with the step, and `OutOfMemory`.
         """
-        posterior = weighable(posterior, "TwistedSMC")
-        self.twist.check(posterior.prior, posterior.observation)
+        posterior = self.check(posterior)
         if num_samples < 2:
             raise InvalidInput(f"a particle system has at least two particles; got {num_samples}.")
         seeds = Noise(observation_seeds(seed, len(posterior.observation)), posterior.device, posterior.dtype)
@@ -110,6 +115,31 @@ class TwistedSMC:
         system.add(told.log_likelihood(x_0_hat) - log_psi, "the last step (t = 0)")
         bar.close()
         return system.result(x_0_hat)
+
+
+@final
+class ResampledSMC(Sampling):
+    """Samples of equal weight from `TwistedSMC`, to stand beside those of other samplers.
+
+    `particles` for each observation, of which as many as are asked for are chosen in proportion to their weights: where few carry the weight, samples repeat.
+    What is known of the weights comes with them (`WeightedSamples.card`). Raises `InvalidInput` for fewer than two particles.
+    """
+
+    def __init__(self, smc: TwistedSMC, particles: int) -> None:
+        if particles < 2:
+            raise InvalidInput(f"a particle system has at least two particles; got {particles}.")
+        self.smc, self.particles = smc, particles
+
+    def draw(self, prior: Prior, num_samples: int, *, seed: Seed = 0, batch_size: int | None = None) -> Draws:
+        seeds = observation_seeds(seed, prior.num_observations)
+        weighted = self.smc(prior, self.particles, seed=seeds, batch_size=batch_size)
+        return Draws(weighted.resample(num_samples, seed=seeds), tuple(weighted.card()))
+
+    def check(self, prior: Prior) -> None:
+        self.smc.check(prior)
+
+    def signals(self, num_samples: int) -> int:
+        return self.particles
 
 
 @final

@@ -21,6 +21,8 @@ from deft.errors import InvalidInput, WeightsNotFinite
 from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.base import Prior
+from deft.samplers.base import Sampling, Seed, observation_seeds
+from deft.samplers.ddim import DDIM
 
 COLLAPSED = 2.0
 
@@ -66,9 +68,9 @@ class WeightedSamples:
         """The average of the samples under their weights: an estimate of E[x_0 | y]."""
         return torch.einsum("ns,ns...->n...", self.weights.to(self.x_0), self.x_0)
 
-    def resample(self, num_samples: int, *, seed: int = 0) -> Float[Tensor, "observations samples *event"]:
-        """`num_samples` samples of equal weight for each observation; one may come several times."""
-        noise = Noise([seed] * len(self.x_0), dtype=torch.float64)
+    def resample(self, num_samples: int, *, seed: Seed = 0) -> Float[Tensor, "observations samples *event"]:
+        """`num_samples` samples of equal weight for each observation, seeded as in `Sampler`; one may come several times."""
+        noise = Noise(observation_seeds(seed, len(self.x_0)), dtype=torch.float64)
         ancestors = systematic(self.log_weights, noise.uniform(0).to(self.log_weights.device), num_samples)
         return torch.stack([x_0[index] for x_0, index in zip(self.x_0, ancestors)]) if len(self.x_0) else self.x_0[:, :0]
 
@@ -173,6 +175,16 @@ def has_density(eta: float, what: str) -> float:
             "Deterministic samplers (DDIM with eta = 0, Heun, DPMSolver) have no weights; use them without."
         )
     return eta
+
+
+def gaussian_steps(sampler: Sampling, what: str) -> DDIM:
+    """The sampler, if its steps have a density that is known; raises `InvalidInput` where not."""
+    if not isinstance(sampler, DDIM):
+        raise InvalidInput(
+            f"{what} needs steps of one evaluation and one Gaussian draw; {type(sampler).__name__} has others; use DDIM with eta > 0."
+        )
+    has_density(sampler.eta, what)
+    return sampler
 
 
 def check_finite(log_weights: Float[Tensor, " batch"], owner: Int[Tensor, " batch"], where: str) -> None:
