@@ -7,12 +7,15 @@ import torch
 from deft.errors import InvalidInput
 from deft.htransforms.base import NoConditioning
 from deft.htransforms.dps import DPS
+from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.metrics import Weights, kid, psnr
 from deft.priors.unet import UNetPrior
 from deft.problems import Inpainting
 from deft.reports.evaluation import evaluate, read_results, read_samples
 from deft.reports.method import Method
+from deft.reports.table import results_table, weights_table
 from deft.samplers.ddim import DDIM
+from deft.samplers.smc import ResampledSMC, TwistedSMC
 from tests.reports.labelled import Labelled
 
 
@@ -72,6 +75,12 @@ def test_costs_are_counted(finished):
     assert [m["summary"]["evaluations"]["value"] for m in (no_h, dps, learned)] == [2, 3, 3]
     assert [m["summary"]["prior_gradients"]["value"] for m in (no_h, dps, learned)] == [0, 3, 0]
     assert all(m["summary"]["seconds"]["value"] > 0 for m in (no_h, dps, learned))
+    assert [m["summary"].get("own_evaluations", {}).get("value") for m in (no_h, dps, learned)] == [None, None, 3]
+    assert [m["summary"]["training_seconds"]["value"] for m in (no_h, dps, learned)] == [0, 0, 12.5]
+    total, seconds = (learned["summary"][key]["value"] for key in ("total_seconds", "seconds"))
+    assert total == pytest.approx(seconds + 12.5 / 5)
+    assert "peak_memory" not in learned["summary"]
+    assert "on a CPU" in read_results(finished)["peak_memory"]
 
 
 def test_measures_by_hand(finished, images):
@@ -165,8 +174,56 @@ def test_bad_input(prior, h_transform, images, tmp_path):
         evaluate(prior, problem, images * 100, [method], out=tmp_path)
     with pytest.raises(InvalidInput, match="none of the methods"):
         evaluate(prior, problem, images, [method], out=tmp_path, reference="b")
+    with pytest.raises(InvalidInput, match="at least 2, or 0 for none; got 1"):
+        evaluate(prior, problem, images, [method], out=tmp_path, paths=1)
     with pytest.raises(InvalidInput, match="no results"):
         read_results(tmp_path)
+
+
+def test_what_does_not_apply_is_refused_before_anything_is_drawn(prior, images, tmp_path, monkeypatch):
+    calls = counting(monkeypatch)
+    twisted = ResampledSMC(TwistedSMC(GaussianPotential.for_prior(prior), 2), 4)
+    methods = [Method("a", None, DDIM(1)), Method("b", NoConditioning(), twisted)]
+    with pytest.raises(InvalidInput, match=r"b: TwistedSMC needs a density.*sample without weights: DDNM, DPS or LearnedHTransform"):
+        evaluate(prior, Inpainting(sigma_y=0.0), images, methods, out=tmp_path, progress=False)
+    assert calls == []
+    assert list(tmp_path.iterdir()) == []
+
+
+class TestWeights:
+    @pytest.fixture(scope="class")
+    def results(self, prior, images, tmp_path_factory):
+        out = tmp_path_factory.mktemp("weights")
+        twist = GaussianPotential.for_prior(prior)
+        methods = [
+            Method("h, no weights", NoConditioning(), DDIM(3)),
+            Method("paths", NoConditioning(), DDIM(3, eta=1.0)),
+            Method("SMC", NoConditioning(), ResampledSMC(TwistedSMC(twist, 3, threshold=0.0), 4), images=2),
+        ]
+        run = {"out": out, "samples": 2, "progress": False, "paths": 4}
+        evaluate(prior, Inpainting(sigma_y=0.05), images[:3], methods, **run)
+        return evaluate(prior, Inpainting(sigma_y=0.05), images[:3], methods, **run)  # from what is kept
+
+    def test_they_are_reported_and_never_hidden(self, results):
+        plain, paths, smc = results["methods"]
+        assert plain["weights"] is paths["weights"] is None
+        assert len(smc["weights"]) == 2
+        assert smc["collapsed"] == sum(card["lowest_ess"] < 2 for card in smc["weights"]) > 0  # four particles that know nothing
+        assert smc["summary"]["evaluations"]["value"] == 3 * 4 / 2
+
+    def test_paths_are_weighed_where_there_is_a_density(self, results):
+        plain, paths, _ = results["methods"]
+        assert plain["path_weights"]["cards"] == []
+        assert "eta = 0" in plain["path_weights"]["reason"]
+        assert [card["samples"] for card in paths["path_weights"]["cards"]] == [4, 4, 4]
+        assert paths["path_weights"]["reason"] is None
+
+    def test_the_table(self, results):
+        text = weights_table(results).markdown()
+        assert "| paths (paths) |" in text
+        assert "| SMC (samples chosen by weight) |" in text
+        assert "eta = 0" in text
+        assert "weights collapsed on" in results_table(results).markdown()
 
 
 def test_clipping_is_for_all_and_recorded(prior, images, tmp_path):

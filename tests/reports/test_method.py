@@ -1,11 +1,17 @@
 import json
 
+import pytest
 import torch
 
-from deft.htransforms.base import Scaled
+from deft.errors import InvalidInput, PriorNotDifferentiable
+from deft.htransforms.base import NoConditioning, Scaled
 from deft.htransforms.dps import DPS
+from deft.noise import Noise
+from deft.priors.callable import CallablePrior
+from deft.problems import Inpainting
 from deft.reports.method import Method, describe, folder_name
 from deft.samplers.ddim import DDIM
+from deft.samplers.ddrm import DDRM
 from deft.schedules import VPLinear
 
 
@@ -31,3 +37,16 @@ def test_a_card_says_what_samples_depend_on():
     assert card == Method("a", DPS(1.0), DDIM(3)).card()
     assert card != Method("a", DPS(1.0), DDIM(4)).card()
     assert card["sampler"]["class_path"] == "deft.samplers.ddim.DDIM"
+
+
+def test_what_does_not_apply_is_refused_with_its_label_and_nothing_is_evaluated(images):
+    def denoise(x_t, t):
+        raise AssertionError("evaluated")
+
+    box = CallablePrior(denoise, VPLinear(), (1, 16, 16), 1.0, differentiable=False)
+    observation = Inpainting(sigma_y=0.05).draw(images, Noise(range(len(images))))
+    Method("a", NoConditioning(), DDRM(2)).check(box, observation)
+    with pytest.raises(PriorNotDifferentiable, match="first: DPS needs gradients through CallablePrior; use LearnedHTransform or DDNM"):
+        Method("first", DPS(1.0), DDIM(2)).check(box, observation)
+    with pytest.raises(InvalidInput, match="second: DDRM conditions by itself"):
+        Method("second", Scaled(NoConditioning(), 1.0), DDRM(2)).check(box, observation)

@@ -7,11 +7,13 @@ import torch
 
 from deft.errors import InvalidInput
 from deft.htransforms.base import NoConditioning
+from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.htransforms.learned import LearnedHTransform
 from deft.priors.unet import UNetPrior
 from deft.problems import Inpainting
 from deft.reports import Method, evaluate, write_report
 from deft.samplers.ddim import DDIM
+from deft.samplers.smc import ResampledSMC, TwistedSMC
 from deft.schedules import VPLinear
 
 VOID = {"meta", "img", "br"}
@@ -119,6 +121,18 @@ def test_a_page_without_training_and_card(folder):
     assert "Only the table" in text
     assert "by noise level" not in text
     assert "The checkpoint" not in text
+
+
+def test_weights_that_collapse_stand_first(tmp_path):
+    prior = UNetPrior((1, 12, 12), VPLinear(), channels=(8, 8), attention=(False, False), blocks=1, value_range=None).frozen()
+    x = torch.randn(2, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    smc = ResampledSMC(TwistedSMC(GaussianPotential.for_prior(prior), 2, threshold=0.0), 3)
+    methods = [Method("SMC", NoConditioning(), smc), Method("proposal", NoConditioning(), DDIM(2, eta=1.0))]
+    evaluate(prior, Inpainting("random", sigma_y=0.05), x, methods, out=tmp_path, samples=2, progress=False, paths=3)
+    text = " ".join(parse(write_report(tmp_path)).words)
+    assert "SMC: the weights collapsed (effective sample size below 2) on 2 of 2 images" in text
+    assert "How exact" in text
+    assert "not measured: on a CPU" in text
 
 
 def test_a_missing_log_is_named(folder, tmp_path):

@@ -5,13 +5,16 @@ import torch
 from tqdm.auto import tqdm
 
 from deft.errors import CheckpointError, InvalidInput, OutOfMemory
+from deft.htransforms.base import NoConditioning
+from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.noise import Noise
 from deft.priors.unet import UNetPrior
 from deft.problems import Inpainting
 from deft.reports.evaluation import evaluate
 from deft.reports.method import Method
-from deft.reports.parts import claim, draw, read_parts
+from deft.reports.parts import Part, claim, draw, read_parts
 from deft.samplers.ddim import DDIM
+from deft.samplers.smc import ResampledSMC, TwistedSMC
 
 
 def drawn(prior, images, folder, batch_size=4):
@@ -49,6 +52,25 @@ def test_what_is_missing_is_drawn(prior, images, tmp_path):
 def test_fewer_images_than_there_are(prior, images, tmp_path):
     first = drawn(prior, images, tmp_path)
     assert torch.equal(samples(drawn(prior, images[:3], tmp_path)), samples(first)[:3])
+
+
+def test_the_first_images_of_a_part_share_its_costs():
+    part = Part(4, torch.zeros(4, 2, 1), 8.0, 40, 20, 7, tuple({"i": i} for i in range(4)))
+    first = part.first(3)
+    assert (first.start, len(first.samples), first.seconds, first.evaluations, first.gradients, first.memory) == (4, 3, 6.0, 30, 15, 7)
+    assert first.weights == ({"i": 0}, {"i": 1}, {"i": 2})
+    assert part.first(9).evaluations == 40
+
+
+def test_what_is_known_of_weights_is_kept(prior, images, tmp_path):
+    observation = Inpainting(sigma_y=0.5).draw(images[:2], Noise(range(2)))
+    method = Method("smc", NoConditioning(), ResampledSMC(TwistedSMC(GaussianPotential.for_prior(prior), 2), 4))
+    parts = draw(prior, observation, method, tmp_path, 3, range(2), 4, tqdm(disable=True))
+    assert [part.start for part in parts] == [0, 1]  # four particles of one image at once
+    assert all(part.samples.shape == (1, 3, 1, 16, 16) and part.evaluations == 8 for part in parts)
+    assert all(part.weights[0]["samples"] == 4 for part in parts)
+    assert all(part.memory is None for part in parts)  # on a CPU
+    assert [part.weights for part in read_parts(tmp_path / "parts" / "smc")] == [part.weights for part in parts]
 
 
 def test_a_claim_is_kept(tmp_path):

@@ -35,6 +35,22 @@ def test_of_errors_that_are_known(images):
     assert found.estimate("lpips", 5) is found.estimate("fid", 5) is None
 
 
+def test_costs_that_come_once(images):
+    def found(*memory, **more):
+        observation = Denoising(sigma_y=0.1).draw(images, Noise(range(5)))
+        both = torch.stack([images, images], dim=1)
+        parts = [Part(0, both[:2], 4.0, 12, 0, memory[0]), Part(2, both[2:], 6.0, 18, 0, memory[1])]
+        return Scores(parts, images, observation, (-1.0, 1.0), False, Weights(), **more)
+
+    trained = found(2**30, 2**29, own_evaluations=2, training_seconds=100.0)
+    assert trained.estimate("peak_memory", 5).value == 1.0
+    assert trained.estimate("training_seconds", 5).value == 100.0
+    assert trained.estimate("total_seconds", 5).value == pytest.approx(2.0 + 20.0)
+    assert trained.estimate("own_evaluations", 5).value == 6.0
+    plain = found(None, None)
+    assert all(plain.estimate(key, 5) is None for key in ("peak_memory", "training_seconds", "total_seconds", "own_evaluations"))
+
+
 def test_differences_are_over_the_same_images(images):
     difference = scores(images, 0.1).difference(scores(images, 0.2), "psnr_single", 3)
     assert difference.value == pytest.approx(20 * np.log10(2), rel=1e-4)

@@ -13,7 +13,7 @@ from deft.priors import resolve
 from deft.problems import Problem
 from deft.reports.evaluation import evaluate
 from deft.reports.page import write_report
-from deft.reports.table import results_table
+from deft.reports.table import results_table, weights_table
 
 HELP = {
     "prior": "as in deft train",
@@ -27,6 +27,7 @@ HELP = {
     "clip": "cut the samples of all methods to the prior's range before measuring",
     "weights": "your files for LPIPS (--weights.lpips, --weights.lpips_heads) and for FID and KID (--weights.features); nothing is downloaded",
     "title": "of the page",
+    "paths": "weigh this many paths of each image by every method with DDIM(eta > 0), to see how exact it is (ESS, log p(y)); 0 for none",
     "open_report": "open the page in a browser",
     "batch_size": "signals denoised at once; changes no result",
     **inputs.IMAGE_HELP,
@@ -46,6 +47,7 @@ def run(
     reference: str | None = None,
     clip: bool = False,
     weights: Weights | None = None,
+    paths: int = 0,
     title: str | None = None,
     open_report: bool = False,
     convert: Convert | None = None,
@@ -74,12 +76,17 @@ def run(
         reference=reference,
         clip=clip,
         weights=weights,
+        paths=paths,
     )
     inputs.keep(out, resolved)
-    logs = {label: folder for label, recipe in methods.items() if (folder := recipe.run_folder) is not None}
+    folders = {recipe.run_folder: label for label, recipe in reversed(methods.items())}  # the first method of each run
+    logs = {label: folder for label, recipe in methods.items() if (folder := recipe.run_folder) is not None and folders[folder] == label}
     card = next((card for recipe in methods.values() if (card := recipe.card()) is not None), None)
     page = write_report(out, title=title, training=logs, card=card)
     print(results_table(results).markdown())
+    exactness = weights_table(results)
+    if exactness.rows:
+        print(exactness.markdown())
     print(f"report: {page}")
     if open_report:
         webbrowser.open(page.resolve().as_uri())

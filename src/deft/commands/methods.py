@@ -14,13 +14,15 @@ from typing import final
 
 from deft.htransforms import dps, lgd, mcg, mmps, pigdm, tmpd
 from deft.htransforms.base import HTransform, NoConditioning
+from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.reports.method import Method
-from deft.samplers import daps, ddnm_plus, ddrm, diffpir, red_diff, replacement
-from deft.samplers.base import Sampler
+from deft.samplers import daps, ddnm_plus, ddrm, diffpir, red_diff, replacement, smc
+from deft.samplers.base import Sampler, UniformLogSNR
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
+from deft.samplers.weights import gaussian_steps
 from deft.training import checkpoint as checkpoints
 
 
@@ -225,6 +227,33 @@ class DAPS(MethodRecipe):
     def build(self, label: str, prior: Prior, problem: Problem) -> Method:
         sampler = daps.DAPS(self.steps, self.ode_steps, self.langevin_steps, self.step_size, noise_level=self.noise_level)
         return Method(label, NoConditioning(), sampler, notes=f"step size {self.step_size:g}", images=self.images)
+
+
+@final
+class TwistedSMC(MethodRecipe):
+    """Twisted SMC: `particles` for each image, which the method `proposal` moves, with DDIM(eta > 0) as its sampler; samples are chosen from them by weight.
+
+    Without a `proposal` the twist itself, a Gaussian potential, guides in 100 ancestral steps.
+    """
+
+    def __init__(
+        self, proposal: MethodRecipe | None = None, particles: int = 64, threshold: float = 0.5, images: int | None = None
+    ) -> None:
+        self.proposal, self.particles, self.threshold, self.images = proposal, particles, threshold, images
+        self.run_folder = proposal.run_folder if proposal else None
+
+    def card(self) -> dict[str, object] | None:
+        return self.proposal.card() if self.proposal else None
+
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        twist = GaussianPotential.for_prior(prior)
+        own = Given(twist, DDIM(steps=100, eta=1.0, grid=UniformLogSNR()))
+        made = (self.proposal or own).build(label, prior, problem)
+        steps = gaussian_steps(made.sampler, "the proposal of TwistedSMC")
+        twisted = smc.TwistedSMC(twist, steps.steps, eta=steps.eta, threshold=self.threshold, grid=steps.grid)
+        notes = "; ".join([f"{self.particles} particles", *([made.notes] if made.notes else [])])
+        sampler = smc.ResampledSMC(twisted, self.particles)
+        return Method(label, made.h_transform, sampler, training_seconds=made.training_seconds, notes=notes, images=self.images)
 
 
 @final

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +17,8 @@ from deft.commands.inputs import Convert, Fit, Range
 from deft.commands.methods import DEFT, MethodRecipe
 from deft.data import atomic, write_npz, write_png
 from deft.errors import InvalidInput
-from deft.htransforms.base import NoConditioning
 from deft.likelihoods import Observation
 from deft.noise import Noise, mix
-from deft.posterior import Posterior
 from deft.priors import resolve
 from deft.priors.base import Prior
 from deft.problems import Problem, from_card
@@ -70,7 +71,7 @@ def run(
 ) -> None:
     """Draw posterior samples for measurements, or for clean images that are measured first.
 
-    Writes for each image NAME.npz (samples, mean, std, y), and PNG files: NAME-mean, NAME-std, NAME-samples.
+    Writes for each image NAME.npz (samples, mean, std, y), and PNG files: NAME-mean, NAME-std, NAME-samples; for TwistedSMC also NAME-weights.json.
     """
     if (h is None) == (method is None):
         raise InvalidInput("say how to condition: either --h FILE, or --method such as DPS.")
@@ -99,20 +100,22 @@ def run(
             strict=strict,
         )
         names = names[:limit]
+    chosen.check(network, observed.to(network.device))
     inputs.claim(out, resolved, "samples", free=("batch_size", "limit", "config"))
     seeds = [mix(seed, 5, i) for i in range(len(names))]
     left = [i for i, name in enumerate(names) if not (out / f"{name}.npz").exists()]
     if len(left) < len(names):
         print(f"{len(names) - len(left)} of {len(names)} images are done already")
     with tqdm(total=len(names), initial=len(names) - len(left), unit="image", desc="sampling", dynamic_ncols=True) as bar:
-        size = max(1, batch_size // samples)
+        size = max(1, batch_size // chosen.sampler.signals(samples))
         for start in range(0, len(left), size):
             chunk = left[start : start + size]
             part = observed.take(chunk).to(network.device)
-            posterior = Posterior(network, (chosen.h_transform or NoConditioning()).to(network.device).eval(), part)
-            x_0 = chosen.sampler(posterior, samples, seed=[seeds[i] for i in chunk], batch_size=batch_size).cpu()
+            drawn = chosen.sampler.draw(chosen.posterior(network, part), samples, seed=[seeds[i] for i in chunk], batch_size=batch_size)
             for k, i in enumerate(chunk):
-                _write(out, names[i], x_0[k], observed.take([i]), network, None if truth is None else truth[i])
+                if drawn.weights:
+                    _write_weights(out, names[i], drawn.weights[k])
+                _write(out, names[i], drawn.x_0[k].cpu(), observed.take([i]), network, None if truth is None else truth[i])
             bar.update(len(chunk))
     print(f"{len(names)} x {samples} samples in {out}")
 
@@ -157,6 +160,14 @@ def _write(out: Path, name: str, samples: Tensor, observed: Observation, prior: 
         _write_bytes(out / f"{name}-samples.png", figure.png(sheet))
     arrays = {"samples": samples, "mean": mean, "std": std, "y": observed.y[0]} | ({} if truth is None else {"truth": truth})
     write_npz(out / f"{name}.npz", arrays)
+
+
+def _write_weights(out: Path, name: str, card: Mapping[str, object]) -> None:
+    _write_bytes(out / f"{name}-weights.json", json.dumps(card, indent=1, allow_nan=False).encode())
+    if card["collapsed"]:
+        warnings.warn(
+            f"{name}: the weights collapsed (effective sample size below 2); its samples and log p(y) are not to be trusted.", stacklevel=2
+        )
 
 
 def _write_bytes(path: Path, content: bytes) -> None:

@@ -4,7 +4,8 @@
     sample j of image i      drawn from ((seed, 5, i), j)
 
 A run folder holds the samples of every finished (method, range of images) in `parts/` (deft.reports.parts), and `results.json`; what they are measured by is
-in deft.reports.scores. A method can be added later. A changed configuration in the same folder is an error.
+in deft.reports.scores. A method can be added later. A changed configuration in the same folder is an error, and so is a method that does not apply to the prior or
+the observations, before anything is drawn.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.reports import provenance
 from deft.reports.estimate import finite
+from deft.reports.exactness import path_weights
 from deft.reports.method import Method, describe, folder_name
 from deft.reports.parts import claim, draw, read_parts
 from deft.reports.scores import MEASURES, PATCHES, PROJECTIONS, Scores, best
@@ -54,6 +56,7 @@ def evaluate(
     clip: bool = False,
     weights: Weights | None = None,
     pictures: int = 8,
+    paths: int = 0,
     command: str | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
@@ -61,15 +64,19 @@ def evaluate(
 
     Finished parts in the folder `out` are kept: the same call again does only what is missing. `reference` is the label of the method that differences are taken
     against (the last one by default); `clip` cuts all samples of all methods to the prior's range before anything is measured; `weights` names the user's files for LPIPS, FID and KID, which are not available without; `pictures` says how
-    many images are kept for the report; `batch_size` counts signals and changes no result.
+    many images are kept for the report; `paths` > 0 weighs that many paths of each image by every method whose steps have a density (deft.reports.exactness);
+    `batch_size` counts signals and changes no result.
     """
-    _check(prior, images, methods, samples, clip, reference)
+    _check(prior, images, methods, samples, clip, reference, paths)
     seed = as_seed(seed)
     files = (weights or Weights()).card()  # now, so that a missing file is found before anything is drawn
     reference = reference or methods[-1].label
     folder = Path(out)
     seeds = {"observations": _seeds(seed, 4, len(images)), "samples": _seeds(seed, 5, len(images))}
     observation = problem.draw(images.to(prior.device, prior.dtype), Noise(seeds["observations"], prior.device, prior.dtype))
+    for method in methods:
+        count = _count(method, images)
+        method.check(prior.take(range(count)), observation.take(range(count)))
     common = {
         "format": FORMAT,
         "prior": prior.identity(),
@@ -87,11 +94,24 @@ def evaluate(
 
     truth = images.cpu()
     scores: dict[str, Scores] = {}
+    exactness: dict[str, dict[str, object] | None] = {}
+    trained = any(method.training_seconds for method in methods)
     bar = tqdm(total=sum(_count(method, images) for method in methods), disable=not progress, desc="evaluating", unit="image")
     for method in methods:
         bar.set_description(method.label)
-        parts = draw(prior, observation.take(range(_count(method, images))), method, folder, samples, seeds["samples"], batch_size, bar)
-        scores[method.label] = Scores(parts, truth, observation, prior.value_range, clip, weights or Weights())
+        here = observation.take(range(_count(method, images)))
+        parts = draw(prior, here, method, folder, samples, seeds["samples"], batch_size, bar)
+        scores[method.label] = Scores(
+            parts,
+            truth,
+            observation,
+            prior.value_range,
+            clip,
+            weights or Weights(),
+            own_evaluations=method.h_transform.network_evaluations_per_step if method.h_transform else 0,
+            training_seconds=method.training_seconds if trained else None,
+        )
+        exactness[method.label] = path_weights(prior, here, method, folder, paths, seeds["samples"], batch_size) if paths else None
     bar.close()
 
     results = {
@@ -102,6 +122,8 @@ def evaluate(
         "command": command or provenance.command(),
         "versions": provenance.versions(),
         "machine": provenance.machine(str(prior.device)),
+        "batch_size": batch_size,
+        "peak_memory": _memory_in_words(prior, batch_size),
         "clipped": clip,
         "weights": files,
         "patch_distance": {"patches": PATCHES, "projections": PROJECTIONS},
@@ -111,7 +133,7 @@ def evaluate(
         "reference": reference,
         "measures": [vars(measure) for measure in MEASURES],
         "best": {measure.key: best(measure, methods, scores) for measure in MEASURES},
-        "methods": [_report(method, scores, reference) for method in methods],
+        "methods": [_report(method, scores, reference) | {"path_weights": exactness[method.label]} for method in methods],
     }
     with atomic(folder / "results.json") as file:
         file.write(json.dumps(results, indent=1, allow_nan=False).encode())
@@ -153,6 +175,8 @@ def _report(method: Method, scores: Mapping[str, Scores], reference: str) -> dic
         "notes": method.notes,
         "images": own.count,
         "broken_samples": own.broken,
+        "weights": own.cards or None,
+        "collapsed": sum(bool(card["collapsed"]) for card in own.cards),
         "parameters": sum(p.numel() for p in method.h_transform.parameters()) if method.h_transform else 0,
         "summary": summary,
         "difference": difference,
@@ -163,6 +187,13 @@ def _report(method: Method, scores: Mapping[str, Scores], reference: str) -> dic
 def _first_sentence(problem: Problem) -> str:
     """What the problem's own documentation says first; nothing for a class without any."""
     return (inspect.cleandoc(type(problem).__doc__ or "").splitlines() or [""])[0]
+
+
+def _memory_in_words(prior: Prior, batch_size: int) -> str:
+    """What the peak memory is that of, or why there is none."""
+    if prior.device.type == "cuda":
+        return f"the most that the GPU held, prior included, with at most {batch_size} signals denoised at once"
+    return "not measured: on a CPU torch does not count what it allocates"
 
 
 def _seeds(seed: int, stream: int, count: int) -> list[int]:
@@ -189,7 +220,7 @@ def _keep_pictures(folder: Path, images: Signal, observation: Observation, value
         file.write(buffer.getvalue())
 
 
-def _check(prior: Prior, images: Signal, methods: Sequence[Method], samples: int, clip: bool, reference: str | None) -> None:
+def _check(prior: Prior, images: Signal, methods: Sequence[Method], samples: int, clip: bool, reference: str | None, paths: int) -> None:
     if len(images) == 0 or tuple(images.shape[1:]) != tuple(prior.event_shape):
         raise InvalidInput(f"the prior's signals have shape {tuple(prior.event_shape)}; got images of shape {tuple(images.shape)}.")
     if prior.num_observations not in (1, len(images)):
@@ -198,6 +229,8 @@ def _check(prior: Prior, images: Signal, methods: Sequence[Method], samples: int
         )
     if samples < 1 or not methods:
         raise InvalidInput(f"an evaluation needs at least one method and one sample per image; got {len(methods)} and {samples}.")
+    if paths < 0 or paths == 1:
+        raise InvalidInput(f"paths is how many paths of each image are weighed, at least 2, or 0 for none; got {paths}.")
     if clip and prior.value_range is None:
         raise InvalidInput("clip=True needs a prior whose card gives a value_range; this one has none.")
     low, high = prior.value_range or (-math.inf, math.inf)

@@ -9,9 +9,12 @@ from typing import final
 
 from torch import Tensor, nn
 
-from deft.htransforms.base import HTransform
-from deft.priors.base import state_hash
-from deft.samplers.base import Sampler
+from deft.errors import DeftError
+from deft.htransforms.base import HTransform, NoConditioning
+from deft.likelihoods import Observation
+from deft.posterior import Posterior
+from deft.priors.base import Prior, state_hash
+from deft.samplers.base import Sampling
 
 
 @final
@@ -25,7 +28,7 @@ class Method:
 
     label: str
     h_transform: HTransform | None
-    sampler: Sampler
+    sampler: Sampling
     training_seconds: float = 0.0
     tuned: Mapping[str, object] | None = None
     notes: str = ""
@@ -39,6 +42,17 @@ class Method:
     def card(self) -> dict[str, object]:
         """What its samples depend on."""
         return {"label": self.label, "h_transform": describe(self.h_transform), "sampler": describe(self.sampler)}
+
+    def posterior(self, prior: Prior, observation: Observation) -> Posterior:
+        """What the sampler sees; the h-transform is moved to the prior's device."""
+        return Posterior(prior, (self.h_transform or NoConditioning()).to(prior.device).eval(), observation)
+
+    def check(self, prior: Prior, observation: Observation) -> None:
+        """Raise where the method does not apply to a prior or an observation, with its label; the prior is not evaluated."""
+        try:
+            self.sampler.check(self.posterior(prior, observation))
+        except DeftError as error:
+            raise type(error)(f"{self.label}: {error}") from error
 
 
 def folder_name(label: str) -> str:

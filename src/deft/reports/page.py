@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from deft.errors import InvalidInput
 from deft.reports import chart, figure
 from deft.reports.evaluation import read_results, read_samples
-from deft.reports.table import Table, difference_table, results_table, tuning_table
+from deft.reports.table import Table, difference_table, results_table, tuning_table, weights_table
 from deft.training.files import atomic
 
 _WIDEST_TILE = 160
@@ -55,6 +55,7 @@ def write_report(
         _head(results, title or _title(results), introduction, warning),
         _comparison(results, pictures, drawn, images),
         _measures(results),
+        _exactness(results),
         _quality_against_time(results),
         _panels(results, pictures, drawn, panels, samples),
         _training(logs),
@@ -139,6 +140,7 @@ def _head(results: Mapping, title: str, introduction: str, warning: str) -> str:
     ]
     if warning:
         parts.append(f'<p class="finding warning">{escape(warning)}</p>')
+    parts += [f'<p class="finding warning">{escape(text)}</p>' for text in _collapsed(results)]
     parts.append(f'<p class="finding">{escape(_finding(results))}</p>')
     if introduction:
         parts.append(f"<p>{escape(introduction)}</p>")
@@ -151,6 +153,16 @@ def _head(results: Mapping, title: str, introduction: str, warning: str) -> str:
         "Post-processing": "all samples of all methods clipped to the prior's range" if results["clipped"] else "none",
     }
     return "\n".join([*parts, _definitions(facts)])
+
+
+def _collapsed(results: Mapping) -> list[str]:
+    """One sentence for each method whose samples were chosen by weights that collapsed."""
+    return [
+        f"{method['label']}: the weights collapsed (effective sample size below 2) on {method['collapsed']} of {method['images']} images; its samples there, and "
+        "what it says of log p(y), are not to be trusted."
+        for method in results["methods"]
+        if method.get("collapsed")
+    ]
 
 
 def _finding(results: Mapping) -> str:
@@ -201,7 +213,7 @@ def _measures(results: Mapping) -> str:
         f"<b>Table 1.</b> Means over images ± standard error. <i>Of the mean</i>: the average of {results['samples']} samples per image. <i>Of a sample</i>: "
         "a single sample. Patch distance: sliced Wasserstein distance between 7×7 patches of Laplacian pyramids of samples and of the true images, lower is better; "
         f"its size depends on the number of images. {_mathematics(misfit)} A value is marked where it beats every other conditional method by more than two standard errors "
-        "of the paired difference."
+        f"of the paired difference.{_costs(results)}"
     )
     parts = ["<h2>Measures</h2>", f"<figure>{results_table(results).html()}<figcaption>{reading}</figcaption></figure>"]
     differences = difference_table(results)
@@ -212,6 +224,33 @@ def _measures(results: Mapping) -> str:
         )
         parts.append(f'<figure style="margin-top:28px">{differences.html()}<figcaption>{caption}</figcaption></figure>')
     return "\n".join(parts)
+
+
+def _costs(results: Mapping) -> str:
+    """What the cost columns count."""
+    trained = any(method["training_seconds"] for method in results["methods"])
+    parts = [" Costs count every signal that was denoised, particles too, per sample that is given."]
+    if trained:
+        parts.append(
+            f"<i>Training counted in</i>: shared by the {results['images']['count']} images of this comparison, or those that the method saw."
+        )
+    if "peak_memory" in results:
+        parts.append(f"Peak memory: {escape(results['peak_memory'])}.")
+    return " ".join(parts)
+
+
+def _exactness(results: Mapping) -> str:
+    """What is known of weights."""
+    table = weights_table(results)
+    if not table.rows:
+        return ""
+    caption = (
+        "<b>Weights.</b> Paths that a method's own steps draw, weighed by the posterior: with the exact h all weights are equal, and the effective sample size (ESS) is "
+        "the number N of paths or particles of each image. log p(y) is the mean over images, with the standard error that the weights state, which is itself too "
+        "small where the ESS is small. <i>On the way</i>: at any step, before resampling. Collapsed: below 2 there, where neither samples chosen by weight nor log p(y) "
+        "are to be trusted. Where a method has no weights its row says why."
+    )
+    return f"<h2>How exact</h2>\n<figure>{table.html()}<figcaption>{caption}</figcaption></figure>"
 
 
 def _quality_against_time(results: Mapping) -> str:

@@ -2,7 +2,8 @@
 
     sample j of image i      drawn from (seed of the image, j)
 
-A part holds all samples of a range of images, and is written in one step, so that a run that was stopped goes on where it stopped.
+A part holds all samples of a range of images, what they cost, and what is known of their weights where they had any. It is written in one step, so that a run that
+was stopped goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -22,9 +23,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from deft.errors import CheckpointError, InvalidInput, OutOfMemory
-from deft.htransforms.base import NoConditioning
 from deft.likelihoods import Observation
-from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.reports.counted import Counted
 from deft.reports.method import Method
@@ -34,13 +33,32 @@ from deft.training.files import as_recorded, atomic
 @final
 @dataclass(frozen=True)
 class Part:
-    """Samples of some images: (images, samples, *event), with what they cost."""
+    """Samples of some images: (images, samples, *event), with what they cost.
+
+    `memory` is the most bytes that a GPU held meanwhile, None on a CPU, where torch does not count; `weights` has a card per image where samples were chosen
+    from weighted ones.
+    """
 
     start: int
     samples: Tensor
     seconds: float
     evaluations: int
     gradients: int
+    memory: int | None = None
+    weights: tuple[Mapping[str, object], ...] = ()
+
+    def first(self, count: int) -> Part:
+        """The first images of the part, with their share of the costs."""
+        share = min(count / max(len(self.samples), 1), 1.0)
+        evaluations, gradients = round(share * self.evaluations), round(share * self.gradients)
+        return replace(
+            self,
+            samples=self.samples[:count],
+            seconds=share * self.seconds,
+            evaluations=evaluations,
+            gradients=gradients,
+            weights=self.weights[:count],
+        )
 
 
 def draw(
@@ -51,21 +69,20 @@ def draw(
     parts = [part for part in read_parts(where) if part.start < len(observation)]
     done = {part.start + i for part in parts for i in range(len(part.samples))}
     bar.update(len(done & set(range(len(observation)))))
-    h_transform = (method.h_transform or NoConditioning()).to(prior.device).eval()
-    for chunk in _missing(len(observation), done, max(1, batch_size // samples)):
+    for chunk in _missing(len(observation), done, max(1, batch_size // max(method.sampler.signals(samples), 1))):
         counted = Counted(prior.take(chunk))
-        posterior = Posterior(counted, h_transform, observation.take(chunk))
-        _synchronise(prior.device)
+        posterior = method.posterior(counted, observation.take(chunk))
+        _begin(prior.device)
         start = time.perf_counter()
         with _explained(method, folder):
-            x_0 = method.sampler(posterior, samples, seed=[seeds[i] for i in chunk], batch_size=batch_size)
-        _synchronise(prior.device)
+            drawn = method.sampler.draw(posterior, samples, seed=[seeds[i] for i in chunk], batch_size=batch_size)
+        memory = _end(prior.device)
         seconds = time.perf_counter() - start
-        part = Part(chunk[0], x_0.float().cpu(), seconds, counted.evaluations, counted.gradients)
+        part = Part(chunk[0], drawn.x_0.float().cpu(), seconds, counted.evaluations, counted.gradients, memory, drawn.weights)
         _write_part(where, part)
         parts.append(part)
         bar.update(len(chunk))
-    return [Part(p.start, p.samples[: len(observation) - p.start], p.seconds, p.evaluations, p.gradients) for p in parts]
+    return [part.first(len(observation) - part.start) for part in parts]
 
 
 @contextmanager
@@ -97,7 +114,8 @@ def _missing(count: int, done: set[int], size: int) -> list[range]:
 def _write_part(where: Path, part: Part) -> None:
     buffer = io.BytesIO()
     costs = np.array([part.seconds, part.evaluations, part.gradients], dtype=np.float64)
-    np.savez(buffer, start=part.start, samples=part.samples.numpy(), costs=costs)
+    known = json.dumps({"memory": part.memory, "weights": list(part.weights)}, allow_nan=False)
+    np.savez(buffer, start=part.start, samples=part.samples.numpy(), costs=costs, known=np.array(known))
     with atomic(where / f"{part.start:06d}-{part.start + len(part.samples):06d}.npz") as file:
         file.write(buffer.getvalue())
 
@@ -109,7 +127,9 @@ def read_parts(where: Path) -> list[Part]:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 seconds, evaluations, gradients = stored["costs"].tolist()
-                parts.append(Part(int(stored["start"]), torch.from_numpy(stored["samples"]), seconds, int(evaluations), int(gradients)))
+                known = json.loads(str(stored["known"])) if "known" in stored.files else {}  # which earlier versions did not record
+                part = Part(int(stored["start"]), torch.from_numpy(stored["samples"]), seconds, int(evaluations), int(gradients))
+                parts.append(replace(part, memory=known.get("memory"), weights=tuple(known.get("weights", ()))))
         except Exception as error:
             raise CheckpointError(f"{path} cannot be read ({error}); delete it, and the same call will make it again.") from error
     return parts
@@ -138,6 +158,16 @@ def _changes(old: object, new: object, name: str = "") -> list[str]:
     return [] if old == new else [f"{name}: {json.dumps(old)} before, {json.dumps(new)} now"]
 
 
-def _synchronise(device: torch.device) -> None:
+def _begin(device: torch.device) -> None:
+    """Wait for what the device does, and forget how much it held."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _end(device: torch.device) -> int | None:
+    """Wait for what the device does; the most bytes that it held since `_begin`."""
+    if device.type != "cuda":
+        return None
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device)

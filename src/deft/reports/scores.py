@@ -46,14 +46,22 @@ MEASURES = (
     Measure("kid", "KID", "×10³", "lower", 2),
     Measure("misfit", "Misfit", "", "one", 3),
     Measure("evaluations", "Prior evaluations", "per sample", "none", 0),
+    Measure("own_evaluations", "Evaluations of h", "per sample", "none", 0),
     Measure("prior_gradients", "Prior gradients", "per sample", "none", 0),
     Measure("seconds", "Time", "s / image", "none", 2),
+    Measure("training_seconds", "Training", "s, once", "none", 0),
+    Measure("total_seconds", "Time, training counted in", "s / image", "none", 2),
+    Measure("peak_memory", "Peak memory", "GiB", "none", 2),
 )
 
 
 @final
 class Scores:
-    """The measures of one method, over all of its images or the first few."""
+    """The measures of one method, over all of its images or the first few.
+
+    `own_evaluations` is that of networks of the method's own beside each evaluation of the prior. `training_seconds` is what they took to learn, which the
+    images share; None leaves it out.
+    """
 
     def __init__(
         self,
@@ -63,6 +71,9 @@ class Scores:
         value_range: tuple[float, float] | None,
         clip: bool,
         weights: Weights,
+        *,
+        own_evaluations: int = 0,
+        training_seconds: float | None = None,
     ) -> None:
         parts = sorted(parts, key=lambda part: part.start)
         samples = torch.cat([part.samples for part in parts])
@@ -77,6 +88,14 @@ class Scores:
         for key, total in (("seconds", "seconds"), ("evaluations", "evaluations"), ("prior_gradients", "gradients")):
             each = 1 if key == "seconds" else samples.shape[1]
             self.per_image[key] = [getattr(part, total) / (len(part.samples) * each) for part in parts for _ in part.samples]
+        if own_evaluations:
+            self.per_image["own_evaluations"] = [own_evaluations * n for n in self.per_image["evaluations"]]
+        if training_seconds is not None:
+            self.per_image["total_seconds"] = [s + training_seconds / self.count for s in self.per_image["seconds"]]
+        memory = [part.memory for part in parts if part.memory is not None]
+        once = {"training_seconds": training_seconds, "peak_memory": max(memory) / 2**30 if memory else None}
+        self.once = {key: value for key, value in once.items() if value is not None}
+        self.cards = [card for part in parts for card in part.weights]
         self.broken = int((~torch.isfinite(samples.flatten(2))).any(2).sum())
         self._sets: dict[tuple[str, int], Estimate | None] = {}
 
@@ -86,6 +105,8 @@ class Scores:
             if (key, count) not in self._sets:
                 self._sets[key, count] = self._between_sets(key, self.samples[:count], self.truth[:count])
             return self._sets[key, count]
+        if key in self.once:
+            return Estimate(self.once[key], (), count)
         if key not in self.per_image:
             return None
         values = self.per_image[key][:count]

@@ -6,6 +6,8 @@ than two standard errors of the paired difference; costs and the misfit, for whi
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -84,6 +86,44 @@ def difference_table(results: Mapping) -> Table:
     return Table([(_title(m, results), m["unit"]) for m in measures], rows)
 
 
+def weights_table(results: Mapping) -> Table:
+    """What is known of weights: of samples that were chosen by theirs, and of paths that were weighed to see how exact an h-transform is."""
+    rows = []
+    for method in results["methods"]:
+        if method.get("weights"):
+            rows.append((method["label"], "samples chosen by weight", _weight_cells(method["weights"])))
+        paths = method.get("path_weights")
+        if paths and method["conditional"] and not method.get("weights"):
+            rows.append((method["label"], paths["reason"] or "paths", _weight_cells(paths["cards"])))
+    heads = [
+        ("log p(y)", "nats"),
+        ("N", "per image"),
+        ("ESS / N", "median"),
+        ("ESS / N", "lowest"),
+        ("ESS on the way", "lowest"),
+        ("Collapsed", "images"),
+    ]
+    return Table(heads, rows)
+
+
+def _weight_cells(cards: Sequence[Mapping]) -> list[Cell]:
+    """Over images: the mean of log p(y), with the standard error that the weights state, and the effective sample sizes."""
+    if not cards:
+        return [Cell("–")] * 6
+    errors = [card["standard_error"] for card in cards]
+    error = "not known" if None in errors else f"{math.fsum(e**2 for e in errors) ** 0.5 / len(errors):.2g}"
+    shares = [card["effective_sample_size"] / card["samples"] for card in cards]
+    collapsed = sum(bool(card["collapsed"]) for card in cards)
+    return [
+        Cell(f"{math.fsum(card['log_evidence'] for card in cards) / len(cards):.2f}".replace("-", "−"), error),
+        Cell(str(max(card["samples"] for card in cards))),
+        Cell(f"{statistics.median(shares):.2g}"),
+        Cell(f"{min(shares):.2g}"),
+        Cell(f"{min(card['lowest_ess'] for card in cards):.1f}"),
+        Cell(f"{collapsed} of {len(cards)}"),
+    ]
+
+
 def tuning_table(tuned: Mapping) -> Table:
     """Values of a tuned parameter with what each scored on validation images; the chosen one is marked."""
     metric, parameter = str(tuned.get("metric", "score")), str(tuned.get("parameter", "value"))
@@ -122,4 +162,6 @@ def _note(method: Mapping, results: Mapping) -> str:
         parts.append(f"first {method['images']} images only")
     if method["broken_samples"]:
         parts.append(f"{method['broken_samples']} samples not finite")
+    if method.get("collapsed"):
+        parts.append(f"weights collapsed on {method['collapsed']} of {method['images']} images")
     return "; ".join(parts)

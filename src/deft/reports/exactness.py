@@ -1,0 +1,42 @@
+"""How exact the h-transform of a method is: paths of its own steps, weighed.
+
+    ESS / N of N paths of each image, and log p(y); 1 is exact        see deft.paths
+
+For methods whose steps have a density (DDIM with eta > 0, sigma_y > 0); of any other it is said why not. What the paths cost is in no table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from deft.errors import InvalidInput, WeightsNotFinite
+from deft.likelihoods import Observation
+from deft.paths import simulate, weigh
+from deft.priors.base import Prior
+from deft.reports.method import Method
+from deft.samplers.weights import gaussian_steps, weighable
+from deft.training.files import atomic
+
+
+def path_weights(
+    prior: Prior, observation: Observation, method: Method, folder: Path, paths: int, seeds: Sequence[int], batch_size: int
+) -> dict[str, object]:
+    """The weights of `paths` paths of each image, a card each; or, under `reason`, why there are none. One image at a time, each kept when it is done."""
+    if method.h_transform is None:
+        return {"paths": paths, "cards": [], "reason": "the prior alone does not see the measurement"}
+    kept = folder / "parts" / method.folder / f"paths-{paths}.json"
+    cards = json.loads(kept.read_text()) if kept.exists() else []
+    try:
+        sampler = gaussian_steps(method.sampler, "a path weight")
+        weighable(method.posterior(prior, observation), "a path weight")
+        for i in range(len(cards), len(observation)):
+            posterior = method.posterior(prior.take([i]), observation.take([i]))
+            path = simulate(posterior, sampler, paths, seed=[seeds[i]], batch_size=batch_size)
+            cards += weigh(path, posterior, batch_size=batch_size).card()
+            with atomic(kept) as file:
+                file.write(json.dumps(cards, allow_nan=False).encode())
+    except (InvalidInput, WeightsNotFinite) as error:
+        return {"paths": paths, "cards": cards[: len(observation)], "reason": str(error)}
+    return {"paths": paths, "cards": cards[: len(observation)], "reason": None}
