@@ -7,6 +7,7 @@ from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
 from deft.operators import Blur, Identity, Inpainting, InUnits, RandomPixelMasks, SuperResolution
 from deft.operators.base import ForwardOperator
+from deft.types import expand
 from tests.contracts.operator import dense
 
 SHAPE = (2, 4, 6)
@@ -43,16 +44,6 @@ OPERATORS = {
 @pytest.fixture(params=list(OPERATORS))
 def make(request):
     return OPERATORS[request.param]
-
-
-class Square(ForwardOperator):
-    """Not linear."""
-
-    def forward(self, x_0):
-        return x_0**2
-
-    def lift(self, y):
-        return y.sqrt()
 
 
 def observed(make, batch=3, sigma_y=0.3):
@@ -127,10 +118,88 @@ class TestGuidance:
         assert likelihood.guidance(x_0, torch.ones(1), y).shape == x_0.shape
         assert likelihood.log_prob(x_0, y).shape == likelihood.misfit(x_0, y).shape == (0,)
 
-    def test_only_linear_operators_have_it(self):
+
+class Squashed(ForwardOperator):
+    """A linear map behind a curve: tanh(A x); with a slope of 0, A itself as a map that does not say that it is linear."""
+
+    def __init__(self, a, bend=1.0):
+        super().__init__()
+        self.a, self.bend = a, bend
+
+    def forward(self, x_0):
+        linear = x_0.flatten(1) @ self.a.T
+        return torch.tanh(self.bend * linear) / self.bend if self.bend else linear
+
+    def lift(self, y):
+        return y.reshape(-1, *SHAPE)
+
+
+class Constant(Squashed):
+    def forward(self, x_0):
+        return torch.ones(len(x_0), 48)
+
+
+class TestGuidanceOfWhatIsNotLinear:
+    def rotation(self):
+        return torch.linalg.qr(torch.randn(48, 48))[0]
+
+    @pytest.mark.parametrize("sigma_y", [0.0, 0.3])
+    @pytest.mark.parametrize("gain", [0.1, 1.0, 30.0])
+    def test_exact_for_a_linear_map_with_one_singular_value(self, gain, sigma_y):
+        x_0, r_t = torch.randn(3, *SHAPE), torch.tensor([0.05, 0.4, 1.0])
+        x_0_hat, a = x_0 + expand(r_t, x_0) * torch.randn_like(x_0), gain * self.rotation()
+        likelihood = GaussianLikelihood(Squashed(a, bend=0), sigma_y)
+        y = likelihood.sample(x_0, Noise(range(3)))
+        expected = (likelihood.residual(x_0_hat, y) @ a).reshape(3, *SHAPE) * expand(r_t / (r_t**2 * gain**2 + sigma_y**2), x_0)
+        torch.testing.assert_close(likelihood.guidance(x_0_hat, r_t, y), expected)
+
+    def test_the_gradient_of_the_tempered_likelihood(self):
+        """Where r_t is small, A is straight: r_t J^T residual / (r_t^2 L^2 + sigma_y^2), with L^2 the curvature along the gradient."""
+        x_0_hat, a, r_t = torch.randn(1, *SHAPE), torch.randn(20, 48) / 7, torch.tensor([1e-5])
+        likelihood = GaussianLikelihood(Squashed(a), 1e-5)
+        y = torch.tanh(x_0_hat.flatten(1) @ a.T) + 1e-5 * torch.randn(1, 20)
+        jacobian = torch.autograd.functional.jacobian(likelihood.operator, x_0_hat).reshape(20, 48)
+        gradient = likelihood.residual(x_0_hat, y) @ jacobian
+        gain_2 = (gradient @ jacobian.T).square().sum() / gradient.square().sum()
+        expected = r_t * gradient / (r_t**2 * gain_2 + 1e-10)
+        torch.testing.assert_close(likelihood.guidance(x_0_hat, r_t, y).flatten(1), expected, rtol=1e-4, atol=0)
+
+    @pytest.mark.parametrize("r_t", [0.002, 0.1, 1.0, 30.0])
+    @pytest.mark.parametrize("sigma_y", [0.0, 0.01, 5.0])
+    @pytest.mark.parametrize("bend", [0.1, 1.0, 100.0])
+    def test_of_order_one(self, bend, sigma_y, r_t):
+        x_0 = torch.randn(20, *SHAPE)
+        likelihood = GaussianLikelihood(Squashed(torch.randn(20, 48), bend), sigma_y)
+        y = likelihood.sample(x_0, Noise(range(20)))
+        guidance = likelihood.guidance(x_0 + r_t * torch.randn_like(x_0), torch.full((20,), r_t), y)
+        assert guidance.isfinite().all()
+        assert guidance.square().mean() ** 0.5 < 3.001
+
+    def test_each_signal_on_its_own(self):
+        likelihood = GaussianLikelihood(Squashed(torch.randn(20, 48)), 0.1)
+        x, y, r_t = torch.randn(3, *SHAPE), torch.randn(3, 20), torch.tensor([0.1, 0.5, 1.0])
+        alone = [likelihood.guidance(x[i : i + 1], r_t[i : i + 1], y[i : i + 1]) for i in range(3)]
+        torch.testing.assert_close(likelihood.guidance(x, r_t, y), torch.cat(alone))
+        assert likelihood.guidance(x[:0], torch.ones(1), y[:0]).shape == (0, *SHAPE)
+
+    def test_it_needs_no_graph_and_follows_one(self):
+        likelihood = GaussianLikelihood(Squashed(torch.randn(20, 48)), 0.1)
+        x, y, r_t = torch.randn(2, *SHAPE), torch.randn(2, 20), torch.full((1,), 0.5)
+        expected = likelihood.guidance(x, r_t, y)
+        assert not expected.requires_grad
+        with torch.inference_mode():
+            torch.testing.assert_close(likelihood.guidance(x, r_t, y), expected)
+        x.requires_grad_()
+        assert torch.autograd.grad(likelihood.guidance(x, r_t, y).sum(), x)[0].isfinite().all()
+
+    def test_what_cannot_be_differentiated_is_refused(self):
         x = torch.ones(1, *SHAPE)
-        with pytest.raises(InvalidInput, match="Square is not linear"):
-            GaussianLikelihood(Square(), 0.1).guidance(x, torch.ones(1), x)
+        with pytest.raises(InvalidInput, match="Constant cannot be differentiated"):
+            GaussianLikelihood(Constant(torch.eye(48)), 0.1).guidance(x, torch.ones(1), torch.zeros(1, 48))
+
+    def test_zero_where_the_estimate_fits(self):
+        likelihood, x = GaussianLikelihood(Squashed(torch.randn(20, 48)), 0.0), torch.randn(2, *SHAPE)
+        assert torch.equal(likelihood.guidance(x, torch.ones(1), likelihood.operator(x)), torch.zeros_like(x))
 
 
 class TestMisfit:
@@ -162,6 +231,16 @@ class TestObservation:
         observation = Observation(y, likelihood)
         assert observation.to("meta").sigma_y.device.type == "meta"
         torch.testing.assert_close(observation.residual(x_0), y - likelihood.operator(x_0))
+
+    def test_it_is_lifted_once(self, make, monkeypatch):
+        _, likelihood, y = observed(make)
+        observation, lifted = Observation(y, likelihood), likelihood.operator.lift(y)
+        assert torch.equal(observation.lifted, lifted)
+        monkeypatch.setattr(type(likelihood.operator), "lift", None)
+        for index in ([2, 0, 2], torch.tensor([True, False, True]), []):
+            assert torch.equal(observation.take(index).lifted, lifted[torch.arange(3)[index] if len(index) else []])
+        assert torch.equal(observation.repeat(2).lifted, lifted.repeat_interleave(2, 0))
+        assert observation.to("meta").lifted.device.type == "meta"
 
     def test_one_noise_level_for_all(self):
         _, likelihood, y = observed(OPERATORS["identity"], sigma_y=0.3)

@@ -7,7 +7,7 @@ What a learned h-transform reads of it is the guidance
     r_t g,    g = A^T (r_t^2 A A^T + sigma_y^2 I)^{-1} (y - A x_0_hat),    r_t^2 = s^2 sigma_t^2 / (alpha_t^2 s^2 + sigma_t^2)
 
 with s the standard deviation of x_0: for a white Gaussian prior E[x_0 | x_t, y] - E[x_0 | x_t] is exactly r_t^2 g, and r_t g has a standard
-deviation of at most 1 at every t and sigma_y, 0 included.
+deviation of at most 1 at every t and sigma_y, 0 included. An operator that is not linear says itself what stands in place of g (`ForwardOperator.pull`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self, final
 
 import torch
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 
 from deft.errors import InvalidInput
 from deft.noise import Noise
-from deft.operators.base import ForwardOperator, LinearOperator
+from deft.operators.base import ForwardOperator
 from deft.types import LogProb, Measurement, Signal, Times, as_index, expand, norm
 
 
@@ -77,10 +78,7 @@ class GaussianLikelihood(Likelihood):
         return self.operator.observed(clean + expand(self.sigma_y, clean) * noise.to(clean.device, clean.dtype).normal(0, clean.shape[1:]))
 
     def guidance(self, x_0_hat: Signal, r_t: Times, y: Measurement) -> Signal:
-        if not isinstance(self.operator, LinearOperator):
-            raise InvalidInput(f"{type(self.operator).__name__} is not linear and has no closed-form guidance.")
-        v = self.operator.solve(self.residual(x_0_hat, y), r_t**2, self.sigma_y**2)
-        return expand(r_t, x_0_hat) * self.operator.adjoint(v)
+        return expand(r_t, x_0_hat) * self.operator.pull(x_0_hat, self.residual(x_0_hat, y), r_t**2, self.sigma_y**2)
 
     def misfit(self, x_0: Signal, y: Measurement) -> LogProb:
         """||y - A x_0|| / (sigma_y sqrt(m)), 1 where x_0 explains y as well as the truth does; at sigma_y = 0 the residual ||y - A x_0|| / sqrt(m)."""
@@ -118,10 +116,19 @@ class Observation:
         """y - A(x_0)."""
         return self.likelihood.residual(x_0, self.y)
 
+    @cached_property
+    def lifted(self) -> Signal:
+        """y as a signal, `operator.lift(y)`: computed once, for it may be a reconstruction by itself, and kept by `take`, `repeat` and `to`."""
+        with torch.inference_mode(False), torch.no_grad():
+            return self.operator.lift(self.y)
+
     def take(self, index: Sequence[int] | Tensor) -> Observation:
         """The observations `index`; an index may come twice."""
         index = as_index(index)
-        return Observation(self.y[index.to(self.y.device)], self.likelihood.take(index))
+        taken = Observation(self.y[index.to(self.y.device)], self.likelihood.take(index))
+        if "lifted" in vars(self):
+            vars(taken)["lifted"] = self.lifted[index.to(self.y.device)]
+        return taken
 
     def repeat(self, n: int) -> Observation:
         """Each observation, `n` times side by side."""
@@ -129,4 +136,7 @@ class Observation:
 
     def to(self, device: torch.device | str) -> Observation:
         """The same observation on another device; this one stays where it is."""
-        return Observation(self.y.to(device), self.likelihood.take(range(len(self))).to(device))
+        moved = Observation(self.y.to(device), self.likelihood.take(range(len(self))).to(device))
+        if "lifted" in vars(self):
+            vars(moved)["lifted"] = self.lifted.to(device)
+        return moved

@@ -68,7 +68,7 @@ class ConditionalScore(HTransform):
         x_t = denoised.x_t
         return {
             "x_t": x_t / (denoised.alpha_t**2 * self.scale**2 + denoised.sigma_t**2).sqrt(),
-            "lift": observation.operator.lift(observation.y) / self.scale,
+            "lift": observation.lifted / self.scale,
             "coverage": observation.operator.coverage(x_t),
         }
 

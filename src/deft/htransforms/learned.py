@@ -20,6 +20,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.htransforms.body import sized, unet
 from deft.htransforms.paper import PaperHTransform
@@ -74,6 +75,14 @@ class LearnedHTransform(HTransform):
         """The paper's own form, eq. 12 to the letter, of the same size: for comparison (deft.htransforms.paper)."""
         return PaperHTransform.for_prior(prior, fraction=fraction, blocks=blocks, patch=patch, initial_weight=initial_weight)
 
+    def check(self, prior: Prior, observation: Observation) -> None:
+        """Lifts y, once for all steps. Raises `InvalidInput` where the operator does not lift it to the signals of the prior."""
+        if tuple(observation.lifted.shape[1:]) != self.event_shape:
+            raise InvalidInput(
+                f"{type(observation.operator).__name__} lifts its measurements to signals of shape {tuple(observation.lifted.shape[1:])}; "
+                f"LearnedHTransform was made for {self.event_shape}."
+            )
+
     def spread(self, denoised: Denoised) -> Tensor:
         """r_t, one per signal or one for all."""
         alpha_t, sigma_t = denoised.alpha_t.flatten(), denoised.sigma_t.flatten()
@@ -83,12 +92,11 @@ class LearnedHTransform(HTransform):
         """What NN1 reads, by name; each of order one (the lift where the noise in it does not exceed the signal)."""
         x_t, x_0_hat = denoised.x_t, denoised.x_0_hat
         spread_x_t = (denoised.alpha_t**2 * self.scale**2 + denoised.sigma_t**2).sqrt()
-        lifted = observation.operator.lift(observation.y)
         return {
             "x_t": x_t / spread_x_t,
             "x_0_hat": x_0_hat / self.scale,
             "guidance": observation.likelihood.guidance(x_0_hat, self.spread(denoised), observation.y),
-            "lift": lifted / self.scale,
+            "lift": observation.lifted / self.scale,
             "coverage": observation.operator.coverage(x_t),
         }
 

@@ -9,11 +9,19 @@ operator has its adjoint and solves the normal equations of a Gaussian posterior
 
 in closed form where it knows a singular value decomposition A = U diag(s) V^T, by conjugate gradients where not. At s2 = 0 the inverse is the
 pseudo-inverse, so that adjoint(solve(y, 1, 0)) = A^+ y.
+
+What a residual y - A(x_0) says about an x_0 that is known to within r, from a measurement with noise s, is its `pull`
+
+    linear:      A^T (r2 A A^T + s2 I)^{-1} residual
+    any other:   J^T residual / (r2 L^2 + s2),    J = dA / dx_0,    L = |A(x_0 + h) - A(x_0)| / |h|,    h along J^T residual, of length r sqrt(d)
+
+the gradient of the log-likelihood log N(y; A(x_0), (s2 + r2 L^2) I), tempered by what the uncertainty of x_0 adds to the noise.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Self
@@ -21,7 +29,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from deft.types import Mask, Measurement, Signal, Times, as_index, expand, inner
+from deft.errors import InvalidInput
+from deft.types import Mask, Measurement, Signal, Times, as_index, expand, inner, norm
 
 
 class ForwardOperator(nn.Module, ABC):
@@ -68,6 +77,43 @@ class ForwardOperator(nn.Module, ABC):
     def lift(self, y: Measurement) -> Signal:
         """y as a signal of the prior's own shape (a pseudo-inverse): what a network reads."""
 
+    def surrogate(self, x_0: Signal) -> Measurement:
+        """What `pull` differentiates in place of A; A itself by default. For maps whose derivative vanishes where it is needed (saturation)."""
+        return self(x_0)
+
+    def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
+        """J^T residual / (r2 L^2 + s2), with L the slope of A along it: where the residual y - A(x_0) pulls an x_0 that is known to within r.
+
+        r2 times it moves no signal by more than 3 r per entry (root mean square): beyond, a slope says nothing.
+        """
+        r2, s2 = expand(torch.as_tensor(r2), x_0).to(x_0), expand(torch.as_tensor(s2), x_0).to(x_0)
+        gradient, value = self._gradient(x_0, residual)
+        size = expand(norm(gradient), x_0)
+        regular = size > 0
+        size = torch.where(regular, size, torch.ones_like(size))
+        spread = math.sqrt(max(x_0[:1].numel(), 1)) * r2.sqrt()
+        with torch.no_grad():
+            moved = self.surrogate((x_0 + spread / size * gradient).detach())
+            slope = expand(norm(moved - value), x_0) / spread
+            least = size / expand(norm(residual), x_0).clamp(min=torch.finfo(x_0.dtype).tiny)  # no slope is less: |J^T v| <= |J| |v|
+        gain = torch.where(regular, torch.maximum(slope, least), torch.ones_like(slope)).detach()
+        pull = gradient / (r2 * gain**2 + s2)
+        return pull * (3 * spread / (r2 * expand(norm(pull), x_0)).clamp(min=torch.finfo(x_0.dtype).tiny)).clamp(max=1)
+
+    def _gradient(self, x_0: Signal, residual: Measurement) -> tuple[Signal, Measurement]:
+        """J^T residual, on the graph of x_0 where there is one, and what was differentiated."""
+        follow = torch.is_grad_enabled() and x_0.requires_grad
+        with torch.inference_mode(False), torch.enable_grad():
+            x = x_0 if follow else x_0.detach().clone().requires_grad_()
+            value = self.surrogate(x)
+            v = residual if follow else residual.detach().clone()
+            if not value.requires_grad:
+                raise InvalidInput(
+                    f"{type(self).__name__} cannot be differentiated, so that a residual does not say where to go; give it a `pull` or a "
+                    "differentiable `surrogate` of its own."
+                )
+            return torch.autograd.grad(value, x, v, create_graph=follow)[0], value.detach()
+
     def coverage(self, like: Signal) -> Mask:
         """One channel in [0, 1]: how far each place of `like` is observed (the mask, for inpainting); ones by default."""
         return torch.ones_like(like[:, :1])
@@ -96,6 +142,10 @@ class LinearOperator(ForwardOperator):
     def linear(self, x_0: Signal) -> Measurement:
         """The linear part of `forward`; they differ for an affine operator (`InUnits`) only."""
         return self(x_0)
+
+    def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
+        """A^T (r2 A A^T + s2 I)^{-1} residual."""
+        return self.adjoint(self.solve(residual, r2, s2))
 
     def pseudo_inverse(self, y: Measurement) -> Signal:
         """A^+ y."""

@@ -46,7 +46,7 @@ class REDDiff(Sampler):
 
     def start(self, prior: Prior, noise: Noise) -> Signal:
         observation = observation_of(prior, "REDDiff")
-        return observation.operator.lift(observation.y).to(noise.dtype)
+        return observation.lifted.to(noise.dtype)
 
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         observation, mu = observation_of(prior, "REDDiff"), state.x_t
