@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from deft.commands.train import untrained
 from deft.priors import zoo
@@ -52,6 +53,57 @@ def test_it_starts_from_another_h_transform(deft, run_folder: Path, prior_file: 
     more = ["--initial", run_folder / "h.safetensors"]
     code, _, wrong = deft("train", "--prior", prior_file, *INPAINTING, "--images", image_folder, "--out", tmp_path / "run", *SHORT, *more)
     assert code == 0, wrong
+
+
+@pytest.mark.parametrize("form", ["PaperHTransform", "deft.htransforms.conditional_score.ConditionalScore"])
+def test_other_forms_are_trained_sampled_and_evaluated(deft, prior_file: str, image_folder: str, tmp_path: Path, form: str) -> None:
+    given, run = ["--prior", prior_file, *INPAINTING, "--images", image_folder], tmp_path / "run"
+    code, said, wrong = deft("train", *given, "--out", run, *SHORT, "--h_transform", form)
+    assert code == 0, wrong
+    name = form.rpartition(".")[2]
+    assert f"{name}: " in said
+    learned, _ = checkpoint.load(run / "h.safetensors", zoo.load(prior_file))
+    assert type(learned).__name__ == name
+    assert f"h_transform: {form}" in (run / "config.yaml").read_text()
+    few = ["--images", image_folder, "--limit", "1", "--samples", "2"]
+    code, _, wrong = deft("sample", "--h", run, *few, "--steps", "2", "--out", tmp_path / "s")
+    assert code == 0, wrong
+    with np.load(tmp_path / "s" / "00.npz") as z:
+        assert np.isfinite(z["samples"]).all()
+    method = {
+        "class_path": "deft.commands.methods.DEFT",
+        "init_args": {"checkpoint": str(run), "sampler": {"class_path": "DDIM", "init_args": {"steps": 2}}},
+    }
+    (tmp_path / "methods.yaml").write_text(yaml.safe_dump({"methods": {name: method}}))
+    code, _, wrong = deft(
+        "evaluate", "--config", tmp_path / "methods.yaml", "--prior", prior_file, *INPAINTING, *few, "--out", tmp_path / "e"
+    )
+    assert code == 0, wrong
+    assert name in (tmp_path / "e" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("deft.DPS", "train LearnedHTransform, PaperHTransform or ConditionalScore"),
+        ("deft.GaussianPotential", "train LearnedHTransform, PaperHTransform or ConditionalScore"),
+        ("deft.PaperHTransfrom", "did you mean PaperHTransform"),
+        ("ConditionalScor", "did you mean ConditionalScore"),
+        ("deft.DDIM", "those derive from deft.htransforms.base.HTransform"),
+    ],
+)
+def test_what_is_not_learned_is_refused(deft, prior_file: str, image_folder: str, tmp_path: Path, form: str, expected: str) -> None:
+    given = ["--prior", prior_file, *INPAINTING, "--images", image_folder, "--out", tmp_path / "run"]
+    code, _, said = deft("train", *given, *SHORT, "--h_transform", form)
+    assert code == 2
+    assert expected in said
+
+
+def test_a_start_of_another_form_is_refused(deft, run_folder: Path, prior_file: str, image_folder: str, tmp_path: Path) -> None:
+    more = ["--initial", run_folder / "h.safetensors", "--h_transform", "deft.ConditionalScore"]
+    code, _, said = deft("train", "--prior", prior_file, *INPAINTING, "--images", image_folder, "--out", tmp_path / "run", *SHORT, *more)
+    assert code == 2
+    assert "holds a LearnedHTransform and --h_transform asks for ConditionalScore" in said
 
 
 def test_a_wrong_channel_count_is_named(deft, prior_file: str, tmp_path: Path) -> None:

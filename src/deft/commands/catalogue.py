@@ -6,6 +6,8 @@ import inspect
 import pkgutil
 from importlib import import_module
 
+from deft.errors import InvalidInput, nearest_names
+
 KINDS = {
     "problems": ("deft.problems", "Problem", "deft.problems"),
     "operators": ("deft.operators.base", "ForwardOperator", "deft.operators"),
@@ -29,6 +31,24 @@ def classes(kind: str) -> list[type]:
         if isinstance(value, type) and issubclass(value, base) and not inspect.isabstract(value) and value.__module__ == module.__name__
     }
     return sorted((c for c in found if not c.__name__.startswith("_")), key=lambda c: c.__name__)
+
+
+def named(kind: str, name: str) -> type:
+    """The class that a name or a dotted path gives, a user's own too. Raises `InvalidInput` for anything else, with the nearest names."""
+    home, base, _ = KINDS[kind]
+    known = {cls.__name__: cls for cls in classes(kind)}
+    if name in known:
+        return known[name]
+    module, _, last = name.rpartition(".")
+    try:
+        found = getattr(import_module(module), last)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InvalidInput(
+            f"{name!r} is none of the {kind}{nearest_names(last or name, list(known)) or '; `deft list` shows them'}"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, getattr(import_module(home), base))):
+        raise InvalidInput(f"{name} is none of the {kind}: those derive from {home}.{base}.")
+    return found
 
 
 def path(cls: type) -> str:

@@ -53,7 +53,7 @@ class Unconditional(MethodRecipe):
 
 @final
 class DEFT(MethodRecipe):
-    """A learned h-transform from the run folder of `deft train`; it must have been trained for this prior and, unless `any_problem`, this problem."""
+    """What `deft train` learned, from its run folder: an h-transform, or a conditional network read as one. It must have been trained for this prior and, unless `any_problem`, this problem."""
 
     def __init__(self, checkpoint: Path, sampler: Sampler | None = None, any_problem: bool = False) -> None:
         self.checkpoint = Path(checkpoint) / "h.safetensors" if Path(checkpoint).is_dir() else Path(checkpoint)

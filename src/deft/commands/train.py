@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from deft.commands import inputs
+from deft.commands import catalogue, inputs
 from deft.commands.inputs import Convert, Fit, Range
 from deft.errors import InvalidInput
+from deft.htransforms.base import HTransform
 from deft.htransforms.learned import LearnedHTransform
 from deft.noise import mix
 from deft.priors import resolve
@@ -28,7 +30,8 @@ HELP = {
     "out": "the run's folder; the same command goes on from what is there",
     "validation_images": "held-out images, in the same form as --images",
     "validation_share": "without --validation_images: this share of the images is held out; 0 for none",
-    "fraction": "the h-transform's parameters as a share of the prior's",
+    "h_transform": "LearnedHTransform (the default), PaperHTransform, ConditionalScore, or the dotted path of your own with for_prior(prior, fraction=...)",
+    "fraction": "the h-transform's parameters as a share of the prior's; default: that of its class, 0.05, and 1 for ConditionalScore",
     "initial": "start from the weights of this h-transform",
     "steps": "optimiser steps",
     "accumulate": "batches per optimiser step",
@@ -48,7 +51,8 @@ def run(
     out: Path,
     validation_images: Path | None = None,
     validation_share: float = 0.05,
-    fraction: float = 0.05,
+    h_transform: str | None = None,
+    fraction: float | None = None,
     initial: Path | None = None,
     steps: int = 2000,
     batch_size: int = 32,
@@ -75,6 +79,7 @@ def run(
 
     Writes OUT/h.safetensors with its card, OUT/metrics.jsonl and OUT/config.yaml. The run saves itself; the same command goes on from there.
     """
+    form = catalogue.named("h-transforms", h_transform) if h_transform else None
     network = resolve.load(prior)
     options = {"convert": convert, "fit": fit, "value_range": value_range, "strict": strict}
     data, _ = inputs.images(images, network, **options)  # type: ignore[arg-type]
@@ -84,13 +89,12 @@ def run(
             raise InvalidInput(f"validation_share is a share of the images, in [0, 1); got {validation_share}.")
         count = int(len(data) * validation_share)
         data, held_out = (data[:-count], data[-count:]) if count else (data, None)
-    if initial is None:
-        h_transform = untrained(network, fraction, seed)
-    else:
-        h_transform, _ = checkpoint.load(initial, network)  # type: ignore[assignment]
-    size = sum(p.numel() for p in h_transform.parameters())
+    learned = _loaded(initial, network, form) if initial else untrained(network, fraction, seed, form or LearnedHTransform)
+    size = sum(p.numel() for p in learned.parameters())
     print(f"prior {network.name}: {network.num_parameters:,} parameters, frozen")
-    print(f"h-transform: {size:,} parameters ({100 * size / max(network.num_parameters, 1):.1f} %), {checkpoint.describe(problem.card())}")
+    print(
+        f"{type(learned).__name__}: {size:,} parameters ({100 * size / max(network.num_parameters, 1):.1f} %), {checkpoint.describe(problem.card())}"
+    )
     print(f"images: {len(data)} to train, {0 if held_out is None else len(held_out)} held out; run folder {out}")
 
     if not resume or not (out / "config.yaml").exists():
@@ -99,7 +103,7 @@ def run(
     if bank:
         source = Bank.build(network, source, bank, times, seed=seed, out=out / "bank")
     result = train_in_place(
-        h_transform, network, DenoisingScoreMatching(problem, times=times), source,
+        learned, network, DenoisingScoreMatching(problem, times=times), source,
         steps=steps, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, precision=precision, ema=ema,
         validation=held_out, patience=patience, seed=seed, out=out, save_every=save_every, resume=resume, tensorboard=tensorboard,
     )  # fmt: skip
@@ -108,7 +112,7 @@ def run(
     training = {**result.facts(), "batch_size": batch_size * accumulate, "learning_rate": learning_rate, "images": len(data), "bank": bank}
     checkpoint.save(
         out / "h.safetensors",
-        h_transform,
+        learned,
         network,
         {"prior_from": prior, "problem": problem.card(), "training": training, "metrics": metrics},
     )
@@ -117,8 +121,27 @@ def run(
     print(f"saved {out / 'h.safetensors'}; draw samples with: deft sample --h {out / 'h.safetensors'} --images FOLDER --out FOLDER")
 
 
-def untrained(prior: Prior, fraction: float, seed: int) -> LearnedHTransform:
-    """A new h-transform, whose first weights depend on the seed alone: a run that was killed before it saved anything starts where it did."""
+def untrained(prior: Prior, fraction: float | None, seed: int, form: type[HTransform] = LearnedHTransform) -> HTransform:
+    """A new h-transform, whose first weights depend on the seed alone: a run that was killed before it saved anything starts where it did.
+
+    `fraction` is by default what its class takes. Raises `InvalidInput` for a class that cannot be made for a prior in this way.
+    """
+    make = getattr(form, "for_prior", None)
+    if make is None or "fraction" not in inspect.signature(make).parameters:
+        raise InvalidInput(
+            f"{form.__name__} is not learned, or has no for_prior(prior, fraction=...) to make one from; train LearnedHTransform, PaperHTransform or "
+            "ConditionalScore."
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(seed, 21))
-        return LearnedHTransform.for_prior(prior, fraction=fraction)
+        return make(prior) if fraction is None else make(prior, fraction=fraction)
+
+
+def _loaded(initial: Path, prior: Prior, form: type[HTransform] | None) -> HTransform:
+    """The h-transform of a checkpoint, of the class asked for, if any is."""
+    found, _ = checkpoint.load(initial, prior)
+    if form is not None and type(found) is not form:
+        raise InvalidInput(
+            f"{initial} holds a {type(found).__name__} and --h_transform asks for {form.__name__}; leave one of the two out."
+        )
+    return found
