@@ -106,10 +106,15 @@ class ConditionalSamplerContract(ABC):
 
     def test_it_asks_for_an_observation_and_no_h(self):
         prior = self.prior()
+        self.sampler(3).check(self.posterior())
+        prior.denoise = self.evaluated
         with pytest.raises(InvalidInput, match="samples from Posterior"):
             self.sampler(3)(prior, 1)
         with pytest.raises(InvalidInput, match="samples from Posterior"):
             self.sampler(3)(Posterior(prior, DDNM(), self.observation()), 1)
+
+    def evaluated(self, x_t: Tensor, t: Tensor) -> Tensor:
+        raise AssertionError("the prior was evaluated before it was refused")
 
     def test_noise_that_is_not_gaussian_is_refused(self):
         class Other(Likelihood):
@@ -121,6 +126,8 @@ class ConditionalSamplerContract(ABC):
             def take(self, index):
                 return self
 
-        posterior = Posterior(self.prior(), NoConditioning(), Observation(self.observation().y, Other()))
+        prior = self.prior()
+        prior.denoise = self.evaluated
+        posterior = Posterior(prior, NoConditioning(), Observation(self.observation().y, Other()))
         with pytest.raises(InvalidInput, match="assumes Gaussian noise"):
             self.sampler(3)(posterior, 1)
