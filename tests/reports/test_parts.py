@@ -114,3 +114,11 @@ def test_what_to_do_after_an_interruption_or_without_memory(prior, images, tmp_p
             with pytest.raises(expected, match=advice):
                 run()
     run()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch counts memory on a GPU alone")
+def test_peak_memory_on_a_gpu(prior, images, tmp_path):
+    prior, observation = prior.to("cuda"), Inpainting(sigma_y=0.05).draw(images.to("cuda"), Noise(range(len(images)), "cuda"))
+    parts = draw(prior, observation, Method("a", None, DDIM(2)), tmp_path, 2, range(5), 4, tqdm(disable=True))
+    prior.to("cpu")
+    assert all(part.memory > sum(p.nbytes for p in prior.parameters()) for part in parts)
