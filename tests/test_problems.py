@@ -6,7 +6,7 @@ from deft.noise import Noise
 from deft.operators import Blur, BoxMasks, FreeFormMasks, GaussianKernels, Identity, InUnits, MaskFiles, Masks, MotionKernels
 from deft.operators import Inpainting as InpaintingOperator
 from deft.operators import SuperResolution as SuperResolutionOperator
-from deft.problems import Deblurring, Denoising, Fixed, Inpainting, Problem, SuperResolution, from_card
+from deft.problems import Deblurring, Denoising, Fixed, HighDynamicRange, Inpainting, Problem, SuperResolution, from_card
 from tests.contracts.problem import ProblemContract
 
 
@@ -62,6 +62,11 @@ class TestMotionBlur(ProblemContract):
 
     def make(self):
         return Deblurring(MotionKernels(7), sigma_y=0.05)
+
+
+class TestHighDynamicRange(ProblemContract):
+    def make(self):
+        return HighDynamicRange(3.0, (0.0, 1.0), sigma_y=0.05)
 
 
 class OwnMasks(Masks):

@@ -21,7 +21,7 @@ from torch import Tensor
 from deft.errors import InvalidInput, nearest_names
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
-from deft.operators import blur, identity, inpainting, super_resolution
+from deft.operators import blur, high_dynamic_range, identity, inpainting, super_resolution
 from deft.operators.base import ForwardOperator
 from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels
 from deft.operators.masks import BoxMasks, FreeFormMasks, HalfMasks, Masks, RandomPixelMasks
@@ -166,6 +166,21 @@ class Deblurring(Problem):
 
     def card(self) -> dict[str, object]:
         return _card(self, {"kernel": self.kernels.card(), "border": self.border, "sigma_y": self.sigma_y})
+
+
+@final
+class HighDynamicRange(Problem):
+    """y = clip(factor x_0, low, high) + sigma_y eps: exposed for too long. `clip` is (low, high)."""
+
+    def __init__(self, factor: float = 2.0, clip: tuple[float, float] = (-1.0, 1.0), sigma_y: NoiseLevel = 0.0) -> None:
+        super().__init__(sigma_y)
+        self._operator = high_dynamic_range.HighDynamicRange(factor, clip)
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        return self._operator.repeat(1)  # a copy: moving an observation to another device leaves this one where it is
+
+    def card(self) -> dict[str, object]:
+        return _card(self, {"factor": self._operator.factor, "clip": self._operator.clip, "sigma_y": self.sigma_y})
 
 
 _KERNELS: dict[str, Callable[[], Kernels]] = {"gaussian": GaussianKernels, "motion": MotionKernels}

@@ -2,6 +2,7 @@
 
 from deft.operators.base import ForwardOperator, LinearOperator, SpectralOperator
 from deft.operators.blur import Blur, CircularBlur, ReflectBlur
+from deft.operators.high_dynamic_range import HighDynamicRange
 from deft.operators.identity import Identity
 from deft.operators.inpainting import Inpainting
 from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels, gaussian_kernel, motion_kernel
@@ -18,6 +19,7 @@ __all__ = [
     "FreeFormMasks",
     "GaussianKernels",
     "HalfMasks",
+    "HighDynamicRange",
     "Identity",
     "InUnits",
     "Inpainting",

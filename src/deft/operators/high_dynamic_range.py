@@ -1,0 +1,46 @@
+"""High dynamic range: a photograph exposed for too long, its highlights and shadows lost.
+
+    A(x_0) = clip(factor x_0, low, high)
+
+Where A is saturated its derivative is zero, and nothing that follows it can learn that an estimate is too dark or too bright. What guides instead is the
+unsaturated map, J = factor: the residual still says on which side of the clip the measurement lies, and vanishes where both are clipped alike.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from deft.errors import InvalidInput
+from deft.operators.base import ForwardOperator
+from deft.types import Measurement, Signal, Times, expand
+
+
+@final
+class HighDynamicRange(ForwardOperator):
+    """A(x_0) = clip(factor x_0, low, high), entry by entry; `clip` is (low, high), in the units of the prior.
+
+    Mardani et al. 2023, arXiv:2305.04391, section 5: factor 2, clipped to [-1, 1].
+    """
+
+    def __init__(self, factor: float = 2.0, clip: tuple[float, float] = (-1.0, 1.0)) -> None:
+        super().__init__()
+        if not factor > 0:
+            raise InvalidInput(f"factor is how much too long the exposure is, > 0; got {factor}.")
+        if not clip[0] < clip[1]:
+            raise InvalidInput(f"clip is the range (low, high) of the camera, low < high; got {tuple(clip)}.")
+        self.factor, self.clip = float(factor), (float(clip[0]), float(clip[1]))
+
+    def forward(self, x_0: Signal) -> Measurement:
+        return (self.factor * x_0).clamp(*self.clip)
+
+    def surrogate(self, x_0: Signal) -> Measurement:
+        """factor x_0, which no saturation flattens."""
+        return self.factor * x_0
+
+    def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
+        """factor residual / (r2 factor^2 + s2): the pull of the surrogate, in closed form; exact where nothing is clipped."""
+        return self.factor * residual / expand(r2 * self.factor**2 + s2, residual)
+
+    def lift(self, y: Measurement) -> Signal:
+        """y / factor: of what a clipped value may have been, the least extreme."""
+        return y / self.factor
