@@ -6,7 +6,7 @@ from deft.noise import Noise
 from deft.operators import Blur, BoxMasks, FreeFormMasks, GaussianKernels, Identity, InUnits, MaskFiles, Masks, MotionKernels
 from deft.operators import Inpainting as InpaintingOperator
 from deft.operators import SuperResolution as SuperResolutionOperator
-from deft.problems import Deblurring, Denoising, Fixed, HighDynamicRange, Inpainting, Problem, SuperResolution, from_card
+from deft.problems import BlackBox, Deblurring, Denoising, Fixed, HighDynamicRange, Inpainting, Problem, SuperResolution, from_card
 from tests.contracts.problem import ProblemContract
 
 
@@ -67,6 +67,45 @@ class TestMotionBlur(ProblemContract):
 class TestHighDynamicRange(ProblemContract):
     def make(self):
         return HighDynamicRange(3.0, (0.0, 1.0), sigma_y=0.05)
+
+
+def darkened(x, gain):
+    return torch.tanh(gain * x)
+
+
+def brightened(y, gain):
+    return y / gain
+
+
+def gains(x_0, noise):
+    return 1 + noise.uniform(0, (1,) * (x_0.ndim - 1)).to(x_0)
+
+
+def signs(x):
+    return x.sign()
+
+
+class TestBlackBox(ProblemContract):
+    def make(self):
+        path = "tests.test_problems."
+        return BlackBox(path + "darkened", lift=path + "brightened", parameters=path + "gains", sigma_y=0.05)
+
+
+class TestDifferentiableBlackBox(ProblemContract):
+    def make(self):
+        return BlackBox("tests.test_problems.darkened", differentiable=True, parameters="tests.test_problems.gains", sigma_y=0.05)
+
+
+def test_functions_of_black_boxes():
+    with pytest.raises(InvalidInput, match=r"tests\.test_problems\.signs has no derivative.*give lift="):
+        BlackBox("tests.test_problems.signs")
+    with pytest.raises(InvalidInput, match="did you mean signs"):
+        BlackBox("tests.test_problems.sings")
+    with pytest.raises(InvalidInput, match="cannot be imported"):
+        BlackBox("tests.no_such_module.signs")
+    for other in ("os.system", "builtins.eval", "torch.sign", "signs"):
+        with pytest.raises(InvalidInput, match="not the dotted path of a function written in that module"):
+            BlackBox(other)
 
 
 class OwnMasks(Masks):

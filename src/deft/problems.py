@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module
 from typing import Any, final
 
@@ -23,6 +23,7 @@ from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
 from deft.operators import blur, high_dynamic_range, identity, inpainting, super_resolution
 from deft.operators.base import ForwardOperator
+from deft.operators.callable import CallableOperator
 from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels
 from deft.operators.masks import BoxMasks, FreeFormMasks, HalfMasks, Masks, RandomPixelMasks
 from deft.types import Signal
@@ -183,6 +184,38 @@ class HighDynamicRange(Problem):
         return _card(self, {"factor": self._operator.factor, "clip": self._operator.clip, "sigma_y": self.sigma_y})
 
 
+@final
+class BlackBox(Problem):
+    """y = f(x_0) + sigma_y eps, for a function of the user's own, given by its dotted path (`my_module.measure`).
+
+    `lift`, the dotted path of a rough reconstruction from y, is needed unless torch can differentiate f and `differentiable` says so. `parameters` is the
+    path of a function (x_0, noise) that draws what differs per signal: a tensor or a tuple of tensors, handed to f and lift after their first
+    argument. Only functions written in Python are called.
+    """
+
+    def __init__(
+        self, function: str, lift: str | None = None, differentiable: bool = False, parameters: str | None = None, sigma_y: NoiseLevel = 0.0
+    ) -> None:
+        super().__init__(sigma_y)
+        self.function, self.lift, self.differentiable, self.parameters = function, lift, differentiable, parameters
+        self._function, self._lift = _function(function), None if lift is None else _function(lift)
+        self._draw = None if parameters is None else _function(parameters)
+        self._operator((), ())  # says what is missing
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        drawn = () if self._draw is None else self._draw(x_0, noise)
+        return self._operator(x_0.shape[1:], (drawn,) if isinstance(drawn, Tensor) else drawn)
+
+    def _operator(self, event_shape: Sequence[int], parameters: Sequence[Tensor]) -> CallableOperator:
+        return CallableOperator(
+            self._function, event_shape, lift=self._lift, differentiable=self.differentiable, parameters=parameters, name=self.function
+        )
+
+    def card(self) -> dict[str, object]:
+        names = ("function", "lift", "differentiable", "parameters", "sigma_y")
+        return _card(self, {name: getattr(self, name) for name in names})
+
+
 _KERNELS: dict[str, Callable[[], Kernels]] = {"gaussian": GaussianKernels, "motion": MotionKernels}
 _MASKS: dict[str, Callable[[], Masks]] = {"freeform": FreeFormMasks, "box": BoxMasks, "random": RandomPixelMasks, "half": HalfMasks}
 
@@ -197,6 +230,25 @@ def _kernels(name: str) -> Kernels:
     if name not in _KERNELS:
         raise _unknown("kernel", name, _KERNELS)
     return _KERNELS[name]()
+
+
+def _function(path: str) -> Callable[..., Any]:
+    """The Python function of this dotted path; nothing else, for a card comes out of a file."""
+    module_name, _, name = path.rpartition(".")
+    try:
+        module = import_module(module_name or __name__)
+    except ModuleNotFoundError as error:
+        raise InvalidInput(
+            f"the function {path!r} cannot be imported: {error}; give the dotted path of one in a module on the path."
+        ) from error
+    function = getattr(module, name, None)
+    if not module_name or not inspect.isfunction(function) or function.__module__ != module.__name__:
+        known = [key for key, value in vars(module).items() if inspect.isfunction(value) and value.__module__ == module.__name__]
+        raise InvalidInput(
+            f"{path!r} is not the dotted path of a function written in that module; {module.__name__} has {', '.join(known) or 'none'}"
+            f"{nearest_names(name, known)}"
+        )
+    return function
 
 
 def _unknown(argument: str, name: str, known: Collection[str]) -> InvalidInput:

@@ -2,6 +2,7 @@
 
 from deft.operators.base import ForwardOperator, LinearOperator, SpectralOperator
 from deft.operators.blur import Blur, CircularBlur, ReflectBlur
+from deft.operators.callable import CallableOperator
 from deft.operators.high_dynamic_range import HighDynamicRange
 from deft.operators.identity import Identity
 from deft.operators.inpainting import Inpainting
@@ -9,11 +10,13 @@ from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels, gaus
 from deft.operators.masks import BoxMasks, FreeFormMasks, HalfMasks, MaskFiles, Masks, RandomPixelMasks
 from deft.operators.matrix import Matrix
 from deft.operators.super_resolution import SuperResolution
+from deft.operators.tomography import Tomography, views
 from deft.operators.units import InUnits
 
 __all__ = [
     "Blur",
     "BoxMasks",
+    "CallableOperator",
     "CircularBlur",
     "ForwardOperator",
     "FreeFormMasks",
@@ -33,6 +36,8 @@ __all__ = [
     "ReflectBlur",
     "SpectralOperator",
     "SuperResolution",
+    "Tomography",
     "gaussian_kernel",
     "motion_kernel",
+    "views",
 ]
