@@ -3,10 +3,21 @@ import torch
 
 from deft.errors import InvalidInput
 from deft.noise import Noise
-from deft.operators import Blur, BoxMasks, FreeFormMasks, GaussianKernels, Identity, InUnits, MaskFiles, Masks, MotionKernels
+from deft.operators import (
+    Blur,
+    BoxMasks,
+    FreeFormMasks,
+    GaussianKernels,
+    Identity,
+    InUnits,
+    MaskFiles,
+    Masks,
+    MotionKernels,
+    RandomPixelMasks,
+)
 from deft.operators import Inpainting as InpaintingOperator
 from deft.operators import SuperResolution as SuperResolutionOperator
-from deft.problems import BlackBox, Deblurring, Denoising, Fixed, HighDynamicRange, Inpainting, Problem, SuperResolution, from_card
+from deft.problems import MRI, BlackBox, Deblurring, Denoising, Fixed, HighDynamicRange, Inpainting, Problem, SuperResolution, from_card
 from tests.contracts.problem import ProblemContract
 
 
@@ -67,6 +78,18 @@ class TestMotionBlur(ProblemContract):
 class TestHighDynamicRange(ProblemContract):
     def make(self):
         return HighDynamicRange(3.0, (0.0, 1.0), sigma_y=0.05)
+
+
+class TestMRI(ProblemContract):
+    event_shapes = ((2, 8, 8), (2, 12, 20))
+
+    def make(self):
+        return MRI(sigma_y=(0.01, 0.1))
+
+
+class TestMRIOfFrequenciesAtRandom(TestMRI):
+    def make(self):
+        return MRI(RandomPixelMasks(0.3), sigma_y=0.05)
 
 
 def darkened(x, gain):

@@ -21,11 +21,11 @@ from torch import Tensor
 from deft.errors import InvalidInput, nearest_names
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
-from deft.operators import blur, high_dynamic_range, identity, inpainting, super_resolution
+from deft.operators import blur, high_dynamic_range, identity, inpainting, mri, super_resolution
 from deft.operators.base import ForwardOperator
 from deft.operators.callable import CallableOperator
 from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels
-from deft.operators.masks import BoxMasks, FreeFormMasks, HalfMasks, Masks, RandomPixelMasks
+from deft.operators.masks import BoxMasks, CartesianMasks, FreeFormMasks, HalfMasks, Masks, RandomPixelMasks
 from deft.types import Signal
 
 NoiseLevel = float | tuple[float, float]
@@ -182,6 +182,24 @@ class HighDynamicRange(Problem):
 
     def card(self) -> dict[str, object]:
         return _card(self, {"factor": self._operator.factor, "clip": self._operator.clip, "sigma_y": self.sigma_y})
+
+
+@final
+class MRI(Problem):
+    """y = M F x_0 + sigma_y eps: lines of frequencies of complex images, (2, height, width), measured with a single coil.
+
+    `masks` draws which frequencies each signal has; `CartesianMasks()` by default, one line in four.
+    """
+
+    def __init__(self, masks: Masks | None = None, sigma_y: NoiseLevel = 0.0) -> None:
+        super().__init__(sigma_y)
+        self.masks = masks or CartesianMasks()
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        return mri.MRI(self.masks.draw(x_0, noise))
+
+    def card(self) -> dict[str, object]:
+        return _card(self, {"masks": self.masks.card(), "sigma_y": self.sigma_y})
 
 
 @final

@@ -9,10 +9,10 @@ from PIL import Image
 
 from deft.errors import BadImage, InvalidInput
 from deft.noise import Noise
-from deft.operators import BoxMasks, FreeFormMasks, HalfMasks, MaskFiles, RandomPixelMasks
+from deft.operators import BoxMasks, CartesianMasks, FreeFormMasks, HalfMasks, MaskFiles, RandomPixelMasks
 from deft.problems import Inpainting, from_card
 
-ALL = [BoxMasks(), BoxMasks(centred=False), RandomPixelMasks(0.3), FreeFormMasks(), HalfMasks(), HalfMasks("left")]
+ALL = [BoxMasks(), BoxMasks(centred=False), RandomPixelMasks(0.3), FreeFormMasks(), HalfMasks(), HalfMasks("left"), CartesianMasks()]
 
 
 @pytest.mark.parametrize("masks", ALL, ids=lambda masks: f"{type(masks).__name__}{list(masks.init_args().values())}")
@@ -54,6 +54,21 @@ def test_a_box_goes_everywhere():
 def test_random_pixels_are_counted():
     masks = RandomPixelMasks(0.1).draw(torch.empty(5, 3, 20, 20), Noise(range(5)))
     assert (masks.sum((1, 2, 3)) == 40).all()
+
+
+def test_lines_of_frequencies():
+    masks = CartesianMasks(4, centre=0.1).draw(torch.empty(200, 2, 6, 20), Noise(range(200)))
+    assert torch.equal(masks, masks[:, :, :1].expand_as(masks))
+    lines = masks[:, 0, 0]
+    assert (lines.sum(1) == 5).all()
+    assert (lines[:, 9:11] == 1).all()  # the frequency 0 stands at 10
+    others = lines[:, [*range(9), *range(11, 20)]].mean(0)
+    assert (others - 3 / 18).abs().max() < 0.11  # four standard errors
+    assert CartesianMasks(1.0, centre=0.5).draw(torch.empty(1, 2, 4, 4), Noise([0])).all()
+    with pytest.raises(InvalidInput, match=r">= 1; got 0\.5"):
+        CartesianMasks(0.5)
+    with pytest.raises(InvalidInput, match=r"all measured lines, 0\.25; got 0\.3"):
+        CartesianMasks(4, centre=0.3)
 
 
 def test_every_half_is_drawn():

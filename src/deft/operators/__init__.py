@@ -7,8 +7,9 @@ from deft.operators.high_dynamic_range import HighDynamicRange
 from deft.operators.identity import Identity
 from deft.operators.inpainting import Inpainting
 from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels, gaussian_kernel, motion_kernel
-from deft.operators.masks import BoxMasks, FreeFormMasks, HalfMasks, MaskFiles, Masks, RandomPixelMasks
+from deft.operators.masks import BoxMasks, CartesianMasks, FreeFormMasks, HalfMasks, MaskFiles, Masks, RandomPixelMasks
 from deft.operators.matrix import Matrix
+from deft.operators.mri import MRI
 from deft.operators.super_resolution import SuperResolution
 from deft.operators.tomography import Tomography, views
 from deft.operators.units import InUnits
@@ -17,6 +18,7 @@ __all__ = [
     "Blur",
     "BoxMasks",
     "CallableOperator",
+    "CartesianMasks",
     "CircularBlur",
     "ForwardOperator",
     "FreeFormMasks",
@@ -28,6 +30,7 @@ __all__ = [
     "Inpainting",
     "Kernels",
     "LinearOperator",
+    "MRI",
     "MaskFiles",
     "Masks",
     "Matrix",

@@ -201,6 +201,37 @@ def _half(space: Sequence[int], axis: int, far: bool) -> Tensor:
 
 
 @final
+class CartesianMasks(Masks):
+    """Lines of frequencies for MRI: all of the central ones, and others drawn without replacement; a line runs along all axes but the last.
+
+    One in `acceleration` lines is measured, their number the same for every signal; `centre` is the central lines' share of all. The frequency 0 stands at
+    n // 2. Zbontar et al. 2018, arXiv:1811.08839 (fastMRI): 4 and 0.08, or 8 and 0.04; there only the expected number is fixed.
+    """
+
+    def __init__(self, acceleration: float = 4.0, centre: float = 0.08) -> None:
+        if not acceleration >= 1:
+            raise InvalidInput(f"acceleration is how many lines there are for each that is measured, >= 1; got {acceleration}.")
+        if not 0 <= centre <= 1 / acceleration:
+            raise InvalidInput(
+                f"centre is the share of central lines, between 0 and that of all measured lines, {1 / acceleration:g}; got {centre}."
+            )
+        self.acceleration, self.centre = float(acceleration), float(centre)
+
+    def draw(self, like: Signal, noise: Noise) -> Mask:
+        n = like.shape[-1]
+        count = max(round(n / self.acceleration), 1)
+        central = min(round(self.centre * n), count)
+        rank = noise.to("cpu").uniform(0, (n,))
+        start = n // 2 - central // 2
+        rank[:, start : start + central] = -1.0
+        lines = torch.zeros_like(rank).scatter(1, rank.argsort(dim=1)[:, :count], 1.0)
+        return lines.reshape(len(like), 1, *(1 for _ in like.shape[3:]), n).expand(len(like), 1, *like.shape[2:]).to(like).contiguous()
+
+    def init_args(self) -> dict[str, object]:
+        return {"acceleration": self.acceleration, "centre": self.centre}
+
+
+@final
 class MaskFiles(Masks):
     """PNG files of a folder, one drawn per signal: white (at least half of the brightness) = observed, black = missing."""
 

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+import torch
+
+from deft.errors import InvalidInput
+from deft.noise import Noise
+from deft.operators import MRI, CartesianMasks
+from tests.contracts.operator import SpectralOperatorContract
+
+
+def lines(event_shape, seeds):
+    like = torch.empty(len(seeds), *event_shape)
+    return CartesianMasks(2, centre=0.3).draw(like, Noise([100 + seed for seed in seeds]))
+
+
+class TestMRI(SpectralOperatorContract):
+    event_shape = (2, 4, 6)
+
+    def make(self, seeds):
+        return MRI(lines(self.event_shape, seeds))
+
+
+class TestOddSizes(TestMRI):
+    event_shape = (2, 5, 7)
+
+
+class TestOneMaskForAll(SpectralOperatorContract):
+    event_shape = (2, 4, 4)
+
+    def make(self, seeds):
+        return MRI(lines(self.event_shape, [0]))
+
+
+def test_it_is_numpys_transform():
+    z = np.random.default_rng(0).standard_normal((2, 6, 5)) + 1j * np.random.default_rng(1).standard_normal((2, 6, 5))
+    k = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(z, axes=(1, 2)), norm="ortho"), axes=(1, 2))
+    x = torch.from_numpy(np.stack([z.real, z.imag], axis=1))
+    y = MRI(torch.ones(1, 1, 6, 5))(x)
+    np.testing.assert_allclose(y[:, 0] + 1j * y[:, 1], k, atol=1e-12)
+
+
+def test_a_constant_is_the_frequency_zero():
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., 4, 4] = 1
+    x = torch.ones(1, 2, 8, 8)
+    torch.testing.assert_close(MRI(mask).lift(MRI(mask)(x)), x)
+
+
+def test_every_frequency_gives_the_image_back():
+    x, operator = torch.randn(2, 2, 8, 6), MRI(torch.ones(1, 1, 8, 6, dtype=torch.bool))
+    torch.testing.assert_close(operator.lift(operator(x)), x)
+    assert operator.count(x).tolist() == [96.0, 96.0]
+
+
+def test_what_is_missing_says_nothing():
+    operator, y = MRI(lines((2, 4, 8), [3])), torch.ones(2, 2, 4, 8)
+    assert operator.count(y).tolist() == [32.0, 32.0]
+    assert torch.equal(operator.coverage(y), torch.full((2, 1, 4, 8), 0.5))
+
+
+def test_errors():
+    with pytest.raises(InvalidInput, match=r"\(batch or 1, 1, height, width\); got \(4, 4\)"):
+        MRI(torch.ones(4, 4))
+    with pytest.raises(InvalidInput, match=r"between 0\.5 and 0\.5"):
+        MRI(0.5 * torch.ones(1, 1, 4, 4))
+    with pytest.raises(InvalidInput, match=r"two channels, \(2, height, width\).*got signals of shape \(1, 4, 4\)"):
+        MRI(torch.ones(1, 1, 4, 4))(torch.ones(1, 1, 4, 4))
+    with pytest.raises(InvalidInput, match=r"size \(4, 4\), the signal \(4, 5\)"):
+        MRI(torch.ones(1, 1, 4, 4))(torch.ones(1, 2, 4, 5))
