@@ -17,7 +17,19 @@ from deft.operators import (
 )
 from deft.operators import Inpainting as InpaintingOperator
 from deft.operators import SuperResolution as SuperResolutionOperator
-from deft.problems import MRI, BlackBox, Deblurring, Denoising, Fixed, HighDynamicRange, Inpainting, Problem, SuperResolution, from_card
+from deft.problems import (
+    MRI,
+    BlackBox,
+    Deblurring,
+    Denoising,
+    Fixed,
+    HighDynamicRange,
+    Inpainting,
+    NonlinearBlur,
+    Problem,
+    SuperResolution,
+    from_card,
+)
 from tests.contracts.problem import ProblemContract
 
 
@@ -78,6 +90,14 @@ class TestMotionBlur(ProblemContract):
 class TestHighDynamicRange(ProblemContract):
     def make(self):
         return HighDynamicRange(3.0, (0.0, 1.0), sigma_y=0.05)
+
+
+class TestNonlinearBlur(ProblemContract):
+    event_shapes = ((1, 8, 8), (3, 12, 20))
+    tolerance = 1e-3  # conjugate gradients
+
+    def make(self):
+        return NonlinearBlur(MotionKernels(5), exposure=1.5, sigma_y=0.05)
 
 
 class TestMRI(ProblemContract):

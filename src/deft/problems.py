@@ -21,7 +21,7 @@ from torch import Tensor
 from deft.errors import InvalidInput, nearest_names
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
-from deft.operators import blur, high_dynamic_range, identity, inpainting, mri, super_resolution
+from deft.operators import blur, high_dynamic_range, identity, inpainting, mri, nonlinear_blur, super_resolution
 from deft.operators.base import ForwardOperator
 from deft.operators.callable import CallableOperator
 from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels
@@ -182,6 +182,34 @@ class HighDynamicRange(Problem):
 
     def card(self) -> dict[str, object]:
         return _card(self, {"factor": self._operator.factor, "clip": self._operator.clip, "sigma_y": self.sigma_y})
+
+
+@final
+class NonlinearBlur(Problem):
+    """y = R(min(exposure k * R^{-1}(x_0), 1)) + sigma_y eps: a shaking camera blurs the light, its response R and white level come after.
+
+    `kernel` as in `Deblurring`; `value_range` is (black, white) of the signal.
+    """
+
+    def __init__(
+        self,
+        kernel: str | Kernels = "motion",
+        exposure: float = 1.2,
+        border: str = "reflect",
+        value_range: tuple[float, float] = (-1.0, 1.0),
+        sigma_y: NoiseLevel = 0.0,
+    ) -> None:
+        super().__init__(sigma_y)
+        nonlinear_blur.NonlinearBlur(torch.ones(1, 1, 1), exposure, border, value_range)  # says what is wrong with them
+        self.kernels = _kernels(kernel) if isinstance(kernel, str) else kernel
+        self.exposure, self.border, self.value_range = exposure, border, (float(value_range[0]), float(value_range[1]))
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        return nonlinear_blur.NonlinearBlur(self.kernels.draw(x_0, noise), self.exposure, self.border, self.value_range)
+
+    def card(self) -> dict[str, object]:
+        settings = {"exposure": self.exposure, "border": self.border, "value_range": self.value_range, "sigma_y": self.sigma_y}
+        return _card(self, {"kernel": self.kernels.card(), **settings})
 
 
 @final

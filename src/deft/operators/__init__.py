@@ -10,6 +10,7 @@ from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels, gaus
 from deft.operators.masks import BoxMasks, CartesianMasks, FreeFormMasks, HalfMasks, MaskFiles, Masks, RandomPixelMasks
 from deft.operators.matrix import Matrix
 from deft.operators.mri import MRI
+from deft.operators.nonlinear_blur import NonlinearBlur
 from deft.operators.super_resolution import SuperResolution
 from deft.operators.tomography import Tomography, views
 from deft.operators.units import InUnits
@@ -35,6 +36,7 @@ __all__ = [
     "Masks",
     "Matrix",
     "MotionKernels",
+    "NonlinearBlur",
     "RandomPixelMasks",
     "ReflectBlur",
     "SpectralOperator",

@@ -1,0 +1,81 @@
+"""Non-linear blur: what a shaking camera makes of a scene, in the light that reached it.
+
+    u = (x_0 - low) / (high - low)                                    pixel values in [0, 1]
+    A(x_0) = low + (high - low) R(min(exposure k * R^{-1}(u), 1))     light = R^{-1}(u), blurred, exposed, cut off at the sensor's white
+
+Light adds up, pixel values do not: the response R of the camera lies between them, and what is blurred is the light. R is the transfer function of sRGB
+(IEC 61966-2-1),
+
+    R(l) = 12.92 l below l = 0.0031308,    R(l) = 1.055 l^(1/2.4) - 0.055 above,
+
+continued by the same formulas below 0 and above 1, so that estimates outside of the range have derivatives. Where the sensor is saturated A has none:
+what guides is the map without the white level, as for `HighDynamicRange`.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from deft.errors import InvalidInput
+from deft.operators.base import ForwardOperator
+from deft.operators.blur import Blur
+from deft.types import Measurement, Signal
+
+
+@final
+class NonlinearBlur(ForwardOperator):
+    """Convolution of the light with a kernel per signal, (batch or 1, *size), between the curves of a camera.
+
+    `exposure` is how much of the light is gathered: above 1, highlights are lost. `value_range` is (black, white) of the signal; `border` as in `Blur`.
+    """
+
+    def __init__(
+        self, kernel: Tensor, exposure: float = 1.2, border: str = "reflect", value_range: tuple[float, float] = (-1.0, 1.0)
+    ) -> None:
+        super().__init__()
+        if not exposure > 0:
+            raise InvalidInput(f"exposure is the factor on the light of a scene, > 0; got {exposure}.")
+        if not value_range[0] < value_range[1]:
+            raise InvalidInput(f"value_range is (black, white), black < white; got {tuple(value_range)}.")
+        self.blur = Blur(kernel, border)
+        self.exposure, self.value_range = float(exposure), (float(value_range[0]), float(value_range[1]))
+
+    def forward(self, x_0: Signal) -> Measurement:
+        return self._pixels(response(self._exposed(x_0).clamp(max=1)))
+
+    def surrogate(self, x_0: Signal) -> Measurement:
+        """The same without the sensor's white level."""
+        return self._pixels(response(self._exposed(x_0)))
+
+    def lift(self, y: Measurement) -> Signal:
+        """The light of y, deblurred by the regularised inverse of `Blur.lift` and seen through the response again, within the range."""
+        light = self.blur.lift(light_of(self._unit(y).clamp(0, 1))) / self.exposure
+        return self._pixels(response(light.clamp(0, 1)))
+
+    def _exposed(self, x_0: Signal) -> Tensor:
+        return self.exposure * self.blur(light_of(self._unit(x_0)))
+
+    def _unit(self, x: Tensor) -> Tensor:
+        low, high = self.value_range
+        return (x - low) / (high - low)
+
+    def _pixels(self, u: Tensor) -> Tensor:
+        low, high = self.value_range
+        return low + (high - low) * u
+
+
+def response(light: Tensor) -> Tensor:
+    """Pixel values of linear light: the transfer function of sRGB."""
+    return torch.where(light <= _TOE, _SLOPE * light, 1.055 * light.clamp(min=_TOE) ** (1 / 2.4) - 0.055)
+
+
+def light_of(pixels: Tensor) -> Tensor:
+    """Linear light of pixel values: the inverse of `response`."""
+    toe = _SLOPE * _TOE
+    return torch.where(pixels <= toe, pixels / _SLOPE, ((pixels.clamp(min=toe) + 0.055) / 1.055) ** 2.4)
+
+
+_TOE, _SLOPE = 0.0031308, 12.92
