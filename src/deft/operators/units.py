@@ -44,6 +44,9 @@ class InUnits(LinearOperator):
     def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
         return self.operator.solve(v, self.scale**2 * r2, s2)
 
+    def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
+        return self.scale * self.operator.pull(self.scale * x_0 + self.offset, residual, self.scale**2 * r2, s2)
+
     def lift(self, y: Measurement) -> Signal:
         lifted = self.operator.lift(y)
         if self.offset == 0:
