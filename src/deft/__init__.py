@@ -33,6 +33,7 @@ _HOME = {
     "LinearOperator": "deft.operators.base",
     "SpectralOperator": "deft.operators.base",
     "GaussianLikelihood": "deft.likelihoods",
+    "PoissonLikelihood": "deft.likelihoods",
     "Likelihood": "deft.likelihoods",
     "Observation": "deft.likelihoods",
     "Problem": "deft.problems",

@@ -13,6 +13,7 @@ from deft.operators.mri import MRI
 from deft.operators.nonlinear_blur import NonlinearBlur
 from deft.operators.super_resolution import SuperResolution
 from deft.operators.tomography import Tomography, views
+from deft.operators.transmission import Transmission
 from deft.operators.units import InUnits
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "SpectralOperator",
     "SuperResolution",
     "Tomography",
+    "Transmission",
     "gaussian_kernel",
     "motion_kernel",
     "views",

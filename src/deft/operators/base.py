@@ -147,6 +147,10 @@ class LinearOperator(ForwardOperator):
         """A^T (r2 A A^T + s2 I)^{-1} residual."""
         return self.adjoint(self.solve(residual, r2, s2))
 
+    def precondition(self, b: Signal, r2: Tensor, s2: Tensor) -> Signal:
+        """About (r2 A^T A + s2 I)^{-1} b up to a factor: cheap, symmetric and positive; b itself by default. r2 and s2 broadcast against b."""
+        return b
+
     def pseudo_inverse(self, y: Measurement) -> Signal:
         """A^+ y."""
         one = torch.ones(1, dtype=y.dtype, device=y.device)

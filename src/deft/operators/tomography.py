@@ -198,15 +198,15 @@ class Tomography(LinearOperator):
 
     def _invert(self, b: Signal, r2: Tensor, s2: Tensor) -> Signal:
         """(r2 A^T A + s2 I)^+ b."""
-        noisy = s2 > 0
-        power = self._power(b)
-        weight = 1 / torch.where(noisy, r2 * power + s2, torch.ones_like(s2))
-
-        def precondition(residual: Tensor) -> Tensor:
-            return torch.fft.irfft2(weight * torch.fft.rfft2(residual), s=self.size) if len(residual) else residual
-
         tolerance = math.sqrt(torch.finfo(b.dtype).eps)
-        return conjugate_gradients(lambda u: r2 * self.adjoint(self(u)) + s2 * u, b, tolerance=tolerance, precondition=precondition)
+        return conjugate_gradients(
+            lambda u: r2 * self.adjoint(self(u)) + s2 * u, b, tolerance=tolerance, precondition=lambda u: self.precondition(u, r2, s2)
+        )
+
+    def precondition(self, b: Signal, r2: Tensor, s2: Tensor) -> Signal:
+        """(r2 A^T A + s2 I)^{-1} b, as if A^T A were a periodic convolution; b itself at s2 = 0, where conjugate gradients from zero find the pseudo-inverse."""
+        weight = 1 / torch.where(s2 > 0, r2 * self._power(b) + s2, torch.ones_like(s2))
+        return torch.fft.irfft2(weight * torch.fft.rfft2(b), s=self.size) if len(b) else b
 
     def _power(self, like: Tensor) -> Tensor:
         """A^T A in the Fourier basis, as if it were a periodic convolution: (1 or batch, 1, height, width // 2 + 1).

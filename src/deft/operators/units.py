@@ -47,6 +47,9 @@ class InUnits(LinearOperator):
     def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
         return self.scale * self.operator.pull(self.scale * x_0 + self.offset, residual, self.scale**2 * r2, s2)
 
+    def precondition(self, b: Signal, r2: Tensor, s2: Tensor) -> Signal:
+        return self.operator.precondition(b, self.scale**2 * r2, s2)
+
     def lift(self, y: Measurement) -> Signal:
         lifted = self.operator.lift(y)
         if self.offset == 0:

@@ -1,0 +1,78 @@
+"""Transmission: photons that reach a detector, counted.
+
+    A(x_0) = photons exp(-B x_0),    B: integrals along rays (Beer and Lambert)
+
+What is known of B x_0 afterwards is l = log(photons / y), with the variance 1 / A(x_0) that Poisson's law gives it.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from deft.errors import InvalidInput
+from deft.operators.base import ForwardOperator, LinearOperator
+from deft.types import Mask, Measurement, Signal, expand
+
+
+@final
+class Transmission(ForwardOperator):
+    """The expected counts behind an object; `photons` is how many are sent along each ray, one number for all signals or one per signal.
+
+    `operator` integrates in units that exp takes, without any (`InUnits`, or the `pixel` of `Tomography`). Before a logarithm counts must be positive:
+    `lift` raises InvalidInput for those that are not, or takes those from 0 up to `floor` as `floor` (LoDoPaB-CT: 0.1).
+    """
+
+    photons: Tensor
+
+    def __init__(self, operator: LinearOperator, photons: float | Tensor, floor: float | None = None) -> None:
+        super().__init__()
+        photons = torch.as_tensor(photons, dtype=torch.get_default_dtype()).reshape(-1)
+        if not bool((photons > 0).all() & photons.isfinite().all()):
+            raise InvalidInput(f"photons is the number that is sent along each ray, > 0 and finite; got {photons.min().item():g}.")
+        if floor is not None and not floor > 0:
+            raise InvalidInput(f"floor stands in for counts of zero before a logarithm and must be > 0; got {floor:g}.")
+        self.operator, self.floor = operator, floor
+        self.per_signal("photons", photons)
+
+    def forward(self, x_0: Signal) -> Measurement:
+        integrals = self.operator(x_0)
+        return expand(self.photons, integrals) * (-integrals).exp()
+
+    def integrals(self, counts: Measurement) -> Measurement:
+        """log(photons / counts), the integrals that the counts say. Raises InvalidInput for counts without a logarithm."""
+        check_counts(counts)
+        if self.floor is not None:
+            counts = counts.clamp(min=self.floor)
+        elif bool((none := (counts == 0).flatten(1)).any()):
+            raise InvalidInput(
+                f"{int(none.sum())} of {none.numel()} counts are zero and have no logarithm, the first in signal {int(none.any(1).nonzero()[0])} of the batch; "
+                "send more photons, or say with `floor` what stands in for zero (0.1, say)."
+            )
+        return (expand(self.photons, counts) / counts).log()
+
+    def lift(self, y: Measurement) -> Signal:
+        return self.operator.lift(self.integrals(y))
+
+    def coverage(self, like: Signal) -> Mask:
+        return self.operator.coverage(like)
+
+    def observed(self, y: Measurement) -> Measurement:
+        return self.operator.observed(y)
+
+    def count(self, y: Measurement) -> Tensor:
+        return self.operator.count(y)
+
+
+def check_counts(counts: Tensor) -> None:
+    """Raises InvalidInput for counts that are negative or not finite, and says in which signal of the batch."""
+    bad = ~((counts >= 0) & counts.isfinite()).flatten(1)
+    if bool(bad.any()):
+        first = int(bad.any(1).nonzero()[0])
+        value = counts.flatten(1)[first][bad[first]][0].item()
+        raise InvalidInput(
+            f"counts of photons are >= 0 and finite; {int(bad.sum())} of {bad.numel()} are not, the first, {value:g}, in signal {first} of the batch. "
+            "Line integrals (after the logarithm) belong to a GaussianLikelihood."
+        )
