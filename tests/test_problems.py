@@ -26,6 +26,7 @@ from deft.problems import (
     HighDynamicRange,
     Inpainting,
     NonlinearBlur,
+    PhaseRetrieval,
     Problem,
     SuperResolution,
     from_card,
@@ -98,6 +99,23 @@ class TestNonlinearBlur(ProblemContract):
 
     def make(self):
         return NonlinearBlur(MotionKernels(5), exposure=1.5, sigma_y=0.05)
+
+
+class TestPhaseRetrieval(ProblemContract):
+    event_shapes = ((1, 8, 8), (3, 6, 10))
+
+    def make(self):
+        return PhaseRetrieval(0.1, iterations=10, restarts=2)
+
+    def test_the_noise_is_relative(self):
+        x_0 = torch.tensor([0.2, 1.0]).reshape(2, 1, 1, 1) * torch.rand(2, 1, 16, 16)
+        clean = PhaseRetrieval(0.0, (0.0, 1.0)).draw(x_0, Noise([0, 1]))
+        noisy = PhaseRetrieval(0.1, (0.0, 1.0)).draw(x_0, Noise([0, 1]))
+        assert clean.sigma_y.tolist() == [0.0, 0.0]
+        self.close(noisy.sigma_y, 0.1 * clean.y.square().mean((1, 2, 3)).sqrt())
+        assert noisy.sigma_y.max() < PhaseRetrieval(0.1).sigma_y[1]
+        with pytest.raises(InvalidInput, match=r"must be >= 0; got -0\.1"):
+            PhaseRetrieval(-0.1)
 
 
 class TestMRI(ProblemContract):

@@ -21,7 +21,7 @@ from torch import Tensor
 from deft.errors import InvalidInput, nearest_names
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
-from deft.operators import blur, high_dynamic_range, identity, inpainting, mri, nonlinear_blur, super_resolution
+from deft.operators import blur, high_dynamic_range, identity, inpainting, mri, nonlinear_blur, phase_retrieval, super_resolution
 from deft.operators.base import ForwardOperator
 from deft.operators.callable import CallableOperator
 from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels
@@ -210,6 +210,44 @@ class NonlinearBlur(Problem):
     def card(self) -> dict[str, object]:
         settings = {"exposure": self.exposure, "border": self.border, "value_range": self.value_range, "sigma_y": self.sigma_y}
         return _card(self, {"kernel": self.kernels.card(), **settings})
+
+
+@final
+class PhaseRetrieval(Problem):
+    """y = |F P x_0| + sigma_y eps: Fourier magnitudes of zero-padded images, sigma_y being `relative_noise` times the root mean square of each y.
+
+    `value_range` is (black, white) of the signal, None for signed images; `iterations` and `restarts` are those of the reconstruction that a network
+    reads, made for every signal that training draws.
+    """
+
+    def __init__(
+        self,
+        relative_noise: float = 0.05,
+        value_range: tuple[float, float] | None = (-1.0, 1.0),
+        iterations: int = 200,
+        restarts: int = 4,
+    ) -> None:
+        if relative_noise < 0:
+            raise InvalidInput(f"relative_noise is sigma_y over the root mean square of y and must be >= 0; got {relative_noise:g}.")
+        super().__init__()
+        self._operator = phase_retrieval.PhaseRetrieval(value_range, iterations=iterations, restarts=restarts)
+        self.relative_noise = float(relative_noise)
+        if relative_noise:  # by Parseval the root mean square of y is half that of the image: at most 1/2 in [0, 1]
+            self.sigma_y = (0.0, self.relative_noise * (0.5 if value_range is not None else math.inf))
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        return self._operator.repeat(1)  # a copy: moving an observation to another device leaves this one where it is
+
+    def draw(self, x_0: Signal, noise: Noise) -> Observation:
+        operator = self.operator(x_0, noise).to(x_0.device)
+        level = self.relative_noise * operator(x_0).flatten(1).square().mean(1).sqrt()
+        likelihood = GaussianLikelihood(operator, level)
+        return Observation(likelihood.sample(x_0, noise.stream(3)), likelihood)
+
+    def card(self) -> dict[str, object]:
+        operator = self._operator
+        settings = {"value_range": operator.value_range, "iterations": operator.iterations, "restarts": operator.restarts}
+        return _card(self, {"relative_noise": self.relative_noise, **settings})
 
 
 @final

@@ -11,6 +11,7 @@ from deft.operators.masks import BoxMasks, CartesianMasks, FreeFormMasks, HalfMa
 from deft.operators.matrix import Matrix
 from deft.operators.mri import MRI
 from deft.operators.nonlinear_blur import NonlinearBlur
+from deft.operators.phase_retrieval import PhaseRetrieval
 from deft.operators.super_resolution import SuperResolution
 from deft.operators.tomography import Tomography, views
 from deft.operators.transmission import Transmission
@@ -38,6 +39,7 @@ __all__ = [
     "Matrix",
     "MotionKernels",
     "NonlinearBlur",
+    "PhaseRetrieval",
     "RandomPixelMasks",
     "ReflectBlur",
     "SpectralOperator",

@@ -86,12 +86,14 @@ class ForwardOperator(nn.Module, ABC):
 
         r2 times it moves no signal by more than 3 r per entry (root mean square): beyond, a slope says nothing.
         """
+        if not len(x_0):
+            return torch.zeros_like(x_0)
         r2, s2 = expand(torch.as_tensor(r2), x_0).to(x_0), expand(torch.as_tensor(s2), x_0).to(x_0)
         gradient, value = self._gradient(x_0, residual)
         size = expand(norm(gradient), x_0)
         regular = size > 0
         size = torch.where(regular, size, torch.ones_like(size))
-        spread = math.sqrt(max(x_0[:1].numel(), 1)) * r2.sqrt()
+        spread = math.sqrt(x_0[0].numel()) * r2.sqrt()
         with torch.no_grad():
             moved = self.surrogate((x_0 + spread / size * gradient).detach())
             slope = expand(norm(moved - value), x_0) / spread
@@ -117,6 +119,13 @@ class ForwardOperator(nn.Module, ABC):
     def coverage(self, like: Signal) -> Mask:
         """One channel in [0, 1]: how far each place of `like` is observed (the mask, for inpainting); ones by default."""
         return torch.ones_like(like[:, :1])
+
+    def align(self, x: Signal, reference: Signal) -> Signal:
+        """x under the symmetry of A, if it has one, that brings it nearest to `reference`; x itself by default.
+
+        Signals that A cannot tell apart are aligned before they are averaged or compared.
+        """
+        return x
 
     def observed(self, y: Measurement) -> Measurement:
         """y with the entries that are no measurements (pixels under a mask) set to zero; y itself by default."""

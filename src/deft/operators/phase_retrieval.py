@@ -1,0 +1,141 @@
+"""Phase retrieval: the magnitudes of a Fourier transform, without its phases.
+
+    A(x_0) = |F P u|,    u = (x_0 - low) / (high - low)
+
+for each channel, with P padding u with zeros to twice its size along each axis and F the orthonormal Fourier transform of that canvas.
+
+What A cannot tell apart, and `align` removes: u rotated by 180 degrees, u moved about its canvas and, where u has a sign, -u; each channel by itself.
+
+`lift` is hybrid input-output (Fienup 1982, doi:10.1364/AO.21.002758), from several starts,
+
+    z' = F^{-1}(y F z / |F z|),    z <- z' where z' is possible (within the image, not negative), z - beta z' elsewhere,
+
+followed by error reduction, z <- z' where it is possible and 0 elsewhere; of all starts the one that explains y best. It is a reconstruction in its
+own right and costs hundreds of transforms: `Observation.lifted` keeps it for all steps of a sampler.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor
+
+from deft.errors import InvalidInput
+from deft.noise import Noise
+from deft.operators.base import ForwardOperator
+from deft.types import Measurement, Signal
+
+
+@final
+class PhaseRetrieval(ForwardOperator):
+    """Magnitudes of images, (channels, height, width), of any size: (channels, 2 height, 2 width).
+
+    `value_range` is (black, white) of the signal, which A sees in [0, 1]; None for signed images, which it sees as they are. `iterations`, `restarts` and
+    `beta` are those of the hybrid input-output of `lift`, a fifth of the iterations being error reduction; its starts are always the same.
+    """
+
+    def __init__(
+        self, value_range: tuple[float, float] | None = (-1.0, 1.0), *, iterations: int = 200, restarts: int = 4, beta: float = 0.9
+    ) -> None:
+        super().__init__()
+        if value_range is not None and not value_range[0] < value_range[1]:
+            raise InvalidInput(f"value_range is (black, white), black < white, or None for signed images; got {tuple(value_range)}.")
+        if iterations < 1 or restarts < 1 or not 0 < beta <= 1:
+            raise InvalidInput(f"lift needs iterations >= 1, restarts >= 1 and beta in (0, 1]; got {iterations}, {restarts} and {beta}.")
+        self.value_range = None if value_range is None else (float(value_range[0]), float(value_range[1]))
+        self.iterations, self.restarts, self.beta = int(iterations), int(restarts), float(beta)
+
+    def forward(self, x_0: Signal) -> Measurement:
+        if x_0.ndim != 4:
+            raise InvalidInput(f"phase retrieval is of images, (channels, height, width); got signals of shape {tuple(x_0.shape[1:])}.")
+        height, width = x_0.shape[2:]
+        if not len(x_0):  # Fourier transforms of nothing are errors in some libraries
+            return x_0.new_zeros(0, x_0.shape[1], 2 * height, 2 * width)
+        return torch.fft.fft2(self._unit(x_0), s=(2 * height, 2 * width), norm="ortho").abs()
+
+    def lift(self, y: Measurement) -> Signal:
+        """Hybrid input-output; of several channels each is found by itself, and those after the first are then aligned with it."""
+        height, width = y.shape[2] // 2, y.shape[3] // 2
+        if y.ndim != 4 or y.shape[2] % 2 or y.shape[3] % 2:
+            raise InvalidInput(f"magnitudes have an even height and width, twice those of the image; got the shape {tuple(y.shape[1:])}.")
+        if not len(y):
+            return y.new_zeros(0, y.shape[1], height, width)
+        found = self._hybrid_input_output(_half(y).clamp(min=0)).flatten(0, 1)  # restarts come third: (signals channels, restarts, ...)
+        u = found[..., :height, :width]
+        misfit = (_magnitudes(u, found.shape[-2:]) - _half(y).flatten(0, 1)[:, None]).flatten(2).norm(dim=2)
+        best = u[torch.arange(len(u), device=u.device), misfit.argmin(1)].reshape(*y.shape[:2], height, width)
+        first = best[:, :1]
+        return self._signal(torch.cat([first, *(self._aligned(best[:, c : c + 1], first) for c in range(1, y.shape[1]))], dim=1))
+
+    def align(self, x: Signal, reference: Signal) -> Signal:
+        """x under the symmetry of A that brings it nearest to `reference`: rotated by 180 degrees or not, moved, its sign; each channel by itself.
+
+        Nearest on the whole canvas: what a translation moves out of the image counts as lost, and comes back on no other side.
+        """
+        return self._signal(self._aligned(self._unit(x), self._unit(reference))) if len(x) else x
+
+    def _hybrid_input_output(self, y: Tensor) -> Tensor:
+        """The canvases z of every restart: (batch, channels, restarts, 2 height, 2 width); y holds half of the magnitudes, as a real transform does."""
+        size = (y.shape[-2], 2 * (y.shape[-1] - 1))
+        height, width = size[0] // 2, size[1] // 2
+        inside = torch.zeros(size, dtype=torch.bool, device=y.device)
+        inside[:height, :width] = True
+        angle = 2 * math.pi * Noise(range(self.restarts), dtype=torch.float64).uniform(0, y.shape[-2:]).to(y)
+        y = y[:, :, None]
+        z = torch.fft.irfft2(torch.polar(y.expand(*y.shape[:2], *angle.shape), angle), s=size, norm="ortho")
+        reduction = max(self.iterations // 5, 1)
+        for k in range(self.iterations):
+            spectrum = torch.fft.rfft2(z, norm="ortho")
+            projected = torch.fft.irfft2(y * torch.sgn(spectrum), s=size, norm="ortho")
+            possible = inside if self.value_range is None else inside & (projected >= 0)
+            outside = torch.zeros_like(z) if k >= self.iterations - reduction else z - self.beta * projected
+            z = torch.where(possible, projected, outside)
+        return z if self.value_range is None else z.clamp(max=1)
+
+    def _aligned(self, u: Tensor, reference: Tensor) -> Tensor:
+        height, width = u.shape[2:]
+        canvas = (2 * height, 2 * width)
+        target = torch.fft.rfft2(reference, s=canvas)
+        best, score = u, u.new_full(u.shape[:2], -math.inf)
+        for turned in (u, u.flip((2, 3))):
+            overlap = torch.fft.irfft2(target * torch.fft.rfft2(turned, s=canvas).conj(), s=canvas).flatten(2)
+            for sign in (1,) if self.value_range is not None else (1, -1):
+                value, at = (sign * overlap).max(dim=2)
+                moved = sign * _moved(turned, at // canvas[1], at % canvas[1])
+                better = value > score
+                best, score = torch.where(better[..., None, None], moved, best), torch.where(better, value, score)
+        return best
+
+    def _unit(self, x: Signal) -> Tensor:
+        if self.value_range is None:
+            return x
+        low, high = self.value_range
+        return (x - low) / (high - low)
+
+    def _signal(self, u: Tensor) -> Signal:
+        if self.value_range is None:
+            return u
+        low, high = self.value_range
+        return low + (high - low) * u
+
+
+def _half(y: Measurement) -> Tensor:
+    """The mean of y at each frequency and its negative, on half of the frequencies: of a real image both are equal."""
+    mirrored = y.flip((2, 3)).roll((1, 1), dims=(2, 3))
+    return (0.5 * (y + mirrored))[..., : y.shape[3] // 2 + 1]
+
+
+def _magnitudes(u: Tensor, canvas: tuple[int, ...]) -> Tensor:
+    return torch.fft.rfft2(u, s=tuple(canvas), norm="ortho").abs()
+
+
+def _moved(u: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    """u moved about a canvas twice its size that has no borders, cut to u's own size; one translation for each signal and channel."""
+    height, width = u.shape[2:]
+    canvas = torch.nn.functional.pad(u, (0, width, 0, height))
+    rows = (torch.arange(height, device=u.device) - down[..., None]) % (2 * height)
+    columns = (torch.arange(width, device=u.device) - right[..., None]) % (2 * width)
+    canvas = canvas.gather(2, rows[..., None].expand(*rows.shape, 2 * width))
+    return canvas.gather(3, columns[:, :, None].expand(*u.shape))
