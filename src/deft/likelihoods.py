@@ -51,6 +51,10 @@ class Likelihood(nn.Module, ABC):
     def take(self, index: Sequence[int] | Tensor) -> Self:
         """The likelihood of the signals `index`."""
 
+    def misfit(self, x_0: Signal, y: Measurement) -> LogProb:
+        """How far x_0 is from explaining y, in units in which the truth is at 1. Raises InvalidInput where that is not defined."""
+        raise InvalidInput(f"misfit is not defined for {type(self).__name__}.")
+
     def residual(self, x_0: Signal, y: Measurement) -> Measurement:
         """y - A(x_0), zero where nothing is measured."""
         return self.operator.observed(y - self.operator(x_0))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
-from deft.likelihoods import GaussianLikelihood, Observation
+from deft.likelihoods import Observation
 from deft.types import LogProb, Signal
 
 _WINDOW, _SIGMA = 11, 1.5
@@ -53,14 +53,11 @@ def ssim(x: Signal, reference: Signal, data_range: float) -> LogProb:
 
 
 def misfit(x: Signal, observation: Observation) -> LogProb:
-    """||y - A x|| / (sigma_y sqrt(m)), one per image; at sigma_y = 0 the residual ||y - A x|| / sqrt(m).
+    """||y - A x|| / (sigma_y sqrt(m)), one per image; at sigma_y = 0 the residual ||y - A x|| / sqrt(m); likewise for other noise (`Likelihood.misfit`).
 
     1 is right: a sample of the posterior explains y as well as the truth does, so that below 1 is as wrong as above.
     """
-    likelihood = observation.likelihood
-    if not isinstance(likelihood, GaussianLikelihood):
-        raise InvalidInput(f"misfit is defined for Gaussian noise; got {type(likelihood).__name__}.")
-    return likelihood.misfit(x, observation.y)
+    return observation.likelihood.misfit(x, observation.y)
 
 
 def root_mean_square(values: Tensor) -> Tensor:

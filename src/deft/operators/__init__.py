@@ -15,7 +15,7 @@ from deft.operators.phase_retrieval import PhaseRetrieval
 from deft.operators.super_resolution import SuperResolution
 from deft.operators.tomography import Tomography, views
 from deft.operators.transmission import Transmission
-from deft.operators.units import InUnits
+from deft.operators.units import InUnits, hounsfield
 
 __all__ = [
     "Blur",
@@ -47,6 +47,7 @@ __all__ = [
     "Tomography",
     "Transmission",
     "gaussian_kernel",
+    "hounsfield",
     "motion_kernel",
     "views",
 ]

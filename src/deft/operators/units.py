@@ -17,6 +17,19 @@ from deft.operators.base import LinearOperator
 from deft.types import Mask, Measurement, Signal, Times
 
 
+def hounsfield(operator: LinearOperator, window: tuple[float, float], mu_water: float) -> InUnits:
+    """`operator`, which takes attenuations, behind a prior whose [-1, 1] is the window [low, high] of Hounsfield units.
+
+    mu = mu_water (1 + HU / 1000),    HU = low + (x_0 + 1) (high - low) / 2
+    """
+    low, high = window
+    if not low < high or not mu_water > 0:
+        raise InvalidInput(
+            f"a window is (low, high) in Hounsfield units, low < high, and mu_water > 0; got {tuple(window)} and {mu_water:g}."
+        )
+    return InUnits(operator, scale=mu_water * (high - low) / 2000, offset=mu_water * (1 + (low + high) / 2000))
+
+
 @final
 class InUnits(LinearOperator):
     """A(scale x_0 + offset): `operator` in its own units, behind a prior in others (for [0, 1] behind [-1, 1]: scale 0.5, offset 0.5).
