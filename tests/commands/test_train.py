@@ -167,3 +167,39 @@ def test_masks_of_another_size(deft, prior_file: str, image_folder: str, tmp_pat
     code, _, said = deft("train", "--prior", prior_file, *problem, "--images", image_folder, "--out", tmp_path / "run", *SHORT)
     assert code == 2
     assert "(8, 8)" in said
+
+
+NONLINEAR = {
+    "HighDynamicRange": ["--problem.factor", "3"],
+    "NonlinearBlur": ["--problem.kernel", "gaussian", "--problem.sigma_y", "0.05"],
+    "PhaseRetrieval": ["--problem.iterations", "5", "--problem.restarts", "2"],
+    "BlackBox": ["--problem.function", "tests.test_problems.signs", "--problem.lift", "tests.test_problems.signs"],
+}
+
+
+@pytest.mark.parametrize("name", NONLINEAR)
+def test_what_is_not_linear_is_trained_sampled_and_evaluated_by_its_name(
+    deft, prior_file: str, image_folder: str, tmp_path: Path, name: str
+) -> None:
+    problem, few = ["--problem", name, *NONLINEAR[name]], ["--images", image_folder, "--limit", "1", "--samples", "2"]
+    code, _, wrong = deft("train", "--prior", prior_file, *problem, "--images", image_folder, "--out", tmp_path / "run", *SHORT)
+    assert code == 0, wrong
+    code, _, wrong = deft("sample", "--h", tmp_path / "run", *few, "--steps", "2", "--out", tmp_path / "s")
+    assert code == 0, wrong
+    with np.load(tmp_path / "s" / "00.npz") as z:
+        assert np.isfinite(z["samples"]).all()
+    method = {
+        "class_path": "deft.commands.methods.DEFT",
+        "init_args": {"checkpoint": str(tmp_path / "run"), "sampler": {"class_path": "DDIM", "init_args": {"steps": 2}}},
+    }
+    (tmp_path / "methods.yaml").write_text(yaml.safe_dump({"methods": {"DEFT": method}}))
+    code, _, wrong = deft("evaluate", "--config", tmp_path / "methods.yaml", "--prior", prior_file, *problem, *few, "--out", tmp_path / "e")
+    assert code == 0, wrong
+
+
+def test_mri_by_its_name(deft, image_folder: str, tmp_path: Path) -> None:
+    zoo.save(tmp_path / "complex.safetensors", tiny_prior(shape=(2, 16, 16)), {"data": "none"})
+    np.save(tmp_path / "complex.npy", np.random.default_rng(0).uniform(-1, 1, (6, 2, 16, 16)).astype(np.float32))
+    given = ["--prior", tmp_path / "complex.safetensors", "--images", tmp_path / "complex.npy"]
+    code, _, wrong = deft("train", *given, "--problem", "MRI", "--out", tmp_path / "run", *SHORT)
+    assert code == 0, wrong
