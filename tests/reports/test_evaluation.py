@@ -9,10 +9,13 @@ from deft.htransforms.base import NoConditioning
 from deft.htransforms.dps import DPS
 from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.metrics import Weights, kid, psnr
+from deft.noise import Noise
 from deft.priors.unet import UNetPrior
-from deft.problems import Inpainting
+from deft.problems import Inpainting, PhaseRetrieval
 from deft.reports.evaluation import evaluate, read_results, read_samples
 from deft.reports.method import Method
+from deft.reports.page import write_report
+from deft.reports.parts import read_parts
 from deft.reports.table import results_table, weights_table
 from deft.samplers.ddim import DDIM
 from deft.samplers.smc import ResampledSMC, TwistedSMC
@@ -234,6 +237,19 @@ def test_clipping_is_for_all_and_recorded(prior, images, tmp_path):
     assert (plain["clipped"], clipped["clipped"]) == (False, True)
     expected = psnr(read_samples(tmp_path, "a", 5)[:, 0].clamp(-1, 1), images, 2.0).tolist()
     assert clipped["methods"][0]["per_image"]["psnr_single"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_the_measurement_is_blind_to_is_aligned_before_it_is_scored(prior, images, tmp_path):
+    problem = PhaseRetrieval(iterations=5, restarts=1)
+    results = evaluate(prior, problem, images, [Method("a", None, DDIM(1))], out=tmp_path, samples=2, progress=False)
+    assert results["aligned"] == problem.operator(images, Noise([])).symmetries != ""
+    drawn = torch.cat([part.samples for part in read_parts(tmp_path / "parts" / "a")])
+    aligned, operator = read_samples(tmp_path, "a", 5), problem.operator(images, Noise([]))
+    torch.testing.assert_close(aligned[:, 1], operator.align(drawn[:, 1], images))
+    assert results["methods"][0]["per_image"]["psnr_mean"] == pytest.approx(psnr(aligned.mean(1), images, 2.0).tolist(), rel=1e-5)
+    assert "blind to a rotation by 180 degrees" in write_report(tmp_path).read_text()
+    other = evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], out=tmp_path / "b", samples=2, progress=False)
+    assert other["aligned"] == ""
 
 
 class TestContext:

@@ -34,7 +34,12 @@ from deft.types import Mask, Measurement, Signal, Times, as_index, expand, inner
 
 
 class ForwardOperator(nn.Module, ABC):
-    """A: x_0 -> A(x_0), noiseless."""
+    """A: x_0 -> A(x_0), noiseless.
+
+    `symmetries` says in words which signals A cannot tell apart, where `align` knows them.
+    """
+
+    symmetries: str = ""
 
     def __init__(self) -> None:
         super().__init__()

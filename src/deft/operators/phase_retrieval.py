@@ -45,6 +45,7 @@ class PhaseRetrieval(ForwardOperator):
         if iterations < 1 or restarts < 1 or not 0 < beta <= 1:
             raise InvalidInput(f"lift needs iterations >= 1, restarts >= 1 and beta in (0, 1]; got {iterations}, {restarts} and {beta}.")
         self.value_range = None if value_range is None else (float(value_range[0]), float(value_range[1]))
+        self.symmetries = f"a rotation by 180 degrees, a translation{'' if self.value_range else ', a sign'}, in each channel by itself"
         self.iterations, self.restarts, self.beta = int(iterations), int(restarts), float(beta)
 
     def forward(self, x_0: Signal) -> Measurement:

@@ -111,6 +111,8 @@ def evaluate(
             own_evaluations=method.h_transform.network_evaluations_per_step if method.h_transform else 0,
             training_seconds=method.training_seconds if trained else None,
         )
+        if observation.operator.symmetries:
+            _keep_aligned(folder, method.label, scores[method.label].samples)
         exactness[method.label] = path_weights(prior, here, method, folder, paths, seeds["samples"], batch_size) if paths else None
     bar.close()
 
@@ -125,6 +127,7 @@ def evaluate(
         "batch_size": batch_size,
         "peak_memory": _memory_in_words(prior, batch_size),
         "clipped": clip,
+        "aligned": observation.operator.symmetries,
         "weights": files,
         "patch_distance": {"patches": PATCHES, "projections": PROJECTIONS},
         "value_range": list(prior.value_range) if prior.value_range else None,
@@ -149,7 +152,11 @@ def read_results(folder: str | Path) -> dict[str, Any]:
 
 
 def read_samples(folder: str | Path, label: str, count: int) -> Tensor:
-    """The samples of a method's first images: (images, samples, *event)."""
+    """The samples of a method's first images, aligned if that is how they were scored: (images, samples, *event)."""
+    aligned = _aligned_file(folder, label)
+    if aligned.exists():
+        with np.load(aligned, allow_pickle=False) as stored:
+            return torch.from_numpy(stored["samples"])[:count]
     parts = sorted(read_parts(Path(folder) / "parts" / folder_name(label)), key=lambda part: part.start)
     return torch.cat([part.samples for part in parts])[:count] if parts else torch.empty(0)
 
@@ -208,7 +215,7 @@ def _keep_pictures(folder: Path, images: Signal, observation: Observation, value
     """The first images and what was measured of them, for the report."""
     some = observation.take(range(len(images)))
     buffer = io.BytesIO()
-    lifted, coverage = some.operator.lift(some.y), some.operator.coverage(images.to(some.y.device))
+    lifted, coverage = some.lifted, some.operator.coverage(images.to(some.y.device))
     np.savez_compressed(
         buffer,
         truth=images.float().cpu().numpy(),
@@ -217,6 +224,18 @@ def _keep_pictures(folder: Path, images: Signal, observation: Observation, value
         value_range=np.array(value_range or (float(images.min()), float(images.max()))),
     )
     with atomic(folder / "pictures.npz") as file:
+        file.write(buffer.getvalue())
+
+
+def _aligned_file(folder: str | Path, label: str) -> Path:
+    return Path(folder) / "aligned" / f"{folder_name(label)}.npz"
+
+
+def _keep_aligned(folder: Path, label: str, samples: Tensor) -> None:
+    """The samples as they were scored, for the report."""
+    buffer = io.BytesIO()
+    np.savez(buffer, samples=samples.numpy())
+    with atomic(_aligned_file(folder, label)) as file:
         file.write(buffer.getvalue())
 
 

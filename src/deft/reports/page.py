@@ -150,9 +150,17 @@ def _head(results: Mapping, title: str, introduction: str, warning: str) -> str:
         "Measurement noise": _noise_in_words(results["sigma_y"]),
         "Prior": f"{results['prior']['name']}, signals of shape {_shape(results['prior']['event_shape'])}, frozen",
         "Test": f"{results['images']['count']} images × {results['samples']} samples; the same observations and seeds for every method",
-        "Post-processing": "all samples of all methods clipped to the prior's range" if results["clipped"] else "none",
+        "Post-processing": _post_processing(results),
     }
     return "\n".join([*parts, _definitions(facts)])
+
+
+def _post_processing(results: Mapping) -> str:
+    """What was done to all samples of all methods before anything was measured."""
+    done = ["clipped to the prior's range"] if results["clipped"] else []
+    if results.get("aligned"):  # earlier evaluations do not say
+        done.append(f"aligned with the truth before they were averaged or scored, for the measurement is blind to {results['aligned']}")
+    return f"all samples of all methods {' and '.join(done)}" if done else "none"
 
 
 def _collapsed(results: Mapping) -> list[str]:

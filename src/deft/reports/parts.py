@@ -71,9 +71,9 @@ def draw(
     bar.update(len(done & set(range(len(observation)))))
     for chunk in _missing(len(observation), done, max(1, batch_size // max(method.sampler.signals(samples), 1))):
         counted = Counted(prior.take(chunk))
-        posterior = method.posterior(counted, observation.take(chunk))
         _begin(prior.device)
         start = time.perf_counter()
+        posterior = method.posterior(counted, observation.take(chunk))  # timed too: a measurement may be lifted by a long computation
         with _explained(method, folder):
             drawn = method.sampler.draw(posterior, samples, seed=[seeds[i] for i in chunk], batch_size=batch_size)
         memory = _end(prior.device)

@@ -59,7 +59,7 @@ MEASURES = (
 class Scores:
     """The measures of one method, over all of its images or the first few.
 
-    `own_evaluations` is that of networks of the method's own beside each evaluation of the prior. `training_seconds` is what they took to learn, which the
+    Samples are aligned with the truth first where the measurement has symmetries (`ForwardOperator.align`). `own_evaluations` is that of networks of the method's own beside each evaluation of the prior. `training_seconds` is what they took to learn, which the
     images share; None leaves it out.
     """
 
@@ -80,11 +80,14 @@ class Scores:
         if clip and value_range is not None:
             samples = samples.clamp(*value_range)
         self.count, self.samples, self.truth = len(samples), samples, truth[: len(samples)]
+        drawn, self.samples = samples, _aligned(samples, self.truth, observation)
         low, high = self.value_range = value_range or (float(truth.min()), float(truth.max()))
         self.features = weights.features
-        self.per_image = {k: v.double().tolist() for k, v in _image_measures(samples, self.truth, observation, high - low).items()}
+        self.per_image = {
+            k: v.double().tolist() for k, v in _image_measures(self.samples, drawn, self.truth, observation, high - low).items()
+        }
         if weights.lpips is not None and weights.lpips_heads is not None:
-            self.per_image["lpips"] = _lpips(samples, self.truth, self.value_range, weights)
+            self.per_image["lpips"] = _lpips(self.samples, self.truth, self.value_range, weights)
         for key, total in (("seconds", "seconds"), ("evaluations", "evaluations"), ("prior_gradients", "gradients")):
             each = 1 if key == "seconds" else samples.shape[1]
             self.per_image[key] = [getattr(part, total) / (len(part.samples) * each) for part in parts for _ in part.samples]
@@ -125,8 +128,16 @@ class Scores:
         return None if self.features is None else _feature_estimate(key, samples, truth, self.value_range, self.features)
 
 
-def _image_measures(samples: Tensor, truth: Signal, observation: Observation, data_range: float) -> dict[str, Tensor]:
-    """The measures that every image has of its own; of single samples, averaged over its samples."""
+def _aligned(samples: Tensor, truth: Signal, observation: Observation) -> Tensor:
+    """Every sample under the symmetry of its operator that brings it nearest to the truth; the samples themselves where there is none."""
+    if not observation.operator.symmetries:
+        return samples
+    operators = [observation.take([i] * samples.shape[1]).operator for i in range(len(samples))]
+    return torch.stack([a.align(x, x_0.expand_as(x)) for a, x, x_0 in zip(operators, samples, truth, strict=True)])
+
+
+def _image_measures(samples: Tensor, drawn: Tensor, truth: Signal, observation: Observation, data_range: float) -> dict[str, Tensor]:
+    """The measures that every image has of its own; of single samples, averaged over its samples. The misfit is that of the samples as drawn."""
     found: dict[str, list[Tensor]] = {}
     has_windows = truth.ndim > 2 and min(truth.shape[2:]) >= 11
     for i, x in enumerate(samples):
@@ -138,7 +149,7 @@ def _image_measures(samples: Tensor, truth: Signal, observation: Observation, da
             row |= {"ssim_mean": ssim(mean, clean, data_range), "ssim_single": ssim(x, repeated, data_range)}
         for key, value in row.items():
             found.setdefault(key, []).append(value.mean())
-        found.setdefault("misfit", []).append(root_mean_square(misfit(x.to(here.y.device), here)).cpu())
+        found.setdefault("misfit", []).append(root_mean_square(misfit(drawn[i].to(here.y.device), here)).cpu())
     return {key: torch.stack(values) for key, values in found.items()}
 
 
