@@ -1,6 +1,9 @@
 """Collect the results of `benchmarks/quality.py` into Markdown tables, and keep their JSON beside this file.
 
-python benchmarks/tables.py runs/quality-digits --keep benchmarks/results/quality-digits > tables.md
+    python benchmarks/tables.py runs/quality-digits --keep benchmarks/results/quality-digits --against DPS-500 > tables.md
+
+With `--against`, last a table of paired differences to that method, on the images that both have; its row "all" averages the problems image by image first, so that its
+standard error knows that the problems share their images.
 """
 
 from __future__ import annotations
@@ -8,9 +11,37 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
+from deft.reports.estimate import Estimate
 from deft.reports.evaluation import read_results
 from deft.reports.table import difference_table, results_table
+
+MEASURES = {"psnr_mean": "PSNR of the mean (dB)", "psnr_single": "PSNR of a sample (dB)", "ssim_mean": "SSIM of the mean"}
+
+
+def paired(folders: dict[str, dict[str, Any]], against: str) -> str:
+    """Differences of every DEFT to a method, as Markdown."""
+    lines = ["| | images | " + " | ".join(MEASURES.values()) + " |", "| --- | ---: |" + " ---: |" * len(MEASURES)]
+    together: dict[str, dict[str, list[list[float]]]] = {}
+    for name, results in folders.items():
+        methods = {method["label"]: method["per_image"] for method in results["methods"]}
+        for label in (label for label in methods if label.startswith("DEFT") and against in methods):
+            differences = {key: [a - b for a, b in zip(methods[label][key], methods[against][key])] for key in MEASURES}
+            lines.append(_row(f"{label}, {name}", differences))
+            for key, values in differences.items():
+                together.setdefault(label, {}).setdefault(key, []).append(values)
+    for label, by in together.items():
+        lines.append(_row(f"{label}, all", {key: [sum(column) / len(column) for column in zip(*rows)] for key, rows in by.items()}))
+    return "\n".join(lines)
+
+
+def _row(name: str, differences: dict[str, list[float]]) -> str:
+    cells = []
+    for key, values in differences.items():
+        estimate, digits = Estimate.mean(values), 3 if key.startswith("ssim") else 2
+        cells.append(f"{estimate.value:+.{digits}f} ± {estimate.standard_error:.{digits}f}".replace("-", "−"))
+    return f"| {name} | {len(next(iter(differences.values())))} | " + " | ".join(cells) + " |"
 
 
 def main() -> None:
@@ -18,10 +49,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--keep", type=Path, help="copy the JSON files here")
+    parser.add_argument("--against", help="the label of a method")
     args = parser.parse_args()
+    found: dict[str, dict[str, Any]] = {}
     for path in sorted(args.folder.glob("*/results.json")):
         results = read_results(path.parent)
         name = path.parent.name
+        found[name] = results
         print(f"### {name}\n")
         print(results_table(results).markdown())
         print(f"\nDifferences to {results['reference']}, image by image:\n")
@@ -30,6 +64,8 @@ def main() -> None:
         if args.keep:
             args.keep.mkdir(parents=True, exist_ok=True)
             (args.keep / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
+    if args.against:
+        print(f"### DEFT less {args.against}\n\n{paired(found, args.against)}")
 
 
 if __name__ == "__main__":
