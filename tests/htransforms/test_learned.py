@@ -1,17 +1,20 @@
 import pytest
 import torch
 
+from deft.errors import InvalidInput
 from deft.htransforms.exact import Exact
 from deft.htransforms.learned import LearnedHTransform
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
+from deft.operators.base import ForwardOperator
 from deft.operators.blur import Blur
 from deft.operators.identity import Identity
 from deft.operators.inpainting import Inpainting
 from deft.operators.super_resolution import SuperResolution
+from deft.posterior import Posterior
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.priors.unet import UNetPrior
-from deft.problems import Deblurring, Denoising, Problem
+from deft.problems import BlackBox, Deblurring, Denoising, HighDynamicRange, NonlinearBlur, PhaseRetrieval, Problem
 from deft.problems import Inpainting as InpaintingProblem
 from deft.problems import SuperResolution as SuperResolutionProblem
 from deft.schedules import EDM, VE, RectifiedFlow, VPCosine, VPLinear
@@ -97,6 +100,53 @@ def test_what_the_network_reads_is_of_order_one(schedule, problem):
             assert 0.5 < sizes["coverage"] <= 1
             # measured: at most 1.4 per unit of signal; a blur amplifies what noise there is fivefold at most
             assert 0.5 < sizes["lift"] < 1.4 + 5 * sigma_y / prior.scale
+
+
+def squashed(x):
+    return torch.tanh(3 * x).sum(1)
+
+
+NONLINEAR = {
+    "saturated": HighDynamicRange(),
+    "shaken": NonlinearBlur(),
+    "magnitudes": PhaseRetrieval(iterations=20, restarts=1),
+    "black box": BlackBox("tests.test_problems.signs", lift="tests.test_problems.signs"),
+    "squashed": BlackBox("tests.htransforms.test_learned.squashed", differentiable=True),
+}
+
+
+@pytest.mark.parametrize("problem", NONLINEAR.values(), ids=NONLINEAR)
+@pytest.mark.parametrize("schedule", [VPLinear(), VE(0.002, 80)], ids=lambda s: type(s).__name__)
+def test_what_it_reads_of_operators_that_are_not_linear_is_of_order_one(schedule, problem):
+    images = photographs()
+    prior = UNetPrior((3, 16, 16), schedule, channels=(4, 4), blocks=1, attention=(False, False))
+    prior.gaussian.fit(images)
+    prior.frozen()
+    h = LearnedHTransform(prior.event_shape, prior.scale, channels=(4, 4), attention=(False, False))
+    noise = Noise(range(len(images)))
+    observation = problem.draw(images, noise)
+    for t in torch.tensor([0.0, 0.1, 0.5, 1.0])[:, None]:
+        alpha_t, sigma_t = prior.levels(images, t)
+        denoised = prior.at(alpha_t * images + sigma_t * noise.normal(4, prior.event_shape), t)
+        sizes = {name: float(value.square().mean().sqrt()) for name, value in h.inputs(denoised, observation).items()}
+        assert 0 < sizes["guidance"] < 3.001
+        # two levels, -1 and 1, are the largest that a lift gives here
+        assert 0.3 < sizes["lift"] < 1.1 / prior.scale
+        assert h.shift(denoised, observation).isfinite().all()
+
+
+def test_a_lift_of_another_shape_is_refused():
+    class Summary(ForwardOperator):
+        def forward(self, x_0):
+            return x_0.sum(1)
+
+        def lift(self, y):
+            return y
+
+    prior = UNetPrior((3, 8, 8), VPLinear(), channels=(4, 4), blocks=1, attention=(False, False)).frozen()
+    h = LearnedHTransform(prior.event_shape, prior.scale, channels=(4, 4), attention=(False, False))
+    with pytest.raises(InvalidInput, match=r"Summary lifts its measurements to signals of shape \(8, 8\); .* made for \(3, 8, 8\)"):
+        Posterior(prior, h, Observation(torch.zeros(1, 8, 8), GaussianLikelihood(Summary(), 0.1)))
 
 
 def test_it_is_what_the_module_says():

@@ -89,7 +89,7 @@ class ForwardOperator(nn.Module, ABC):
     def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
         """J^T residual / (r2 L^2 + s2), with L the slope of A along it: where the residual y - A(x_0) pulls an x_0 that is known to within r.
 
-        r2 times it moves no signal by more than 3 r per entry (root mean square): beyond, a slope says nothing.
+        It is kept `within_reach`.
         """
         if not len(x_0):
             return torch.zeros_like(x_0)
@@ -104,8 +104,7 @@ class ForwardOperator(nn.Module, ABC):
             slope = expand(norm(moved - value), x_0) / spread
             least = size / expand(norm(residual), x_0).clamp(min=torch.finfo(x_0.dtype).tiny)  # no slope is less: |J^T v| <= |J| |v|
         gain = torch.where(regular, torch.maximum(slope, least), torch.ones_like(slope)).detach()
-        pull = gradient / (r2 * gain**2 + s2)
-        return pull * (3 * spread / (r2 * expand(norm(pull), x_0)).clamp(min=torch.finfo(x_0.dtype).tiny)).clamp(max=1)
+        return within_reach(gradient / (r2 * gain**2 + s2), r2)
 
     def _gradient(self, x_0: Signal, residual: Measurement) -> tuple[Signal, Measurement]:
         """J^T residual, on the graph of x_0 where there is one, and what was differentiated."""
@@ -212,6 +211,12 @@ class SpectralOperator(LinearOperator):
         r2, s2 = expand(torch.as_tensor(r2), v).to(s), expand(torch.as_tensor(s2), v).to(s)
         null = (s2 == 0) & (s <= 1e-6 * expand(s.flatten(1).amax(1), s))
         return self.u(torch.where(null, torch.zeros_like(s), 1 / torch.where(null, torch.ones_like(s), r2 * s**2 + s2)) * c)
+
+
+def within_reach(pull: Signal, r2: Tensor) -> Signal:
+    """`pull`, shortened where r2 times it is longer than 3 r per entry (root mean square): beyond, a slope says nothing. r2 broadcasts against it."""
+    farthest = 3 * math.sqrt(pull[0].numel()) * r2.sqrt()
+    return pull * (farthest / (r2 * expand(norm(pull), pull)).clamp(min=torch.finfo(pull.dtype).tiny)).clamp(max=1)
 
 
 def conjugate_gradients(normal, v: Tensor, iterations: int = 100, tolerance: float = 1e-6, precondition=None) -> Tensor:

@@ -7,7 +7,7 @@ says which signal a measurement looks like, and the pull is the difference that 
 
     pull = d / (r2 + s2 k^2),    d = lift(y) - lift(A(x_0)),    k = |d| / |y - A(x_0)|
 
-k^2 s2 being what the noise of y contributes to d. For f = c times a rotation and its inverse this is A^T (r2 A A^T + s2 I)^{-1} (y - A x_0).
+k^2 s2 being what the noise of y contributes to d; no further than `within_reach`. For f = c times a rotation and its inverse this is A^T (r2 A A^T + s2 I)^{-1} (y - A x_0).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
-from deft.operators.base import ForwardOperator
+from deft.operators.base import ForwardOperator, within_reach
 from deft.types import Measurement, Signal, Times, expand, norm
 
 Function = Callable[..., Tensor]
@@ -86,11 +86,14 @@ class CallableOperator(ForwardOperator):
         """J^T residual / (r2 L^2 + s2) where f can be differentiated, else the difference that the residual makes to the reconstruction."""
         if self.differentiable:
             return super().pull(x_0, residual, r2, s2)
+        if not len(x_0):
+            return torch.zeros_like(x_0)
         with torch.no_grad():
+            r2, s2 = expand(torch.as_tensor(r2), x_0).to(x_0), expand(torch.as_tensor(s2), x_0).to(x_0)
             seen = self(x_0)
             difference = self.lift(seen + residual) - self.lift(seen)
             k = norm(difference) / norm(residual).clamp(min=torch.finfo(residual.dtype).tiny)
-            return difference / expand((r2 + s2 * k**2).to(difference), difference)
+            return within_reach(difference / (r2 + s2 * expand(k, x_0) ** 2), r2)
 
     def _gradient(self, x_0: Signal, residual: Measurement) -> tuple[Signal, Measurement]:
         gradient, value = super()._gradient(x_0, residual)
