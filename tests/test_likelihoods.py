@@ -5,7 +5,7 @@ from torch.distributions import Normal
 from deft.errors import InvalidInput
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
-from deft.operators import Blur, Identity, Inpainting, InUnits, RandomPixelMasks, SuperResolution
+from deft.operators import Blur, Identity, Inpainting, InUnits, RandomPixelMasks, SuperResolution, Tomography, views
 from deft.operators.base import ForwardOperator
 from deft.types import expand
 from tests.contracts.operator import dense
@@ -37,6 +37,7 @@ OPERATORS = {
     "bicubic": lambda seeds: SuperResolution(2, SHAPE, kernel="bicubic"),
     "circular": lambda seeds: Blur(kernel(seeds), "circular"),
     "reflect": lambda seeds: Blur(kernel(seeds), "reflect"),
+    "tomography": lambda seeds: Tomography(SHAPE[1:], views(9), pixel=0.3),
     "in_units": lambda seeds: InUnits(Inpainting(mask(seeds)), 0.5, 0.5),
 }
 

@@ -115,6 +115,12 @@ class TestSplit:
         assert not seen[1] & seen[2]
         assert abs(len(sets[0]) - 70) <= 10
 
+    def test_few_long_series_do_not_make_a_set(self):
+        """Two of 87 patients have 70 % of the slices: a set of them alone would have its share of slices, and nothing of the others."""
+        patients = ["head"] * 107 + ["abdomen"] * 119 + [f"p{i}" for i in range(85)] + [f"p{i}" for i in range(10)]
+        sets = split_patients(patients, [0.7, 0.15, 0.15])
+        assert all(len({patients[i] for i in chosen}) > 10 for chosen in sets)
+
     def test_it_depends_on_the_seed_and_on_nothing_else(self):
         patients = [f"p{i // 3}" for i in range(60)]
         again = split_patients(list(patients), [0.5, 0.5], seed=1)

@@ -196,9 +196,9 @@ class Slices(Dataset):
 
 
 def split_patients(patients: Sequence[str], fractions: Sequence[float], seed: int = 0) -> list[list[int]]:
-    """Which slices belong to each set, with about these fractions of all; every patient is in exactly one.
+    """Which slices belong to each set, with about these fractions of all slices and of all patients; every patient is in exactly one.
 
-    Patients are shuffled, and each goes to the set that lacks most of its share. Raises InvalidInput where a set would be empty.
+    Patients are shuffled, and each goes to the set that lacks most of its two shares. Raises InvalidInput where a set would be empty.
     """
     total = sum(fractions)
     if not fractions or not all(f > 0 for f in fractions) or not abs(total - 1) < 1e-6:
@@ -212,13 +212,16 @@ def split_patients(patients: Sequence[str], fractions: Sequence[float], seed: in
     generator = torch.Generator().manual_seed(seed)
     shuffled = [names[i] for i in torch.randperm(len(names), generator=generator)]
     sets: list[list[int]] = [[] for _ in fractions]
+    whose = [0 for _ in fractions]
     for k, name in enumerate(
         sorted(shuffled, key=lambda name: -len(slices[name]))
     ):  # the longest series first, so that shares come out even
-        lack = [f - len(chosen) / len(patients) for f, chosen in zip(fractions, sets, strict=True)]
+        lack = [2 * f - len(chosen) / len(patients) - n / len(names) for f, chosen, n in zip(fractions, sets, whose, strict=True)]
         empty = [s for s, chosen in enumerate(sets) if not chosen]
         most = empty if len(names) - k == len(empty) else range(len(sets))
-        sets[max(most, key=lambda s: lack[s])] += slices[name]
+        best = max(most, key=lambda s: lack[s])
+        sets[best] += slices[name]
+        whose[best] += 1
     return [sorted(chosen) for chosen in sets]
 
 

@@ -64,7 +64,7 @@ class PiGDM(HTransform):
         r_2 = self.scale**2 * sigma_t**2 / (alpha_t**2 * self.scale**2 + sigma_t**2)
         with torch.no_grad():
             residual = observation.residual(denoised.x_0_hat)
-            pull = operator.adjoint(operator.solve(residual, r_2, observation.sigma_y.to(residual) ** 2))
+            pull = operator.pull(denoised.x_0_hat, residual, r_2, observation.sigma_y.to(residual) ** 2)
         grad_log_h = weight_at(self.weight, denoised) * denoised.vjp(pull)
         return denoised.sigma_t**2 / denoised.alpha_t * grad_log_h
 

@@ -80,5 +80,5 @@ class DiffPIR(Sampler):
         x_0_hat, operator = denoised.x_0_hat, observation.operator
         rho = self.weight * (observation.sigma_y.to(x_0_hat) * (denoised.alpha_t / denoised.sigma_t).flatten()) ** 2
         if isinstance(operator, LinearOperator):
-            return x_0_hat + operator.adjoint(operator.solve(observation.residual(x_0_hat), torch.ones_like(rho), rho))
+            return x_0_hat + operator.pull(x_0_hat, observation.residual(x_0_hat), torch.ones_like(rho), rho)
         return x_0_hat - misfit_gradient(observation, x_0_hat, "DiffPIR") / expand(rho, x_0_hat)
