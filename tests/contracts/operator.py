@@ -75,6 +75,20 @@ class OperatorContract(ABC):
             self.close(alone(x[i : i + 1]), y[i : i + 1])
             self.close(alone.lift(y[i : i + 1]), operator.lift(y)[i : i + 1], self.solve_tolerance)
 
+    def test_a_residual_pulls_each_signal_on_its_own(self):
+        operator, x = self.make(range(3)), self.signals(3)
+        residual = operator.observed(operator(self.signals(3)) - operator(x))
+        r2, s2 = torch.tensor([0.3, 1.0, 4.0]), torch.tensor([0.5, 0.05, 0.2])
+        pull = operator.pull(x, residual, r2, s2)
+        assert pull.shape == x.shape
+        assert pull.isfinite().all()
+        self.close(operator.pull(x, 0 * residual, r2, s2), torch.zeros_like(x))
+        for i in range(3):
+            alone = self.make([i]).pull(x[i : i + 1], residual[i : i + 1], r2[i : i + 1], s2[i : i + 1])
+            self.close(alone, pull[i : i + 1], self.solve_tolerance)
+        nothing = self.make([])
+        assert nothing.pull(x[:0], nothing(x[:0]), r2[:1], s2[:1]).shape == (0, *self.event_shape)
+
     def test_take(self):
         operator, x = self.make(range(3)), self.signals(3)
         index = [2, 0, 2, 1]

@@ -25,7 +25,7 @@ from deft.training.loop import train as train_in_place
 
 HELP = {
     "prior": "a prior that ships (deft list), a file, a diffusers folder or a hub id",
-    "problem": "what is measured: Inpainting, SuperResolution, Deblurring, Denoising, or the dotted path of your own",
+    "problem": "what is measured: Inpainting, SuperResolution, ... (deft list --kind problems), or the dotted path of your own",
     "images": "clean images: a folder, or an npy or npz file",
     "out": "the run's folder; the same command goes on from what is there",
     "validation_images": "held-out images, in the same form as --images",
