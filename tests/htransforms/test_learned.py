@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -133,6 +135,17 @@ def test_what_it_reads_of_operators_that_are_not_linear_is_of_order_one(schedule
         # two levels, -1 and 1, are the largest that a lift gives here
         assert 0.3 < sizes["lift"] < 1.1 / prior.scale
         assert h.shift(denoised, observation).isfinite().all()
+
+
+def test_it_is_shown_the_lift_as_its_estimate_stands():
+    """Of a photograph and itself upside down, which have the same magnitudes, the one that x_0_hat looks like."""
+    images = photographs(4)
+    prior = UNetPrior((3, 16, 16), VPLinear(), channels=(4, 4), blocks=1, attention=(False, False))
+    h = LearnedHTransform(prior.event_shape, 1.0, channels=(4, 4), attention=(False, False))
+    observation = PhaseRetrieval(0.0, iterations=20, restarts=1).draw(images, Noise(range(4)))
+    vars(observation)["lifted"] = images.flip((2, 3))
+    denoised = replace(prior.at(images, torch.tensor([0.3])), x_0_hat=images + 0.1 * torch.randn_like(images))
+    torch.testing.assert_close(h.inputs(denoised, observation)["lift"], images)
 
 
 def test_a_lift_of_another_shape_is_refused():

@@ -89,14 +89,18 @@ class LearnedHTransform(HTransform):
         return self.scale * sigma_t / (alpha_t**2 * self.scale**2 + sigma_t**2).sqrt()
 
     def inputs(self, denoised: Denoised, observation: Observation) -> dict[str, Signal]:
-        """What NN1 reads, by name; each of order one (the lift where the noise in it does not exceed the signal)."""
+        """What NN1 reads, by name; each of order one (the lift where the noise in it does not exceed the signal).
+
+        Of all signals that the operator cannot tell from its lift, the network is shown the one nearest to x_0_hat.
+        """
         x_t, x_0_hat = denoised.x_t, denoised.x_0_hat
         spread_x_t = (denoised.alpha_t**2 * self.scale**2 + denoised.sigma_t**2).sqrt()
+        lifted = observation.lifted.expand(len(x_0_hat), *self.event_shape)
         return {
             "x_t": x_t / spread_x_t,
             "x_0_hat": x_0_hat / self.scale,
             "guidance": observation.likelihood.guidance(x_0_hat, self.spread(denoised), observation.y),
-            "lift": observation.lifted / self.scale,
+            "lift": observation.operator.align(lifted, x_0_hat) / self.scale,
             "coverage": observation.operator.coverage(x_t),
         }
 
