@@ -115,6 +115,10 @@ class TestPhaseRetrieval(ProblemContract):
         assert clean.sigma_y.tolist() == [0.0, 0.0]
         self.close(noisy.sigma_y, 0.1 * clean.y.square().mean((1, 2, 3)).sqrt())
         assert noisy.sigma_y.max() < PhaseRetrieval(0.1).sigma_y[1]
+        ranged = PhaseRetrieval((0.01, 0.2), (0.0, 1.0))
+        share = ranged.draw(x_0, Noise([0, 1])).sigma_y / clean.y.square().mean((1, 2, 3)).sqrt()
+        assert 0.01 < share.min() < share.max() < 0.2
+        assert from_card(ranged.card()).card() == ranged.card()
         with pytest.raises(InvalidInput, match=r"must be >= 0; got -0\.1"):
             PhaseRetrieval(-0.1)
 

@@ -224,32 +224,32 @@ class NonlinearBlur(Problem):
 class PhaseRetrieval(Problem):
     """y = |F P x_0| + sigma_y eps: Fourier magnitudes of zero-padded images, sigma_y being `relative_noise` times the root mean square of each y.
 
+    `relative_noise` is one number, or (low, high), between which each signal's own is drawn log-uniformly.
     `value_range` is (black, white) of the signal, None for signed images; `iterations` and `restarts` are those of the reconstruction that a network
     reads, made for every signal that training draws.
     """
 
     def __init__(
         self,
-        relative_noise: float = 0.05,
+        relative_noise: NoiseLevel = 0.05,
         value_range: tuple[float, float] | None = (-1.0, 1.0),
         iterations: int = 200,
         restarts: int = 4,
     ) -> None:
-        if relative_noise < 0:
-            raise InvalidInput(f"relative_noise is sigma_y over the root mean square of y and must be >= 0; got {relative_noise:g}.")
-        super().__init__()
+        super().__init__(relative_noise)
+        self.relative_noise = self.sigma_y
+        highest = self.sigma_y[1] if isinstance(self.sigma_y, tuple) else self.sigma_y
+        if highest > 0:  # by Parseval the root mean square of y is half that of the image: at most 1/2 in [0, 1]
+            self.sigma_y = (0.0, highest * (0.5 if value_range is not None else math.inf))
         self._operator = phase_retrieval.PhaseRetrieval(value_range, iterations=iterations, restarts=restarts)
-        self.relative_noise = float(relative_noise)
-        if relative_noise:  # by Parseval the root mean square of y is half that of the image: at most 1/2 in [0, 1]
-            self.sigma_y = (0.0, self.relative_noise * (0.5 if value_range is not None else math.inf))
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
         return self._operator.repeat(1)  # a copy: moving an observation to another device leaves this one where it is
 
     def draw(self, x_0: Signal, noise: Noise) -> Observation:
         operator = self.operator(x_0, noise).to(x_0.device)
-        level = self.relative_noise * operator(x_0).flatten(1).square().mean(1).sqrt()
-        likelihood = GaussianLikelihood(operator, level)
+        level = _log_uniform(self.relative_noise, noise.stream(2).uniform(0)).to(x_0)
+        likelihood = GaussianLikelihood(operator, level * operator(x_0).flatten(1).square().mean(1).sqrt())
         return Observation(likelihood.sample(x_0, noise.stream(3)), likelihood)
 
     def card(self) -> dict[str, object]:
