@@ -27,6 +27,7 @@ from deft.problems import (
     Inpainting,
     NonlinearBlur,
     PhaseRetrieval,
+    PoissonPhaseRetrieval,
     Problem,
     SuperResolution,
     Tomography,
@@ -92,6 +93,26 @@ class TestMotionBlur(ProblemContract):
 class TestHighDynamicRange(ProblemContract):
     def make(self):
         return HighDynamicRange(3.0, (0.0, 1.0), sigma_y=0.05)
+
+
+class TestPoissonPhaseRetrieval(ProblemContract):
+    event_shapes = ((1, 8, 8), (3, 6, 10))
+
+    def make(self):
+        return PoissonPhaseRetrieval((500.0, 2000.0), iterations=10, restarts=2)
+
+    def test_counts_have_the_law_that_they_should(self):
+        x_0 = torch.rand(200, 1, 2, 2)[:1].repeat(200, 1, 1, 1)
+        observation = PoissonPhaseRetrieval(400.0, (0.0, 1.0)).draw(x_0, Noise(range(200)))
+        counts, rate = 400 * observation.y**2, 400 * observation.operator(x_0[:1]) ** 2
+        torch.testing.assert_close(counts, counts.round(), atol=1e-2, rtol=0)
+        assert ((counts.mean(0) - rate[0]).abs() < 5 * (rate[0] / 200).sqrt() + 0.05).all()
+        assert observation.sigma_y.tolist() == pytest.approx([0.025] * 200)
+
+    def test_errors(self):
+        for photons in (0.0, (20.0, 10.0)):
+            with pytest.raises(InvalidInput, match="photons is how many a white pixel contributes"):
+                PoissonPhaseRetrieval(photons)
 
 
 class TestNonlinearBlur(ProblemContract):

@@ -38,7 +38,7 @@ from deft.operators.base import ForwardOperator, LinearOperator
 from deft.operators.callable import CallableOperator
 from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels
 from deft.operators.masks import BoxMasks, CartesianMasks, FreeFormMasks, HalfMasks, Masks, RandomPixelMasks
-from deft.types import Signal
+from deft.types import Signal, expand
 
 NoiseLevel = float | tuple[float, float]
 
@@ -256,6 +256,47 @@ class PhaseRetrieval(Problem):
         operator = self._operator
         settings = {"value_range": operator.value_range, "iterations": operator.iterations, "restarts": operator.restarts}
         return _card(self, {"relative_noise": self.relative_noise, **settings})
+
+
+@final
+class PoissonPhaseRetrieval(Problem):
+    """y = (c / photons)^(1/2), c ~ Poisson(photons |F P x_0|^2): Fourier magnitudes from counted photons.
+
+    `photons` is how many a white pixel contributes, one number or (low, high), between which each signal's own is drawn log-uniformly. The root makes
+    the noise nearly Gaussian, of standard deviation sigma_y = 1 / (2 photons^(1/2)) whatever the rate (Bartlett 1936, J. R. Stat. Soc. Suppl. 3, 68), which
+    is the likelihood here; where fewer than a few photons are expected it is rough: there y is too small on average. Other arguments as in
+    `PhaseRetrieval`.
+    """
+
+    def __init__(
+        self,
+        photons: NoiseLevel = 100.0,
+        value_range: tuple[float, float] | None = (-1.0, 1.0),
+        iterations: int = 200,
+        restarts: int = 4,
+    ) -> None:
+        low, high = (photons[0], photons[1]) if isinstance(photons, (tuple, list)) else (photons, photons)
+        if not 0 < low <= high:
+            raise InvalidInput(f"photons is how many a white pixel contributes, > 0, or (low, high) with low <= high; got {photons}.")
+        super().__init__((0.5 * high**-0.5, 0.5 * low**-0.5) if low < high else 0.5 * low**-0.5)
+        self.photons: NoiseLevel = (float(low), float(high)) if low < high else float(low)
+        self._operator = phase_retrieval.PhaseRetrieval(value_range, iterations=iterations, restarts=restarts)
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        return self._operator.repeat(1)  # a copy: moving an observation to another device leaves this one where it is
+
+    def draw(self, x_0: Signal, noise: Noise) -> Observation:
+        operator, sigma_y = self.operator(x_0, noise).to(x_0.device), self._noise_level(noise.stream(2)).to(x_0)
+        photons = expand(0.25 / sigma_y**2, x_0)
+        rates = (photons * operator(x_0) ** 2).cpu()
+        counts = [torch.poisson(rate, generator=g) for rate, g in zip(rates, noise.stream(3).generators(0), strict=True)]
+        y = (torch.stack(counts).to(x_0) / photons).sqrt() if counts else rates.to(x_0)
+        return Observation(y, GaussianLikelihood(operator, sigma_y))
+
+    def card(self) -> dict[str, object]:
+        operator = self._operator
+        settings = {"value_range": operator.value_range, "iterations": operator.iterations, "restarts": operator.restarts}
+        return _card(self, {"photons": self.photons, **settings})
 
 
 @final
