@@ -270,7 +270,7 @@ class PoissonPhaseRetrieval(Problem):
 
     def __init__(
         self,
-        photons: NoiseLevel = 100.0,
+        photons: NoiseLevel = 1000.0,
         value_range: tuple[float, float] | None = (-1.0, 1.0),
         iterations: int = 200,
         restarts: int = 4,
