@@ -37,7 +37,7 @@ from deft.types import Mask, Measurement, Signal, Times, expand, norm
 
 _LARGEST_STORED = 512
 _MOST_ENTRIES = 1 << 26  # of one matrix: with its transpose 1 GiB in single precision
-_MOST_BYTES = 1 << 30  # of all matrices that are kept for the next product
+_MOST_BYTES = 1 << 29  # of all matrices of single views that are kept for the next product, and of all scans
 _CHUNK = 1 << 21  # entries that are computed at a time
 _POINTS = 16
 _QUASI_RANDOM = (0.7548776662466927, 0.5698402909980532)  # Roberts 2018, the R2 sequence
@@ -100,13 +100,15 @@ class Tomography(LinearOperator):
         self._check(x_0, self.size, "images", "(batch, channels, height, width)")
         if not len(x_0):
             return x_0.new_zeros(*x_0.shape[:2], *self.sinogram_shape)
-        flat = x_0.flatten(2)
+        flat, projected = x_0.flatten(2), []
         blocks = self._blocks(flat)
-        if isinstance(blocks, _Stored):
-            return _times(blocks, flat, transposed=False).reshape(*x_0.shape[:2], *self.sinogram_shape)
-        projected = [_times(block, flat.index_select(0, signals), transposed=False) for block, signals, _ in blocks]
+        if len(blocks) == 1:
+            return _times(blocks[0].matrix, flat, transposed=False).reshape(*x_0.shape[:2], *self.sinogram_shape)
+        for matrix, signals, _ in blocks:
+            rays = _times(matrix, flat.index_select(0, signals), transposed=False)
+            projected.append(rays.unflatten(2, (-1, self.detectors)).movedim(2, 1).flatten(0, 1))
         order = torch.cat([entries for _, _, entries in blocks]).argsort()
-        return torch.cat(projected)[order].reshape(len(x_0), -1, x_0.shape[1], self.detectors).movedim(1, 2)
+        return torch.cat(projected)[order].unflatten(0, (len(x_0), -1)).movedim(1, 2)
 
     def adjoint(self, y: Measurement) -> Signal:
         self._check(y, self.sinogram_shape, "sinograms", "(batch, channels, views, detectors)")
@@ -114,11 +116,12 @@ class Tomography(LinearOperator):
         if not len(y):
             return y.new_zeros(shape)
         blocks = self._blocks(y)
-        if isinstance(blocks, _Stored):
-            return _times(blocks, y.flatten(2), transposed=True).reshape(shape)
+        if len(blocks) == 1:
+            return _times(blocks[0].matrix, y.flatten(2), transposed=True).reshape(shape)
         x, each = y.new_zeros(*y.shape[:2], math.prod(self.size)), y.movedim(2, 1).flatten(0, 1)
-        for block, signals, entries in blocks:
-            x = x.index_add_(0, signals, _times(block, each.index_select(0, entries), transposed=True))
+        for matrix, signals, entries in blocks:
+            rays = each.index_select(0, entries).unflatten(0, (len(signals), -1)).movedim(1, 2).flatten(2)
+            x = x.index_add_(0, signals, _times(matrix, rays, transposed=True))
         return x.reshape(shape)
 
     def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
@@ -239,21 +242,30 @@ class Tomography(LinearOperator):
             tapers.append(1 - torch.minimum(at, n - at) / n)
         return mean * tapers[0][:, None] * tapers[1]
 
-    def _blocks(self, like: Tensor) -> _Stored | list[tuple[_Matrix, Tensor, Tensor]]:
-        """The matrix, where all signals share one that is stored; else of each angle its matrix, the signals that have it, and where in (signals x views)."""
-        sets = self.angles.double().cpu()
-        if len(sets) > 1 and bool((sets == sets[:1]).all()):
-            sets = sets[:1]
-        if len(sets) == 1 and self.stored:
-            return _stored(self._geometry, tuple(sets[0].tolist()), like.dtype, like.device)
-        sets = sets.expand(len(like), -1)
-        values, which = sets.unique(return_inverse=True)
-        entries = which.flatten().argsort(stable=True).split(which.flatten().bincount(minlength=len(values)).tolist())
+    def _blocks(self, like: Tensor) -> list[_Block]:
+        """The matrix of each set of angles with the signals that have it; of each angle, where matrices of all sets would not fit."""
+        sets, count = self.angles.double().cpu(), len(like)
+        if len(sets) > 1:
+            sets, which = sets.unique(dim=0, return_inverse=True)
+        else:
+            which = torch.zeros(count, dtype=torch.long)
         make = _stored if self.stored else _OnTheFly
-        return [
-            (make(self._geometry, (angle,), like.dtype, like.device), (at // sets.shape[1]).to(like.device), at.to(like.device))
-            for angle, at in zip(values.tolist(), entries, strict=True)
-        ]
+        views, size = sets.shape[1], 4 + like.element_size()
+        blocks = []
+        if len(sets) == 1 or not self.stored or 2 * size * len(sets) * views * self._geometry.entries_per_view() <= _MOST_BYTES:
+            for k, angles in enumerate(sets.tolist()):
+                signals = (which == k).nonzero()[:, 0]
+                entries = (signals[:, None] * views + torch.arange(views)).flatten()
+                blocks.append(
+                    _Block(make(self._geometry, tuple(angles), like.dtype, like.device), signals.to(like.device), entries.to(like.device))
+                )
+            return blocks
+        values, where = sets[which].unique(return_inverse=True)
+        entries_of = where.flatten().argsort(stable=True).split(where.flatten().bincount(minlength=len(values)).tolist())
+        for angle, entries in zip(values.tolist(), entries_of, strict=True):
+            matrix = make(self._geometry, (angle,), like.dtype, like.device)
+            blocks.append(_Block(matrix, (entries // views).to(like.device), entries.to(like.device)))
+        return blocks
 
     def _check(self, x: Tensor, wanted: tuple[int, int], what: str, axes: str) -> None:
         if x.ndim != 4 or tuple(x.shape[2:]) != wanted:
@@ -326,7 +338,7 @@ class _Geometry:
         direction = (source + detector) * f + s * e
         return (-source * f).expand(-1, self.detectors, -1), direction / direction.norm(dim=-1, keepdim=True)
 
-    def crossings(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    def crossings(self, points: Tensor, directions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Which pixels each ray crosses and the weight of each in Joseph's rule, zero where there is none: (rays, steps, 2)."""
         column, row = self._middle(self.width) + points[..., 0] / self.pixel, self._middle(self.height) - points[..., 1] / self.pixel
         right, down = directions[..., 0], -directions[..., 1]
@@ -335,10 +347,10 @@ class _Geometry:
         slope = torch.where(by_row, right, down) / major
         start = torch.where(by_row, column, row) - slope * torch.where(by_row, row, column)
         step = torch.arange(max(self.height, self.width), device=points.device)
-        at = start[..., None] + slope[..., None] * step
+        at = start[..., None].to(dtype) + slope[..., None].to(dtype) * step
         near = at.floor()
         rest, near = at - near, near.long()
-        by_row, length = by_row[..., None], self.pixel / major.abs()[..., None]
+        by_row, length = by_row[..., None], (self.pixel / major.abs()[..., None]).to(dtype)
         steps, places = torch.where(by_row, self.height, self.width), torch.where(by_row, self.width, self.height)
         index, weight = [], []
         for place, share in ((near, 1 - rest), (near + 1, rest)):
@@ -417,18 +429,27 @@ class _OnTheFly(NamedTuple):
     device: torch.device
 
     def times(self, x: Tensor, transposed: bool) -> Tensor:
-        rays = self.geometry.detectors * len(self.angles)
-        result = x.new_zeros(self.geometry.height * self.geometry.width if transposed else rays, x.shape[1])
-        for rays_of, index, weight in _pieces(self.geometry, self.angles, self.device):
-            entries, weight = index[0].numel(), weight.to(x).flatten()[:, None]
+        x, rays = x.mT.contiguous(), self.geometry.detectors * len(self.angles)
+        result = x.new_zeros(len(x), self.geometry.height * self.geometry.width if transposed else rays)
+        for rays_of, index, weight in _pieces(self.geometry, self.angles, self.device, x.dtype):
+            index, weight = index.flatten(), weight.flatten(1)
             if transposed:
-                result.index_add_(0, index.flatten(), weight * x[rays_of].repeat_interleave(entries, dim=0))
+                each = (x[:, rays_of, None] * weight).flatten(1)
+                result.scatter_add_(1, index.expand(len(x), -1), each)
             else:
-                result[rays_of] = (weight * x.index_select(0, index.flatten())).reshape(-1, entries, x.shape[1]).sum(1)
-        return result
+                result[:, rays_of] = (x.index_select(1, index).unflatten(1, weight.shape) * weight).sum(2)
+        return result.mT
 
 
 _Matrix = _Stored | _OnTheFly
+
+
+class _Block(NamedTuple):
+    """The matrix of some views, the signals that have them, and where these views are among (signals x views)."""
+
+    matrix: _Matrix
+    signals: Tensor
+    entries: Tensor
 
 
 class _Product(torch.autograd.Function):
@@ -453,37 +474,42 @@ def _times(matrix: _Matrix, x: Tensor, transposed: bool) -> Tensor:
     return _Product.apply(matrix, columns, transposed).mT.reshape(*x.shape[:2], -1)
 
 
-def _pieces(geometry: _Geometry, angles: Sequence[float], device: torch.device) -> Iterator[tuple[slice, Tensor, Tensor]]:
+def _pieces(
+    geometry: _Geometry, angles: Sequence[float], device: torch.device, dtype: torch.dtype
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """The rays some at a time: which they are, the pixels that they cross, and the weights, both (rays, steps, 2)."""
     points, directions = geometry.rays(torch.tensor(angles, dtype=torch.float64, device=device).deg2rad())
     points, directions = points.flatten(0, 1), directions.flatten(0, 1)
     count = max(1, _CHUNK // (2 * max(geometry.height, geometry.width)))
     for first in range(0, len(points), count):
         some = slice(first, first + count)
-        yield some, *geometry.crossings(points[some], directions[some])
+        yield some, *geometry.crossings(points[some], directions[some], dtype)
 
 
-_KEPT: OrderedDict[tuple[object, ...], _Stored] = OrderedDict()
+_VIEWS: OrderedDict[tuple[object, ...], _Stored] = OrderedDict()
+_SCANS: OrderedDict[tuple[object, ...], _Stored] = OrderedDict()
 
 
 def _stored(geometry: _Geometry, angles: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> _Stored:
     """The matrix of these views, kept from the last time if it was used lately."""
-    key = (geometry, angles, dtype, device)
-    if key not in _KEPT:
+    key, kept = (geometry, angles, dtype, device), _VIEWS if len(angles) == 1 else _SCANS
+    if key not in kept:
         with torch.inference_mode(False), torch.no_grad():
-            built = _built(geometry, angles, dtype)
-            _KEPT[key] = _Stored(*(matrix.to(device) for matrix in built))
-        total = sum(kept.bytes() for kept in _KEPT.values())
-        while total > _MOST_BYTES and len(_KEPT) > 1:
-            total -= _KEPT.popitem(last=False)[1].bytes()
-    _KEPT.move_to_end(key)
-    return _KEPT[key]
+            if len(angles) == 1:
+                kept[key] = _Stored(*(matrix.to(device) for matrix in _built(geometry, angles, dtype)))
+            else:
+                kept[key] = _joined([_stored(geometry, (angle,), dtype, device) for angle in angles])
+        total = sum(matrix.bytes() for matrix in kept.values())
+        while total > _MOST_BYTES and len(kept) > 1:
+            total -= kept.popitem(last=False)[1].bytes()
+    kept.move_to_end(key)
+    return kept[key]
 
 
 def _built(geometry: _Geometry, angles: tuple[float, ...], dtype: torch.dtype) -> _Stored:
     """The matrix row by row, and its transpose by a stable sort of the columns."""
     counts, columns, weights = [], [], []
-    for _, index, weight in _pieces(geometry, angles, torch.device("cpu")):
+    for _, index, weight in _pieces(geometry, angles, torch.device("cpu"), torch.float64):
         crossed = weight > 0
         counts.append(crossed.sum((1, 2)))
         columns.append(index[crossed].int())
@@ -492,19 +518,39 @@ def _built(geometry: _Geometry, angles: tuple[float, ...], dtype: torch.dtype) -
     pixels = geometry.height * geometry.width
     ray = torch.arange(len(per_ray), dtype=torch.int32).repeat_interleave(per_ray)
     order = column.sort(stable=True).indices
-    per_pixel = column.bincount(minlength=pixels)
     return _Stored(
-        _compressed(per_ray, column, value, (len(per_ray), pixels)),
-        _compressed(per_pixel, ray[order], value[order], (pixels, len(per_ray))),
+        _compressed(_starts(per_ray), column, value, (len(per_ray), pixels)),
+        _compressed(_starts(column.bincount(minlength=pixels)), ray[order], value[order], (pixels, len(per_ray))),
     )
 
 
-def _compressed(per_row: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
+def _joined(views: Sequence[_Stored]) -> _Stored:
+    """The matrix of several views, one below the other, and its transpose, one beside the other."""
+    rays, pixels = views[0].matrix.shape
+    columns = torch.cat([view.matrix.col_indices() for view in views])
+    starts = _starts(torch.cat([view.matrix.crow_indices().diff() for view in views]))
+    matrix = _compressed(starts, columns, torch.cat([view.matrix.values() for view in views]), (rays * len(views), pixels))
+    per_pixel = [view.transpose.crow_indices().diff() for view in views]
+    starts = _starts(torch.stack(per_pixel).sum(0))
+    ray, value = torch.empty_like(columns), torch.empty_like(matrix.values())
+    begin = starts[:-1].long()
+    for k, (view, counts) in enumerate(zip(views, per_pixel, strict=True)):
+        first = begin - view.transpose.crow_indices()[:-1]
+        place = first.repeat_interleave(counts) + torch.arange(len(view.transpose.values()), device=first.device)
+        ray[place], value[place] = view.transpose.col_indices() + k * rays, view.transpose.values()
+        begin = begin + counts
+    return _Stored(matrix, _compressed(starts, ray, value, (pixels, rays * len(views))))
+
+
+def _starts(per_row: Tensor) -> Tensor:
+    return torch.cat([per_row.new_zeros(1), per_row.cumsum(0)]).int()
+
+
+def _compressed(starts: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
     """A sparse matrix of compressed rows, with indices of 32 bits."""
-    first = torch.cat([per_row.new_zeros(1), per_row.cumsum(0)]).int()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(first, columns, values, size=size, check_invariants=False)
+        return torch.sparse_csr_tensor(starts, columns, values, size=size, check_invariants=False)
 
 
 def _check_name(argument: str, name: str, known: tuple[str, ...]) -> None:
