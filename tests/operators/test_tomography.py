@@ -146,7 +146,7 @@ class TestAgainstClosedForms:
         """Errors come from the jumps at the ellipses' borders and fall with the size of the pixels: 1.4 % at 256 when this was written, from 5.1 % at 64."""
         errors = []
         for n, bound in ((64, 0.07), (128, 0.04), (256, 0.02)):
-            operator = Tomography(n, views(12, 180.0 if fan is None else 360.0), pixel=2 / n, fan=fan)
+            operator = Tomography(n, views(7, 180.0 if fan is None else 360.0), pixel=2 / n, fan=fan)
             expected = shepp_logan_integrals(*operator.rays())[0]
             errors.append(relative(operator(shepp_logan(n, samples=4)[None, None])[0, 0], expected))
             assert errors[-1] < bound
@@ -179,15 +179,15 @@ class TestAgainstClosedForms:
 class TestBackProjection:
     @pytest.mark.parametrize("fan", [None, (200.0, 100.0)])
     def test_it_inverts_a_full_scan(self, fan):
-        """A smooth image, many views: the reconstruction is exact but for discretisation."""
-        at = torch.linspace(-1, 1, 48)
+        """A smooth image, many views: the reconstruction is exact but for discretisation, 1.6 % where the narrower bump is 5 pixels wide."""
+        at = torch.linspace(-1, 1, 32)
         x = (
             torch.exp(-8 * ((at - 0.2) ** 2 + (at[:, None] + 0.1) ** 2))
             + 0.5 * torch.exp(-20 * ((at + 0.4) ** 2 + (at[:, None] - 0.3) ** 2))
         )[None, None]
-        for span, tolerance in ((180.0, 0.01), (360.0, 0.01)) if fan is None else ((360.0, 0.01),):
-            operator = Tomography(48, views(120, span), fan=fan, filter="ramp", pixel=0.7)
-            assert relative(operator.lift(operator(x)), x) < tolerance
+        for span in (180.0, 360.0) if fan is None else (360.0,):
+            operator = Tomography(32, views(90, span), fan=fan, filter="ramp", pixel=0.7)
+            assert relative(operator.lift(operator(x)), x) < 0.02
 
     def test_the_level_survives_a_limited_angle(self):
         """Angles that are missing are missing; the others do not stand in for them."""
@@ -235,7 +235,7 @@ class TestPull:
         """At the noise of the benchmark (0.035 of the mean of A x): 21 from an uncertainty of 1 at 128 x 128, without preconditioning 65."""
         calls, forward = [], Tomography.forward
         monkeypatch.setattr(Tomography, "forward", lambda self, x: calls.append(1) or forward(self, x))
-        operator, x = Tomography(64, views(60)), 2 * shepp_logan(64)[None, None] - 1
+        operator, x = Tomography(48, views(45)), 2 * shepp_logan(48)[None, None] - 1
         operator._power(x)
         y = operator(x)
         sigma_y = 0.035 * y.abs().mean()
