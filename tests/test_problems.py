@@ -197,6 +197,20 @@ class TestTheScan:
         problem = Tomography(views=1, window=(-500.0, 500.0), mu_water=0.2, field=10.0, detectors=16)
         torch.testing.assert_close(problem.draw(x_0, Noise([0])).y, torch.full((1, 1, 1, 16), 2.0))
 
+    def test_measurements_from_elsewhere(self):
+        """What a scan of the problem's own says is what one from a file says; |A x_0| is estimated by |y|."""
+        x_0 = torch.rand(2, 1, 8, 8)
+        for settings in ({"sigma_y": 0.5}, {"sigma_y": 0.035, "relative": True}, {"photons": 500.0, "field": 1.0}):
+            problem = Tomography(views=4, **settings)
+            drawn = problem.draw(x_0, Noise([0, 1]))
+            given = problem.likelihood(problem.operator(x_0, Noise([5, 6])), drawn.y)
+            assert type(given) is type(drawn.likelihood)
+            torch.testing.assert_close(given.sigma_y.expand(2), drawn.sigma_y.expand(2), rtol=0.05, atol=0)
+        relative = Tomography(views=4, sigma_y=0.035, relative=True)
+        assert relative.likelihood(relative.operator(x_0, Noise([0, 1])), drawn.y, 0.3).sigma_y.tolist() == pytest.approx([0.3])
+        with pytest.raises(InvalidInput, match=r"draws sigma_y between 0\.1 and 0\.2"):
+            Denoising(sigma_y=(0.1, 0.2)).likelihood(Identity(), x_0)
+
     def test_noise_relative_to_the_sinogram(self):
         x_0 = torch.rand(2, 1, 8, 8) * torch.tensor([1.0, 100.0]).reshape(2, 1, 1, 1)
         observation = Tomography(views=4, sigma_y=0.035, relative=True).draw(x_0, Noise([0, 1]))

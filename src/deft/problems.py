@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput, nearest_names
-from deft.likelihoods import GaussianLikelihood, Observation, PoissonLikelihood
+from deft.likelihoods import GaussianLikelihood, Likelihood, Observation, PoissonLikelihood
 from deft.noise import Noise
 from deft.operators import (
     blur,
@@ -38,7 +38,7 @@ from deft.operators.base import ForwardOperator, LinearOperator
 from deft.operators.callable import CallableOperator
 from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels
 from deft.operators.masks import BoxMasks, CartesianMasks, FreeFormMasks, HalfMasks, Masks, RandomPixelMasks
-from deft.types import Signal, expand
+from deft.types import Measurement, Signal, expand
 
 NoiseLevel = float | tuple[float, float]
 
@@ -70,6 +70,13 @@ class Problem(ABC):
         """Observations of clean signals, each with its own operator and noise level."""
         likelihood = GaussianLikelihood(self.operator(x_0, noise.stream(1)).to(x_0.device), self._noise_level(noise.stream(2)).to(x_0))
         return Observation(likelihood.sample(x_0, noise.stream(3)), likelihood)
+
+    def likelihood(self, operator: ForwardOperator, y: Measurement, sigma_y: float | None = None) -> Likelihood:
+        """The likelihood of measurements from elsewhere; sigma_y in the units of y, None: the problem's own. Raises InvalidInput where that is a range."""
+        level = self.sigma_y if sigma_y is None else sigma_y
+        if isinstance(level, tuple):
+            raise InvalidInput(f"the problem draws sigma_y between {level[0]:g} and {level[1]:g}; say that of these measurements.")
+        return GaussianLikelihood(operator, level)
 
     def _noise_level(self, noise: Noise) -> Tensor:
         return _log_uniform(self.sigma_y, noise.uniform(0))
@@ -434,6 +441,16 @@ class Tomography(Problem):
                 operator, level * operator(x_0).abs().flatten(1).mean(1) if self.relative and len(x_0) else level
             )
         return Observation(likelihood.sample(x_0, noise.stream(3)), likelihood)
+
+    def likelihood(self, operator: ForwardOperator, y: Measurement, sigma_y: float | None = None) -> Likelihood:
+        if isinstance(operator, transmission.Transmission):
+            return PoissonLikelihood(operator)
+        found = super().likelihood(operator, y, sigma_y)
+        return (
+            GaussianLikelihood(operator, found.sigma_y * y.abs().flatten(1).mean(1))
+            if self.relative and sigma_y is None and len(y)
+            else found
+        )
 
     def card(self) -> dict[str, object]:
         return _card(self, {name: getattr(self, name) for name in inspect.signature(type(self)).parameters})

@@ -16,7 +16,7 @@ from deft.data import ImageFolder, atomic, convert_range, open_images, read_arra
 from deft.data.arrays import INTEGERS
 from deft.data.images import SUFFIXES
 from deft.errors import BadImage, InvalidInput
-from deft.likelihoods import GaussianLikelihood, Observation
+from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.operators.base import ForwardOperator
 from deft.operators.inpainting import Inpainting
@@ -75,7 +75,7 @@ def observation(
             f"the problem draws sigma_y between {level[0]:g} and {level[1]:g}; say that of these measurements with --sigma_y."
         )
     y = torch.stack(rows)
-    likelihood = GaussianLikelihood(operator, level)
+    likelihood = problem.likelihood(operator, y, sigma_y)
     if value_range is None:
         _check_range(y, operator, prior, level)
     return Observation(operator.observed(y), likelihood), names
