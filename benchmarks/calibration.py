@@ -31,6 +31,7 @@ from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.reports import provenance
 from deft.reports.calibration import coverage_chart, rank_chart
+from deft.reports.chart import as_file
 from deft.reports.estimate import Estimate
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
@@ -120,9 +121,11 @@ def main() -> None:
                 print(name, source, label, row["entries"]["coverage"], row["functionals"]["coverage"], flush=True)  # type: ignore[index]
                 for part in ("entries", "functionals"):
                     shown = {k: Coverage(**v[part]["coverage"]) for k, v in results.items()}
-                    (folder / f"coverage-{part}.svg").write_text(coverage_chart(shown, title=f"{name}, x_0 from the {source}: {part}"))
+                    (folder / f"coverage-{part}.svg").write_text(
+                        as_file(coverage_chart(shown, title=f"{name}, x_0 from the {source}: {part}"))
+                    )
                     histogram = RankHistogram(**row[part]["ranks"])  # type: ignore[index]
-                    (folder / f"ranks-{part}-{label}.svg").write_text(rank_chart(histogram, f"{label}, {part}"))
+                    (folder / f"ranks-{part}-{label}.svg").write_text(as_file(rank_chart(histogram, f"{label}, {part}")))
             card = {"problem": name, "truth": source, "prior": config["prior"], "samples": args.samples, "commit": provenance.commit()}
             with atomic(args.out / f"{name}-{source}.json") as stream:
                 stream.write((json.dumps({**card, "methods": results}, indent=1) + "\n").encode())

@@ -26,7 +26,7 @@ from deft.metrics.image import psnr, ssim
 from deft.noise import Noise, mix
 from deft.posterior import Posterior
 from deft.reports import provenance
-from deft.reports.chart import Series, scatter_chart
+from deft.reports.chart import Series, as_file, scatter_chart
 from deft.reports.estimate import Estimate
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
@@ -124,7 +124,7 @@ def draw(rows: dict[str, Any], fraction: float, out: Path, problem: str) -> None
                 level = Estimate.mean(rows["DPS"][measure]).value
                 series.append(Series(f"DPS-500, {words}", [x[0], x[-1]], [level, level], faint=True))
         chart = scatter_chart(series, label, "PSNR (dB)", log_x=True, joined=True, title=f"{problem}: quality against {name}")
-        (out / f"{problem}-{name}.svg").write_text(chart)
+        (out / f"{problem}-{name}.svg").write_text(as_file(chart))
 
 
 if __name__ == "__main__":

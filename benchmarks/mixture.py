@@ -32,7 +32,7 @@ from deft.operators.matrix import Matrix
 from deft.priors.base import Prior
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.reports import provenance
-from deft.reports.chart import Series, line_chart
+from deft.reports.chart import Series, as_file, line_chart
 from deft.samplers.base import Sampler, UniformLogSNR
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
@@ -165,7 +165,7 @@ def main() -> None:
             chart = line_chart(
                 series, "prior evaluations per sample", "distance / floor", log_x=True, log_y=True, title=f"d = {d}, d_y = {d_y}, exact h"
             )
-            (args.out / f"exact-d{d}-dy{d_y}.svg").write_text(chart)
+            (args.out / f"exact-d{d}-dy{d_y}.svg").write_text(as_file(chart))
 
 
 if __name__ == "__main__":

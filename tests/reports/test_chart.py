@@ -3,7 +3,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from deft.reports.chart import Axis, Band, Series, bar_chart, cloud_chart, line_chart, scatter_chart
+from deft.reports.chart import Axis, Band, Series, as_file, bar_chart, cloud_chart, line_chart, scatter_chart
 
 A = Series("a", [1, 10, 100], [0.5, math.nan, 0.25], error=[0.1, 0.1, 0.0])
 B = Series("b < c", [2, 20, 200], [0.4, 0.3, 0.2])
@@ -52,3 +52,19 @@ def test_places():
     assert Axis.over("", [2, 4], margin=0).place(3) == pytest.approx(0.5)
     assert Axis.over("", [3, 3]).place(3) == pytest.approx(0.5)
     assert Axis.over("", []).low < Axis.over("", []).high
+
+
+def test_a_chart_as_a_file_has_its_namespace():
+    chart = line_chart([Series("a", [0, 1], [0, 1])], "x", "y")
+    assert ET.fromstring(chart).tag == "svg"
+    assert ET.fromstring(as_file(chart)).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_a_legend_that_is_too_long_for_a_row_takes_more():
+    """No name begins left of the axis, and none stands on another."""
+    names = [f"a name of some length {i}" for i in range(8)]
+    chart = ET.fromstring(line_chart([Series(name, [0, 1], [i, i]) for i, name in enumerate(names)], "x", "y"))
+    squares = [(float(r.get("x")), float(r.get("y"))) for r in chart.iter("rect") if r.get("rx") == "2"]
+    assert len(set(squares)) == len(squares) == 8
+    assert min(x for x, _ in squares) > 60
+    assert len({y for _, y in squares}) > 1

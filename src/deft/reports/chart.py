@@ -178,6 +178,11 @@ def _area(band: Band, x_axis: Axis, y_axis: Axis) -> str:
     return f'<polygon points="{points}" fill="{colour}" fill-opacity="0.18"/>'
 
 
+def as_file(svg: str) -> str:
+    """A chart as the content of a file of its own; within a page it needs no namespace."""
+    return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+
+
 def _index(series: Series, place: int) -> int:
     return place if series.colour is None else series.colour
 
@@ -220,13 +225,15 @@ def _frame(x_axis: Axis, y_axis: Axis, labels: Sequence[str] | None = None) -> s
 
 
 def _legend(series: Sequence[Series]) -> str:
-    """Names with their colours, at the top right."""
-    parts, x = [], _WIDTH - _RIGHT - 4.0
+    """Names with their colours, at the top right, in as many rows as they need."""
+    parts, x, y = [], _WIDTH - _RIGHT - 4.0, float(_TOP)
     for i, one in reversed(list(enumerate(series))):
         width = 6.6 * len(one.label)
+        if x - width - 18 < _LEFT and parts:
+            x, y = _WIDTH - _RIGHT - 4.0, y + 15
         colour = f'fill="{_colour(_index(one, i))}" fill-opacity="{0.45 if one.faint else 1}"'
-        parts.append(f'<text x="{x:.1f}" y="{_TOP + 6}" text-anchor="end" fill="var(--ink,#1d2430)">{escape(one.label)}</text>')
-        parts.append(f'<rect x="{x - width - 18:.1f}" y="{_TOP - 3}" width="12" height="9" rx="2" {colour}/>')
+        parts.append(f'<text x="{x:.1f}" y="{y + 6:.0f}" text-anchor="end" fill="var(--ink,#1d2430)">{escape(one.label)}</text>')
+        parts.append(f'<rect x="{x - width - 18:.1f}" y="{y - 3:.0f}" width="12" height="9" rx="2" {colour}/>')
         x -= width + 32
     return "".join(parts)
 
