@@ -226,7 +226,8 @@ def _frame(x_axis: Axis, y_axis: Axis, labels: Sequence[str] | None = None) -> s
 
 def _legend(series: Sequence[Series]) -> str:
     """Names with their colours, at the top right, in as many rows as they need."""
-    parts, x, y = [], _WIDTH - _RIGHT - 4.0, float(_TOP)
+    parts: list[str] = []
+    x, y = _WIDTH - _RIGHT - 4.0, float(_TOP)
     for i, one in reversed(list(enumerate(series))):
         width = 6.6 * len(one.label)
         if x - width - 18 < _LEFT and parts:
