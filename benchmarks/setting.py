@@ -44,7 +44,7 @@ class Setting:
             parser.error(f"--data {args.data} is no folder; this benchmark needs the data that recipes/train_prior.py describes")
         torch.set_num_threads(args.threads)
         config = yaml.safe_load(args.config.read_text())
-        return args, cls(config, zoo.load(config["prior"]), args.data)
+        return args, cls(config, zoo.load(config["prior"], precision=config.get("precision", "fp32")), args.data)
 
     def images(self, split: str, count: int | None = None, start: int = 0) -> Tensor:
         """`count` images of a split, from `start` on, in the prior's range."""

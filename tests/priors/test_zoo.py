@@ -37,6 +37,23 @@ def test_a_round_trip_keeps_the_denoiser(tmp_path: Path, schedule: Schedule) -> 
     assert zoo.is_prior(tmp_path / "mine.safetensors")
 
 
+def test_bf16_is_the_networks_alone() -> None:
+    full, half = zoo.load("digits-32"), zoo.load("digits-32", precision="bf16")
+    t = torch.tensor([0.3])
+    x_t = torch.randn(4, *full.event_shape)
+    x_0_hat, rounded = full.denoise(x_t, t), half.denoise(x_t, t)
+    unit = full.gaussian.remainder(*full.levels(x_t, t))
+    assert rounded.dtype == torch.float32
+    assert 1e-4 < float(((rounded - x_0_hat) / unit).std()) < 2e-2
+    assert half.identity() == full.identity()
+    x_t.requires_grad_()
+    (gradient,) = torch.autograd.grad(half.denoise(x_t, t).square().sum(), x_t)
+    (right,) = torch.autograd.grad(full.denoise(x_t, t).square().sum(), x_t)
+    assert float((gradient - right).norm()) < 0.03 * float(right.norm())
+    with pytest.raises(InvalidInput, match="'fp32' or 'bf16'; got 'fp16'"):
+        zoo.load("digits-32", precision="fp16")  # type: ignore[arg-type]
+
+
 def test_every_prior_that_ships_loads_and_has_a_card() -> None:
     for name in zoo.names():
         prior, card = zoo.load(name), zoo.card(name)

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import final
+from contextlib import nullcontext
+from typing import Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -170,10 +171,12 @@ class UNetPrior(Prior):
     """A diffusion prior with the spectral Gaussian denoiser as its skip connection; the small priors that ship are of this class.
 
     `channels`, `blocks`, `patch`, `attention` and `fine` shape the network (deft.networks.unet); `gains` is the number of noise levels, evenly
-    spaced in log-SNR, at which k_t is kept (0: k_t = 1).
+    spaced in log-SNR, at which k_t is kept (0: k_t = 1). `precision`, "fp32" or "bf16", is what the network computes in; the Wiener filter and the
+    weights stay in single precision.
     """
 
     gain: Tensor | None
+    precision: Literal["fp32", "bf16"] = "fp32"
 
     def __init__(
         self,
@@ -271,10 +274,9 @@ class UNetPrior(Prior):
         scale = self.gaussian.variance.mean().sqrt()
         c_in = (alpha_t**2 * scale**2 + sigma_t**2).sqrt()
         numbers = self.schedule.log_snr(t).to(x_t.dtype).reshape(-1, 1).expand(len(x_t), 1)
-        return self.network(
-            torch.cat([(x_t - alpha_t * self.gaussian.mean) / c_in, (wiener - self.gaussian.mean) / scale], dim=1),
-            numbers,
-        )
+        inputs = torch.cat([(x_t - alpha_t * self.gaussian.mean) / c_in, (wiener - self.gaussian.mean) / scale], dim=1)
+        with torch.autocast(x_t.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext():
+            return self.network(inputs, numbers)
 
 
 def _cosines(n: int) -> Tensor:

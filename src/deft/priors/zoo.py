@@ -14,6 +14,7 @@ import os
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -33,11 +34,13 @@ def names() -> list[str]:
     )
 
 
-def load(name: str | Path) -> UNetPrior:
-    """A prior that ships, by name, or one that `save` wrote, by path; frozen and in single precision.
+def load(name: str | Path, *, precision: Literal["fp32", "bf16"] = "fp32") -> UNetPrior:
+    """A prior that ships, by name, or one that `save` wrote, by path; frozen, its network computing in `precision`.
 
-    Raises `InvalidInput` for an unknown name and `CheckpointError` for a file that is damaged or something else.
+    Raises `InvalidInput` for an unknown name or precision and `CheckpointError` for a file that is damaged or something else.
     """
+    if precision not in ("fp32", "bf16"):
+        raise InvalidInput(f"precision is 'fp32' or 'bf16'; got {precision!r}.")
     path = _path(name)
     architecture = _architecture(path)
     try:
@@ -45,6 +48,7 @@ def load(name: str | Path) -> UNetPrior:
         arguments["value_range"] = None if arguments["value_range"] is None else tuple(arguments["value_range"])
         prior = UNetPrior(schedule=_schedule(architecture["schedule"]), name=architecture["name"], **arguments)
         prior.load_state_dict(_tensors(path))
+        prior.precision = precision
     except (KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"the weights in {path} do not fit the architecture that it names: {error}") from error
     return prior.frozen()
