@@ -51,7 +51,7 @@ def test_bf16_is_the_networks_alone() -> None:
     (right,) = torch.autograd.grad(full.denoise(x_t, t).square().sum(), x_t)
     assert float((gradient - right).norm()) < 0.03 * float(right.norm())
     with pytest.raises(InvalidInput, match="'fp32' or 'bf16'; got 'fp16'"):
-        zoo.load("digits-32", precision="fp16")  # type: ignore[arg-type]
+        zoo.load("digits-32", precision="fp16")
 
 
 def test_every_prior_that_ships_loads_and_has_a_card() -> None:

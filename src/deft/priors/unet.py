@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Literal, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -176,7 +176,7 @@ class UNetPrior(Prior):
     """
 
     gain: Tensor | None
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: str = "fp32"
 
     def __init__(
         self,

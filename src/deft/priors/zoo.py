@@ -14,7 +14,6 @@ import os
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -34,7 +33,7 @@ def names() -> list[str]:
     )
 
 
-def load(name: str | Path, *, precision: Literal["fp32", "bf16"] = "fp32") -> UNetPrior:
+def load(name: str | Path, *, precision: str = "fp32") -> UNetPrior:
     """A prior that ships, by name, or one that `save` wrote, by path; frozen, its network computing in `precision`.
 
     Raises `InvalidInput` for an unknown name or precision and `CheckpointError` for a file that is damaged or something else.
