@@ -91,5 +91,6 @@ class Noise:
         shape = tuple(shape)
         if not self.seeds:
             return torch.empty((0, *shape), dtype=self.dtype, device=self.device)
-        rows = [draw(shape, generator=g, dtype=self.dtype) for g in self.generators(step)]
+        generator = torch.Generator()  # one for all: making it takes longer than seeding it
+        rows = [draw(shape, generator=generator.manual_seed(mix(seed, 0, step)), dtype=self.dtype) for seed in self.seeds]
         return torch.stack(rows).to(self.device)

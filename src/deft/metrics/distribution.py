@@ -36,8 +36,10 @@ def sliced_wasserstein(x: Signal, y: Signal, *, projections: int = 512, seed: in
     _check_sets(x, y, same_number=True)
     if order not in (1, 2):
         raise InvalidInput(f"sliced_wasserstein is of order 1 or 2; got {order}.")
-    gap = _project_and_sort(x.flatten(1), projections, seed)[0] - _project_and_sort(y.flatten(1), projections, seed)[0]
-    return float(gap.abs().mean()) if order == 1 else float(gap.square().mean().sqrt())
+    # numpy: its sort of values alone is ten times as fast on a CPU as torch's, which also says where they came from
+    sorted_x, sorted_y = (np.sort(_project(z.flatten(1), projections, seed).cpu().numpy(), axis=1) for z in (x, y))
+    gap = sorted_x - sorted_y
+    return float(np.abs(gap).mean()) if order == 1 else float(np.sqrt(np.square(gap).mean()))
 
 
 def patch_distance(x: Signal, reference: Signal, *, patches: int = 128, projections: int = 128, seed: int = 0) -> list[float]:
@@ -125,10 +127,15 @@ def mmd(x: Signal, y: Signal, *, bandwidth: float | None = None) -> float:
 
 def _project_and_sort(x: Tensor, projections: int, seed: int) -> tuple[Tensor, Tensor]:
     """Projections on random unit directions, each sorted: (projections, number); and which row every value came from."""
+    values, owner = _project(x, projections, seed).sort(dim=1)
+    return values, owner
+
+
+def _project(x: Tensor, projections: int, seed: int) -> Tensor:
+    """Projections on random unit directions: (projections, number)."""
     directions = torch.randn(x.shape[1], projections, generator=torch.Generator().manual_seed(seed))
     directions = (directions / directions.norm(dim=0)).to(x)
-    values, owner = (x @ directions).T.sort(dim=1)
-    return values, owner
+    return (x @ directions).T
 
 
 def _patches(x: Tensor, patches: int, seed: int) -> Tensor:
