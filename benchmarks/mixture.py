@@ -1,35 +1,35 @@
-"""How far from the exact posterior: samplers and h-transforms on Gaussian mixtures, for which everything is known.
+"""How far from the exact posterior: samplers with the exact h-transform of a Gaussian mixture, against the number of steps.
 
     python benchmarks/mixture.py --out benchmarks/results/mixture [--dims 8 80 800] [--measurements 1 2 4] [--seeds 3] [--problems 20]
+    python benchmarks/mixture.py --evidence --dims 8 80 --seeds 1 --out benchmarks/results/mixture
 
-The setting of Monte Carlo guided diffusion (Cardoso et al. 2023, arXiv:2308.07983): 25 components at (8 i, 8 j, 8 i, 8 j, ...), i, j in -2 ... 2, of unit covariance, with
-random weights that are fixed per dimension; A with random singular vectors and singular values uniform in [0, 1], sigma_y uniform up to the largest of them, y drawn from the model. The
-mixture is centred and scaled to unit variance, and the schedule's last alpha is so small that alpha_1 max |mu| <= 0.1: otherwise the sampler starts from a law that is not the prior's.
+The setting is benchmarks/mixture_setting.py. Measured is the sliced Wasserstein distance of 1,000 samples to 1,000 exact posterior draws, beside the floor, the same between two sets of
+exact draws; reported are medians over problems, and their ratio. `--evidence` measures what the path weights of 1,000 particles with the exact h and 800 steps say of log p(y).
 
-Measured is the sliced Wasserstein distance of 1,000 samples to 1,000 exact posterior draws, beside the floor, the same between two sets of exact draws; reported are medians over
-problems, and their ratio. One file of results per cell, kept after every problem; the same command goes on from where it was stopped.
+One file of results per cell, kept after every problem; the same command goes on from where it was stopped, and draws the figures from what is there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import final
 
 import torch
+from mixture_setting import DOUBLE, HIGH, Cell, distance
 from torch import Tensor
 
 from deft.data.files import atomic
+from deft.htransforms.base import HTransform
 from deft.htransforms.exact import Exact
-from deft.likelihoods import GaussianLikelihood, Observation
-from deft.metrics.distribution import sliced_wasserstein
-from deft.noise import Noise
-from deft.operators.matrix import Matrix
-from deft.priors.base import Prior
+from deft.htransforms.gaussian_potential import GaussianPotential
+from deft.likelihoods import Observation
+from deft.noise import Noise, mix
+from deft.posterior import Posterior
+from deft.priors.base import Denoised, Prior
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.reports import provenance
 from deft.reports.chart import Series, as_file, line_chart
@@ -37,108 +37,123 @@ from deft.samplers.base import Sampler, UniformLogSNR
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
 from deft.samplers.heun import Heun
-from deft.schedules import VPCosine
+from deft.samplers.smc import TwistedSMC
 from deft.types import Signal, Times
 
-DOUBLE = torch.float64
-BUDGETS = (20, 50, 100, 200, 400, 800)
-HIGH = 12.0  # the last log-SNR that is asked for: what is left there is 0.03 of a component's standard deviation
+FIRST_ORDER, SECOND_ORDER = (20, 50, 100, 200, 400, 800), (20, 50, 100, 200, 400)
 
 
 @final
-@dataclass(frozen=True)
-class Cell:
-    """A dimension, a number of measurements and a seed: a mixture and its problems."""
+class ManyDraws(Prior):
+    """The exact posterior, in the axes of its covariance, as a prior whose one signal holds `count` independent draws: (count, d).
 
-    d: int
-    d_y: int
-    seed: int
+    It is what `Posterior(prior, Exact(prior), observation)` is, with the posterior worked out once and all noise drawn at once, which is most of the time otherwise. It starts from N(0, I),
+    as one does in practice. Neither the samplers nor the distance know directions.
+    """
 
-    def prior(self) -> GaussianMixture:
-        """The standardised mixture, under a schedule that ends at alpha_1 max |mu| = 0.1."""
-        grid = torch.tensor([(8.0 * i, 8.0 * j) for i in range(-2, 3) for j in range(-2, 3)], dtype=DOUBLE)
-        means = grid.repeat(1, (self.d + 1) // 2)[:, : self.d]
-        weights = torch.rand(25, generator=torch.Generator().manual_seed(self.d), dtype=DOUBLE)
-        weights = weights / weights.sum()
-        centre = (weights[:, None] * means).sum(0)
-        scale = float((1 + (weights[:, None] * (means - centre) ** 2).sum(0).mean()).sqrt())
-        means = (means - centre) / scale
-        alpha_1 = 0.1 / float(means.norm(dim=1).max())
-        schedule = VPCosine(math.log(alpha_1**2 / (1 - alpha_1**2)), 15.0)
-        return GaussianMixture(means, torch.full((25,), scale**-2, dtype=DOUBLE), weights, schedule)
+    def __init__(self, posterior: GaussianMixture, count: int) -> None:
+        super().__init__()
+        assert posterior.axes is not None
+        self.schedule, self.event_shape, self.scale = posterior.schedule, (count, *posterior.event_shape), posterior.scale
+        self.register_buffer("means", posterior.means[0] @ posterior.axes[0, 0])
+        self.register_buffer("variances", posterior.variances[0, 0])
+        self.register_buffer("log_weights", posterior.log_weights[0])
 
-    def observation(self, prior: GaussianMixture, problem: int) -> Observation:
-        """One measurement of one draw."""
-        noise = Noise([1000 * self.seed + problem], dtype=DOUBLE).stream(self.d).stream(self.d_y)
-        left = torch.linalg.qr(noise.normal(0, (self.d_y, self.d_y)))[0]
-        right = torch.linalg.qr(noise.normal(1, (self.d, self.d_y)))[0]
-        singular = noise.uniform(2, (self.d_y,))
-        sigma_y = noise.uniform(3) * singular.amax(1) * float(prior.variances[0, 0, 0].sqrt())  # in the units of the standardised signal
-        likelihood = GaussianLikelihood(Matrix(left @ (singular[..., None] * right.mT)), sigma_y)
-        return Observation(likelihood.sample(prior.sample(noise.stream(4)), noise.stream(5)), likelihood)
+    def denoise(self, x_t: Signal, t: Times) -> Signal:
+        alpha_t, sigma_t = self.schedule.alpha(t), self.schedule.sigma(t)
+        total = alpha_t**2 * self.variances + sigma_t**2
+        scaled = alpha_t / total * self.means
+        constant = self.log_weights - 0.5 * alpha_t * (scaled * self.means).sum(1)
+        mean = torch.addmm(constant, x_t[0], scaled.mT).softmax(1) @ self.means
+        return torch.addcmul(mean * (sigma_t**2 / total), x_t[0], alpha_t * self.variances / total)[None]
 
-    @property
-    def name(self) -> str:
-        return f"d{self.d}-dy{self.d_y}-seed{self.seed}"
+    def initial(self, noise: Noise) -> Signal:
+        return float(self.schedule.sigma(torch.ones(1, dtype=DOUBLE))) * noise.normal(0, self.event_shape)
+
+    def exact(self, seed: int) -> Tensor:
+        """As many exact draws."""
+        generator = torch.Generator().manual_seed(mix(seed, 0))
+        k = torch.multinomial(self.log_weights.exp(), self.event_shape[0], replacement=True, generator=generator)
+        return self.means[k] + self.variances.sqrt() * torch.randn(self.event_shape, generator=generator, dtype=DOUBLE)
 
 
 @final
-class Conditioned(Prior):
-    """What `Posterior(prior, Exact(prior), observation)` is, with the posterior mixture worked out once; it starts from N(0, I), as one does in practice."""
+class Known(HTransform):
+    """The exact h-transform of one observation, its posterior worked out once."""
 
     def __init__(self, posterior: GaussianMixture) -> None:
         super().__init__()
         self.posterior = posterior
-        self.schedule, self.event_shape, self.value_range, self.scale = posterior.schedule, posterior.event_shape, None, posterior.scale
 
-    def denoise(self, x_t: Signal, t: Times) -> Signal:
-        return self.posterior.denoise(x_t, t)
-
-    def initial(self, noise: Noise) -> Signal:
-        return float(self.schedule.sigma(torch.ones(1, dtype=DOUBLE))) * noise.normal(0, self.event_shape)
+    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
+        return self.posterior.denoise(denoised.x_t, denoised.t) - denoised.x_0_hat
 
 
 def samplers() -> dict[str, dict[int, Sampler]]:
     """By family, then by evaluations per sample."""
     grid = UniformLogSNR(HIGH)
     return {
-        "DDIM, eta = 1": {n: DDIM(n, eta=1.0, grid=grid) for n in BUDGETS},
-        "DDIM, eta = 0": {n: DDIM(n, eta=0.0, grid=grid) for n in BUDGETS},
-        "DPM-Solver++ 2M": {n: DPMSolver(n, grid=grid) for n in BUDGETS},
-        "Heun": {n: Heun((n + 1) // 2, grid=grid) for n in BUDGETS},
+        "DDIM, eta = 1": {n: DDIM(n, eta=1.0, grid=grid) for n in FIRST_ORDER},
+        "DDIM, eta = 0": {n: DDIM(n, eta=0.0, grid=grid) for n in FIRST_ORDER},
+        "DPM-Solver++ 2M": {n: DPMSolver(n, grid=grid) for n in SECOND_ORDER},
+        "Heun": {n: Heun((n + 1) // 2, grid=grid) for n in SECOND_ORDER},
     }
 
 
-def distance(samples: Tensor, exact: Tensor, prior: GaussianMixture) -> float:
-    """In units of a component's standard deviation."""
-    return sliced_wasserstein(samples, exact) / float(prior.variances[0, 0, 0].sqrt())
-
-
-def measure(cell: Cell, problems: int, count: int, file: Path) -> dict[str, list[float]]:
-    """Distances of every sampler with the exact h-transform, one per problem."""
-    kept: dict[str, list[float]] = json.loads(file.read_text())["distances"] if file.exists() else {}
+def distances(cell: Cell, problems: int, count: int) -> Iterator[dict[str, float]]:
+    """Of every sampler with the exact h-transform, problem by problem."""
     prior = cell.prior()
-    for problem in range(min(map(len, kept.values()), default=0), problems):
-        observation = cell.observation(prior, problem)
-        posterior = Exact(prior).posterior(observation)
-        seeds = Noise([10_000 * problem + i for i in range(2 * count)], dtype=DOUBLE)
-        exact = posterior.sample(seeds)
-        row = {"floor": distance(exact[:count], exact[count:], prior)}
+    for problem in range(problems):
+        draws = ManyDraws(Exact(prior).posterior(cell.observation(prior, problem)), count)
+        exact = draws.exact(2 * problem)
+        row = {"floor": distance(draws.exact(2 * problem + 1), exact, prior)}
         for family, by in samplers().items():
             for n, sampler in by.items():
-                samples = sampler(Conditioned(posterior), count, seed=problem, batch_size=count)[0]
-                row[f"{family} ({n})"] = distance(samples, exact[:count], prior)
+                row[f"{family} ({n})"] = distance(sampler(draws, seed=problem)[0, 0], exact, prior)
+        yield row
+
+
+def evidence(cell: Cell, problems: int, count: int, steps: int = 800) -> Iterator[dict[str, float]]:
+    """The error in log p(y) and the share of particles that carry the weight, problem by problem."""
+    prior = cell.prior()
+    for problem in range(problems):
+        observation, exact = cell.observation(prior, problem), Exact(prior)
+        posterior = Posterior(prior, Known(exact.posterior(observation)), observation)
+        smc = TwistedSMC(GaussianPotential.for_prior(prior), steps, threshold=0.0, grid=UniformLogSNR(HIGH))
+        weighted = smc(posterior, count, seed=problem)
+        error = float(weighted.log_evidence[0] - exact.evidence(observation)[0])
+        yield {"error": error, "standard error": float(weighted.log_evidence_error[0]), "ESS/N": float(weighted.ess[0, -1]) / count}
+
+
+def kept(rows: Iterator[dict[str, float]], cell: Cell, file: Path, card: Mapping[str, object]) -> dict[str, list[float]]:
+    """The columns of all rows, written to a file after each of them."""
+    columns: dict[str, list[float]] = {}
+    for row in rows:
         for key, value in row.items():
-            kept.setdefault(key, []).append(value)
-        card = {"cell": cell.name, "samples": count, "commit": provenance.commit(), "machine": provenance.machine("cpu")}
+            columns.setdefault(key, []).append(float(f"{value:.4g}"))
+        facts = {"cell": cell.name, **card, "commit": provenance.commit(), "machine": provenance.machine("cpu")}
         with atomic(file) as stream:
-            stream.write((json.dumps(card | {"distances": kept}, indent=1) + "\n").encode())
-        print(cell.name, problem, f"floor {row['floor']:.3f}", " ".join(f"{k} {v:.3f}" for k, v in row.items() if "(100)" in k), flush=True)
-    return kept
+            stream.write((json.dumps({**facts, "columns": columns}, indent=1).replace(",\n   ", ",") + "\n").encode())
+    return columns
+
+
+def read(file: Path, problems: int) -> dict[str, list[float]] | None:
+    """What an earlier run left, if it is whole."""
+    columns = json.loads(file.read_text())["columns"] if file.exists() else {}
+    return columns if columns and min(map(len, columns.values())) >= problems else None
+
+
+def figure(d: int, d_y: int, medians: Mapping[str, float]) -> str:
+    """Distance over floor against prior evaluations."""
+    series = [
+        Series(family, [*by], [medians[f"{family} ({n})"] / medians["floor"] for n in by]) for family, by in samplers().items()
+    ]
+    title = f"d = {d}, d_y = {d_y}, exact h"
+    return as_file(line_chart(series, "prior evaluations per sample", "distance / floor", log_x=True, log_y=True, title=title))
 
 
 def main() -> None:
-    """Run the cells, then print ratios of medians and draw them against the number of steps."""
+    """Run the cells, then print medians, and draw their ratio to the floor against the number of steps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--dims", type=int, nargs="*", default=[8, 80, 800])
@@ -146,26 +161,31 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--problems", type=int, default=20)
     parser.add_argument("--samples", type=int, default=1000)
+    parser.add_argument("--evidence", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    name, measure = ("evidence", evidence) if args.evidence else ("exact", distances)
     for d in args.dims:
         for d_y in args.measurements:
             together: dict[str, list[float]] = {}
             for seed in range(args.seeds):
-                cell = Cell(d, d_y, seed)
-                for key, values in measure(cell, args.problems, args.samples, args.out / f"{cell.name}.json").items():
-                    together.setdefault(key, []).extend(values)
+                cell, file = Cell(d, d_y, seed), args.out / f"{name}-{Cell(d, d_y, seed).name}.json"
+                columns = read(file, args.problems) or kept(
+                    measure(cell, args.problems, args.samples), cell, file, {"samples": args.samples}
+                )
+                for key, values in columns.items():
+                    together.setdefault(key, []).extend(values[: args.problems])
+            if args.evidence:
+                errors = [abs(e) for e in together["error"]]
+                print(f"d = {d}, d_y = {d_y}: median |error| {statistics.median(errors):.3f}, largest {max(errors):.3f},",
+                      f"within 0.05: {sum(e <= 0.05 for e in errors)} of {len(errors)}, median ESS/N {statistics.median(together['ESS/N']):.3f}", flush=True)  # fmt: skip
+                continue
             medians = {key: statistics.median(values) for key, values in together.items()}
-            series = []
             for family, by in samplers().items():
-                ratios = [medians[f"{family} ({n})"] / medians["floor"] for n in by]
-                series.append(Series(family, [*by], ratios))
-                print(f"d = {d}, d_y = {d_y}, {family}:", " ".join(f"{n}: {ratio:.2f}" for n, ratio in zip(by, ratios)), flush=True)
-            chart = line_chart(
-                series, "prior evaluations per sample", "distance / floor", log_x=True, log_y=True, title=f"d = {d}, d_y = {d_y}, exact h"
-            )
-            (args.out / f"exact-d{d}-dy{d_y}.svg").write_text(as_file(chart))
+                ratios = (f"{n}: {medians[f'{family} ({n})'] / medians['floor']:.2f}" for n in by)
+                print(f"d = {d}, d_y = {d_y}, {family}:", *ratios, flush=True)
+            (args.out / f"exact-d{d}-dy{d_y}.svg").write_text(figure(d, d_y, medians))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
     python recipes/train_prior.py digits-32  --data DIGITS_FOLDER     --out runs/digits-32  --minutes 25
     python recipes/train_prior.py natural-64 --data NATURAL64_FOLDER  --out runs/natural-64 --minutes 90
+    python recipes/train_prior.py ct-128     --data CT_FOLDER         --out runs/ct-128     --core-minutes 60
 
-The folders hold MNIST's idx.gz files and Tiny-ImageNet packed as npz of JPEG bytes; neither ships with this project. The run
-saves its state every two minutes and goes on from there when it is started again; `--minutes` is the time left from now, over which
-the learning rate falls to zero. The result, `OUT/model.safetensors` with `OUT/card.json`, is the moving average of the weights.
+The folders hold MNIST's idx.gz files, Tiny-ImageNet packed as npz of JPEG bytes, and CT slices (`ct` below says how); none ships with this project. The run
+saves its state every two minutes and goes on from there when it is started again. The learning rate falls to zero over `--minutes`, the time left from now, or over
+`--core-minutes` of processor time of the whole run, for a machine that does other things as well: the same command then goes on as if it had not been stopped.
+The result, `average` in `OUT/state.pt`, is the moving average of the weights.
 
 Loss: || F - (x_0 - W_t(x_t)) / c_t ||^2 (deft.priors.unet), log-SNR drawn from a normal mixed with a uniform part.
 """
@@ -17,7 +19,9 @@ import copy
 import gzip
 import io
 import json
+import re
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +30,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from deft.data.ct import Slices, levels_to_hounsfield
 from deft.priors import zoo
 from deft.priors.unet import UNetPrior
 from deft.schedules import VPLinear
@@ -49,12 +54,19 @@ class Recipe:
     uniform: float
     fine: int = 0
     gains: int = 0
+    shift: int = 0
 
 
 RECIPES = {
     "digits-32": Recipe((1, 32, 32), (48, 96, 96), 1, 2, (False, False, True), 64, 1e-3, -1.0, 3.0, False, "principal", 0.3),
     "natural-64": Recipe((3, 64, 64), (96, 128, 144), 2, 4, (False, True, True), 32, 5e-4, 0.5, 3.0, True, "low-principal", 0.3, 24, 25),
+    "ct-128": Recipe(
+        (1, 128, 128), (48, 96, 128, 144), 1, 4, (False, False, True, True), 16, 6e-4, 0.0, 3.0, True, "low-principal", 0.3, 16, 25, 8
+    ),
 }
+
+HOUNSFIELD = (-1000.0, 1500.0)
+"""What [-1, 1] means of the prior ct-128, in HU: from air to dense bone."""
 
 
 def untrained(name: str) -> UNetPrior:
@@ -96,6 +108,68 @@ def natural(folder: Path, split: str) -> Tensor:
     return {"train": x, "val": x[:500], "test": x[500:]}[split]
 
 
+def ct(folder: Path, split: str) -> Tensor:
+    """CT slices of 128x128, [-1, 1] being the window HOUNSFIELD, split by patient; in val and test one slice of each patient.
+
+    `hu_128.npz` holds slices in HU with `source` and `name`: volumes of one patient (ircadb, cthead), a patient per file (siim_tcia) or per folder (ny_sbu).
+    At most 16 slices of a patient train, evenly over the volume, for two volumes hold 70 % of all. `mosmed_128.npz` holds 8-bit slices, one of each patient,
+    with the levels of air and soft tissue; they train and validate, and none of them is a test.
+    """
+    at = ("train", "val", "test").index(split)
+    z = np.load(folder / "hu_128.npz")
+    patients = [_patient(source, name) for source, name in zip(z["source"].tolist(), z["name"].tolist(), strict=True)]
+    found = Slices(z["hu"], HOUNSFIELD, patients=patients).split((0.65, 0.1, 0.25), seed=0)[at]
+    assert found.patients is not None
+    found = found.take(evenly(found.patients, 16 if split == "train" else 1))
+    slices = [found[i] for i in range(len(found))]
+    if split != "test":
+        m = np.load(folder / "mosmed_128.npz")
+        air, soft = m["air_level"].astype(np.float32), m["soft_level"].astype(np.float32)
+        usual = (soft - air >= 55) & (soft - air <= 105)  # others are calibrated oddly
+        hu = levels_to_hounsfield(m["images"][usual], air[usual], soft[usual])
+        more = Slices(hu, HOUNSFIELD, patients=m["name"][usual].tolist()).split((0.9, 0.1), seed=0)[at]
+        slices += [more[i] for i in range(len(more))]
+    return torch.stack(slices)
+
+
+def _patient(source: str, name: str) -> str:
+    """Whose a slice is."""
+    if source in ("ircadb", "cthead"):
+        return source
+    return f"{source}/{name.split('/')[0]}" if source == "ny_sbu" else f"{source}/{re.sub('_AGE.*', '', name)}"
+
+
+def evenly(patients: Sequence[str], most: int) -> list[int]:
+    """Which slices to take for at most so many of each patient, evenly over the order that they are in."""
+    index: dict[str, list[int]] = {}
+    for i, patient in enumerate(patients):
+        index.setdefault(patient, []).append(i)
+    chosen = []
+    for whose in index.values():
+        middles = (np.arange(min(most, len(whose))) + 0.5) * len(whose) / min(most, len(whose))
+        chosen += [whose[int(m)] for m in middles]
+    return sorted(chosen)
+
+
+READERS: dict[str, Callable[[Path, str], Tensor]] = {"digits": digits, "natural": natural, "ct": ct}
+"""The data of a prior by the first part of its name: (folder, split) -> images."""
+
+
+def read(name: str, folder: Path, split: str) -> Tensor:
+    """The images of a split ("train", "val", "test") for a prior of this name."""
+    return READERS[name.split("-")[0]](folder, split)
+
+
+def moved(x_0: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """Each image moved by up to `most` places along both axes, its border repeated."""
+    if most == 0:
+        return x_0
+    height, width = x_0.shape[2:]
+    padded = torch.nn.functional.pad(x_0, (most,) * 4, mode="replicate")
+    down, right = torch.randint(2 * most + 1, (2, len(x_0)), generator=generator).tolist()
+    return torch.stack([image[:, i : i + height, j : j + width] for image, i, j in zip(padded, down, right, strict=True)])
+
+
 def as_float(x: Tensor) -> Tensor:
     """uint8 to [-1, 1]; floats pass."""
     return x if x.is_floating_point() else x.float() / 127.5 - 1
@@ -115,7 +189,9 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(RECIPES))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=60.0)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, default=60.0, help="how long from now")
+    length.add_argument("--core-minutes", type=float, help="processor time of the whole run, what was spent before it was stopped included")
     parser.add_argument(
         "--network-from", type=Path, help="start from the network of a shipped prior (.safetensors) or of another run's state.pt"
     )
@@ -133,8 +209,7 @@ def main() -> None:
         recipe = replace(recipe, log_snr_mean=args.log_snr[0], log_snr_std=args.log_snr[1], uniform=args.log_snr[2])
     if args.learning_rate:
         recipe = replace(recipe, learning_rate=args.learning_rate)
-    load = digits if args.name.startswith("digits") else natural
-    images = load(args.data, "train")
+    images = read(args.name, args.data, "train")
     prior = untrained(args.name)
     args.out.mkdir(parents=True, exist_ok=True)
     if not (args.out / "state.pt").exists():
@@ -166,15 +241,17 @@ def main() -> None:
         state_file.with_suffix(".tmp").replace(state_file)
 
     low, high = prior.schedule.log_snr_range
-    begin = saved = logged = time.time()
-    before, budget = spent, 60 * args.minutes
+    clock = time.time if args.core_minutes is None else time.process_time
+    begin, before, saved, logged = clock(), spent, time.time(), time.time()
+    done, budget = (0.0, 60 * args.minutes) if args.core_minutes is None else (before, 60 * args.core_minutes)
     running: list[float] = []
-    while (elapsed := time.time() - begin) < budget:
+    while (elapsed := done + clock() - begin) < budget:
         generator = torch.Generator().manual_seed(step)
         index = torch.randint(len(images), (recipe.batch,), generator=generator)
         x_0 = as_float(images[index])
         if recipe.flips:
             x_0 = torch.where(torch.rand(len(x_0), 1, 1, 1, generator=generator) < 0.5, x_0.flip(-1), x_0)
+        x_0 = moved(x_0, recipe.shift, generator)
         normal = recipe.log_snr_mean + recipe.log_snr_std * torch.randn(recipe.batch, generator=generator)
         uniform = low + (high - low) * torch.rand(recipe.batch, generator=generator)
         log_snr = torch.where(torch.rand(recipe.batch, generator=generator) < recipe.uniform, uniform, normal).clamp(low, high)
@@ -200,19 +277,18 @@ def main() -> None:
             for a, p in zip(average.network.parameters(), prior.network.parameters()):
                 a.lerp_(p, 1 - decay)
         running.append(loss.item())
-        now = time.time()
+        now, spent = time.time(), before + clock() - begin
         if now - logged > 20:
             print(
-                f"step {step}  loss {np.mean(running):.4f}  {now - begin:.0f} s  {step * recipe.batch / len(images):.2f} epochs",
+                f"step {step}  loss {np.mean(running):.4f}  {spent:.0f} s  {step * recipe.batch / len(images):.2f} epochs",
                 flush=True,
             )
             with (args.out / "log.jsonl").open("a") as file:
-                file.write(json.dumps({"step": step, "loss": float(np.mean(running)), "seconds": before + now - begin}) + "\n")
+                file.write(json.dumps({"step": step, "loss": float(np.mean(running)), "seconds": spent}) + "\n")
             running, logged = [], now
         if now - saved > 120:
-            spent, saved = before + now - begin, now
+            saved = now
             save()
-    spent = before + time.time() - begin
     save()
     print("done", step, f"{spent:.0f} s", flush=True)
 

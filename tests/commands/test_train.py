@@ -173,7 +173,7 @@ NONLINEAR = {
     "HighDynamicRange": ["--problem.factor", "3"],
     "NonlinearBlur": ["--problem.kernel", "gaussian", "--problem.sigma_y", "0.05"],
     "PhaseRetrieval": ["--problem.iterations", "5", "--problem.restarts", "2"],
-    "BlackBox": ["--problem.function", "tests.test_problems.signs", "--problem.lift", "tests.test_problems.signs"],
+    "BlackBox": ["--problem.function", "tests.problems.test_own.signs", "--problem.lift", "tests.problems.test_own.signs"],
 }
 
 

@@ -112,7 +112,7 @@ NONLINEAR = {
     "saturated": HighDynamicRange(),
     "shaken": NonlinearBlur(),
     "magnitudes": PhaseRetrieval(iterations=20, restarts=1),
-    "black box": BlackBox("tests.test_problems.signs", lift="tests.test_problems.signs"),
+    "black box": BlackBox("tests.problems.test_own.signs", lift="tests.problems.test_own.signs"),
     "squashed": BlackBox("tests.htransforms.test_learned.squashed", differentiable=True),
 }
 

@@ -1,0 +1,25 @@
+"""Problems: distributions over operators and noise levels, from which training and tests draw their observations."""
+
+from deft.problems.base import Problem
+from deft.problems.cards import from_card
+from deft.problems.linear import MRI, Deblurring, Denoising, Inpainting, SuperResolution
+from deft.problems.nonlinear import HighDynamicRange, NonlinearBlur, PhaseRetrieval, PoissonPhaseRetrieval
+from deft.problems.own import BlackBox, Fixed
+from deft.problems.tomography import Tomography
+
+__all__ = [
+    "MRI",
+    "BlackBox",
+    "Deblurring",
+    "Denoising",
+    "Fixed",
+    "HighDynamicRange",
+    "Inpainting",
+    "NonlinearBlur",
+    "PhaseRetrieval",
+    "PoissonPhaseRetrieval",
+    "Problem",
+    "SuperResolution",
+    "Tomography",
+    "from_card",
+]

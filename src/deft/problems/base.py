@@ -1,0 +1,72 @@
+"""Distributions over operators and noise levels.
+
+A ~ p(A),    sigma_y ~ p(sigma_y),    y = A(x_0) + sigma_y eps
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+
+from torch import Tensor
+
+from deft.errors import InvalidInput, nearest_names
+from deft.likelihoods import GaussianLikelihood, Likelihood, Observation
+from deft.noise import Noise
+from deft.operators.base import ForwardOperator
+from deft.types import Measurement, Signal
+
+NoiseLevel = float | tuple[float, float]
+
+
+class Problem(ABC):
+    """A distribution over operators and noise levels.
+
+    `sigma_y` is the standard deviation of the measurement noise in the units of y: one number, or (low, high), between which each signal's
+    own is drawn log-uniformly. A subclass draws the operator.
+    """
+
+    def __init__(self, sigma_y: NoiseLevel = 0.0) -> None:
+        self.sigma_y: NoiseLevel = (sigma_y[0], sigma_y[1]) if isinstance(sigma_y, (tuple, list)) else float(sigma_y)
+        low = self.sigma_y[0] if isinstance(self.sigma_y, tuple) else self.sigma_y
+        if low < 0:
+            raise InvalidInput(f"sigma_y is a standard deviation in the units of y and must be >= 0; got {low:g}.")
+        if isinstance(self.sigma_y, tuple) and not 0 < self.sigma_y[0] <= self.sigma_y[1]:
+            raise InvalidInput(f"a range of sigma_y is drawn log-uniformly and needs 0 < low <= high; got {self.sigma_y}.")
+
+    @abstractmethod
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        """A draw of the operator for each signal; x_0 gives shape and device."""
+
+    @abstractmethod
+    def card(self) -> dict[str, object]:
+        """The problem as `class_path` and `init_args`: what a checkpoint records, and what a YAML file holds."""
+
+    def draw(self, x_0: Signal, noise: Noise) -> Observation:
+        """Observations of clean signals, each with its own operator and noise level."""
+        likelihood = GaussianLikelihood(self.operator(x_0, noise.stream(1)).to(x_0.device), self._noise_level(noise.stream(2)).to(x_0))
+        return Observation(likelihood.sample(x_0, noise.stream(3)), likelihood)
+
+    def likelihood(self, operator: ForwardOperator, y: Measurement, sigma_y: float | None = None) -> Likelihood:
+        """The likelihood of measurements from elsewhere; sigma_y in the units of y, None: the problem's own. Raises InvalidInput where that is a range."""
+        level = self.sigma_y if sigma_y is None else sigma_y
+        if isinstance(level, tuple):
+            raise InvalidInput(f"the problem draws sigma_y between {level[0]:g} and {level[1]:g}; say that of these measurements.")
+        return GaussianLikelihood(operator, level)
+
+    def _noise_level(self, noise: Noise) -> Tensor:
+        return log_uniform(self.sigma_y, noise.uniform(0))
+
+
+def log_uniform(level: NoiseLevel, u: Tensor) -> Tensor:
+    """One number for each u in [0, 1), log-uniform between the ends of a range."""
+    if not isinstance(level, tuple):
+        return 0 * u + level
+    low, high = level
+    return low * (u * math.log(high / low)).exp()
+
+
+def unknown(argument: str, name: str, known: Collection[str]) -> InvalidInput:
+    """What to raise for a name that is none of the known ones."""
+    return InvalidInput(f"unknown {argument} {name!r}; known: {', '.join(known)}{nearest_names(name, list(known))}")

@@ -1,0 +1,119 @@
+"""Linear problems of images: y = A x_0 + sigma_y eps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import final
+
+from deft.noise import Noise
+from deft.operators import blur, identity, inpainting, mri, super_resolution
+from deft.operators.base import ForwardOperator
+from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels
+from deft.operators.masks import BoxMasks, CartesianMasks, FreeFormMasks, HalfMasks, Masks, RandomPixelMasks
+from deft.problems.base import NoiseLevel, Problem, unknown
+from deft.problems.cards import card_of
+from deft.types import Signal
+
+
+@final
+class Denoising(Problem):
+    """y = x_0 + sigma_y eps."""
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        return identity.Identity()
+
+    def card(self) -> dict[str, object]:
+        return card_of(self, {"sigma_y": self.sigma_y})
+
+
+@final
+class Inpainting(Problem):
+    """y = mask * (x_0 + sigma_y eps).
+
+    `masks` draws each signal's mask: "freeform" (strokes over 20-30 %), "box" (the centred half of each side), "random" (10 % of the places
+    kept), "half" (which half drawn per signal), or any `Masks`.
+    """
+
+    def __init__(self, masks: str | Masks = "freeform", sigma_y: NoiseLevel = 0.0) -> None:
+        super().__init__(sigma_y)
+        self.masks = named_masks(masks) if isinstance(masks, str) else masks
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        return inpainting.Inpainting(self.masks.draw(x_0, noise))
+
+    def card(self) -> dict[str, object]:
+        return card_of(self, {"masks": self.masks.card(), "sigma_y": self.sigma_y})
+
+
+@final
+class SuperResolution(Problem):
+    """y = A x_0 + sigma_y eps, with A an average over blocks of `factor` places per axis, or antialiased bicubic."""
+
+    def __init__(self, factor: int = 4, kernel: str = "average", sigma_y: NoiseLevel = 0.0) -> None:
+        super().__init__(sigma_y)
+        super_resolution.check_arguments(factor, kernel)
+        self.factor, self.kernel = int(factor), kernel
+        self._operators: dict[tuple[object, ...], ForwardOperator] = {}
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        key = (tuple(x_0.shape[1:]), x_0.device)
+        if key not in self._operators:
+            self._operators[key] = super_resolution.SuperResolution(self.factor, x_0.shape[1:], self.kernel).to(x_0.device)
+        return self._operators[key].repeat(1)  # a copy: moving an observation to another device leaves this one where it is
+
+    def card(self) -> dict[str, object]:
+        return card_of(self, {"factor": self.factor, "kernel": self.kernel, "sigma_y": self.sigma_y})
+
+
+@final
+class Deblurring(Problem):
+    """y = k * x_0 + sigma_y eps, with a kernel per signal.
+
+    `kernel` is "gaussian" (9 places wide, standard deviation 1.5), "motion" (traces of a shaking camera, 15 places wide), or any `Kernels`;
+    `border` continues the signal, "circular" (closed form) or "reflect" (conjugate gradients).
+    """
+
+    def __init__(self, kernel: str | Kernels = "gaussian", border: str = "circular", sigma_y: NoiseLevel = 0.0) -> None:
+        super().__init__(sigma_y)
+        blur.check_border(border)
+        self.kernels, self.border = named_kernels(kernel) if isinstance(kernel, str) else kernel, border
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        return blur.Blur(self.kernels.draw(x_0, noise), self.border)
+
+    def card(self) -> dict[str, object]:
+        return card_of(self, {"kernel": self.kernels.card(), "border": self.border, "sigma_y": self.sigma_y})
+
+
+@final
+class MRI(Problem):
+    """y = M F x_0 + sigma_y eps: lines of frequencies of complex images, (2, height, width), measured with a single coil.
+
+    `masks` draws which frequencies each signal has; `CartesianMasks()` by default, one line in four.
+    """
+
+    def __init__(self, masks: Masks | None = None, sigma_y: NoiseLevel = 0.0) -> None:
+        super().__init__(sigma_y)
+        self.masks = masks or CartesianMasks()
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        return mri.MRI(self.masks.draw(x_0, noise))
+
+    def card(self) -> dict[str, object]:
+        return card_of(self, {"masks": self.masks.card(), "sigma_y": self.sigma_y})
+
+
+_KERNELS: dict[str, Callable[[], Kernels]] = {"gaussian": GaussianKernels, "motion": MotionKernels}
+_MASKS: dict[str, Callable[[], Masks]] = {"freeform": FreeFormMasks, "box": BoxMasks, "random": RandomPixelMasks, "half": HalfMasks}
+
+
+def named_masks(name: str) -> Masks:
+    if name not in _MASKS:
+        raise unknown("masks", name, _MASKS)
+    return _MASKS[name]()
+
+
+def named_kernels(name: str) -> Kernels:
+    if name not in _KERNELS:
+        raise unknown("kernel", name, _KERNELS)
+    return _KERNELS[name]()

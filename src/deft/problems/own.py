@@ -1,0 +1,122 @@
+"""Problems around what a user brings: an operator, or a function."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from deft.errors import InvalidInput, nearest_names
+from deft.noise import Noise
+from deft.operators.base import ForwardOperator
+from deft.operators.callable import CallableOperator
+from deft.problems.base import NoiseLevel, Problem
+from deft.problems.cards import card_of, class_path
+from deft.types import Signal
+
+
+@final
+class Fixed(Problem):
+    """One operator for all signals, or one with parameters for each of so many: a user's own.
+
+    Its card says which class, for how many signals and, by a hash of its settings and tensors, which one; `from_card` cannot rebuild it.
+    """
+
+    def __init__(self, operator: ForwardOperator, sigma_y: NoiseLevel = 0.0) -> None:
+        super().__init__(sigma_y)
+        self._operator = operator
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        if self._operator.signals not in (1, len(x_0)):
+            raise InvalidInput(
+                f"this {type(self._operator).__name__} has parameters for {self._operator.signals} signals, each its own, and {len(x_0)} are to be "
+                "measured; give as many, or an operator that all share."
+            )
+        return self._operator.repeat(1)  # a copy: moving an observation to another device leaves this one where it is
+
+    def card(self) -> dict[str, object]:
+        operator = self._operator
+        return card_of(
+            self,
+            {
+                "operator": class_path(type(operator)),
+                "signals": operator.signals,
+                "fingerprint": _fingerprint(operator),
+                "sigma_y": self.sigma_y,
+            },
+        )
+
+
+@final
+class BlackBox(Problem):
+    """y = f(x_0) + sigma_y eps, for a function of the user's own, given by its dotted path (`my_module.measure`).
+
+    `lift`, the dotted path of a rough reconstruction from y, is needed unless torch can differentiate f and `differentiable` says so. `parameters` is the
+    path of a function (x_0, noise) that draws what differs per signal: a tensor or a tuple of tensors, handed to f and lift after their first
+    argument. Only functions written in Python are called.
+    """
+
+    def __init__(
+        self, function: str, lift: str | None = None, differentiable: bool = False, parameters: str | None = None, sigma_y: NoiseLevel = 0.0
+    ) -> None:
+        super().__init__(sigma_y)
+        self.function, self.lift, self.differentiable, self.parameters = function, lift, differentiable, parameters
+        self._function, self._lift = _function(function), None if lift is None else _function(lift)
+        self._draw = None if parameters is None else _function(parameters)
+        self._operator((), ())  # says what is missing
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        drawn = () if self._draw is None else self._draw(x_0, noise)
+        return self._operator(x_0.shape[1:], (drawn,) if isinstance(drawn, Tensor) else drawn)
+
+    def _operator(self, event_shape: Sequence[int], parameters: Sequence[Tensor]) -> CallableOperator:
+        return CallableOperator(
+            self._function, event_shape, lift=self._lift, differentiable=self.differentiable, parameters=parameters, name=self.function
+        )
+
+    def card(self) -> dict[str, object]:
+        names = ("function", "lift", "differentiable", "parameters", "sigma_y")
+        return card_of(self, {name: getattr(self, name) for name in names})
+
+
+def _function(path: str) -> Callable[..., Any]:
+    """The Python function of this dotted path; nothing else, for a card comes out of a file."""
+    module_name, _, name = path.rpartition(".")
+    try:
+        module = import_module(module_name or "deft.problems")
+    except ModuleNotFoundError as error:
+        raise InvalidInput(
+            f"the function {path!r} cannot be imported: {error}; give the dotted path of one in a module on the path."
+        ) from error
+    function = getattr(module, name, None)
+    if not module_name or not inspect.isfunction(function) or function.__module__ != module.__name__:
+        known = [key for key, value in vars(module).items() if inspect.isfunction(value) and value.__module__ == module.__name__]
+        raise InvalidInput(
+            f"{path!r} is not the dotted path of a function written in that module; {module.__name__} has {', '.join(known) or 'none'}"
+            f"{nearest_names(name, known)}"
+        )
+    return function
+
+
+def _fingerprint(operator: ForwardOperator) -> str:
+    """A hash of an operator: its classes, plain settings and tensors in half precision; names that begin with _ are derived and do not count."""
+    digest = hashlib.sha256()
+    for name, part in operator.named_modules():
+        settings = {key: value for key, value in sorted(vars(part).items()) if key[0] != "_" and key != "training" and _is_plain(value)}
+        digest.update(f"{name} {class_path(type(part))} {settings}".encode())
+    for name, value in sorted([*operator.named_parameters(), *operator.named_buffers()]):
+        if name.rpartition(".")[2][0] != "_":
+            digest.update(f"{name} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().to(torch.float16 if value.is_floating_point() else value.dtype).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))

@@ -1,0 +1,133 @@
+"""Computed tomography: line integrals, or the photons that are left of them."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import final
+
+import torch
+from torch import Tensor
+
+from deft.errors import InvalidInput
+from deft.likelihoods import GaussianLikelihood, Likelihood, Observation, PoissonLikelihood
+from deft.noise import Noise
+from deft.operators import tomography, transmission, units
+from deft.operators.base import ForwardOperator, LinearOperator
+from deft.problems.base import NoiseLevel, Problem, log_uniform, unknown
+from deft.problems.cards import card_of
+from deft.types import Measurement, Signal
+
+
+@final
+class Tomography(Problem):
+    """y = A x_0 + sigma_y eps: line integrals of images, or with `photons` what a detector counts, y ~ Poisson(photons exp(-A x_0)).
+
+    A scan has `views` angles, evenly over [start, start + span) degrees (`angles="even"`); "turned" starts each signal's scan a whole number of degrees
+    later, drawn from the full turn; "random" draws each signal's views, as many, from the whole degrees of the span.
+
+    `window`, (low, high) in Hounsfield units, says what the prior's [-1, 1] means; A takes attenuation then, `mu_water` that of water per unit of length,
+    and 1 / pixel otherwise. `field` is the length of an image's longer side, None: one per pixel. `fan`, (source, detector), are distances in the same
+    unit. `detectors`, `centre`, `filter` are the operator's (deft.operators.Tomography).
+
+    With `relative`, sigma_y is a fraction of the mean of |A x_0| of each signal. `photons`, one number or (low, high) drawn log-uniformly, excludes sigma_y;
+    `floor` stands in for counts of zero before a logarithm, 0.1 as in LoDoPaB-CT (Leuschner et al. 2021, arXiv:1910.01113).
+    """
+
+    def __init__(
+        self,
+        views: int = 60,
+        span: float = 180.0,
+        start: float = 0.0,
+        angles: str = "even",
+        sigma_y: NoiseLevel = 0.0,
+        relative: bool = False,
+        photons: NoiseLevel | None = None,
+        floor: float | None = 0.1,
+        window: tuple[float, float] | None = None,
+        mu_water: float = 0.2,
+        field: float | None = None,
+        fan: tuple[float, float] | None = None,
+        detectors: int | None = None,
+        centre: str = "middle",
+        filter: str = "hann",
+    ) -> None:
+        super().__init__(sigma_y)
+        if angles not in ("even", "turned", "random"):
+            raise unknown("angles", angles, ("even", "turned", "random"))
+        if not views >= 1 or (angles == "random" and views > span):
+            raise InvalidInput(
+                f"a scan has at least one view, and at random at most one per degree of the span; got {views} in {span:g} degrees."
+            )
+        if photons is not None and sigma_y != 0.0:
+            raise InvalidInput(
+                f"a measurement is counts (photons) or line integrals with noise (sigma_y), not both; got {photons} and {sigma_y}."
+            )
+        low = photons[0] if isinstance(photons, (tuple, list)) else photons
+        if (low is not None and not low > 0) or (isinstance(photons, (tuple, list)) and not photons[0] <= photons[1]):
+            raise InvalidInput(f"photons is the number that is sent along each ray, > 0, or a range low <= high; got {photons}.")
+        if field is not None and not field > 0:
+            raise InvalidInput(f"field is the length of the longer side of an image, > 0; got {field:g}.")
+        self.views, self.span, self.start, self.angles, self.relative = int(views), float(span), float(start), angles, relative
+        self.photons: NoiseLevel | None = (photons[0], photons[1]) if isinstance(photons, (tuple, list)) else photons
+        self.floor, self.window, self.mu_water, self.field, self.fan = floor, window, mu_water, field, fan
+        self.detectors, self.centre, self.filter = detectors, centre, filter
+        self._even: dict[tuple[object, ...], tomography.Tomography] = {}
+        self._in_units(self._scan((1, 1), torch.zeros(1, 1)))  # says what is wrong with the settings
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        if x_0.ndim != 4:
+            raise InvalidInput(f"tomography sees slices, (batch, channels, height, width); got the shape {tuple(x_0.shape)}.")
+        size = (x_0.shape[2], x_0.shape[3])
+        if self.angles == "even":
+            key = (size, x_0.device)
+            if key not in self._even:
+                self._even[key] = self._scan(size, tomography.views(self.views, self.span, self.start)).to(x_0.device)
+            rays = self._even[key].repeat(1)  # a copy: moving an observation to another device leaves this one where it is
+        else:
+            rays = self._scan(size, self._draw_angles(noise))
+        operator = self._in_units(rays)
+        return (
+            operator
+            if self.photons is None
+            else transmission.Transmission(operator, log_uniform(self.photons, noise.uniform(1)), self.floor)
+        )
+
+    def draw(self, x_0: Signal, noise: Noise) -> Observation:
+        operator = self.operator(x_0, noise.stream(1)).to(x_0.device)
+        likelihood: GaussianLikelihood | PoissonLikelihood
+        if isinstance(operator, transmission.Transmission):
+            likelihood = PoissonLikelihood(operator)
+        else:
+            level = self._noise_level(noise.stream(2)).to(x_0)
+            likelihood = GaussianLikelihood(
+                operator, level * operator(x_0).abs().flatten(1).mean(1) if self.relative and len(x_0) else level
+            )
+        return Observation(likelihood.sample(x_0, noise.stream(3)), likelihood)
+
+    def likelihood(self, operator: ForwardOperator, y: Measurement, sigma_y: float | None = None) -> Likelihood:
+        if isinstance(operator, transmission.Transmission):
+            return PoissonLikelihood(operator)
+        found = super().likelihood(operator, y, sigma_y)
+        return (
+            GaussianLikelihood(operator, found.sigma_y * y.abs().flatten(1).mean(1))
+            if self.relative and sigma_y is None and len(y)
+            else found
+        )
+
+    def card(self) -> dict[str, object]:
+        return card_of(self, {name: getattr(self, name) for name in inspect.signature(type(self)).parameters})
+
+    def _scan(self, size: tuple[int, int], angles: Tensor) -> tomography.Tomography:
+        pixel = 1.0 if self.field is None or size == (1, 1) else self.field / max(size)
+        fan = None if size == (1, 1) else self.fan
+        return tomography.Tomography(size, angles, detectors=self.detectors, pixel=pixel, fan=fan, centre=self.centre, filter=self.filter)
+
+    def _in_units(self, rays: tomography.Tomography) -> LinearOperator:
+        return rays if self.window is None else units.hounsfield(rays, self.window, self.mu_water)
+
+    def _draw_angles(self, noise: Noise) -> Tensor:
+        if self.angles == "turned":
+            return tomography.views(self.views, self.span, self.start) + (360 * noise.uniform(0)).floor()[:, None]
+        picked = [torch.randperm(math.floor(self.span), generator=g)[: self.views].sort().values for g in noise.generators(0)]
+        return self.start + (torch.stack(picked).to(torch.get_default_dtype()) if picked else torch.zeros(0, self.views))

@@ -1,0 +1,99 @@
+import pytest
+import torch
+
+from deft.errors import InvalidInput
+from deft.noise import Noise
+from deft.operators import BoxMasks, FreeFormMasks, GaussianKernels, MotionKernels, RandomPixelMasks
+from deft.problems import MRI, Deblurring, Denoising, Inpainting, SuperResolution
+from tests.contracts.problem import ProblemContract
+
+
+class TestDenoising(ProblemContract):
+    def make(self):
+        return Denoising(sigma_y=0.2)
+
+
+class TestFreeForm(ProblemContract):
+    def make(self):
+        return Inpainting(sigma_y=0.05)
+
+
+class TestBox(ProblemContract):
+    def make(self):
+        return Inpainting(BoxMasks(0.4, centred=False), sigma_y=(0.01, 0.5))
+
+
+class TestRandomPixels(ProblemContract):
+    def make(self):
+        return Inpainting("random", sigma_y=0.05)
+
+
+class TestHalf(ProblemContract):
+    def make(self):
+        return Inpainting("half", sigma_y=0.05)
+
+
+class TestAverage(ProblemContract):
+    def make(self):
+        return SuperResolution(4, sigma_y=(0.05, 0.1))
+
+
+class TestBicubic(ProblemContract):
+    def make(self):
+        return SuperResolution(2, kernel="bicubic", sigma_y=0.05)
+
+
+class TestGaussianBlur(ProblemContract):
+    def make(self):
+        return Deblurring(GaussianKernels(5, (0.5, 1.5)), sigma_y=0.05)
+
+
+class TestGaussianBlurReflected(ProblemContract):
+    tolerance = 1e-3  # conjugate gradients
+
+    def make(self):
+        return Deblurring("gaussian", border="reflect", sigma_y=0.05)
+
+
+class TestMotionBlur(ProblemContract):
+    event_shapes = ((1, 8, 8), (3, 12, 20))
+
+    def make(self):
+        return Deblurring(MotionKernels(7), sigma_y=0.05)
+
+
+class TestMRI(ProblemContract):
+    event_shapes = ((2, 8, 8), (2, 12, 20))
+
+    def make(self):
+        return MRI(sigma_y=(0.01, 0.1))
+
+
+class TestMRIOfFrequenciesAtRandom(TestMRI):
+    def make(self):
+        return MRI(RandomPixelMasks(0.3), sigma_y=0.05)
+
+
+def test_names_of_masks_and_kernels():
+    assert isinstance(Inpainting().masks, FreeFormMasks)
+    assert isinstance(Inpainting("box").masks, BoxMasks)
+    assert isinstance(Deblurring("motion").kernels, MotionKernels)
+    with pytest.raises(InvalidInput, match="known: freeform, box, random, half; did you mean freeform"):
+        Inpainting("free-form")
+    with pytest.raises(InvalidInput, match="did you mean motion"):
+        Deblurring("motoin")
+    with pytest.raises(InvalidInput, match="did you mean reflect"):
+        Deblurring(border="reflection")
+    with pytest.raises(InvalidInput, match="did you mean average"):
+        SuperResolution(kernel="averag")
+
+
+def test_constant_operators_are_made_once(monkeypatch):
+    problem, made = SuperResolution(4, kernel="bicubic"), []
+    svd = torch.linalg.svd
+    monkeypatch.setattr(torch.linalg, "svd", lambda *args, **options: made.append(1) or svd(*args, **options))
+    for _ in range(3):
+        problem.draw(torch.randn(2, 1, 8, 8), Noise([0, 1]))
+    assert len(made) == 2  # one per axis
+    problem.draw(torch.randn(2, 1, 8, 12), Noise([0, 1]))
+    assert len(made) == 4
