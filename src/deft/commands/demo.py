@@ -9,7 +9,7 @@ import sys
 import time
 import webbrowser
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -167,7 +167,11 @@ def _measured(prior: Prior, data: Tensor, fraction: float, samples: int, seconds
     batch = 16
     throwaway = LearnedHTransform.for_prior(prior, fraction=fraction)
     objective = DenoisingScoreMatching(PROBLEMS["inpainting"])
-    step = _seconds(lambda: train(copy.deepcopy(throwaway), prior, objective, data[:64], steps=3, batch_size=batch, progress=False)) / 3
+
+    def training(steps: int) -> None:
+        train(copy.deepcopy(throwaway), prior, objective, data[:64], steps=steps, batch_size=batch, progress=False)
+
+    step = max((_seconds(lambda: training(6)) - _seconds(lambda: training(1))) / 5, 1e-3)  # what starting costs is not paid every step
     x_t, t = Noise(range(batch)).normal(0, prior.event_shape).to(prior.device), torch.full((1,), 0.5, device=prior.device)
     with torch.no_grad():
         evaluation = _seconds(lambda: prior.denoise(x_t, t)) / batch
@@ -182,11 +186,14 @@ def _measured(prior: Prior, data: Tensor, fraction: float, samples: int, seconds
     return Plan(steps, batch, images, deft, dps, ddnm, round(1.1 * total + 15, 1))
 
 
-def _seconds(call) -> float:
-    call()
-    begin = time.perf_counter()
-    call()
-    return time.perf_counter() - begin
+def _seconds(call: Callable[[], object]) -> float:
+    """The shorter of two runs after a first one, so that a moment's other load does not count."""
+    taken = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - begin)
+    return min(taken[1:])
 
 
 def _announce(
