@@ -109,19 +109,21 @@ def natural(folder: Path, split: str) -> Tensor:
 
 
 def ct(folder: Path, split: str) -> Tensor:
-    """CT slices of 128x128, [-1, 1] being the window HOUNSFIELD, split by patient; in val and test one slice of each patient.
+    """CT slices of 128x128, [-1, 1] being the window HOUNSFIELD, split by patient.
 
-    `hu_128.npz` holds slices in HU with `source` and `name`: volumes of one patient (ircadb, cthead), a patient per file (siim_tcia) or per folder (ny_sbu).
-    At most 16 slices of a patient train, evenly over the volume, for two volumes hold 70 % of all. `mosmed_128.npz` holds 8-bit slices, one of each patient,
-    with the levels of air and soft tissue; they train and validate, and none of them is a test.
+    `hu_128.npz` holds slices in HU with `source` and `name`: volumes of one patient (ircadb, cthead), a patient per folder (ny_sbu), and about one per file
+    (siim_tcia). Of the last, some slices are there twice, and some with and without contrast agent; files that say the same age count as one patient.
+    Two volumes hold 70 % of all slices, so that at most 16 of a patient are taken, evenly over them. `mosmed_128.npz` holds 8-bit slices, one of each
+    patient, with the levels of air and soft tissue; they train and validate, and none of them is a test. Slices in HU, of which there are few, train three times.
     """
     at = ("train", "val", "test").index(split)
     z = np.load(folder / "hu_128.npz")
     patients = [_patient(source, name) for source, name in zip(z["source"].tolist(), z["name"].tolist(), strict=True)]
-    found = Slices(z["hu"], HOUNSFIELD, patients=patients).split((0.65, 0.1, 0.25), seed=0)[at]
+    once = sorted(np.unique(z["hu"].reshape(len(z["hu"]), -1), axis=0, return_index=True)[1].tolist())
+    found = Slices(z["hu"], HOUNSFIELD, patients=patients).take(once).split((0.65, 0.1, 0.25), seed=0)[at]
     assert found.patients is not None
-    found = found.take(evenly(found.patients, 16 if split == "train" else 1))
-    slices = [found[i] for i in range(len(found))]
+    found = found.take(evenly(found.patients, 16))
+    slices = [found[i] for i in range(len(found))] * (3 if split == "train" else 1)
     if split != "test":
         m = np.load(folder / "mosmed_128.npz")
         air, soft = m["air_level"].astype(np.float32), m["soft_level"].astype(np.float32)
@@ -133,10 +135,10 @@ def ct(folder: Path, split: str) -> Tensor:
 
 
 def _patient(source: str, name: str) -> str:
-    """Whose a slice is."""
-    if source in ("ircadb", "cthead"):
-        return source
-    return f"{source}/{name.split('/')[0]}" if source == "ny_sbu" else f"{source}/{re.sub('_AGE.*', '', name)}"
+    """Whose a slice is, as far as its name says."""
+    who = {"ny_sbu": r"^[^/]+", "siim_tcia": r"AGE_\d+"}.get(source)
+    found = re.search(who, name) if who else None
+    return f"{source}/{found[0]}" if found else source
 
 
 def evenly(patients: Sequence[str], most: int) -> list[int]:
