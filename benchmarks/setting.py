@@ -18,9 +18,7 @@ from deft.problems import Problem, from_card
 from deft.samplers.base import TimeGrid, UniformLogSNR, UniformTime
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "recipes"))
-from train_prior import as_float, digits, natural
-
-READERS = {"digits": digits, "natural": natural}
+from train_prior import READERS, as_float
 
 
 @final

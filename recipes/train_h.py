@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 import yaml
-from train_prior import as_float, digits, natural
+from train_prior import as_float, read
 
 from deft.htransforms.learned import LearnedHTransform
 from deft.priors import zoo
@@ -47,9 +47,8 @@ def main() -> None:
     config = yaml.safe_load(args.config.read_text())
     plan = config["h"]
     prior = zoo.load(config["prior"])
-    read = {"digits": digits, "natural": natural}[config["data"]]
-    images = Images(as_float(read(args.data, "train")), prior, flip=config["data"] == "natural")
-    held_out = Images(as_float(read(args.data, "val")[:500]), prior)
+    images = Images(as_float(read(config["data"], args.data, "train")), prior, flip=config["data"] != "digits")
+    held_out = Images(as_float(read(config["data"], args.data, "val")[:500]), prior)
     begin = time.time()
     bank = Bank.build(prior, images, plan["bank"], LAW, seed=0, out=args.out / "bank")
     validation = Bank.build(prior, held_out, 1000, LAW, seed=1, out=args.out / "bank-validation")

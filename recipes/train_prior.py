@@ -216,7 +216,10 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     if not (args.out / "state.pt").exists():
         whole = as_float(images)
-        prior.gaussian.fit(torch.cat([whole, whole.flip(-1)]) if recipe.flips else whole)
+        whole = torch.cat([whole, whole.flip(-1)]) if recipe.flips else whole
+        if recipe.shift:
+            whole = torch.cat([whole, moved(whole, recipe.shift, torch.Generator().manual_seed(0))])
+        prior.gaussian.fit(whole)
         del whole
     if args.network_from:
         missing, foreign = prior.network.load_state_dict(network_state(args.network_from), strict=False)
