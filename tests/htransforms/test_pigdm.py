@@ -43,7 +43,7 @@ def jacobian(prior, t):
 
 @pytest.mark.parametrize("schedule", [VPLinear(), VE(0.01, 20), RectifiedFlow(0.01)], ids=lambda s: type(s).__name__)
 @pytest.mark.parametrize("sigma_y", [0.0, 0.25])  # a quarter, since sigma_y is held in single precision
-def test_equations_7_and_8(schedule, sigma_y):
+def test_the_published_guidance(schedule, sigma_y):
     prior = gaussian(schedule)
     observation = measured(prior, n=2, sigma_y=sigma_y)
     a, _ = matrix_form(observation, (3,))

@@ -11,7 +11,7 @@ from deft.operators.base import ForwardOperator
 from deft.operators.units import InUnits
 from deft.posterior import Posterior
 from deft.samplers.base import State, UniformLogSNR
-from deft.samplers.diffpir import DiffPIR
+from deft.samplers.diffpir import DiffPIR, RootTime
 from deft.schedules import VPCosine
 from tests.closed_form import DOUBLE, gaussian, measured
 from tests.contracts.conditional_sampler import ConditionalSamplerContract
@@ -44,7 +44,7 @@ class TestDiffPIR(ConditionalSamplerContract):
 
 
 def test_the_published_step():
-    """Algorithm 1 with the data sub-problem written as a linear system, (A^T A + rho I) x = A^T y + rho x_0_hat."""
+    """The published step, with the data sub-problem written as a linear system, (A^T A + rho I) x = A^T y + rho x_0_hat."""
     prior = gaussian(VPCosine())
     observation = measured(prior, n=2, sigma_y=torch.tensor([0.1, 0.4], dtype=DOUBLE))
     t, s = torch.tensor([0.6], dtype=DOUBLE), torch.tensor([0.5], dtype=DOUBLE)
@@ -107,7 +107,7 @@ def test_units_enter_the_residual():
 
 
 def test_an_operator_that_is_not_linear_takes_a_gradient_step():
-    """x_0' = x_0_hat - grad ||y - A(x_0_hat)||^2 / (2 rho), eq. 13 of the paper; A'(x) = 1 + 0.3 x^2."""
+    """x_0' = x_0_hat - grad ||y - A(x_0_hat)||^2 / (2 rho); A'(x) = 1 + 0.3 x^2."""
     prior = gaussian()
     y = torch.randn(1, 3, dtype=DOUBLE)
     t = torch.tensor([0.2], dtype=DOUBLE)
@@ -132,3 +132,9 @@ def test_what_it_asks_for():
         DiffPIR(3, zeta=1.5)
     with pytest.raises(InvalidInput, match="weight"):
         DiffPIR(3, weight=0.0)
+
+
+def test_its_times_are_dense_at_the_clean_end():
+    """floor(sqrt(linspace(0, 1000^2, 5))) = 0, 500, 707, 866, 1000 counted from the noise, as in the authors' code."""
+    times = RootTime().positions(VPCosine(), 5)
+    torch.testing.assert_close((1000 * (1 - times)).floor(), torch.tensor([0.0, 500, 707, 866, 1000], dtype=DOUBLE))

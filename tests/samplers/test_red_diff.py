@@ -27,7 +27,7 @@ class TestREDDiff(ConditionalSamplerContract):
 
 
 def test_the_published_step():
-    """Algorithm 1: the loss with its stopped gradient, differentiated, and torch's Adam; three steps and the last."""
+    """The published step: the loss with its stopped gradient, differentiated, and torch's Adam; three steps and the last."""
     prior = gaussian(VPCosine())
     observation = measured(prior, n=2, sigma_y=0.3)
     noise = Noise([1, 2], dtype=DOUBLE)

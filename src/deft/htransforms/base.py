@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from deft.errors import InvalidInput
-from deft.likelihoods import Observation
+from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.base import LinearOperator
 from deft.priors.base import Denoised, Prior
 from deft.types import LogProb, Signal
@@ -89,6 +89,17 @@ def linear_operator(observation: Observation, h_transform: HTransform) -> Linear
     if not isinstance(operator, LinearOperator):
         raise InvalidInput(
             f"{type(h_transform).__name__} needs a linear operator, with its adjoint and pseudo-inverse; got {type(operator).__name__}; "
+            "use DPS, LGD or a learned h-transform."
+        )
+    return operator
+
+
+def linear_gaussian(observation: Observation, h_transform: HTransform) -> LinearOperator:
+    """Its linear operator, for an h-transform that reads sigma_y as the noise of every measurement. Raises `InvalidInput` for noise that is not Gaussian."""
+    operator = linear_operator(observation, h_transform)
+    if not isinstance(observation.likelihood, GaussianLikelihood):
+        raise InvalidInput(
+            f"{type(h_transform).__name__} assumes Gaussian noise of one standard deviation; got {type(observation.likelihood).__name__}; "
             "use DPS, LGD or a learned h-transform."
         )
     return operator

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import Potential, linear_operator
+from deft.htransforms.base import Potential, linear_gaussian, linear_operator
 from deft.likelihoods import Observation
 from deft.priors.base import Denoised, Prior
 from deft.types import LogProb, inner
@@ -25,8 +25,9 @@ from deft.types import LogProb, inner
 class GaussianPotential(Potential):
     """log h(x_t) = -(y - A x_0_hat)^T (r_t^2 A A^T + sigma_y^2 I)^{-1} (y - A x_0_hat) / 2, up to a constant.
 
-    The twist of `TwistedSMC`: what `PiGDM` (Song et al. 2023, ICLR, openreview 9_gsMA8MRKQ, eq. 7) takes the gradient of, as a density. `scale` is s, the
-    prior's. Raises `InvalidInput` for an operator that is not linear.
+    The twist of `TwistedSMC`: what `PiGDM` (Song et al. 2023, ICLR, openreview 9_gsMA8MRKQ) takes the gradient of, as a density. `scale` is s, the
+    prior's. Raises `InvalidInput` for an operator that is not linear, and for noise that is not
+    Gaussian.
     """
 
     scale: Tensor
@@ -43,7 +44,7 @@ class GaussianPotential(Potential):
         return cls(prior.scale)
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        linear_operator(observation, self)
+        linear_gaussian(observation, self)
 
     def log_h(self, denoised: Denoised, observation: Observation) -> LogProb:
         operator = linear_operator(observation, self)

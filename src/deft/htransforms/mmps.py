@@ -11,7 +11,7 @@ from typing import final
 import torch
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform, linear_operator
+from deft.htransforms.base import HTransform, linear_gaussian, linear_operator
 from deft.htransforms.tmpd import measured_covariance
 from deft.likelihoods import Observation
 from deft.operators.base import conjugate_gradients
@@ -28,7 +28,7 @@ class MMPS(HTransform):
     Rozet et al. 2024, arXiv:2405.13712, eq. 19-22. u comes from `iterations` steps of conjugate gradients that start at 0, each with one vector-Jacobian
     product; 1, as in the paper's image experiments, is a steepest descent of the right length, and as many as there are measurements solve the system:
     exact for every Gaussian prior. A signal that reaches 1e-6 of the right-hand side, or a direction in which J is not positive, stops. Raises `InvalidInput` for
-    an operator that is not linear.
+    an operator that is not linear, and for noise that is not Gaussian.
     """
 
     needs_prior_gradient = True
@@ -57,4 +57,4 @@ class MMPS(HTransform):
             return denoised.sigma_t**2 / denoised.alpha_t * denoised.vjp(operator.adjoint(u))
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        linear_operator(observation, self)
+        linear_gaussian(observation, self)

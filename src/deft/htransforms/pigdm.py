@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform, linear_operator
+from deft.htransforms.base import HTransform, linear_gaussian, linear_operator
 from deft.htransforms.dps import Tabulated, Weight, moved_by, weight_at
 from deft.likelihoods import Observation
 from deft.priors.base import Denoised, Prior
@@ -26,10 +26,10 @@ class PiGDM(HTransform):
         grad log h(x_t) = weight(t) J^T A^T (r_t^2 A A^T + sigma_y^2 I)^{-1} (y - A x_0_hat),    J = d x_0_hat / d x_t
         r_t^2           = s^2 sigma_t^2 / (alpha_t^2 s^2 + sigma_t^2)
 
-    Song, Vahdat, Mardani and Kautz 2023 (ICLR, openreview 9_gsMA8MRKQ), eq. 7; at sigma_y = 0 the inverse is the pseudo-inverse, eq. 8. `scale` is s, the
+    Song, Vahdat, Mardani and Kautz 2023 (ICLR, openreview 9_gsMA8MRKQ); at sigma_y = 0 the inverse is the pseudo-inverse. `scale` is s, the
     standard deviation of x_0 that r_t supposes: 1 in the paper; with prior.scale (and weight 1) it is exact for a white Gaussian prior. `weight` is a number or a
     function of t; `PiGDM.published` gives that of the paper's sampler. Non-linear operators with a pseudo-inverse (JPEG), which the paper allows at
-    sigma_y = 0, are refused: `InvalidInput`.
+    sigma_y = 0, and noise that is not Gaussian are refused: `InvalidInput`.
     """
 
     needs_prior_gradient = True
@@ -69,4 +69,4 @@ class PiGDM(HTransform):
         return denoised.sigma_t**2 / denoised.alpha_t * grad_log_h
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        linear_operator(observation, self)
+        linear_gaussian(observation, self)

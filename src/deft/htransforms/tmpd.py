@@ -13,7 +13,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from deft.htransforms.base import HTransform, linear_operator
+from deft.htransforms.base import HTransform, linear_gaussian, linear_operator
 from deft.likelihoods import Observation
 from deft.operators.base import LinearOperator
 from deft.priors.base import Denoised, Prior
@@ -28,9 +28,10 @@ class TMPD(HTransform):
 
     Boys et al. 2023, arXiv:2310.06721: the form that the paper uses on images, with the diagonal taken from the row sums of A J A^T, which one
     vector-Jacobian product gives. They are variances where measurements do not correlate given x_t. Where they anticorrelate a row sum can be negative (on digits half of
-    them are, at high noise); its absolute value is taken, which the paper does not say and which departs from it nowhere else. An entry whose variance is 0 gives no
-    guidance. With `full` S is the whole matrix, as in the paper's theory: exact for every Gaussian prior, and one product per measurement; `MMPS` solves the
-    same system without writing it out. Raises `InvalidInput` for an operator that is not linear.
+    them are, at high noise). The absolute value is not published: the authors' code (github.com/bb515/tmpdtorch) divides by the row sum plus sigma_y^2, whatever its sign,
+    which turns the guidance of such an entry around and has no bound where the two cancel. An entry whose variance is 0 gives no guidance. With `full` S is the whole
+    matrix, as in the paper's theory: exact for every Gaussian prior, and one product per measurement; `MMPS` solves the same system without writing it out. Raises
+    `InvalidInput` for an operator that is not linear, and for noise that is not Gaussian.
     """
 
     needs_prior_gradient = True
@@ -74,7 +75,7 @@ class TMPD(HTransform):
         return (inverse @ residual.reshape(batch, m, 1)).reshape(residual.shape)
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        linear_operator(observation, self)
+        linear_gaussian(observation, self)
 
 
 def measured_covariance(denoised: Denoised, operator: LinearOperator, u: Measurement) -> Measurement:

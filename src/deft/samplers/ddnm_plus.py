@@ -32,7 +32,7 @@ class DDNMPlus(Sampler):
     """DDNM for sigma_y > 0; it conditions by itself and asks for `Posterior(prior, NoConditioning(), observation)`.
 
     Wang et al. 2023, arXiv:2212.00490, eq. 17-20, which scale the correction and the fresh noise by component so that the variance comes out right. The paper
-    writes them for ancestral noise; here the noise is split by `eta`, the one free parameter, as in DDRM (Kawar et al. 2022, arXiv:2201.11793, eq. 7-8 with
+    writes them for ancestral noise; here the noise is split by `eta`, the one free parameter, as in DDRM (Kawar et al. 2022, arXiv:2201.11793, with
     eta_b = 1): near 1 the samples trust a noisy measurement less. At sigma_y = 0 use `DDNM`, whose last estimate meets the measurement. Raises `InvalidInput` for
     an operator without a singular value decomposition, and for a prior that is no such `Posterior`.
     """

@@ -32,7 +32,7 @@ from deft.types import Signal, Times, expand
 class DDRM(Sampler):
     """DDRM; it conditions by itself and asks for `Posterior(prior, NoConditioning(), observation)`.
 
-    Kawar et al. 2022, arXiv:2201.11793, eq. 4-8, for any schedule. `eta` is the share of fresh noise, `eta_b` that of the measurement where it is the less noisy one. Without measurement noise and with
+    Kawar et al. 2022, arXiv:2201.11793, for any schedule. `eta` is the share of fresh noise, `eta_b` that of the measurement where it is the less noisy one. Without measurement noise and with
     eta_b = 1 a sample meets the measurement. Raises `InvalidInput` for an operator without a singular value decomposition, and for a prior that is no such `Posterior`.
     """
 

@@ -32,20 +32,20 @@ from deft.types import Signal, Times, expand
 
 @final
 class RootTime(TimeGrid):
-    """t_k = sqrt(1 - (k - 1) / (N - 1)): dense at the noise end, and the last evaluation at t = 0; DiffPIR's own."""
+    """t_k = 1 - sqrt((k - 1) / (N - 1)): one long step from the noise, then dense at the clean end, with the last evaluation at t = 0; DiffPIR's own."""
 
     def positions(self, schedule: Schedule, steps: int) -> Tensor:
-        return torch.linspace(1, 0, steps, dtype=torch.float64).sqrt()
+        return 1 - torch.linspace(0, 1, steps, dtype=torch.float64).sqrt()
 
 
 @final
 class DiffPIR(Sampler):
     """DiffPIR; it conditions by itself and asks for `Posterior(prior, NoConditioning(), observation)`.
 
-    Zhu et al. 2023, arXiv:2305.08995, Algorithm 1. `weight` is the paper's lambda, `zeta` the share of fresh noise; 0.1 is theirs for noisy measurements, 1 for
+    Zhu et al. 2023, arXiv:2305.08995. `weight` is the paper's lambda, `zeta` the share of fresh noise; 0.1 is theirs for noisy measurements, 1 for
     inpainting without noise. Everything is in the prior's units: where sigma_y is that of images in [0, 1] and the prior's are in [-1, 1], as in the authors' code,
     a lambda of theirs is 4 times that of the formula. The minimum is A^T (A A^T + rho_t I)^{-1} (y - A x_0_hat) away for a linear operator; for another it is one gradient step,
-    -grad ||y - A(x_0_hat)||^2 / (2 rho_t), their eq. 13, which diverges where the noise is high and A is steep. At sigma_y = 0 a linear measurement is met exactly. Raises
+    -grad ||y - A(x_0_hat)||^2 / (2 rho_t), as the paper does, which diverges where the noise is high and A is steep. At sigma_y = 0 a linear measurement is met exactly. Raises
     `InvalidInput` for a prior that is no such `Posterior`, and at sigma_y = 0 for an operator that is not linear.
     """
 

@@ -31,7 +31,7 @@ _BETA_1, _BETA_2, _EPSILON = 0.9, 0.99, 1e-8  # Adam's moments as in the paper
 class REDDiff(Sampler):
     """RED-diff; it conditions by itself and asks for `Posterior(prior, NoConditioning(), observation)`.
 
-    Mardani et al. 2023, arXiv:2305.04391, Algorithm 1, with lambda_t = lambda / SNR_t, SNR_t = alpha_t / sigma_t. `weight` is the paper's lambda, `learning_rate` Adam's, in the signal's unit per step; each signal has its own
+    Mardani et al. 2023, arXiv:2305.04391, with lambda_t = lambda / SNR_t, SNR_t = alpha_t / sigma_t. `weight` is the paper's lambda, `learning_rate` Adam's, in the signal's unit per step; each signal has its own
     moments, so that it does not depend on its neighbours. mu starts at lift(y); `state.x_t` is mu. One evaluation a step. Raises `InvalidInput` for a prior that is no such `Posterior`,
     and for an operator that is neither linear nor differentiable.
     """
