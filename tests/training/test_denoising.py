@@ -6,7 +6,7 @@ from deft.htransforms.base import NoConditioning
 from deft.htransforms.learned import LearnedHTransform
 from deft.noise import Noise
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.problems import Fixed
+from deft.problems import Deblurring, Fixed, Tomography
 from deft.schedules import VE, VPLinear, VPTabulated
 from deft.training.base import Batch
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw
@@ -115,3 +115,16 @@ class TestTimeLaw:
             TimeLaw(low=50.0).range(VPLinear())
         with pytest.raises(InvalidInput, match="'spread' or 'eps'"):
             DenoisingScoreMatching(Fixed(small.LeftHalf()), weighting="x")
+
+
+def test_measurements_keep_their_precision_under_autocast():
+    """Tomography is a sparse matrix, of which torch has no product in half precision."""
+    prior, h, x_0 = small.prior(), small.h_transform(), small.images(2)
+    for problem in (Tomography(views=3, sigma_y=0.1), Deblurring(border="reflect", sigma_y=0.1)):
+        drawn = problem.draw(x_0, Noise(range(2)).stream(1)).y
+        seen = []
+        objective = DenoisingScoreMatching(problem)
+        objective.loss_from = lambda h, scale, denoised, observation, x_0, seen=seen: seen.append(observation.y)
+        with torch.autocast("cpu", torch.bfloat16):
+            objective.loss(h, prior, Batch(x_0, Noise(range(2))))
+        torch.testing.assert_close(seen[0], drawn)

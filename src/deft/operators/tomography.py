@@ -457,7 +457,8 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(matrix: _Matrix, x: Tensor, transposed: bool) -> Tensor:
-        return matrix.times(x, transposed)
+        with torch.autocast(x.device.type, enabled=False):  # sparse matrices have no half precision
+            return matrix.times(x, transposed)
 
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]

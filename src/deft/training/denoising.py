@@ -104,7 +104,8 @@ class DenoisingScoreMatching(Objective):
 
     def loss(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Loss:
         denoised = noised(prior, self.times, batch.x_0, batch.noise) if batch.denoised is None else batch.denoised
-        observation = self.problem.draw(batch.x_0, batch.noise.stream(_OBSERVATION))
+        with torch.autocast(batch.x_0.device.type, enabled=False):  # half precision is for networks, not for operators
+            observation = self.problem.draw(batch.x_0, batch.noise.stream(_OBSERVATION))
         return self.loss_from(h_transform, prior.scale, denoised, observation, batch.x_0)
 
     def loss_from(self, h_transform: HTransform, scale: float, denoised: Denoised, observation: Observation, x_0: Signal) -> Loss:
