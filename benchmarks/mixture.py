@@ -6,7 +6,7 @@
 The setting is benchmarks/mixture_setting.py. Measured is the sliced Wasserstein distance of 1,000 samples to 1,000 exact posterior draws, beside the floor, the same between two sets of
 exact draws; reported are medians over problems, and their ratio. `--evidence` measures what the path weights of 1,000 particles with the exact h and 800 steps say of log p(y).
 
-One file of results per cell, kept after every problem; the same command goes on from where it was stopped, and draws the figures from what is there.
+One file of results per cell, kept after every problem; the same command goes on with the first cell that is not whole, and draws the figures anew.
 """
 
 from __future__ import annotations
@@ -122,7 +122,11 @@ def evidence(cell: Cell, problems: int, count: int, steps: int = 800) -> Iterato
         smc = TwistedSMC(GaussianPotential.for_prior(prior), steps, threshold=0.0, grid=UniformLogSNR(HIGH))
         weighted = smc(posterior, count, seed=problem)
         error = float(weighted.log_evidence[0] - exact.evidence(observation)[0])
-        yield {"error": error, "standard error": float(weighted.log_evidence_error[0]), "ESS/N": float(weighted.ess[0, -1]) / count}
+        yield {
+            "error": error,
+            "standard error": float(weighted.standard_error[0]),
+            "ESS/N": float(weighted.effective_sample_size[0]) / count,
+        }
 
 
 def kept(rows: Iterator[dict[str, float]], cell: Cell, file: Path, card: Mapping[str, object]) -> dict[str, list[float]]:
@@ -145,9 +149,7 @@ def read(file: Path, problems: int) -> dict[str, list[float]] | None:
 
 def figure(d: int, d_y: int, medians: Mapping[str, float]) -> str:
     """Distance over floor against prior evaluations."""
-    series = [
-        Series(family, [*by], [medians[f"{family} ({n})"] / medians["floor"] for n in by]) for family, by in samplers().items()
-    ]
+    series = [Series(family, [*by], [medians[f"{family} ({n})"] / medians["floor"] for n in by]) for family, by in samplers().items()]
     title = f"d = {d}, d_y = {d_y}, exact h"
     return as_file(line_chart(series, "prior evaluations per sample", "distance / floor", log_x=True, log_y=True, title=title))
 

@@ -51,3 +51,26 @@ class MLP(nn.Module):
 
     def forward(self, c: Float[Tensor, "batch numbers"]) -> Float[Tensor, "batch out"]:
         return self.layers(self.features(c))
+
+
+@final
+class ResidualMLP(nn.Module):
+    """A vector and a few numbers per signal -> a vector: residual layers behind LayerNorm; the last layer starts at zero, and so does the network."""
+
+    def __init__(self, in_features: int, out: int, *, numbers: int, width: int = 256, depth: int = 3) -> None:
+        super().__init__()
+        self.features = ScalarFeatures(numbers)
+        self.entry = nn.Linear(in_features + self.features.width, width)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)) for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.exit = nn.Linear(width, out)
+        nn.init.zeros_(self.exit.weight)
+        nn.init.zeros_(self.exit.bias)
+
+    def forward(self, x: Float[Tensor, "batch in"], c: Float[Tensor, "batch numbers"]) -> Float[Tensor, "batch out"]:
+        x = self.entry(torch.cat([x, self.features(c)], dim=1))
+        for block in self.blocks:
+            x = x + block(x)
+        return self.exit(self.norm(x))

@@ -1,0 +1,148 @@
+"""DEFT for vectors: the h-transform of flat signals, learned, with a choice among modes.
+
+    shift = (x' - x_0_hat) + a_2 v g + r_t NN1(x_t, x_0_hat, r_t g_0, lift, sin and cos of 2^j lift, x' - x_0_hat, log-SNR_t, log(sigma_y + 1e-3))
+
+    x'    = x_0_hat + a_1 sum_k (q_k - p_k) x_k,        x_k = E[x_0 | x_t, k] under the Gaussian N(c_k, tau^2 I)
+    p_k   ~ w_k N(x_t; alpha_t c_k, (alpha_t^2 tau^2 + sigma_t^2) I),        q_k ~ p_k N(y; A x_k, v A A^T + sigma_y^2 I)
+    g     = A^T (v A A^T + sigma_y^2 I)^{-1} (y - A x'),                     v = tau^2 sigma_t^2 / (alpha_t^2 tau^2 + sigma_t^2)
+
+Where the prior has modes, y decides between them long before x_t does, and that is where a plain network fails: which mode y selects depends on the operator, and y varies over many widths of a mode.
+So the network remembers K signals c_k, the anchors, and asks the *likelihood* how well each of them explains y: attention, whose scores come from the measurement. c_k, w_k and tau are
+parameters like all others, learned from the same pairs; a_1 and a_2 are numbers that a small network (NN2) reads off the noise levels, 1 at the start. Without anchors x' = x_0_hat and tau = s, the
+prior's standard deviation: the base is the single-mode term r_t^2 g_0 of `LearnedHTransform`.
+
+`lift` is the guidance at x_0 = 0 with r = s, which is bounded where A^+ y is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deft.errors import InvalidInput
+from deft.htransforms.base import HTransform, linear_operator
+from deft.likelihoods import Observation
+from deft.networks import MLP, ResidualMLP
+from deft.operators.base import LinearOperator
+from deft.priors.base import Denoised, Prior
+from deft.types import Signal, inner
+
+_SPEED = 8.0  # of log tau: a width falls by decades while an anchor moves by less than the unit
+
+
+@final
+class FlatHTransform(HTransform):
+    """The learned h-transform of signals of shape (d,), for linear operators.
+
+    `width` and `depth` are those of NN1, a residual MLP; depth 0 leaves it out. `anchors` is K, and `frequencies` the number of octaves j. `scale` is the prior's. Raises `InvalidInput` for signals that
+    are no vectors, and for an operator that is not linear.
+    """
+
+    scale: Tensor
+    octaves: Tensor
+
+    def __init__(
+        self, event_shape: Sequence[int], scale: float, *, width: int = 128, depth: int = 2, anchors: int = 64, frequencies: int = 5
+    ) -> None:
+        super().__init__()
+        if len(event_shape) != 1:
+            raise InvalidInput(
+                f"FlatHTransform takes vectors, signals of shape (d,); got {tuple(event_shape)}; LearnedHTransform takes images."
+            )
+        self.event_shape = tuple(event_shape)
+        self.config = {"event_shape": list(event_shape), "width": width, "depth": depth, "anchors": anchors, "frequencies": frequencies}
+        d = event_shape[0]
+        self.register_buffer("scale", torch.tensor(float(scale)))
+        self.register_buffer("octaves", 2.0 ** torch.arange(frequencies), persistent=False)
+        self.memory = Anchors(d, anchors) if anchors else None
+        self.nn1 = ResidualMLP((5 + 2 * frequencies) * d, d, numbers=2, width=width, depth=depth) if depth else None
+        self.nn2 = MLP(2, 2 if anchors else 1, width=32, bias=1.0)
+
+    @classmethod
+    def for_prior(
+        cls, prior: Prior, signals: Signal | None = None, *, width: int = 128, depth: int = 2, anchors: int = 64
+    ) -> FlatHTransform:
+        """An h-transform for the prior's signals; the first `anchors` of `signals`, from the data, are where the anchors start (random draws about 0 otherwise)."""
+        made = cls(prior.event_shape, prior.scale, width=width, depth=depth, anchors=anchors)
+        if signals is not None and made.memory is not None:
+            made.memory.start(signals / prior.scale)
+        return made
+
+    def check(self, prior: Prior, observation: Observation) -> None:
+        linear_operator(observation, self)
+
+    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
+        likelihood = observation.likelihood
+        batch, x_t, x_0_hat = len(denoised.x_t), denoised.x_t, denoised.x_0_hat
+        numbers = torch.stack([denoised.log_snr.expand(batch), 2 * (observation.sigma_y + 1e-3).log().expand(batch)], dim=1)
+        weights = self.nn2(numbers)
+        r_t = _spread(denoised, self.scale)
+        if self.memory is None:
+            chosen, root_v = x_0_hat, r_t
+        else:
+            moved, root_v = self.memory(denoised, observation, self.scale)
+            chosen = x_0_hat + weights[:, :1] * moved
+        base = chosen - x_0_hat + weights[:, -1:] * root_v * likelihood.guidance(chosen, root_v.flatten(), observation.y)
+        if self.nn1 is None:
+            return base
+        lift = likelihood.guidance(torch.zeros_like(x_0_hat), self.scale[None], observation.y)
+        angles = (lift[..., None] * self.octaves).flatten(1)
+        inputs = [
+            x_t / (denoised.alpha_t**2 * self.scale**2 + denoised.sigma_t**2).sqrt(),
+            x_0_hat / self.scale,
+            likelihood.guidance(x_0_hat, r_t.flatten(), observation.y),
+            lift,
+            base / r_t,
+            angles.sin(),
+            angles.cos(),
+        ]
+        return base + r_t * self.nn1(torch.cat(inputs, dim=1), numbers)
+
+
+@final
+class Anchors(nn.Module):
+    """K remembered signals of one width, in units of the prior's standard deviation, and their weights."""
+
+    def __init__(self, d: int, anchors: int) -> None:
+        super().__init__()
+        self.places = nn.Parameter(0.3 * torch.randn(anchors, d))
+        self.log_weights = nn.Parameter(torch.zeros(anchors))
+        self.log_width = nn.Parameter(torch.zeros(()))
+
+    def start(self, places: Float[Tensor, "signals d"]) -> None:
+        """Remember these signals."""
+        if places.shape[1:] != self.places.shape[1:] or len(places) < len(self.places):
+            raise InvalidInput(
+                f"{len(self.places)} anchors of {self.places.shape[1]} numbers need as many signals; got {tuple(places.shape)}."
+            )
+        with torch.no_grad():
+            self.places.copy_(places[: len(self.places)])
+
+    def forward(self, denoised: Denoised, observation: Observation, scale: Tensor) -> tuple[Signal, Tensor]:
+        """sum_k (q_k - p_k) x_k, and the square root of v."""
+        alpha_t, sigma_t, x_t = denoised.alpha_t, denoised.sigma_t, denoised.x_t
+        c, tau = scale * self.places, scale * (_SPEED * self.log_width).exp()
+        total = alpha_t**2 * tau**2 + sigma_t**2
+        root_v = tau * sigma_t / total.sqrt()
+        left, gain = sigma_t**2 / total, alpha_t * tau**2 / total  # x_k = left c_k + gain x_t
+        log_p = self.log_weights + alpha_t / total * (x_t @ c.mT) - 0.5 * alpha_t**2 / total * c.square().sum(1)
+        log_q = log_p + self._explain(left[..., None] * c + (gain * x_t)[:, None], root_v, observation)
+        return left * ((log_q.softmax(1) - log_p.softmax(1)) @ c), root_v
+
+    def _explain(self, x: Float[Tensor, "batch anchors d"], root_v: Tensor, observation: Observation) -> Float[Tensor, "batch anchors"]:
+        """log N(y; A x_k, v A A^T + sigma_y^2 I), up to what does not depend on k."""
+        batch, k = x.shape[:2]
+        each = observation.repeat(k)
+        residual = each.residual(x.flatten(0, 1))
+        v = (root_v**2).flatten().expand(batch).repeat_interleave(k)
+        solved = cast(LinearOperator, each.operator).solve(residual, v, each.sigma_y.to(x) ** 2)
+        return -0.5 * inner(residual, solved).reshape(batch, k)
+
+
+def _spread(denoised: Denoised, scale: Tensor) -> Tensor:
+    """r_t, shaped to broadcast against the signals."""
+    return scale * denoised.sigma_t / (denoised.alpha_t**2 * scale**2 + denoised.sigma_t**2).sqrt()
