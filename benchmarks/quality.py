@@ -1,9 +1,10 @@
-"""Posterior samples of DEFT, DPS and DDNM+ side by side: quality against the truth, on the same prior, observations and seeds.
+"""Posterior samples of DEFT and of the methods it is compared with, side by side: quality against the truth, on the same prior, observations and seeds.
 
     python benchmarks/quality.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER --h runs/h-digits --out runs/quality-digits [--only box-0.05] [--baselines]
 
-The YAML file says everything that a result depends on. DPS (zeta) and DDNM+ (eta) are tuned on validation images by the PSNR of the mean; DDNM takes the
-place of DDNM+ at sigma_y = 0, where it has no parameter. `--h` is the folder that `recipes/train_h.py` wrote: one `PROBLEM.safetensors` for each problem. Each problem
+The YAML file says everything that a result depends on: a section for each method. DPS (zeta), DDNM+ (eta), RED-diff and DiffPIR (lambda) are tuned on validation images
+by the PSNR of the mean; DDNM takes the place of DDNM+ at sigma_y = 0, where it has no parameter. A section `classical` adds the filtered back-projection, total variation and
+regression (benchmarks/classical.py). `--h` is the folder that `recipes/train_h.py` wrote: one `PROBLEM.safetensors` for each problem. Each problem
 leaves `OUT/PROBLEM/results.json` and `report.html`; finished parts are kept, so that the same command goes on from where it was stopped.
 """
 
@@ -11,9 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
+import classical
 import torch
 from setting import Setting
 from torch import Tensor
@@ -31,6 +35,8 @@ from deft.reports.page import write_report
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.samplers.ddnm_plus import DDNMPlus
+from deft.samplers.diffpir import DiffPIR
+from deft.samplers.red_diff import REDDiff
 from deft.training import checkpoint
 from deft.training.tune import geometric_grid, tune
 
@@ -46,59 +52,109 @@ def ddnm_plus(prior: Prior, steps: int, eta: float) -> tuple[HTransform, Sampler
     return NoConditioning(), DDNMPlus(steps, eta=eta)
 
 
-def tuned(
-    make: Any, prior: Prior, problem: Problem, images: Tensor, steps: int, grid: list[float], config: dict[str, Any], out: Path
-) -> dict:
-    """The best value of a method's parameter on validation images, kept in a file."""
-    if out.exists():
-        return json.loads(out.read_text())
-    seed = config["seed"]
-    observation = problem.draw(images, Noise([mix(seed, 6, i) for i in range(len(images))]))
+def red_diff(prior: Prior, steps: int, weight: float, learning_rate: float = 0.1) -> tuple[HTransform, Sampler]:
+    """RED-diff, which conditions by itself."""
+    return NoConditioning(), REDDiff(steps, weight=weight, learning_rate=learning_rate)
 
-    def run(value: float) -> float:
-        h, sampler = make(prior, steps, value)
-        samples = sampler(Posterior(prior, h, observation), config["samples"], seed=seed)
-        return float(psnr(samples.mean(1), images, 2.0).mean()) if bool(torch.isfinite(samples).all()) else float("nan")
 
-    bounds = (0.01, 1.0) if make is ddnm_plus else (0.0, 1e9)
-    result = tune(
-        run,
-        geometric_grid(*grid),
-        metric="PSNR of the mean, dB",
-        larger_is_better=True,
-        bounds=bounds,
-        on_value=lambda value, score: print(f"  {make.__name__} {value:.4g}: {score:.2f} dB", flush=True),
-    )
-    card = {"parameter": "zeta" if make is dps else "eta", "steps": steps, "images": len(images), **config, **result.card()}
-    card |= {"values": [v for v, _ in result.table], "scores": [s for _, s in result.table], "best": result.value}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(card, indent=1))
-    return card
+def diffpir(prior: Prior, steps: int, weight: float, zeta: float = 0.1) -> tuple[HTransform, Sampler]:
+    """DiffPIR, which conditions by itself."""
+    return NoConditioning(), DiffPIR(steps, weight=weight, zeta=zeta)
+
+
+@final
+@dataclass(frozen=True)
+class Tunable:
+    """A method with one parameter that is tuned; its section in the YAML file holds `steps`, the grid of the parameter, and other arguments of `make`."""
+
+    key: str
+    title: str
+    parameter: str
+    make: Callable[..., tuple[HTransform, Sampler]]
+    file: str
+    bounds: tuple[float, float] = (0.0, 1e9)
+
+    def method(
+        self, prior: Prior, problem: Problem, images: Tensor, plan: Mapping[str, Any], config: Mapping[str, Any], folder: Path
+    ) -> Method:
+        """The method at its best value."""
+        others = {name: value for name, value in plan.items() if name not in ("steps", "images", self.parameter)}
+        steps = plan["steps"]
+
+        def build(value: float) -> tuple[HTransform, Sampler]:
+            return self.make(prior, steps, value, **others)
+
+        table = self._tuned(build, prior, problem, images, steps, plan[self.parameter], config, folder / f"tuned-{self.file}.json")
+        return Method(f"{self.title}-{steps}", *build(table["best"]), tuned=table, images=plan.get("images"))
+
+    def _tuned(
+        self,
+        build: Callable[[float], tuple[HTransform, Sampler]],
+        prior: Prior,
+        problem: Problem,
+        images: Tensor,
+        steps: int,
+        grid: list[float],
+        config: Mapping[str, Any],
+        out: Path,
+    ) -> dict:
+        """The best value on validation images, kept in a file."""
+        if out.exists():
+            return json.loads(out.read_text())
+        seed = config["seed"]
+        observation = problem.draw(images, Noise([mix(seed, 6, i) for i in range(len(images))]))
+
+        def run(value: float) -> float:
+            h, sampler = build(value)
+            samples = sampler(Posterior(prior, h, observation), config["samples"], seed=seed)
+            return float(psnr(samples.mean(1), images, 2.0).mean()) if bool(torch.isfinite(samples).all()) else float("nan")
+
+        result = tune(
+            run,
+            geometric_grid(*grid),
+            metric="PSNR of the mean, dB",
+            larger_is_better=True,
+            bounds=self.bounds,
+            on_value=lambda value, score: print(f"  {self.key} {value:.4g}: {score:.2f} dB", flush=True),
+        )
+        card = {"parameter": self.parameter, "steps": steps, "images": len(images), **config, **result.card()}
+        card |= {"values": [v for v, _ in result.table], "scores": [s for _, s in result.table], "best": result.value}
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(card, indent=1))
+        return card
+
+
+TUNABLE = (
+    Tunable("dps", "DPS", "zeta", dps, "dps"),
+    Tunable("ddnm_plus", "DDNM+", "eta", ddnm_plus, "ddnm", (0.01, 1.0)),
+    Tunable("red_diff", "RED-diff", "weight", red_diff, "red-diff"),
+    Tunable("diffpir", "DiffPIR", "weight", diffpir, "diffpir"),
+)
 
 
 def main() -> None:
     """Run the problems of a YAML file, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--h", type=Path, help="the folder of learned h-transforms")
+    parser.add_argument("--regression", type=Path, help="the folder of benchmarks/regression.py, where the file has a section `classical`")
     parser.add_argument("--only", nargs="*", help="some of the problems")
     parser.add_argument("--baselines", action="store_true", help="leave DEFT out, before its h-transforms are there")
     args, setting = Setting.of(parser)
     config, prior = setting.config, setting.prior
     test = setting.images(config["test"]["split"], config["test"]["count"])
     validation = setting.images(config["validation"]["split"], config["validation"]["count"])
+    print(f"{len(test)} images to test, {len(validation)} to tune on", flush=True)
     for name in args.only or config["problems"]:
         problem = setting.problem(name)
         folder = args.out / name
         print(name, flush=True)
-        plan = config["dps"]
-        table = tuned(dps, prior, problem, validation, plan["steps"], plan["zeta"], config["tuning"], folder / "tuned-dps.json")
-        methods = [Method(f"DPS-{plan['steps']}", *dps(prior, plan["steps"], table["best"]), tuned=table, images=plan["images"])]
-        plan = config["ddnm_plus"]
-        if name.endswith("-0"):
-            methods.append(Method(f"DDNM-{plan['steps']}", DDNM(), DDIM(steps=plan["steps"], eta=0.85)))
-        else:
-            table = tuned(ddnm_plus, prior, problem, validation, plan["steps"], plan["eta"], config["tuning"], folder / "tuned-ddnm.json")
-            methods.append(Method(f"DDNM+-{plan['steps']}", *ddnm_plus(prior, plan["steps"], table["best"]), tuned=table))
+        methods = classical.methods(setting, name, validation, folder, args.regression) if "classical" in config else []
+        for method in (method for method in TUNABLE if method.key in config):
+            plan = config[method.key]
+            if method.key == "ddnm_plus" and name.endswith("-0"):
+                methods.append(Method(f"DDNM-{plan['steps']}", DDNM(), DDIM(steps=plan["steps"], eta=0.85)))
+            else:
+                methods.append(method.method(prior, problem, validation, plan, config["tuning"], folder))
         card = None
         if not args.baselines:
             h, card = checkpoint.load(args.h / f"{name}.safetensors", prior)
@@ -106,7 +162,17 @@ def main() -> None:
             plan = config["deft"]
             samplers = {n: DDIM(steps=n, eta=plan["eta"], grid=setting.grid) for n in plan["steps"]}
             methods += [Method(f"DEFT-{n}", h, sampler, training_seconds=seconds) for n, sampler in samplers.items()]
-        evaluate(prior, problem, test, methods, out=folder, samples=config["samples"], seed=config["seed"], reference=methods[-1].label)
+        evaluate(
+            prior,
+            problem,
+            test,
+            methods,
+            out=folder,
+            samples=config["samples"],
+            seed=config["seed"],
+            reference=methods[-1].label,
+            clip=config.get("clip", False),
+        )
         write_report(folder, title=f"{config['prior']}: {name}", card=card)
 
 

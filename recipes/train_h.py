@@ -49,9 +49,9 @@ def main() -> None:
     prior = zoo.load(config["prior"])
     images = Images(as_float(read(config["data"], args.data, "train")), prior, flip=config["data"] != "digits")
     held_out = Images(as_float(read(config["data"], args.data, "val")[:500]), prior)
-    begin = time.time()
+    begin, checked = time.time(), plan.get("validation", 1000)
     bank = Bank.build(prior, images, plan["bank"], LAW, seed=0, out=args.out / "bank")
-    validation = Bank.build(prior, held_out, 1000, LAW, seed=1, out=args.out / "bank-validation")
+    validation = Bank.build(prior, held_out, checked, LAW, seed=1, out=args.out / "bank-validation")
     print(f"bank: {time.time() - begin:.0f} s", flush=True)
     for name in args.only or config["problems"]:
         problem = from_card(config["problems"][name])
@@ -74,7 +74,7 @@ def main() -> None:
             learning_rate=rate,
             precision="bf16",
             validation=validation,
-            validation_draws=1000,
+            validation_draws=checked,
             validate_every=max(steps // 20, 1),
             patience=5,
             out=args.out / name,
