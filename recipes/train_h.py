@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -58,11 +59,12 @@ def main() -> None:
         h = LearnedHTransform.for_prior(prior, fraction=args.fraction or plan["fraction"])
         steps, rate = args.steps or plan["steps"], plan["learning_rate"]
         start = args.out / f"{name.removesuffix('-0')}-0.05.safetensors"
+        earlier: dict[str, Any] = {}
         if args.initial and (args.initial / f"{name}.safetensors").exists():
-            h, _ = checkpoint.load(args.initial / f"{name}.safetensors", prior)  # type: ignore[assignment]
+            h, earlier = checkpoint.load(args.initial / f"{name}.safetensors", prior)  # type: ignore[assignment]
             rate = rate / 2
         elif name.endswith("-0") and start.exists():
-            h, _ = checkpoint.load(start, prior)  # type: ignore[assignment]
+            h, earlier = checkpoint.load(start, prior)  # type: ignore[assignment]
             steps, rate = plan["continued_steps"], rate / 2
         result = train(
             h,
@@ -81,8 +83,10 @@ def main() -> None:
             save_every=500,
         )
         assert result.validation is not None
-        facts = {
-            **result.facts(),
+        facts: dict[str, Any] = result.facts()
+        for what in ("steps", "signals", "seconds"):  # of what it went on from, too
+            facts[what] += earlier.get("training", {}).get(what, 0)
+        facts |= {
             "batch_size": plan["batch_size"],
             "learning_rate": rate,
             "bank": plan["bank"],
