@@ -5,9 +5,9 @@
 One h-transform per (d, d_y) is trained on pairs (x_0, y) of all problems (benchmarks/mixture_setting.py: A, sigma_y and y are random) and serves the 20 problems of the cell. All methods
 take 100 evaluations of the prior on one grid, uniform in log-SNR, unless their own schedule is part of them (DAPS, RED-diff). Those with a free step size have it tuned on three
 further problems by the sum of the distances. Measured is the sliced Wasserstein distance to exact draws, the same number of them, in units of a component's standard deviation; `weights`
-are samples under their path weights (`TwistedSMC` that never resamples), resampled. Medians over problems are printed.
+are the same samples under their path weights (`TwistedSMC` that never resamples). Medians over problems are printed.
 
-A file per cell is kept after every problem.
+A file per cell is kept after every problem; what it holds is not measured again, so that methods and problems can be added.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def trained(cell: Cell, prior: GaussianMixture, folder: Path, steps: int, plain:
         if plain:
             h = FlatHTransform.for_prior(prior, width=256, depth=3, anchors=0)
         else:
-            h = FlatHTransform.for_prior(prior, prior.sample(Noise(range(64), dtype=prior.dtype)))
+            h = FlatHTransform.for_prior(prior, prior.sample(Noise(range(4096), dtype=prior.dtype)), depth=1)
         objective = DenoisingScoreMatching(problem, times=TimeLaw(-2.0, 2.0, 0.3, high=8.0))
         began = time.process_time()
         result = train(
@@ -158,15 +158,16 @@ class Bench:
             return math.inf
         return self.distance(x_0) if bool(x_0.isfinite().all()) else math.inf
 
-    def weighted(self, h_transform: HTransform, particles: int) -> dict[str, float]:
-        """The distance of samples under their path weights, the error in log p(y), and the share of particles that carry the weight."""
+    def particles(self, name: str, h_transform: HTransform, count: int) -> dict[str, float]:
+        """One run of the ancestral sampler: the distance of its samples as they are and under their path weights, the error in log p(y), the share of particles that carry the weight."""
         smc = TwistedSMC(GaussianPotential.for_prior(self.prior), STEPS, threshold=0.0, grid=GRID)
-        found = smc(Posterior(self.prior, h_transform, self.observation), particles, seed=self.problem)
+        found = smc(Posterior(self.prior, h_transform, self.observation), count, seed=self.problem)
         truth = float(Exact(self.double).evidence(self.cell.observation(self.double, self.problem))[0])
         return {
-            "weights": self.distance(found.resample(self.count, seed=self.problem)[0]),
-            "evidence": float(found.log_evidence[0]) - truth,
-            "ESS/N": float(found.effective_sample_size[0]) / particles,
+            name: self.distance(found.x_0[0, : self.count]),
+            f"{name}, weights": self.distance(found.resample(self.count, seed=self.problem)[0]),
+            f"{name}, evidence": abs(float(found.log_evidence[0]) - truth),
+            f"{name}, ESS/N": float(found.effective_sample_size[0]) / count,
         }
 
 
@@ -183,36 +184,38 @@ def tuned(cell: Cell, samples: int = 250) -> dict[str, float]:
 
 
 def measure(
-    cell: Cell,
-    learned: Mapping[str, HTransform],
-    problems: int,
-    count: int,
-    particles: int,
-    training_free: bool,
-    file: Path,
-    card: Mapping[str, object],
+    bench: Bench, learned: Mapping[str, HTransform], particles: int, parameters: Mapping[str, float], done: Mapping[str, object]
+) -> dict[str, float]:
+    """Distances of everything that is not `done`, for one problem."""
+    row = {} if "floor" in done else {"floor": bench.distance(bench.exact[bench.count :])}
+    for name, h_transform in {"exact": Known(bench.posterior), **learned}.items():
+        row |= {} if name in done else bench.particles(name, h_transform, particles)
+    for name, (_, make) in methods(bench.prior, bench.observation).items() if parameters else ():
+        row |= {} if name in done else {name: bench.sampled(make(parameters[name]))}
+    return row
+
+
+def run(
+    cell: Cell, learned: Mapping[str, HTransform], facts: dict[str, object], args: argparse.Namespace, file: Path
 ) -> dict[str, list[float]]:
-    """Distances of everything, problem by problem."""
-    bench, columns = Bench(cell, count), {}  # type: tuple[Bench, dict[str, list[float]]]
-    parameters = tuned(cell) if training_free else {}
-    for problem in range(problems):
+    """Every column of a cell, by name; what the file holds already is not measured again."""
+    found = json.loads(file.read_text()) if file.exists() else {}
+    rows: dict[str, dict[str, float]] = found.get("problems", {})
+    parameters = found.get("tuned") or ({} if args.learned_only else tuned(cell))
+    bench = Bench(cell, args.samples)
+    for problem in range(args.problems):
         bench.start(problem)
-        ancestral, known = DDIM(STEPS, eta=1.0, grid=GRID), Known(bench.posterior)
-        row = {"floor": bench.distance(bench.exact[count:])}
-        for name, h_transform in {"exact": known, **learned}.items():
-            row[name] = bench.sampled((h_transform, ancestral))
-            if particles:
-                row |= {f"{name}, {key}": value for key, value in bench.weighted(h_transform, particles).items()}
-        for name, (_, make) in methods(bench.prior, bench.observation).items() if training_free else ():
-            row[name] = bench.sampled(make(parameters[name]))
-        for key, value in row.items():
-            columns.setdefault(key, []).append(float(f"{value:.4g}"))
-        facts = {"cell": cell.name, "samples": count, "particles": particles, "tuned": parameters, **card}
+        row = measure(bench, learned, args.particles, {} if args.learned_only else parameters, rows.get(str(problem), {}))
+        if not row:
+            continue
+        rows[str(problem)] = rows.get(str(problem), {}) | {key: float(f"{value:.4g}") for key, value in row.items()}
+        card = {"cell": cell.name, "samples": args.samples, "particles": args.particles, "tuned": parameters, **facts}
+        card |= {"commit": provenance.commit(), "machine": provenance.machine("cpu"), "problems": rows}
         with atomic(file) as stream:
-            facts |= {"commit": provenance.commit(), "machine": provenance.machine("cpu")}
-            stream.write((json.dumps({**facts, "columns": columns}, indent=1).replace(",\n   ", ",") + "\n").encode())
+            stream.write((json.dumps(card, indent=1).replace(",\n   ", ",") + "\n").encode())
         print(cell.name, problem, *(f"{key} {value:.3g}" for key, value in row.items()), flush=True)
-    return columns
+    names = dict.fromkeys(key for row in rows.values() for key in row)
+    return {name: [row[name] for row in rows.values() if name in row] for name in names}
 
 
 def main() -> None:
@@ -237,12 +240,10 @@ def main() -> None:
             prior = cell.prior().float()
             names = {"learned": False, **({"learned, no anchors": True} if args.plain else {})}
             made = {name: trained(cell, prior, args.h, args.steps, plain) for name, plain in names.items()}
-            file = args.out / f"{'learned' if args.learned_only else 'methods'}-d{d}-dy{d_y}.json"
-            card = {"training": {name: facts for name, (_, facts) in made.items()}}
-            learned = {name: h for name, (h, _) in made.items()}
-            columns = measure(cell, learned, args.problems, args.samples, args.particles, not args.learned_only, file, card)
+            facts: dict[str, object] = {"training": {name: training for name, (_, training) in made.items()}}
+            columns = run(cell, {name: h for name, (h, _) in made.items()}, facts, args, args.out / f"methods-d{d}-dy{d_y}.json")
             for key, values in sorted(columns.items(), key=lambda item: statistics.median(item[1])):
-                print(f"d = {d}, d_y = {d_y}: {key:24} {statistics.median(values):.3f}", flush=True)
+                print(f"d = {d}, d_y = {d_y}: {key:24} {statistics.median(values):.3f} ({len(values)} problems)", flush=True)
 
 
 if __name__ == "__main__":

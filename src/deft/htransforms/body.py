@@ -30,7 +30,8 @@ def unet(
     """A U-Net whose output has the signal's shape."""
     if len(event_shape) not in (2, 3):
         raise InvalidInput(
-            f"a learned h-transform takes signals of shape (channels, length) or (channels, height, width); got {tuple(event_shape)}."
+            f"a learned h-transform takes signals of shape (channels, length) or (channels, height, width); got {tuple(event_shape)}; "
+            "FlatHTransform takes vectors."
         )
     return UNet(
         in_channels,

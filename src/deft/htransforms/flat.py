@@ -1,6 +1,7 @@
 """DEFT for vectors: the h-transform of flat signals, learned, with a choice among modes.
 
-    shift = (x' - x_0_hat) + a_2 v g + r_t NN1(x_t, x_0_hat, r_t g_0, lift, sin and cos of 2^j lift, x' - x_0_hat, log-SNR_t, log(sigma_y + 1e-3))
+    base  = (x' - x_0_hat) + a_2 v g
+    shift = base + r_t NN1(x_t, x_0_hat, r_t g_0, lift, base / r_t, sin and cos of 2^j lift, log-SNR_t, log(sigma_y + 1e-3))
 
     x'    = x_0_hat + a_1 sum_k (q_k - p_k) x_k,        x_k = E[x_0 | x_t, k] under the Gaussian N(c_k, tau^2 I)
     p_k   ~ w_k N(x_t; alpha_t c_k, (alpha_t^2 tau^2 + sigma_t^2) I),        q_k ~ p_k N(y; A x_k, v A A^T + sigma_y^2 I)
@@ -9,7 +10,8 @@
 Where the prior has modes, y decides between them long before x_t does, and that is where a plain network fails: which mode y selects depends on the operator, and y varies over many widths of a mode.
 So the network remembers K signals c_k, the anchors, and asks the *likelihood* how well each of them explains y: attention, whose scores come from the measurement. c_k, w_k and tau are
 parameters like all others, learned from the same pairs; a_1 and a_2 are numbers that a small network (NN2) reads off the noise levels, 1 at the start. Without anchors x' = x_0_hat and tau = s, the
-prior's standard deviation: the base is the single-mode term r_t^2 g_0 of `LearnedHTransform`.
+prior's standard deviation: the base is the single-mode term r_t^2 g_0 that
+`LearnedHTransform` starts from.
 
 `lift` is the guidance at x_0 = 0 with r = s, which is bounded where A^+ y is not.
 """
@@ -66,7 +68,7 @@ class FlatHTransform(HTransform):
     def for_prior(
         cls, prior: Prior, signals: Signal | None = None, *, width: int = 128, depth: int = 2, anchors: int = 64
     ) -> FlatHTransform:
-        """An h-transform for the prior's signals; the first `anchors` of `signals`, from the data, are where the anchors start (random draws about 0 otherwise)."""
+        """An h-transform for the prior's signals; the anchors start at some of `signals`, a few thousand of the data; at random near 0 without them."""
         made = cls(prior.event_shape, prior.scale, width=width, depth=depth, anchors=anchors)
         if signals is not None and made.memory is not None:
             made.memory.start(signals / prior.scale)
@@ -113,14 +115,21 @@ class Anchors(nn.Module):
         self.log_weights = nn.Parameter(torch.zeros(anchors))
         self.log_width = nn.Parameter(torch.zeros(()))
 
-    def start(self, places: Float[Tensor, "signals d"]) -> None:
-        """Remember these signals."""
-        if places.shape[1:] != self.places.shape[1:] or len(places) < len(self.places):
+    def start(self, signals: Float[Tensor, "signals d"]) -> None:
+        """Remember some of these signals, each drawn in proportion to its squared distance from those before it (Arthur & Vassilvitskii 2007, k-means++), so that rare modes are among them."""
+        if signals.shape[1:] != self.places.shape[1:] or len(signals) < len(self.places):
             raise InvalidInput(
-                f"{len(self.places)} anchors of {self.places.shape[1]} numbers need as many signals; got {tuple(places.shape)}."
+                f"{len(self.places)} anchors of {self.places.shape[1]} numbers need as many signals; got {tuple(signals.shape)}."
             )
-        with torch.no_grad():
-            self.places.copy_(places[: len(self.places)])
+        generator = torch.Generator().manual_seed(0)
+        signals = signals.detach().cpu().double()
+        distance = torch.full((len(signals),), torch.inf, dtype=signals.dtype)
+        for k in range(len(self.places)):
+            apart = k > 0 and bool(distance.any())  # or all of them are alike
+            place = signals[torch.multinomial(distance if apart else torch.ones_like(distance), 1, generator=generator)]
+            distance = torch.minimum(distance, (signals - place).square().sum(1))
+            with torch.no_grad():
+                self.places[k] = place[0].to(self.places)
 
     def forward(self, denoised: Denoised, observation: Observation, scale: Tensor) -> tuple[Signal, Tensor]:
         """sum_k (q_k - p_k) x_k, and the square root of v."""
