@@ -46,6 +46,7 @@ _HOME = {
     "Scaled": "deft.htransforms.base",
     "Exact": "deft.htransforms.exact",
     "LearnedHTransform": "deft.htransforms.learned",
+    "FlatHTransform": "deft.htransforms.flat",
     "PaperHTransform": "deft.htransforms.paper",
     "ConditionalScore": "deft.htransforms.conditional_score",
     "GaussianPotential": "deft.htransforms.gaussian_potential",
