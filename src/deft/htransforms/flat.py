@@ -31,7 +31,7 @@ from deft.likelihoods import Observation
 from deft.networks import MLP, ResidualMLP
 from deft.operators.base import LinearOperator
 from deft.priors.base import Denoised, Prior
-from deft.types import Signal, inner
+from deft.types import Signal, expand, inner
 
 _SPEED = 8.0  # of log tau: a width falls by decades while an anchor moves by less than the unit
 
@@ -139,16 +139,23 @@ class Anchors(nn.Module):
         root_v = tau * sigma_t / total.sqrt()
         left, gain = sigma_t**2 / total, alpha_t * tau**2 / total  # x_k = left c_k + gain x_t
         log_p = self.log_weights + alpha_t / total * (x_t @ c.mT) - 0.5 * alpha_t**2 / total * c.square().sum(1)
-        log_q = log_p + self._explain(left[..., None] * c + (gain * x_t)[:, None], root_v, observation)
+        log_q = log_p + self._explain(c, left, gain * x_t, root_v, observation)
         return left * ((log_q.softmax(1) - log_p.softmax(1)) @ c), root_v
 
-    def _explain(self, x: Float[Tensor, "batch anchors d"], root_v: Tensor, observation: Observation) -> Float[Tensor, "batch anchors"]:
-        """log N(y; A x_k, v A A^T + sigma_y^2 I), up to what does not depend on k."""
-        batch, k = x.shape[:2]
-        each = observation.repeat(k)
-        residual = each.residual(x.flatten(0, 1))
-        v = (root_v**2).flatten().expand(batch).repeat_interleave(k)
-        solved = cast(LinearOperator, each.operator).solve(residual, v, each.sigma_y.to(x) ** 2)
+    def _explain(
+        self, c: Float[Tensor, "anchors d"], left: Tensor, rest: Signal, root_v: Tensor, observation: Observation
+    ) -> Float[Tensor, "batch anchors"]:
+        """log N(y; A x_k, v A A^T + sigma_y^2 I), x_k = left c_k + rest, up to what does not depend on k."""
+        batch, k = len(rest), len(c)
+        operator = cast(LinearOperator, observation.operator)
+        each = operator.repeat(k)
+        if operator.signals == 1:
+            measured = operator.observed(operator.linear(c))[None]
+        else:
+            measured = each.observed(each.linear(c.repeat(batch, 1))).unflatten(0, (batch, k))
+        residual = (observation.residual(rest)[:, None] - expand(left, measured) * measured).flatten(0, 1)
+        v, s2 = (root_v**2).flatten().expand(batch), (observation.sigma_y.to(rest) ** 2).expand(batch)
+        solved = each.solve(residual, v.repeat_interleave(k), s2.repeat_interleave(k))
         return -0.5 * inner(residual, solved).reshape(batch, k)
 
 
