@@ -3,15 +3,12 @@ import pytest
 import torch
 
 from deft.data import Slices, read_dicom, split_patients, write_npz
-from deft.data.ct import WINDOWS, display, levels_to_hounsfield, to_attenuation, to_hounsfield, window
+from deft.data.ct import WINDOWS, display, holds_slices, levels_to_hounsfield, to_attenuation, to_hounsfield, window
 from deft.errors import BadImage, InvalidInput
 from deft.noise import Noise
 from deft.operators import hounsfield
 from deft.problems import Tomography
-
-
-def stack(n=6, height=8, width=8, seed=0):
-    return np.random.default_rng(seed).integers(-1024, 1500, (n, height, width)).astype(np.int16)
+from tests.data.slices import stack, write_dicom, write_lodopab
 
 
 class TestUnits:
@@ -153,31 +150,7 @@ class TestDicom:
     def _needs_pydicom(self):
         pytest.importorskip("pydicom", reason="pydicom is in the extra `data`")
 
-    def write(self, path, values, place=0.0, patient="P1", series="1.2.3", slope=1.0, intercept=-1024.0, **tags):
-        from pydicom.dataset import FileDataset, FileMetaDataset
-        from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
-
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, generate_uid()
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-        data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-        data.PatientID, data.SeriesInstanceUID, data.Modality = patient, series, "CT"
-        data.ImagePositionPatient, data.ImageOrientationPatient = [0, 0, place], [1, 0, 0, 0, 1, 0]
-        data.PixelSpacing = [0.7, 0.8]
-        data.Rows, data.Columns = values.shape[-2:]
-        if values.ndim == 3:
-            data.NumberOfFrames = len(values)
-        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
-        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
-        data.PixelData = values.astype(np.int16).tobytes()
-        if slope is not None:
-            data.RescaleSlope = slope
-        if intercept is not None:
-            data.RescaleIntercept = intercept
-        for name, value in tags.items():
-            setattr(data, name, value)
-        data.save_as(path, enforce_file_format=True)
+    write = staticmethod(write_dicom)
 
     def test_slices_are_in_their_order_and_in_hounsfield_units(self, tmp_path):
         hu = stack(n=3, height=4, width=4)
@@ -241,17 +214,11 @@ class TestDicom:
 
 
 class TestLoDoPaB:
-    LARGEST = 81.35858
-
     @pytest.fixture(autouse=True)
     def _needs_h5py(self):
         pytest.importorskip("h5py", reason="h5py is in the extra `data`")
 
-    def write(self, folder, number, hu):
-        import h5py
-
-        with h5py.File(folder / f"ground_truth_train_{number:03d}.hdf5", "w") as file:
-            file["data"] = ((hu * (20 - 0.02) / 1000 + 20) / self.LARGEST).astype(np.float32)
+    write = staticmethod(write_lodopab)
 
     def test_files_are_one_stack_in_hounsfield_units(self, tmp_path):
         hu = np.clip(stack(n=5), -1000, None)
@@ -279,6 +246,54 @@ class TestLoDoPaB:
         (tmp_path / "patient_ids_rand_train.csv").write_text("7\n")
         with pytest.raises(BadImage, match="says whose 1 slices are, and 2 are"):
             Slices.lodopab(tmp_path)
+
+
+class TestOpen:
+    def test_arrays(self, tmp_path):
+        hu, event_shape = stack(), (1, 8, 8)
+        np.save(tmp_path / "x.npy", hu)
+        np.save(tmp_path / "channels.npy", hu[:, None])
+        slices = Slices.open(tmp_path / "x.npy", event_shape, (-1000.0, 1000.0))
+        torch.testing.assert_close(slices[2], Slices(hu, (-1000.0, 1000.0))[2])
+        torch.testing.assert_close(slices[2], Slices.open(tmp_path / "channels.npy", event_shape, (-1000.0, 1000.0))[2])
+        small = Slices.open(tmp_path / "x.npy", (1, 4, 4), "full", average=True)
+        torch.testing.assert_close(small[1], Slices(hu, size=4)[1])
+        assert not holds_slices(tmp_path / "x.npy")
+
+    def test_dicom(self, tmp_path):
+        pytest.importorskip("pydicom")
+        (tmp_path / "series").mkdir()
+        for k in range(2):
+            write_dicom(tmp_path / "series" / f"IM{k}", stack(n=1, seed=k)[0] + 1024, k)
+        assert holds_slices(tmp_path)
+        assert holds_slices(tmp_path / "series" / "IM0")
+        assert len(Slices.open(tmp_path, (1, 8, 8), "full")) == 2
+
+    def test_lodopab(self, tmp_path):
+        pytest.importorskip("h5py")
+        write_lodopab(tmp_path, 0, stack(n=3))
+        assert holds_slices(tmp_path)
+        assert len(Slices.open(tmp_path, (1, 8, 8), "full")) == 3
+        write_lodopab(tmp_path, 0, stack(n=2), part="test")
+        with pytest.raises(BadImage, match="holds the parts test, train of LoDoPaB-CT"):
+            Slices.open(tmp_path, (1, 8, 8), "full")
+
+    def test_what_is_not_slices(self, tmp_path):
+        assert not holds_slices(tmp_path)
+        assert not holds_slices(tmp_path / "nothing")
+        (tmp_path / "LICENSE").write_text("terms")
+        (tmp_path / "a.png").write_bytes(b"")
+        assert not holds_slices(tmp_path)
+
+    def test_errors(self, tmp_path):
+        np.save(tmp_path / "x.npy", stack())
+        np.save(tmp_path / "volumes.npy", stack(n=4).reshape(2, 2, 8, 8))
+        with pytest.raises(BadImage, match=r"slices of 8 x 8 and the prior takes 4 x 4; fit='resize'"):
+            Slices.open(tmp_path / "x.npy", (1, 4, 4), "full")
+        with pytest.raises(InvalidInput, match=r"the prior takes \(3, 8, 8\); give a prior of one channel"):
+            Slices.open(tmp_path / "x.npy", (3, 8, 8), "full")
+        with pytest.raises(InvalidInput, match="a volume of each signal where slices are expected"):
+            Slices.open(tmp_path / "volumes.npy", (1, 8, 8), "full")
 
 
 def test_an_extra_that_is_missing(monkeypatch, tmp_path):

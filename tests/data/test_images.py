@@ -5,8 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
+from deft.data.ct import Slices
 from deft.data.images import ImageFolder, open_images, write_png
 from deft.errors import BadImage, InvalidInput
+from tests.data.slices import stack, write_dicom
 
 RGB, GREY = (3, 6, 8), (1, 6, 8)
 
@@ -169,6 +171,30 @@ def test_open_images(tmp_path):
     assert torch.equal(open_images(tmp_path / "x.npy", RGB)[0], open_images(tmp_path / "f", RGB)[0])
     with pytest.raises(InvalidInput, match="arrays are neither converted nor resized"):
         open_images(tmp_path / "x.npy", RGB, fit="crop")
+
+
+def test_open_slices(tmp_path):
+    hu = stack(height=6, width=6)
+    np.save(tmp_path / "hu.npy", hu)
+    found = open_images(tmp_path / "hu.npy", (1, 6, 6), window="chest")
+    torch.testing.assert_close(found[3], Slices(hu, "chest")[3])
+    with pytest.raises(InvalidInput, match=r"got int16\. Hounsfield units need a `window`"):
+        open_images(tmp_path / "hu.npy", (1, 6, 6), default_window=(-1000.0, 400.0))
+    with pytest.raises(InvalidInput, match=r"takes fit='resize' alone"):
+        open_images(tmp_path / "hu.npy", (1, 6, 6), window="chest", fit="crop")
+    with pytest.raises(InvalidInput, match=r"mapped to \[-1, 1\]; the prior takes \[0, 1\]"):
+        open_images(tmp_path / "hu.npy", (1, 6, 6), (0.0, 1.0), window="chest")
+    with pytest.raises(InvalidInput, match="a window is for CT slices"):
+        open_images(tmp_path, (1, 6, 6), window="chest")
+
+
+def test_open_dicom(tmp_path):
+    pytest.importorskip("pydicom")
+    write_dicom(tmp_path / "a.dcm", stack(n=1)[0] + 1024)
+    assert open_images(tmp_path, (1, 8, 8), default_window=(-1000.0, 400.0)).window == (-1000.0, 400.0)
+    assert len(open_images(tmp_path / "a.dcm", (1, 4, 4), window="full", fit="resize")) == 1
+    with pytest.raises(InvalidInput, match="say with a window what the prior's range means"):
+        open_images(tmp_path, (1, 8, 8))
 
 
 def test_write_png(tmp_path):

@@ -6,7 +6,7 @@ import webbrowser
 from pathlib import Path
 
 from deft.commands import inputs
-from deft.commands.inputs import Convert, Fit, Range
+from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.methods import MethodRecipe
 from deft.metrics.learned import Weights
 from deft.priors import resolve
@@ -53,6 +53,7 @@ def run(
     convert: Convert | None = None,
     fit: Fit | None = None,
     value_range: Range | None = None,
+    window: Window | None = None,
     strict: bool = False,
     *,
     resolved: str = "",
@@ -62,7 +63,9 @@ def run(
     Writes OUT/results.json, OUT/report.html (one self-contained page) and OUT/config.yaml.
     """
     network = resolve.load(prior)
-    truth, _ = inputs.images(images, network, convert=convert, fit=fit, value_range=value_range, strict=strict, limit=limit)
+    truth, _ = inputs.images(
+        images, network, convert=convert, fit=fit, value_range=value_range, strict=strict, window=window, problem=problem, limit=limit
+    )
     built = [recipe.build(label, network, problem) for label, recipe in methods.items()]
     results = evaluate(
         network,

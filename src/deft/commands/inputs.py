@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -11,9 +12,11 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset, Subset
 
-from deft.data import ImageFolder, atomic, convert_range, open_images, read_array
+from deft.data import ImageFolder, Slices, atomic, convert_range, open_images, read_array
 from deft.data.arrays import INTEGERS
+from deft.data.ct import window as window_range
 from deft.data.images import SUFFIXES
 from deft.errors import BadImage, InvalidInput
 from deft.likelihoods import Observation
@@ -26,8 +29,11 @@ from deft.problems import Problem
 Convert = Literal["rgb", "grey"]
 Fit = Literal["resize", "crop"]
 Range = tuple[float, float]
+Window = Range | str
+_MOST_BYTES = 1 << 31  # of images that are held in memory
 
 IMAGE_HELP = {
+    "window": "what the prior's range means in Hounsfield units, for CT slices (DICOM, LoDoPaB-CT, npy): a range or a name such as chest; default: the problem's",
     "convert": "turn images to 'rgb' or 'grey'; never done unasked",
     "fit": "'resize' (scale, then cut the middle out) or 'crop' (cut without scaling); never done unasked",
     "value_range": "the range of the floating-point values in npy or npz files, such as [0,1]; they are mapped to the prior's",
@@ -36,18 +42,78 @@ IMAGE_HELP = {
 
 
 def images(
-    path: Path, prior: Prior, *, convert: Convert | None, fit: Fit | None, value_range: Range | None, strict: bool, limit: int | None = None
+    path: Path,
+    prior: Prior,
+    *,
+    convert: Convert | None,
+    fit: Fit | None,
+    value_range: Range | None,
+    strict: bool,
+    window: Window | None = None,
+    problem: Problem | None = None,
+    limit: int | None = None,
 ) -> tuple[Tensor, list[str]]:
     """The images at a path in the prior's range, (n, *event_shape), and a name for each."""
-    data = open_images(
-        path, prior.event_shape, prior.value_range or (-1.0, 1.0), convert=convert, fit=fit, strict=strict, values=value_range
-    )
+    data = opened(path, prior, convert=convert, fit=fit, value_range=value_range, strict=strict, window=window, problem=problem)
     count = len(data) if limit is None else min(limit, len(data))  # type: ignore[arg-type]
     if isinstance(data, ImageFolder):
         names = _names(data.files, data.folder)[:count]
     else:
         names = [f"{i:05d}" for i in range(count)]
     return torch.stack([data[i] for i in range(count)]), names
+
+
+def opened(
+    path: Path,
+    prior: Prior,
+    *,
+    convert: Convert | None,
+    fit: Fit | None,
+    value_range: Range | None,
+    strict: bool,
+    window: Window | None,
+    problem: Problem | None,
+) -> Dataset:
+    """The images at a path in the prior's range. Raises InvalidInput where CT slices are given with another window than the problem's."""
+    own = None if problem is None else problem.window
+    if window is not None and own is not None and window_range(window) != tuple(own):
+        raise InvalidInput(
+            f"--window is {list(window_range(window))} and that of the problem {list(own)}; what the prior's range means must be the same for both."
+        )
+    return open_images(
+        path,
+        prior.event_shape,
+        prior.value_range or (-1.0, 1.0),
+        convert=convert,
+        fit=fit,
+        strict=strict,
+        values=value_range,
+        window=window,
+        default_window=own,
+    )
+
+
+def parted(data: Dataset, share: float, seed: int) -> tuple[Dataset | Tensor, Dataset | Tensor | None]:
+    """Images to train on, and about this share of them to validate with: the last ones, or of CT slices those of some patients, who are not in both."""
+    if not 0 <= share < 1:
+        raise InvalidInput(f"validation_share is a share of the images, in [0, 1); got {share}.")
+    if isinstance(data, Slices) and data.patients is not None and len(set(data.patients)) > 1 and share > 0:
+        train, held_out = data.split((1 - share, share), seed)
+        return in_memory(train), in_memory(held_out)
+    whole, count = in_memory(data), int(len(data) * share)  # type: ignore[arg-type]
+    if not count:
+        return whole, None
+    if isinstance(whole, Tensor):
+        return whole[:-count], whole[-count:]
+    return Subset(whole, range(len(whole) - count)), Subset(whole, range(len(whole) - count, len(whole)))  # type: ignore[arg-type]
+
+
+def in_memory(data: Dataset) -> Dataset | Tensor:
+    """All images as one tensor, where they are less than 2 GiB."""
+    count = len(data)  # type: ignore[arg-type]
+    if count * 4 * math.prod(data[0].shape) > _MOST_BYTES:
+        return data
+    return torch.stack([data[i] for i in range(count)])
 
 
 def observation(

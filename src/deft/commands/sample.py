@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from deft.commands import inputs
-from deft.commands.inputs import Convert, Fit, Range
+from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.methods import DEFT, MethodRecipe
 from deft.data import atomic, write_npz, write_png
 from deft.errors import InvalidInput
@@ -65,6 +65,7 @@ def run(
     convert: Convert | None = None,
     fit: Fit | None = None,
     value_range: Range | None = None,
+    window: Window | None = None,
     strict: bool = False,
     *,
     resolved: str = "",
@@ -86,7 +87,9 @@ def run(
     chosen = recipe.build("samples", network, problem)
     truth: Tensor | None = None
     if images is not None:
-        truth, names = inputs.images(images, network, convert=convert, fit=fit, value_range=value_range, strict=strict, limit=limit)
+        truth, names = inputs.images(
+            images, network, convert=convert, fit=fit, value_range=value_range, strict=strict, window=window, problem=problem, limit=limit
+        )
         observed = problem.draw(truth, Noise([mix(seed, 4, i) for i in range(len(truth))]))
     else:
         observed, names = inputs.observation(

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from deft.commands import catalogue, inputs
-from deft.commands.inputs import Convert, Fit, Range
+from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.htransforms.learned import LearnedHTransform
@@ -26,7 +28,7 @@ from deft.training.loop import train as train_in_place
 HELP = {
     "prior": "a prior that ships (deft list), a file, a diffusers folder or a hub id",
     "problem": "what is measured: Inpainting, SuperResolution, ... (deft list --kind problems), or the dotted path of your own",
-    "images": "clean images: a folder, or an npy or npz file",
+    "images": "clean images: a folder, or an npy or npz file; CT slices: DICOM or LoDoPaB-CT files, or HU as npy",
     "out": "the run's folder; the same command goes on from what is there",
     "validation_images": "held-out images, in the same form as --images",
     "validation_share": "without --validation_images: this share of the images is held out; 0 for none",
@@ -71,6 +73,7 @@ def run(
     convert: Convert | None = None,
     fit: Fit | None = None,
     value_range: Range | None = None,
+    window: Window | None = None,
     strict: bool = False,
     *,
     resolved: str = "",
@@ -81,21 +84,18 @@ def run(
     """
     form = catalogue.named("h-transforms", h_transform) if h_transform else None
     network = resolve.load(prior)
-    options = {"convert": convert, "fit": fit, "value_range": value_range, "strict": strict}
-    data, _ = inputs.images(images, network, **options)  # type: ignore[arg-type]
-    held_out = inputs.images(validation_images, network, **options)[0] if validation_images is not None else None  # type: ignore[arg-type]
-    if held_out is None and validation_share > 0:
-        if not validation_share < 1:
-            raise InvalidInput(f"validation_share is a share of the images, in [0, 1); got {validation_share}.")
-        count = int(len(data) * validation_share)
-        data, held_out = (data[:-count], data[-count:]) if count else (data, None)
+    options = {"convert": convert, "fit": fit, "value_range": value_range, "strict": strict, "window": window, "problem": problem}
+    found = inputs.opened(images, network, **options)  # type: ignore[arg-type]
+    data, held_out = inputs.parted(found, validation_share if validation_images is None else 0.0, seed)
+    if validation_images is not None:
+        held_out = inputs.images(validation_images, network, **options)[0]  # type: ignore[arg-type]
     learned = _loaded(initial, network, form) if initial else untrained(network, fraction, seed, form or LearnedHTransform)
     size = sum(p.numel() for p in learned.parameters())
     print(f"prior {network.name}: {network.num_parameters:,} parameters, frozen")
     print(
         f"{type(learned).__name__}: {size:,} parameters ({100 * size / max(network.num_parameters, 1):.1f} %), {checkpoint.describe(problem.card())}"
     )
-    print(f"images: {len(data)} to train, {0 if held_out is None else len(held_out)} held out; run folder {out}")
+    print(f"images: {_count(data)} to train, {_count(held_out)} held out; run folder {out}")
 
     if not resume or not (out / "config.yaml").exists():
         inputs.keep(out, resolved)
@@ -109,7 +109,13 @@ def run(
     )  # fmt: skip
     inputs.keep(out, resolved)
     metrics = None if result.validation is None else result.validation.card()
-    training = {**result.facts(), "batch_size": batch_size * accumulate, "learning_rate": learning_rate, "images": len(data), "bank": bank}
+    training = {
+        **result.facts(),
+        "batch_size": batch_size * accumulate,
+        "learning_rate": learning_rate,
+        "images": _count(data),
+        "bank": bank,
+    }
     checkpoint.save(
         out / "h.safetensors",
         learned,
@@ -119,6 +125,10 @@ def run(
     if result.validation is not None:
         print(result.validation.table())
     print(f"saved {out / 'h.safetensors'}; draw samples with: deft sample --h {out / 'h.safetensors'} --images FOLDER --out FOLDER")
+
+
+def _count(data: Tensor | Dataset | None) -> int:
+    return 0 if data is None else len(data)  # type: ignore[arg-type]
 
 
 def untrained(prior: Prior, fraction: float | None, seed: int, form: type[HTransform] = LearnedHTransform) -> HTransform:

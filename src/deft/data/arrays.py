@@ -101,7 +101,7 @@ class Arrays(Dataset):
                 )
             return values or INTEGERS[kind]
         if not np.issubdtype(self.array.dtype, np.floating):
-            raise InvalidInput(f"expected floating point, uint8 or uint16 values; got {kind}.")
+            raise InvalidInput(f"expected floating point, uint8 or uint16 values; got {kind}. Hounsfield units need a `window`.")
         low, high = _extremes(self.array)
         if not np.isfinite([low, high]).all():
             raise InvalidInput("the array holds NaN or infinite values.")

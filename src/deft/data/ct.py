@@ -159,6 +159,32 @@ class Slices(Dataset):
             patients = patients[: stack.shape[0]]
         return cls(stack, through, patients=patients, size=size)
 
+    @classmethod
+    def open(cls, path: str | Path, event_shape: Sequence[int], through: str | Range, *, average: bool = False) -> Slices:
+        """The slices at a path, for a prior of this event shape: `read` for an npy or npz file, `lodopab` for a folder with files of one of its parts, `dicom` otherwise.
+
+        `average` takes larger slices, and averages them over whole blocks. Raises BadImage where they do not fit the prior.
+        """
+        path, wanted = Path(path), tuple(event_shape)
+        if len(wanted) != 3 or wanted[0] != 1:
+            raise InvalidInput(f"CT slices have the shape (1, height, width) and the prior takes {wanted}; give a prior of one channel.")
+        size = wanted[1] if average else None
+        if path.suffix in (".npy", ".npz"):
+            array = read_array(path)
+            found = cls(array[:, 0] if array.ndim == 4 and array.shape[1] == 1 else array, through, size=size)
+        elif parts := lodopab_parts(path):
+            if len(parts) > 1:
+                raise BadImage(f"{path} holds the parts {', '.join(parts)} of LoDoPaB-CT; move them to a folder each, and give one.")
+            found = cls.lodopab(path, parts[0], through, size=size)
+        else:
+            found = cls.dicom(path, through, size=size)
+        if found.event_shape != wanted:
+            height, width = found.event_shape[1:]
+            raise BadImage(
+                f"{path} holds slices of {height} x {width} and the prior takes {wanted[1]} x {wanted[2]}; fit='resize' averages whole blocks down to it."
+            )
+        return found
+
     def __len__(self) -> int:
         return len(self._index)
 
@@ -225,6 +251,31 @@ def split_patients(patients: Sequence[str], fractions: Sequence[float], seed: in
     return [sorted(chosen) for chosen in sets]
 
 
+def holds_slices(path: str | Path) -> bool:
+    """Whether a path is a DICOM file, or a folder with such files or with those of LoDoPaB-CT."""
+    path = Path(path)
+    if path.is_file():
+        return path.suffix.lower() in _DICOM or _is_dicom(path)
+    if not path.is_dir():
+        return False
+    some = (p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+    first = next((p for p in some if p.suffix.lower() in ("", *_DICOM)), None)
+    return bool(lodopab_parts(path)) or (first is not None and (first.suffix.lower() in _DICOM or _is_dicom(first)))
+
+
+def lodopab_parts(folder: Path) -> list[str]:
+    """The parts of LoDoPaB-CT in a folder: train, validation, test."""
+    return sorted({m[1] for p in folder.glob("ground_truth_*.hdf5") if (m := re.fullmatch(r"ground_truth_(\w+?)_\d+", p.stem))})
+
+
+def _is_dicom(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(132)[128:] == b"DICM"
+
+
+_DICOM = (".dcm", ".ima")
+
+
 @final
 @dataclass(frozen=True)
 class Series:
@@ -246,7 +297,7 @@ def read_dicom(folder: str | Path) -> list[Series]:
     series of mixed slice sizes.
     """
     path = Path(folder)
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in ("", ".dcm", ".ima"))
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in ("", *_DICOM))
     groups: dict[tuple[str, str], list[tuple[tuple[float, ...], Path, np.ndarray, Any]]] = {}
     for file in files:
         if file.name.upper() == "DICOMDIR" or file.name.startswith("."):

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from deft.data.arrays import Arrays, Range, convert_range, to_uint8
+from deft.data.ct import Slices, holds_slices
 from deft.data.files import atomic
 from deft.errors import BadImage, InvalidInput
 
@@ -155,13 +156,49 @@ def open_images(
     fit: str | None = None,
     strict: bool = False,
     values: Range | None = None,
+    window: str | Range | None = None,
+    default_window: Range | None = None,
 ) -> Dataset:
-    """The images at a path: a folder of image files, or an array in an npy or npz file (`values`: the range of its floating-point values)."""
+    """The images at a path: a folder of image files, or an array in an npy or npz file (`values`: the range of its floating-point values).
+
+    CT slices are in Hounsfield units, and `window` (deft.data.ct) says what the prior's range means in them: DICOM files, a folder of LoDoPaB-CT, and, where `window` is
+    given, arrays (n, height, width). `default_window` is for DICOM and LoDoPaB-CT, which nothing else can be.
+    """
+    slices = holds_slices(path)
+    if slices or window is not None:
+        return _slices(path, event_shape, value_range, window or default_window, slices, convert, fit, values)
     if Path(path).suffix in (".npy", ".npz"):
         if convert is not None or fit is not None:
             raise InvalidInput(f"arrays are neither converted nor resized; {path} must have the prior's shape {tuple(event_shape)}.")
         return Arrays.read(path, event_shape, value_range, values=values)
     return ImageFolder(path, event_shape, value_range, convert=convert, fit=fit, strict=strict)
+
+
+def _slices(
+    path: str | Path,
+    event_shape: Sequence[int],
+    value_range: Range,
+    window: str | Range | None,
+    slices: bool,
+    convert: str | None,
+    fit: str | None,
+    values: Range | None,
+) -> Slices:
+    if window is None:
+        raise InvalidInput(
+            f"{path} holds CT slices in Hounsfield units; say with a window what the prior's range means in them, such as (-1000, 1500), as on the prior's card."
+        )
+    if not slices and Path(path).suffix not in (".npy", ".npz"):
+        raise InvalidInput(
+            f"a window is for CT slices: DICOM or LoDoPaB-CT files, or an npy or npz file in Hounsfield units; {path} is neither."
+        )
+    if convert is not None or fit == "crop" or values is not None:
+        raise InvalidInput(
+            f"CT slices are neither converted nor cropped, and their values are Hounsfield units; {path} takes fit='resize' alone."
+        )
+    if tuple(value_range) != (-1.0, 1.0):
+        raise InvalidInput(f"a window of Hounsfield units is mapped to [-1, 1]; the prior takes [{value_range[0]:g}, {value_range[1]:g}].")
+    return Slices.open(path, event_shape, window, average=fit == "resize")
 
 
 def write_png(path: str | Path, image: Tensor, value_range: Range = (-1.0, 1.0)) -> None:

@@ -24,8 +24,10 @@ class Problem(ABC):
     """A distribution over operators and noise levels.
 
     `sigma_y` is the standard deviation of the measurement noise in the units of y: one number, or (low, high), between which each signal's
-    own is drawn log-uniformly. A subclass draws the operator.
+    own is drawn log-uniformly. A subclass draws the operator. `window`, in Hounsfield units, is what the prior's [-1, 1] means where a problem depends on it.
     """
+
+    window: tuple[float, float] | None = None
 
     def __init__(self, sigma_y: NoiseLevel = 0.0) -> None:
         self.sigma_y: NoiseLevel = (sigma_y[0], sigma_y[1]) if isinstance(sigma_y, (tuple, list)) else float(sigma_y)
