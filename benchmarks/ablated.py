@@ -1,0 +1,110 @@
+"""Learned h-transforms that read less, or something else: for the ablation.
+
+    shift = u ( NN1(what it reads, log-SNR_t, log(sigma_y + 1e-3)) + NN2(log-SNR_t, sigma_y) g )
+
+g is one of what it reads, or nothing; u is r_t, and sigma_t / alpha_t where g is a raw gradient, as in the paper (deft.htransforms.paper). It may read
+
+    x_t, x_0_hat        in units of their standard deviations
+    adjoint             A^T y / ||A||^2, the measurement alone
+    guidance            r_t g of deft.htransforms.learned, of order one at every noise level
+    gradient            A^T (y - A x_0_hat) / sigma_y^2, the paper's
+    back_projection     FBP(y - A x_0_hat) / sigma_y^2, which the paper's code has in place of it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import final
+
+import torch
+from torch import Tensor
+
+from deft.errors import InvalidInput
+from deft.htransforms.base import HTransform
+from deft.htransforms.body import sized, unet
+from deft.likelihoods import Observation
+from deft.networks import MLP
+from deft.operators.tomography import Tomography
+from deft.operators.units import InUnits
+from deft.priors.base import Denoised, Prior
+from deft.types import Signal, expand
+
+READS = ("x_t", "x_0_hat", "adjoint", "guidance", "gradient", "back_projection")
+RAW = ("gradient", "back_projection")
+
+
+@final
+class Ablated(HTransform):
+    """An h-transform that reads `reads`, and adds `follows`, one of them, weighted by NN2."""
+
+    scale: Tensor
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        scale: float,
+        *,
+        reads: Sequence[str],
+        follows: str | None,
+        channels: Sequence[int],
+        blocks: int,
+        patch: int,
+        attention: Sequence[bool],
+    ) -> None:
+        super().__init__()
+        if unknown := set(reads) - set(READS):
+            raise InvalidInput(f"an ablated h-transform reads {', '.join(READS)}; got {', '.join(unknown)}.")
+        shape = {"channels": list(channels), "blocks": blocks, "patch": patch, "attention": list(attention)}
+        self.config = {"event_shape": list(event_shape), "reads": list(reads), "follows": follows, **shape}
+        self.reads, self.follows = tuple(reads), follows
+        self.register_buffer("scale", torch.tensor(float(scale)))
+        self.nn1 = unet(
+            event_shape, len(reads) * event_shape[0], numbers=2, channels=channels, blocks=blocks, patch=patch, attention=attention
+        )
+        self.nn2 = None if follows is None else MLP(2, 1, width=32, bias=0.01 if follows in RAW else 1.0)
+        self._norms: dict[int, float] = {}
+
+    @classmethod
+    def for_prior(cls, prior: Prior, fraction: float, reads: Sequence[str], follows: str | None) -> Ablated:
+        """One with about `fraction` of the prior's parameters."""
+        return sized(partial(cls, reads=reads, follows=follows), prior, fraction, 1, None)
+
+    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
+        batch = len(denoised.x_t)
+        with torch.autocast(denoised.x_t.device.type, enabled=False):  # half precision is for networks, not for operators
+            seen = {name: self._read(name, denoised, observation) for name in self.reads}
+        numbers = torch.stack([denoised.log_snr.expand(batch), 2 * (observation.sigma_y + 1e-3).log().expand(batch)], dim=1)
+        output = self.nn1(torch.cat([seen[name] for name in self.reads], dim=1), numbers)
+        if self.nn2 is not None and self.follows is not None:
+            output = output + expand(self.nn2(numbers)[:, 0], output) * seen[self.follows]
+        unit = denoised.sigma_t / denoised.alpha_t if self.follows in RAW else expand(self._spread(denoised), output)
+        return unit * output
+
+    def _spread(self, denoised: Denoised) -> Tensor:
+        alpha_t, sigma_t = denoised.alpha_t.flatten(), denoised.sigma_t.flatten()
+        return self.scale * sigma_t / (alpha_t**2 * self.scale**2 + sigma_t**2).sqrt()
+
+    def _read(self, name: str, denoised: Denoised, observation: Observation) -> Signal:
+        x_t, x_0_hat, operator = denoised.x_t, denoised.x_0_hat, observation.operator
+        if not isinstance(operator, InUnits) or not isinstance(operator.operator, Tomography):
+            raise InvalidInput(f"the ablation is of tomography in units; got {type(operator).__name__}.")
+        if name == "x_t":
+            return x_t / (denoised.alpha_t**2 * self.scale**2 + denoised.sigma_t**2).sqrt()
+        if name == "x_0_hat":
+            return x_0_hat / self.scale
+        if name == "adjoint":
+            size = self._norm(operator.operator) * abs(operator.scale)
+            return operator.adjoint(observation.residual(torch.zeros_like(x_0_hat))) / (size**2 * self.scale)
+        if name == "guidance":
+            return observation.likelihood.guidance(x_0_hat, self._spread(denoised), observation.y)
+        residual = observation.residual(x_0_hat)
+        back = operator.adjoint(residual) if name == "gradient" else operator.operator.lift(residual) / operator.scale
+        return back / expand(observation.sigma_y**2, back)
+
+    def _norm(self, operator: Tomography) -> float:
+        """||A||, once for each number of views."""
+        key = hash(operator.angles.numpy().tobytes())
+        if key not in self._norms:
+            self._norms[key] = float(operator.norm().max())
+        return self._norms[key]

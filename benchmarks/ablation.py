@@ -1,0 +1,143 @@
+"""The ablation of Denker et al. 2024, Table 6: what a learned h-transform gains from each of its inputs.
+
+    python benchmarks/ablation.py benchmarks/quality/ct.yaml --data CT_FOLDER --bank runs/h-ct/bank --out runs/ablation-ct [--only adjoint full] [--seeds 0 1 2]
+
+    adjoint         NN1(x_t, A^T y)
+    estimate        NN1(x_t, x_0_hat, A^T y)
+    guidance        NN1(x_t, g) + NN2 g, without x_0_hat
+    full            NN1(x_t, x_0_hat, g) + NN2 g
+    library         LearnedHTransform: that, with lift(y) and the coverage
+    paper           PaperHTransform: full, with the raw gradient of the likelihood
+    back-projection full, with the raw filtered back-projection of the residual in its place
+
+Each is trained from nothing with as many steps on the same bank, once for each seed, and measured on the same observations; the section `ablation` of the YAML file says on which
+problem, how long, and with how many samples. One JSON file for each training in OUT; the same command does what is missing, and prints the table, with the gaps between
+neighbours: the standard error is over seeds, each seed's gap being the mean over images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from ablated import Ablated
+from setting import Setting
+from train_h import LAW
+
+from deft.data.files import atomic
+from deft.htransforms.base import HTransform
+from deft.htransforms.learned import LearnedHTransform
+from deft.metrics.image import misfit, psnr, root_mean_square, ssim
+from deft.noise import Noise, mix
+from deft.posterior import Posterior
+from deft.priors.base import Prior
+from deft.reports import provenance
+from deft.reports.estimate import Estimate
+from deft.samplers.ddim import DDIM
+from deft.training.bank import Bank
+from deft.training.base import Images
+from deft.training.denoising import DenoisingScoreMatching
+from deft.training.loop import train
+
+VARIANTS: dict[str, Callable[[Prior, float], HTransform]] = {
+    "adjoint": lambda prior, fraction: Ablated.for_prior(prior, fraction, ("x_t", "adjoint"), None),
+    "estimate": lambda prior, fraction: Ablated.for_prior(prior, fraction, ("x_t", "x_0_hat", "adjoint"), None),
+    "guidance": lambda prior, fraction: Ablated.for_prior(prior, fraction, ("x_t", "guidance"), "guidance"),
+    "full": lambda prior, fraction: Ablated.for_prior(prior, fraction, ("x_t", "x_0_hat", "guidance"), "guidance"),
+    "library": lambda prior, fraction: LearnedHTransform.for_prior(prior, fraction=fraction),
+    "paper": lambda prior, fraction: LearnedHTransform.paper(prior, fraction=fraction),
+    "back-projection": lambda prior, fraction: Ablated.for_prior(prior, fraction, ("x_t", "x_0_hat", "back_projection"), "back_projection"),
+}
+
+
+def table(out: Path, seeds: list[int]) -> str:
+    """What is there: PSNR and SSIM of the mean, PSNR of a sample, and the gap to the row above."""
+    lines = [
+        "| | parameters | seeds | PSNR of the mean (dB) | gap to the row above | PSNR of a sample (dB) | SSIM of the mean | misfit |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    before: dict[int, float] = {}
+    for name in VARIANTS:
+        rows = {seed: json.loads(path.read_text()) for seed in seeds if (path := out / f"{name}-{seed}.json").exists()}
+        if not rows:
+            continue
+        means = {seed: sum(row["psnr_mean"]) / len(row["psnr_mean"]) for seed, row in rows.items()}
+        gaps = [means[seed] - before[seed] for seed in means if seed in before]
+        cells = [str(next(iter(rows.values()))["parameters"]), str(len(rows)), _estimate(list(means.values()), 2)]
+        cells.append(_estimate(gaps, 2, sign="+") if gaps else "")
+        for key, digits in (("psnr_single", 2), ("ssim_mean", 3), ("misfit", 3)):
+            cells.append(_estimate([sum(row[key]) / len(row[key]) for row in rows.values()], digits))
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        before = means
+    return "\n".join(lines)
+
+
+def _estimate(values: list[float], digits: int, sign: str = "") -> str:
+    estimate = Estimate.mean(values)
+    error = f" ± {estimate.standard_error:.{digits}f}" if len(values) > 1 else ""
+    return f"{estimate.value:{sign}.{digits}f}{error}".replace("-", "−")
+
+
+def main() -> None:
+    """Train and measure what is missing, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bank", type=Path, help="where recipes/train_h.py left its bank")
+    parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="some of the rows")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
+    args, setting = Setting.of(parser)
+    config, prior = setting.config, setting.prior
+    plan, seed = config["ablation"], config["seed"]
+    problem = setting.problem(plan["problem"])
+    flip = config["data"] != "digits"
+    bank = Bank.build(
+        prior, Images(setting.images("train"), prior, flip=flip), config["h"]["bank"], LAW, seed=0, out=args.bank or args.out / "bank"
+    )
+    test = setting.images(config["test"]["split"], plan["images"])
+    observation = problem.draw(test, Noise([mix(seed, 4, i) for i in range(len(test))]))
+    sampler = DDIM(steps=plan["steps_of_sampler"], eta=config["deft"]["eta"], grid=setting.grid)
+
+    def measured(h: HTransform) -> dict[str, list[float]]:
+        samples = sampler(
+            Posterior(prior, h, observation), plan["samples"], seed=[mix(seed, 5, i) for i in range(len(test))], batch_size=64
+        )
+        cut = samples.clamp(-1, 1) if config.get("clip") else samples
+        single = torch.stack([psnr(cut[:, j], test, 2.0) for j in range(plan["samples"])]).mean(0)
+        away = torch.stack([misfit(samples[:, j], observation) for j in range(plan["samples"])], dim=1)
+        found = {"psnr_mean": psnr(cut.mean(1), test, 2.0), "psnr_single": single, "ssim_mean": ssim(cut.mean(1), test, 2.0)}
+        found["misfit"] = torch.stack([root_mean_square(row) for row in away])
+        return {key: values.tolist() for key, values in found.items()}
+
+    for number in args.seeds:
+        for name in args.only or VARIANTS:
+            file = args.out / f"{name}-{number}.json"
+            if file.exists():
+                continue
+            torch.manual_seed(number)
+            h = VARIANTS[name](prior, config["h"]["fraction"])
+            result = train(
+                h,
+                prior,
+                DenoisingScoreMatching(problem, times=LAW),
+                bank,
+                steps=plan["steps"],
+                batch_size=plan["batch_size"],
+                learning_rate=config["h"]["learning_rate"],
+                precision="bf16",
+                seed=number,
+                out=args.out / f"{name}-{number}",
+                save_every=100,
+            )
+            row: dict[str, Any] = {**plan, "variant": name, "seed": number, "parameters": h.num_parameters, "commit": provenance.commit()}
+            row |= {"seconds": result.seconds, "prior": config["prior"], **measured(h.eval())}
+            with atomic(file) as stream:
+                stream.write((json.dumps(row, indent=1) + "\n").encode())
+            print(f"{name}, seed {number}: {sum(row['psnr_mean']) / len(test):.2f} dB, {result.seconds:.0f} s", flush=True)
+    print(table(args.out, args.seeds))
+
+
+if __name__ == "__main__":
+    main()
