@@ -106,13 +106,13 @@ def methods(prior: GaussianMixture, observation: Observation) -> dict[str, tuple
     """Every method that needs no training: the values of its parameter that are tried (one, where it has none), and how it is made."""
     times, schedule, none = GRID.times(prior.schedule, STEPS), prior.schedule, NoConditioning()
     ancestral = DDIM(STEPS, eta=1.0, grid=GRID)
-    zetas, one = (0.03, 0.1, 0.3, 1.0, 3.0), (1.0,)
+    zetas, one = (0.3, 1.0, 3.0, 10.0, 30.0), (1.0,)
     sigma_y = float(observation.sigma_y[0])
     found: dict[str, tuple[Sequence[float], Callable[[float], Method]]] = {
         "DPS": (zetas, lambda z: (DPS.published(z, times, 1.0, schedule), ancestral)),
         "PiGDM": (one, lambda _: (PiGDM(prior.scale), ancestral)),
         "MCG": (zetas, lambda z: (MCG.published(times, 1.0, schedule, z), ancestral)),
-        "LGD": (one, lambda _: (LGD(scale=prior.scale), ancestral)),
+        "LGD": (zetas, lambda z: (LGD.published(z, times, 1.0, schedule, scale=prior.scale), ancestral)),
         "TMPD": (one, lambda _: (TMPD(), ancestral)),
         "MMPS": (one, lambda _: (MMPS(observation.y.shape[1]), ancestral)),
         "DDNM": (one, lambda _: (DDNM(), DDIM(STEPS, eta=0.85, grid=GRID))),
