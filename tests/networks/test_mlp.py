@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from deft.networks import MLP
+from deft.networks import MLP, ResidualMLP
 from deft.networks.mlp import ScalarFeatures
 
 
@@ -40,3 +40,18 @@ def test_it_learns_more_than_a_constant():
         loss.backward()
         optimiser.step()
     assert loss < 0.1 * goal.var()
+
+
+def test_the_residual_network_starts_at_zero_and_reads_everything():
+    network = ResidualMLP(6, 3, numbers=2, width=8, depth=2).double()
+    x, c = torch.randn(4, 6, dtype=torch.float64, requires_grad=True), torch.randn(4, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.equal(network(x, c), torch.zeros(4, 3, dtype=torch.float64))
+    for p in network.parameters():
+        p.data += 0.3 * torch.randn_like(p)
+    out = network(x, c)
+    torch.testing.assert_close(network(x[1:2], c[1:2])[0], out[1])
+    out.sum().backward()
+    assert bool(x.grad.all())
+    assert bool(c.grad.all())
+    assert all(p.grad is not None for p in network.parameters())
+    assert network(x[:0], c[:0]).shape == (0, 3)
