@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 import yaml
-from train_prior import as_float, read
+from train_prior import as_float, moved, read
 
 from deft.htransforms.learned import LearnedHTransform
 from deft.priors import zoo
@@ -48,7 +48,11 @@ def main() -> None:
     config = yaml.safe_load(args.config.read_text())
     plan = config["h"]
     prior = zoo.load(config["prior"])
-    images = Images(as_float(read(config["data"], args.data, "train")), prior, flip=config["data"] != "digits")
+    training, shift = as_float(read(config["data"], args.data, "train")), plan.get("shift", 0)
+    if shift:  # of few images, copies in other places
+        generator = torch.Generator().manual_seed(0)
+        training = torch.cat([training, *(moved(training, shift, generator) for _ in range(3))])
+    images = Images(training, prior, flip=config["data"] != "digits")
     held_out = Images(as_float(read(config["data"], args.data, "val")[:500]), prior)
     begin, checked = time.time(), plan.get("validation", 1000)
     bank = Bank.build(prior, images, plan["bank"], LAW, seed=0, out=args.out / "bank")
