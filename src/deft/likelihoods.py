@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from deft.errors import InvalidInput
 from deft.noise import Noise
-from deft.operators.base import ForwardOperator, conjugate_gradients
+from deft.operators.base import ForwardOperator, LinearOperator, conjugate_gradients
 from deft.operators.transmission import Transmission, check_counts
 from deft.types import LogProb, Measurement, Signal, Times, as_index, expand, norm
 
@@ -155,6 +155,78 @@ class PoissonLikelihood(Likelihood):
 
     def take(self, index: Sequence[int] | Tensor) -> PoissonLikelihood:
         return PoissonLikelihood(self.operator.take(index))
+
+
+@final
+class EmissionLikelihood(Likelihood):
+    """Counts whose mean is what the operator says: y = gain c, c ~ Poisson(A(x_0) / gain), A(x_0) >= 0.
+
+        log p(y | x_0) = sum of c log A(x_0) / gain - A(x_0) / gain - log c!
+
+    `gain` is the value of one count, one number or one per signal. What guides is weighted least squares around the measurement,
+
+        w = 1 / (gain (y + gain)),    g = (r_t^2 A^T W A + I)^{-1} A^T W (y - A x_0_hat)
+
+    whose weights are those of the rate on average, E[1 / (c + 1)] = (1 - e^{-rate}) / rate; where A is not linear, A's own pull with the weighted residual. `sigma_y` is
+    what a network reads of the dose, sqrt(gain): the standard deviation of y where A(x_0) = 1.
+    """
+
+    gain: Tensor
+
+    def __init__(self, operator: ForwardOperator, gain: float | Tensor) -> None:
+        super().__init__()
+        gain = torch.as_tensor(gain, dtype=torch.get_default_dtype()).reshape(-1)
+        if not bool((gain > 0).all() & gain.isfinite().all()):
+            raise InvalidInput(f"gain is the value of one count, > 0 and finite; got {gain.min().item():g}.")
+        self.operator = operator
+        self.register_buffer("gain", gain)
+        self.register_buffer("sigma_y", gain.sqrt())
+
+    def log_prob(self, x_0: Signal, y: Measurement) -> LogProb:
+        """log p(y | x_0); -inf where a rate is negative, or zero under a count."""
+        check_counts(y)
+        gain = expand(self.gain, y)
+        counts, rate = y / gain, self.operator(x_0) / gain
+        log_prob = torch.where(rate >= 0, torch.xlogy(counts, rate.clamp(min=0)) - rate - torch.lgamma(counts + 1), -math.inf)
+        return self.operator.observed(log_prob).flatten(1).sum(1)
+
+    def sample(self, x_0: Signal, noise: Noise) -> Measurement:
+        rates = self.operator(x_0)
+        if bool((rates < 0).any()):
+            raise InvalidInput(
+                f"the mean of a count is >= 0; the operator gives {rates.min().item():g}. Measure signals within the range that it expects."
+            )
+        gain = expand(self.gain, rates)
+        draws = [torch.poisson(rate, generator=g) for rate, g in zip((rates / gain).detach().cpu(), noise.generators(0), strict=True)]
+        return self.operator.observed(gain * torch.stack(draws).to(rates) if draws else torch.zeros_like(rates))
+
+    def guidance(self, x_0_hat: Signal, r_t: Times, y: Measurement) -> Signal:
+        check_counts(y)
+        operator, gain = self.operator, expand(self.gain, y)
+        weight, residual = operator.observed(1 / (gain * (y + gain))), self.residual(x_0_hat, y)
+        typical = weight.flatten(1).sum(1) / operator.count(y).clamp(min=1) if len(y) else weight.new_ones(1)
+        if not isinstance(operator, LinearOperator):
+            pull = operator.pull(x_0_hat, residual * weight / expand(typical, y), r_t**2, 1 / typical)
+            return expand(r_t, x_0_hat) * pull
+        r2, one = expand(r_t**2, x_0_hat), torch.ones_like(expand(r_t, x_0_hat))
+        g = conjugate_gradients(
+            lambda u: r2 * operator.adjoint(weight * operator.linear(u)) + u,
+            operator.adjoint(weight * residual),
+            tolerance=math.sqrt(torch.finfo(y.dtype).eps),
+            precondition=lambda u: operator.precondition(u, r2 * expand(typical, x_0_hat), one),
+        )
+        return expand(r_t, x_0_hat) * g
+
+    def misfit(self, x_0: Signal, y: Measurement) -> LogProb:
+        """The root of the mean of (y - A(x_0))^2 / (gain A(x_0)), with rates of less than one count taken as one: about 1 for the truth."""
+        gain = expand(self.gain, y)
+        variance = gain * torch.maximum(self.operator(x_0), gain)
+        return (self.residual(x_0, y) / variance.sqrt()).flatten(1).norm(dim=1) / self.operator.count(y).sqrt()
+
+    def take(self, index: Sequence[int] | Tensor) -> EmissionLikelihood:
+        index = as_index(index)
+        gain = self.gain if len(self.gain) == 1 else self.gain[index.to(self.gain.device)]
+        return EmissionLikelihood(self.operator.take(index), gain)
 
 
 @final

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
-from deft.likelihoods import Observation
+from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.base import LinearOperator
 from deft.priors.base import Denoised
 from deft.priors.gaussian_mixture import GaussianMixture
@@ -53,11 +53,13 @@ class Exact(HTransform):
 def matrix_form(observation: Observation, event_shape: Sequence[int]) -> tuple[Float[Tensor, "n m d"], Float[Tensor, "n m"]]:
     """The operator of each observation as a matrix, and y less the operator's constant part, flattened.
 
-    Raises `InvalidInput` for an operator that is not linear.
+    Raises `InvalidInput` for an operator that is not linear, and for noise that is not Gaussian.
     """
     operator = observation.operator
     if not isinstance(operator, LinearOperator):
         raise InvalidInput(f"the exact h-transform needs a linear operator; got {type(operator).__name__}.")
+    if not isinstance(observation.likelihood, GaussianLikelihood):
+        raise InvalidInput(f"the exact h-transform needs Gaussian noise; got {type(observation.likelihood).__name__}.")
     n, d = len(observation), math.prod(event_shape)
     zero = torch.zeros(n, *event_shape, dtype=observation.y.dtype, device=observation.y.device)
     repeated = observation.repeat(d).operator
