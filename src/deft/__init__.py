@@ -34,9 +34,12 @@ _HOME = {
     "SpectralOperator": "deft.operators.base",
     "GaussianLikelihood": "deft.likelihoods",
     "PoissonLikelihood": "deft.likelihoods",
+    "EmissionLikelihood": "deft.likelihoods",
     "Likelihood": "deft.likelihoods",
     "Observation": "deft.likelihoods",
     "Problem": "deft.problems",
+    "from_deepinv": "deft.operators.deepinv",
+    "observation_from_deepinv": "deft.problems.deepinv",
     # h-transforms
     "HTransform": "deft.htransforms.base",
     "Potential": "deft.htransforms.base",
@@ -75,6 +78,7 @@ _HOME = {
     "Replacement": "deft.samplers.replacement",
     "DAPS": "deft.samplers.daps",
     "TwistedSMC": "deft.samplers.smc",
+    "DeepinvReconstructor": "deft.samplers.deepinv",
     # how exact they were
     "WeightedSamples": "deft.samplers.weights",
     "effective_sample_size": "deft.samplers.weights",

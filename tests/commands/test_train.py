@@ -173,6 +173,7 @@ NONLINEAR = {
     "HighDynamicRange": ["--problem.factor", "3"],
     "NonlinearBlur": ["--problem.kernel", "gaussian", "--problem.sigma_y", "0.05"],
     "PhaseRetrieval": ["--problem.iterations", "5", "--problem.restarts", "2"],
+    "Deepinv": ["--problem.physics", "tests.problems.test_deepinv.averaged"],
     "BlackBox": ["--problem.function", "tests.problems.test_own.signs", "--problem.lift", "tests.problems.test_own.signs"],
 }
 

@@ -2,6 +2,7 @@
 
 from deft.problems.base import Problem
 from deft.problems.cards import from_card
+from deft.problems.deepinv import Deepinv, observation_from_deepinv
 from deft.problems.linear import MRI, Deblurring, Denoising, Inpainting, SuperResolution
 from deft.problems.nonlinear import HighDynamicRange, NonlinearBlur, PhaseRetrieval, PoissonPhaseRetrieval
 from deft.problems.own import BlackBox, Fixed
@@ -11,6 +12,7 @@ __all__ = [
     "MRI",
     "BlackBox",
     "Deblurring",
+    "Deepinv",
     "Denoising",
     "Fixed",
     "HighDynamicRange",
@@ -22,4 +24,5 @@ __all__ = [
     "SuperResolution",
     "Tomography",
     "from_card",
+    "observation_from_deepinv",
 ]

@@ -66,8 +66,8 @@ class BlackBox(Problem):
     ) -> None:
         super().__init__(sigma_y)
         self.function, self.lift, self.differentiable, self.parameters = function, lift, differentiable, parameters
-        self._function, self._lift = _function(function), None if lift is None else _function(lift)
-        self._draw = None if parameters is None else _function(parameters)
+        self._function, self._lift = python_function(function), None if lift is None else python_function(lift)
+        self._draw = None if parameters is None else python_function(parameters)
         self._operator((), ())  # says what is missing
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
@@ -84,7 +84,7 @@ class BlackBox(Problem):
         return card_of(self, {name: getattr(self, name) for name in names})
 
 
-def _function(path: str) -> Callable[..., Any]:
+def python_function(path: str) -> Callable[..., Any]:
     """The Python function of this dotted path; nothing else, for a card comes out of a file."""
     module_name, _, name = path.rpartition(".")
     try:

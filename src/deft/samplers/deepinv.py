@@ -1,0 +1,53 @@
+"""A posterior sampler as deepinv's reconstructor.
+
+x = model(y, physics)
+
+The prior, the h-transform and the sampler are those of this library; the measurement, its operator and its noise are deepinv's. Images are in deepinv's [0, 1] again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+from torch import Tensor, nn
+
+from deft.errors import InvalidInput
+from deft.htransforms.base import HTransform
+from deft.posterior import Posterior
+from deft.priors.base import Prior
+from deft.problems.deepinv import observation_from_deepinv
+from deft.samplers.base import Sampler, Seed
+from deft.types import Measurement, Signal
+
+
+@final
+class DeepinvReconstructor(nn.Module):
+    """`model(y, physics)`, the mean of `num_samples` samples for each measurement; `model.samples(y, physics)` returns them all.
+
+    One is a draw of the posterior, the mean of several the better estimate. Samplers that condition by themselves take `NoConditioning()` for an h-transform. `seed` is
+    the sampler's, so that the same measurement gives the same result. What the prior means by [0, 1] is its value_range; a prior without one speaks the physics' units.
+    Raises `InvalidInput` for a physics that cannot be adapted (`observation_from_deepinv`).
+    """
+
+    def __init__(
+        self, prior: Prior, h_transform: HTransform, sampler: Sampler, num_samples: int = 1, seed: Seed = 0, adjoint: str = "own"
+    ) -> None:
+        super().__init__()
+        if num_samples < 1:
+            raise InvalidInput(f"num_samples is how many are averaged, at least one; got {num_samples}.")
+        self.prior, self.h_transform, self.sampler = prior, h_transform, sampler
+        self.num_samples, self.seed, self.adjoint = num_samples, seed, adjoint
+
+    def samples(self, y: Measurement, physics: Any) -> Tensor:
+        """(measurements, samples, *event), in the physics' units."""
+        observation = observation_from_deepinv(
+            y.to(self.prior.device, self.prior.dtype), physics, self.prior.event_shape, self.prior.value_range, adjoint=self.adjoint
+        )
+        x_0 = self.sampler(Posterior(self.prior, self.h_transform, observation), self.num_samples, seed=self.seed)
+        if self.prior.value_range is None:
+            return x_0
+        low, high = self.prior.value_range
+        return (x_0 - low) / (high - low)
+
+    def forward(self, y: Measurement, physics: Any) -> Signal:
+        return self.samples(y, physics).mean(1)
