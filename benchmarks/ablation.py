@@ -39,7 +39,6 @@ from deft.reports import provenance
 from deft.reports.estimate import Estimate
 from deft.samplers.ddim import DDIM
 from deft.training.bank import Bank
-from deft.training.base import Images
 from deft.training.denoising import DenoisingScoreMatching
 from deft.training.loop import train
 
@@ -85,17 +84,14 @@ def _estimate(values: list[float], digits: int, sign: str = "") -> str:
 def main() -> None:
     """Train and measure what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bank", type=Path, help="where recipes/train_h.py left its bank")
+    parser.add_argument("--bank", type=Path, required=True, help="where recipes/train_h.py left its bank")
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="some of the rows")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     args, setting = Setting.of(parser)
     config, prior = setting.config, setting.prior
     plan, seed = config["ablation"], config["seed"]
     problem = setting.problem(plan["problem"])
-    flip = config["data"] != "digits"
-    bank = Bank.build(
-        prior, Images(setting.images("train"), prior, flip=flip), config["h"]["bank"], LAW, seed=0, out=args.bank or args.out / "bank"
-    )
+    bank = Bank.open(args.bank, prior)
     test = setting.images(config["test"]["split"], plan["images"])
     observation = problem.draw(test, Noise([mix(seed, 4, i) for i in range(len(test))]))
     sampler = DDIM(steps=plan["steps_of_sampler"], eta=config["deft"]["eta"], grid=setting.grid)
