@@ -19,14 +19,14 @@ prior's standard deviation: the base is the single-mode term r_t^2 g_0 that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast, final
+from typing import final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform, linear_operator
+from deft.htransforms.base import HTransform, linear_gaussian
 from deft.likelihoods import Observation
 from deft.networks import MLP, ResidualMLP
 from deft.operators.base import LinearOperator
@@ -41,7 +41,7 @@ class FlatHTransform(HTransform):
     """The learned h-transform of signals of shape (d,), for linear operators.
 
     `width` and `depth` are those of NN1, a residual MLP; depth 0 leaves it out. `anchors` is K, and `frequencies` the number of octaves j. `scale` is the prior's. Raises `InvalidInput` for signals that
-    are no vectors, and for an operator that is not linear.
+    are no vectors, and for an operator that is not linear or noise that is not Gaussian.
     """
 
     scale: Tensor
@@ -75,10 +75,14 @@ class FlatHTransform(HTransform):
         return made
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        linear_operator(observation, self)
+        linear_gaussian(observation, self)
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
-        likelihood = observation.likelihood
+        with torch.autocast(denoised.x_t.device.type, enabled=False):  # softmaxes of large numbers; half precision would save little here
+            return self._shift(denoised, observation)
+
+    def _shift(self, denoised: Denoised, observation: Observation) -> Signal:
+        operator, likelihood = linear_gaussian(observation, self), observation.likelihood
         batch, x_t, x_0_hat = len(denoised.x_t), denoised.x_t, denoised.x_0_hat
         numbers = torch.stack([denoised.log_snr.expand(batch), 2 * (observation.sigma_y + 1e-3).log().expand(batch)], dim=1)
         weights = self.nn2(numbers)
@@ -86,7 +90,7 @@ class FlatHTransform(HTransform):
         if self.memory is None:
             chosen, root_v = x_0_hat, r_t
         else:
-            moved, root_v = self.memory(denoised, observation, self.scale)
+            moved, root_v = self.memory(denoised, observation, operator, self.scale)
             chosen = x_0_hat + weights[:, :1] * moved
         base = chosen - x_0_hat + weights[:, -1:] * root_v * likelihood.guidance(chosen, root_v.flatten(), observation.y)
         if self.nn1 is None:
@@ -131,7 +135,7 @@ class Anchors(nn.Module):
             with torch.no_grad():
                 self.places[k] = place[0].to(self.places)
 
-    def forward(self, denoised: Denoised, observation: Observation, scale: Tensor) -> tuple[Signal, Tensor]:
+    def forward(self, denoised: Denoised, observation: Observation, operator: LinearOperator, scale: Tensor) -> tuple[Signal, Tensor]:
         """sum_k (q_k - p_k) x_k, and the square root of v."""
         alpha_t, sigma_t, x_t = denoised.alpha_t, denoised.sigma_t, denoised.x_t
         c, tau = scale * self.places, scale * (_SPEED * self.log_width).exp()
@@ -139,23 +143,22 @@ class Anchors(nn.Module):
         root_v = tau * sigma_t / total.sqrt()
         left, gain = sigma_t**2 / total, alpha_t * tau**2 / total  # x_k = left c_k + gain x_t
         log_p = self.log_weights + alpha_t / total * (x_t @ c.mT) - 0.5 * alpha_t**2 / total * c.square().sum(1)
-        log_q = log_p + self._explain(c, left, gain * x_t, root_v, observation)
+        log_q = log_p + self._explain(c, left, gain * x_t, root_v**2, observation, operator)
         return left * ((log_q.softmax(1) - log_p.softmax(1)) @ c), root_v
 
     def _explain(
-        self, c: Float[Tensor, "anchors d"], left: Tensor, rest: Signal, root_v: Tensor, observation: Observation
+        self, c: Float[Tensor, "anchors d"], left: Tensor, rest: Signal, v: Tensor, observation: Observation, operator: LinearOperator
     ) -> Float[Tensor, "batch anchors"]:
         """log N(y; A x_k, v A A^T + sigma_y^2 I), x_k = left c_k + rest, up to what does not depend on k."""
         batch, k = len(rest), len(c)
-        operator = cast(LinearOperator, observation.operator)
         each = operator.repeat(k)
         if operator.signals == 1:
             measured = operator.observed(operator.linear(c))[None]
         else:
             measured = each.observed(each.linear(c.repeat(batch, 1))).unflatten(0, (batch, k))
         residual = (observation.residual(rest)[:, None] - expand(left, measured) * measured).flatten(0, 1)
-        v, s2 = (root_v**2).flatten().expand(batch), (observation.sigma_y.to(rest) ** 2).expand(batch)
-        solved = each.solve(residual, v.repeat_interleave(k), s2.repeat_interleave(k))
+        r2, s2 = (value.expand(batch).repeat_interleave(k) for value in (v.flatten(), observation.sigma_y.to(rest) ** 2))
+        solved = each.solve(residual, r2, s2)
         return -0.5 * inner(residual, solved).reshape(batch, k)
 
 
