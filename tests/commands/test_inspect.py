@@ -16,10 +16,12 @@ def test_a_checkpoint(deft, run_folder: Path) -> None:
         assert all(word in said for word in ("LearnedHTransform", "Inpainting", "tiny", "VPLinear", "sha256", "steps 2"))
 
 
-def test_a_training_state(deft, run_folder: Path) -> None:
-    code, said, _ = deft("inspect", run_folder / "state.safetensors")
-    assert code == 0
-    assert "2 of 2" in said
+def test_a_training_state(deft, run_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "state.safetensors").write_bytes((run_folder / "state.safetensors").read_bytes())
+    for target in (run_folder / "state.safetensors", tmp_path):  # a folder whose run has not ended
+        code, said, _ = deft("inspect", target)
+        assert code == 0
+        assert "2 of 2" in said
 
 
 def test_priors(deft, prior_file: str) -> None:

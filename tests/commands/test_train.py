@@ -49,8 +49,11 @@ def test_validation_images_and_a_bank(deft, prior_file: str, image_folder: str, 
     assert "ratio" in said
 
 
-def test_it_starts_from_another_h_transform(deft, run_folder: Path, prior_file: str, image_folder: str, tmp_path: Path) -> None:
-    more = ["--initial", run_folder / "h.safetensors"]
+@pytest.mark.parametrize("initial", ["", "h.safetensors", "state.safetensors"])
+def test_it_starts_from_another_h_transform(
+    deft, run_folder: Path, prior_file: str, image_folder: str, tmp_path: Path, initial: str
+) -> None:
+    more = ["--initial", run_folder / initial]
     code, _, wrong = deft("train", "--prior", prior_file, *INPAINTING, "--images", image_folder, "--out", tmp_path / "run", *SHORT, *more)
     assert code == 0, wrong
 

@@ -123,6 +123,19 @@ def test_foreign_safetensors(tmp_path):
         checkpoint.load(tmp_path / "a.safetensors", small.prior())
 
 
+def test_a_training_state_is_told_and_its_average_is_loaded(saved, tmp_path):
+    h = small.h_transform()
+    small.run(h, out=tmp_path, patience=None)
+    path = tmp_path / "state.safetensors"
+    with pytest.raises(CheckpointError, match=r"no deft h-transform: it is a deft training state\."):
+        checkpoint.load(path, small.prior())
+    assert not small.differing(checkpoint.load_average(path, small.prior()).state_dict(), h.state_dict())
+    with pytest.raises(CheckpointError, match="trained for the prior ramps-0"):
+        checkpoint.load_average(path, small.prior(1))
+    with pytest.raises(CheckpointError, match="no deft training state: it is a deft h-transform"):
+        checkpoint.load_average(saved[0], small.prior())
+
+
 def rewritten(path, change):
     """The same file with another card."""
     from deft.training.files import read_tensors, write_tensors

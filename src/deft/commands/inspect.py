@@ -28,6 +28,8 @@ def run(target: str) -> None:
         _file(path)
     elif path.is_dir() and (path / "h.safetensors").exists():
         _file(path / "h.safetensors")
+    elif path.is_dir() and (path / "state.safetensors").exists():
+        _file(path / "state.safetensors")
     elif path.is_dir() or ("/" in target and not path.suffix):
         _any_prior(target)
     else:

@@ -19,10 +19,11 @@ from deft.noise import mix
 from deft.priors import resolve
 from deft.priors.base import Prior
 from deft.problems import Problem
-from deft.training import checkpoint
+from deft.training import checkpoint, state
 from deft.training.bank import Bank
 from deft.training.base import Images, Source
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw
+from deft.training.files import kind_of
 from deft.training.loop import train as train_in_place
 
 HELP = {
@@ -34,7 +35,7 @@ HELP = {
     "validation_share": "without --validation_images: this share of the images is held out; 0 for none",
     "h_transform": "LearnedHTransform (the default), PaperHTransform, ConditionalScore, or the dotted path of your own with for_prior(prior, fraction=...)",
     "fraction": "the h-transform's parameters as a share of the prior's; default: that of its class, 0.05, and 1 for ConditionalScore",
-    "initial": "start from the weights of this h-transform",
+    "initial": "start from the weights of this h-transform: a run folder, its h.safetensors, or the state.safetensors of a run that has not ended",
     "steps": "optimiser steps",
     "accumulate": "batches per optimiser step",
     "bank": "evaluate the prior this many times beforehand and train on stored evaluations; 0: evaluate in every step",
@@ -149,7 +150,8 @@ def untrained(prior: Prior, fraction: float | None, seed: int, form: type[HTrans
 
 def _loaded(initial: Path, prior: Prior, form: type[HTransform] | None) -> HTransform:
     """The h-transform of a checkpoint, of the class asked for, if any is."""
-    found, _ = checkpoint.load(initial, prior)
+    path = initial / "h.safetensors" if initial.is_dir() else initial
+    found = checkpoint.load_average(path, prior) if kind_of(path) == state.KIND else checkpoint.load(path, prior)[0]
     if form is not None and type(found) is not form:
         raise InvalidInput(
             f"{initial} holds a {type(found).__name__} and --h_transform asks for {form.__name__}; leave one of the two out."

@@ -18,6 +18,7 @@ from deft.htransforms.base import HTransform
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.schedules import Schedule
+from deft.training import state
 from deft.training.files import as_recorded, read_header, read_tensors, write_tensors
 
 FORMAT = 1
@@ -54,6 +55,24 @@ def load(path: str | Path, prior: Prior, *, problem: Problem | None = None) -> t
     except RuntimeError as error:
         raise CheckpointError(f"the weights in {path} do not fit the architecture on its card: {error}") from error
     return h_transform.to(prior.device), card
+
+
+def load_average(path: str | Path, prior: Prior) -> HTransform:
+    """The averaged weights in the state of a run that has not ended, such as one that diverged: what another run may start from.
+
+    Raises `CheckpointError` where the file is no such state, is damaged, or was made for another prior.
+    """
+    path = Path(path)
+    config = read_header(path, state.KIND).get("config")
+    config = config if isinstance(config, Mapping) else {}
+    card = {"prior": config.get("prior"), "architecture": config.get("h_transform")}
+    _check_prior(path, card, prior)
+    h_transform = _build(path, card, prior)
+    try:
+        state.restore_average(read_tensors(path), h_transform)
+    except (RuntimeError, KeyError) as error:
+        raise CheckpointError(f"the weights in {path} do not fit the architecture on its card: {error}") from error
+    return h_transform.to(prior.device)
 
 
 def read_card(path: str | Path) -> dict[str, object]:

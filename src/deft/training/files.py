@@ -44,7 +44,9 @@ def read_header(path: Path, kind: str) -> dict[str, object]:
     header, length = _header(path)
     metadata = header.get("__metadata__") or {}
     if not isinstance(metadata, dict) or metadata.get("kind") != kind:
-        raise CheckpointError(f"{path} is a safetensors file but no {kind}: it holds no card of this library.")
+        found = metadata.get("kind") if isinstance(metadata, dict) else None
+        what = f"it is a {found}." if isinstance(found, str) and "card" in metadata else "it holds no card of this library."
+        raise CheckpointError(f"{path} is a safetensors file but no {kind}: {what}")
     try:
         card = json.loads(metadata["card"])
     except (KeyError, TypeError, ValueError) as error:
@@ -52,6 +54,13 @@ def read_header(path: Path, kind: str) -> dict[str, object]:
     if length != path.stat().st_size:
         raise CheckpointError(f"{path} is truncated: it has {path.stat().st_size} bytes and should have {length}. {_ADVICE}")
     return card
+
+
+def kind_of(path: Path) -> str | None:
+    """What a file of this library says that it is; None for any other safetensors file. Raises `CheckpointError` for anything else."""
+    metadata = _header(Path(path))[0].get("__metadata__")
+    kind = metadata.get("kind") if isinstance(metadata, dict) else None
+    return kind if isinstance(kind, str) else None
 
 
 _ADVICE = "Copy it again from where it came from, or delete it."

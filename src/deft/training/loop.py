@@ -188,6 +188,8 @@ class _Run:
     def begin(self, resume: bool, tensorboard: bool) -> None:
         """Go on from the state in the folder, or save the start."""
         found = self.file.read() if self.file is not None and resume else None
+        if found is not None and found[1]["progress"]["step"] == 0 and _different(found[1]["config"], self.config):
+            found = None  # it had learned nothing, so that nothing is lost
         if found is not None:
             tensors, card = found
             _check_same(card["config"], self.config, self.out)
@@ -352,14 +354,24 @@ def _resume_advice(step: int, steps: int, file: StateFile | None) -> str:
 
 def _check_same(theirs: Mapping[str, Any], ours: Mapping[str, Any], out: Path | None) -> None:
     """Raise where a run was started with other settings."""
-    ours = as_recorded(json.loads(json.dumps(ours)), theirs)
-    different = [
-        f"{name} was {theirs.get(name)} and is {ours.get(name)}" for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)
-    ]
+    different = _different(theirs, ours)
     if different:
         raise CheckpointError(
             f"{out} holds a run with other settings: {'; '.join(different)}. Give those settings to resume it, another folder `out`, or resume=False to start again."
         )
+
+
+def _different(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """What differs between two settings, by its dotted name."""
+    ours = as_recorded(json.loads(json.dumps(ours)), theirs)
+    found = []
+    for name in {**theirs, **ours}:
+        old, new = theirs.get(name), ours.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping) and old.get("class_path") == new.get("class_path"):
+            found += [f"{name}.{one}" for one in _different(old, new)]
+        elif old != new:
+            found.append(f"{name} was {old} and is {new}")
+    return found
 
 
 def _divergence(loss: Loss, step: int, prior: Prior, file: StateFile | None) -> str:
@@ -372,7 +384,7 @@ def _divergence(loss: Loss, step: int, prior: Prior, file: StateFile | None) -> 
     at = f"log-SNR {first}" if len(where) == 1 else f"log-SNRs between {first} and {last}"
     return (
         f"{what} of step {step + 1} is not finite, at {at}. {_last_good(file)} "
-        "Lower the learning rate, or look at the images and observations of that step."
+        "Lower the learning rate and start again in another folder, or look at the images and observations of that step."
     )
 
 
@@ -380,4 +392,5 @@ def _last_good(file: StateFile | None) -> str:
     step = file.last_step() if file is not None else None
     if file is None or step is None:
         return "No state was saved, since no folder `out` was given." if file is None else "There is no state to go back to."
-    return f"The last good state is that of step {step}, in {file.path}."
+    further = f" (deft train --initial {file.path} starts from its weights)" if step else ""
+    return f"The last good state is that of step {step}, in {file.path}{further}."

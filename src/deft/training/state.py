@@ -154,5 +154,14 @@ def restore(
     return {name: value.to(average.values[name].device) for name, value in best.items()} or None
 
 
+@torch.no_grad()
+def restore_average(tensors: Mapping[str, Tensor], module: nn.Module) -> None:
+    """The averaged parameters of a run, and nothing else of it; raises what torch raises where they do not fit."""
+    module.load_state_dict(_under("h.", tensors))
+    average = _under("ema.", tensors)
+    for name, p in module.named_parameters():
+        p.copy_(average[name])
+
+
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
