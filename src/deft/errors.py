@@ -1,6 +1,6 @@
 """Errors that users meet: each says what was given, what was expected, and what to do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 
@@ -38,6 +38,13 @@ class WeightsNotFinite(DeftError):
 
 class OutOfMemory(DeftError):
     """The device has no room for the batch."""
+
+
+def at_least_one(counts: Mapping[str, int | None]) -> None:
+    """Raise `InvalidInput` for the first count below 1; None is no count."""
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise InvalidInput(f"{name} must be at least 1; got {count}.")
 
 
 def says_no_memory(error: BaseException) -> bool:

@@ -19,6 +19,10 @@ def given(prior_file: str, image_folder: str, tmp_path: Path) -> list[str]:
         (["--problem", "Inpaintin"], "did you mean deft.problems.Inpainting"),
         (["--problem", "deft.problems.Inpaintin"], "deft.problems.Inpainting"),
         (["--problem", "nowhere.Inpaintin"], "deft.problems.Inpainting"),
+        (
+            ["--problem", "Inpainting", "--problem.masks", "{class_path: deft.operators.masks.BoxMask}"],
+            "did you mean deft.operators.masks.BoxMasks",
+        ),
         (["--problem", "Inpainting", "--problem.mask", "box"], "did you mean masks"),
         (["--problem", "Inpainting", "--problem.masks", "bxo"], "did you mean box"),
         (["--problem", "Inpainting", "--problem.sigma_y", "-1"], "must be >= 0; got -1"),

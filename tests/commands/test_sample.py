@@ -103,6 +103,13 @@ def test_what_does_not_fit_is_refused(deft, run_folder: Path, image_folder: str,
     assert "there is no mask" in deft("sample", *h, "--measurements", small, "--masks", tmp_path)[2]
     assert ">= 0" in deft("sample", *h, "--measurements", save_images(tmp_path / "y", 1), "--sigma_y", "-1")[2]
     assert "at least 1" in deft("sample", *h, "--images", image_folder, "--samples", "0")[2]
+    assert "--limit must be at least 1; got -1" in deft("sample", *h, "--images", image_folder, "--limit", "-1")[2]
+    broken = np.zeros((2, 1, 16, 16), np.float32)
+    broken[1, 0, 3, 4] = np.nan
+    np.save(tmp_path / "broken.npy", broken)
+    Image.fromarray(np.full((16, 16), 255, np.uint8)).save(mask)
+    said = deft("sample", *h, "--measurements", tmp_path / "broken.npy", "--masks", mask, "--value_range", "[-1,1]")[2]
+    assert "the measurement 00001 holds NaN or infinite values" in said
 
 
 def read_y(folder: Path) -> np.ndarray:

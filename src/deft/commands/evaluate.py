@@ -8,6 +8,7 @@ from pathlib import Path
 from deft.commands import inputs
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.methods import MethodRecipe
+from deft.errors import at_least_one
 from deft.metrics.learned import Weights
 from deft.priors import resolve
 from deft.problems import Problem
@@ -62,6 +63,7 @@ def run(
 
     Writes OUT/results.json, OUT/report.html (one self-contained page) and OUT/config.yaml.
     """
+    at_least_one({"--samples": samples, "--batch_size": batch_size, "--limit": limit})
     network = resolve.load(prior)
     truth, _ = inputs.images(
         images, network, convert=convert, fit=fit, value_range=value_range, strict=strict, window=window, problem=problem, limit=limit

@@ -130,7 +130,8 @@ def _nearest_argument(where: str, unknown: str) -> str:
 
 
 def _nearest_class(unknown: str, kind: str = "") -> str:
-    known = catalogue.paths(kind)
+    here = [path for path in catalogue.paths() if path.rpartition(".")[0] == unknown.rpartition(".")[0]]
+    known = here or catalogue.paths(kind)  # a module of ours says the kind better than a list of alternatives does
     names = {p.rpartition(".")[2]: p for p in known}
     near = nearest_names(unknown, known)
     return near or nearest_names(unknown.rpartition(".")[2], list(names)) or "; `deft list` shows what there is"

@@ -16,7 +16,7 @@ from deft.commands import inputs
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.methods import DEFT, MethodRecipe
 from deft.data import atomic, write_npz, write_png
-from deft.errors import InvalidInput
+from deft.errors import InvalidInput, at_least_one
 from deft.likelihoods import Observation
 from deft.noise import Noise, mix
 from deft.priors import resolve
@@ -78,8 +78,7 @@ def run(
         raise InvalidInput("say how to condition: either --h FILE, or --method such as DPS.")
     if (measurements is None) == (images is None):
         raise InvalidInput("say what to condition on: either --measurements, or --images with a problem.")
-    if samples < 1:
-        raise InvalidInput(f"--samples must be at least 1; got {samples}.")
+    at_least_one({"--samples": samples, "--batch_size": batch_size, "--limit": limit})
     h = h / "h.safetensors" if h is not None and h.is_dir() else h
     network = resolve.load(prior or _on_card(h))
     problem = problem or _problem(h)
@@ -103,6 +102,9 @@ def run(
             strict=strict,
         )
         names = names[:limit]
+        for i, name in enumerate(names):
+            if not bool(torch.isfinite(observed.y[i]).all()):
+                raise InvalidInput(f"the measurement {name} holds NaN or infinite values; mend it, or take it away.")
     chosen.check(network, observed.to(network.device))
     inputs.claim(out, resolved, "samples", free=("batch_size", "limit", "config"))
     seeds = [mix(seed, 5, i) for i in range(len(names))]
