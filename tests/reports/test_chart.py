@@ -54,6 +54,11 @@ def test_places():
     assert Axis.over("", []).low < Axis.over("", []).high
 
 
+def test_a_curve_of_one_point_is_seen():
+    drawing = line_chart([Series("a", [20], [0.2]), Series("b", [20], [0.5], faint=True)], "step", "loss", log_y=True)
+    assert len([e for e in ET.fromstring(drawing).iter() if e.tag == "circle"]) == 2
+
+
 def test_a_chart_as_a_file_has_its_namespace():
     chart = line_chart([Series("a", [0, 1], [0, 1])], "x", "y")
     assert ET.fromstring(chart).tag == "svg"

@@ -121,6 +121,7 @@ def test_a_page_without_training_and_card(folder):
     assert "Only the table" in text
     assert "by noise level" not in text
     assert "The checkpoint" not in text
+    assert "With fewer than 5 images no method is called ahead of another." in text
 
 
 def test_weights_that_collapse_stand_first(tmp_path):

@@ -13,7 +13,7 @@ from deft.problems import Denoising, Inpainting
 from deft.reports.evaluation import evaluate
 from deft.reports.method import Method
 from deft.reports.parts import Part
-from deft.reports.scores import Scores
+from deft.reports.scores import FEWEST, MEASURES, Scores, best
 from deft.samplers.ddim import DDIM
 from deft.schedules import VPLinear
 
@@ -87,3 +87,11 @@ def test_signals_along_one_axis(tmp_path):
 def test_the_best_must_be_ahead_by_two_standard_errors(prior, images, tmp_path):
     equal = [Method("a", NoConditioning(), DDIM(2)), Method("b", NoConditioning(), DDIM(2))]
     assert set(evaluate(prior, Inpainting(sigma_y=0.05), images, equal, out=tmp_path, samples=1, progress=False)["best"].values()) == {None}
+
+
+@pytest.mark.parametrize(("count", "expected"), [(FEWEST - 1, None), (FEWEST, "good")])
+def test_with_few_images_no_method_is_ahead(images, count, expected):
+    methods = [Method("bad", NoConditioning(), DDIM(2)), Method("good", NoConditioning(), DDIM(2))]
+    found = {"bad": scores(images[:count], 0.3), "good": scores(images[:count], 0.1)}
+    (psnr,) = (measure for measure in MEASURES if measure.key == "psnr_single")
+    assert best(psnr, methods, found) == expected

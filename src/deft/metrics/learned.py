@@ -52,6 +52,12 @@ class Weights:
     lpips_network: str = "alex"
     features: str | Path | None = None
 
+    def __post_init__(self) -> None:
+        if (self.lpips is None) != (self.lpips_heads is None):
+            raise InvalidInput(
+                "LPIPS needs two files: `lpips`, the weights of its network, and `lpips_heads`, its linear heads; one was given."
+            )
+
     def card(self) -> dict[str, object]:
         """What a result says of the files: their SHA-256, or that a measure was not available."""
         found: dict[str, object] = {"LPIPS": "not available", "FID and KID": "not available"}
@@ -222,17 +228,22 @@ def kernel_distance(x: Tensor, y: Tensor) -> float:
 
 
 def file_sha256(path: str | Path) -> str:
-    """The SHA-256 of a file."""
+    """The SHA-256 of a file. Raises `InvalidInput` where it is not there."""
     import hashlib
 
+    _check_there(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_state(path: str | Path) -> dict[str, Tensor]:
-    """A state dict from safetensors or from a `.pt` file of tensors alone."""
+def _check_there(path: str | Path) -> None:
     if not Path(path).is_file():
         raise InvalidInput(f"there is no weights file {path}; nothing is downloaded, give the path of a file that is there.")
+
+
+def _read_state(path: str | Path) -> dict[str, Tensor]:
+    """A state dict from safetensors or from a `.pt` file of tensors alone."""
+    _check_there(path)
     try:
         if Path(path).suffix == ".safetensors":
             from safetensors.torch import load_file

@@ -92,7 +92,7 @@ def line_chart(
     title: str = "",
     bands: Sequence[Band] = (),
 ) -> str:
-    """Curves with a legend."""
+    """Curves with a legend; a curve of one point is a dot."""
     x_axis = Axis.over(x_label, [v for s in series for v in s.x], log=log_x, margin=0.0 if not log_x else 0.01)
     y_axis = Axis.over(y_label, [v for s in series for v in s.y] + [v for b in bands for v in (*b.low, *b.high)], log=log_y)
     body = [_frame(x_axis, y_axis), *(_area(band, x_axis, y_axis) for band in bands)]
@@ -100,6 +100,11 @@ def line_chart(
         points = [(_x(x_axis, x), _y(y_axis, y)) for x, y in zip(one.x, one.y) if math.isfinite(y) and (not log_y or y > 0)]
         path = " ".join(f"{'L' if k else 'M'}{x:.1f} {y:.1f}" for k, (x, y) in enumerate(points))
         width, opacity = (1.2, 0.55) if one.faint else (2.2, 1)
+        if len(points) == 1:
+            body.append(
+                f'<circle cx="{points[0][0]:.1f}" cy="{points[0][1]:.1f}" r="4" fill="{_colour(_index(one, i))}" fill-opacity="{opacity}"/>'
+            )
+            continue
         body.append(
             f'<path d="{path}" fill="none" stroke="{_colour(_index(one, i))}" stroke-width="{width}" stroke-opacity="{opacity}" stroke-linejoin="round"/>'
         )

@@ -96,25 +96,24 @@ def evaluate(
     scores: dict[str, Scores] = {}
     exactness: dict[str, dict[str, object] | None] = {}
     trained = any(method.training_seconds for method in methods)
-    bar = tqdm(total=sum(_count(method, images) for method in methods), disable=not progress, desc="evaluating", unit="image")
-    for method in methods:
-        bar.set_description(method.label)
-        here = observation.take(range(_count(method, images)))
-        parts = draw(prior, here, method, folder, samples, seeds["samples"], batch_size, bar)
-        scores[method.label] = Scores(
-            parts,
-            truth,
-            observation,
-            prior.value_range,
-            clip,
-            weights or Weights(),
-            own_evaluations=method.h_transform.network_evaluations_per_step if method.h_transform else 0,
-            training_seconds=method.training_seconds if trained else None,
-        )
-        if observation.operator.symmetries:
-            _keep_aligned(folder, method.label, scores[method.label].samples)
-        exactness[method.label] = path_weights(prior, here, method, folder, paths, seeds["samples"], batch_size) if paths else None
-    bar.close()
+    with tqdm(total=sum(_count(method, images) for method in methods), disable=not progress, desc="evaluating", unit="image") as bar:
+        for method in methods:
+            bar.set_description(method.label)
+            here = observation.take(range(_count(method, images)))
+            parts = draw(prior, here, method, folder, samples, seeds["samples"], batch_size, bar)
+            scores[method.label] = Scores(
+                parts,
+                truth,
+                observation,
+                prior.value_range,
+                clip,
+                weights or Weights(),
+                own_evaluations=method.h_transform.network_evaluations_per_step if method.h_transform else 0,
+                training_seconds=method.training_seconds if trained else None,
+            )
+            if observation.operator.symmetries:
+                _keep_aligned(folder, method.label, scores[method.label].samples)
+            exactness[method.label] = path_weights(prior, here, method, folder, paths, seeds["samples"], batch_size) if paths else None
 
     results = {
         **common,

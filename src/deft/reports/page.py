@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from deft.errors import InvalidInput
 from deft.reports import chart, figure
 from deft.reports.evaluation import read_results, read_samples
+from deft.reports.scores import FEWEST
 from deft.reports.table import Table, difference_table, results_table, tuning_table, weights_table
 from deft.training.files import atomic
 
@@ -180,6 +181,8 @@ def _finding(results: Mapping) -> str:
         label = results["best"].get(measure["key"])
         if label is not None:
             ahead.setdefault(label, []).append(measure["title"])
+    if results["images"]["count"] < FEWEST:
+        return f"With fewer than {FEWEST} images no method is called ahead of another."
     if not ahead:
         return "No method is ahead of all others by more than two standard errors in any measure."
     clauses = [
@@ -221,7 +224,7 @@ def _measures(results: Mapping) -> str:
         f"<b>Table 1.</b> Means over images ± standard error. <i>Of the mean</i>: the average of {results['samples']} samples per image. <i>Of a sample</i>: "
         "a single sample. Patch distance: sliced Wasserstein distance between 7×7 patches of Laplacian pyramids of samples and of the true images, lower is better; "
         f"its size depends on the number of images. {_mathematics(misfit)} A value is marked where it beats every other conditional method by more than two standard errors "
-        f"of the paired difference.{_costs(results)}"
+        f"of the paired difference, over {FEWEST} images or more.{_costs(results)}"
     )
     parts = ["<h2>Measures</h2>", f"<figure>{results_table(results).html()}<figcaption>{reading}</figcaption></figure>"]
     differences = difference_table(results)
@@ -323,6 +326,7 @@ def _panels(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[st
 
 def _training(logs: Mapping[str, Sequence[Mapping]]) -> str:
     charts = []
+    validated = any("validation" in line for lines in logs.values() for line in lines)
     for label, lines in logs.items():
         steps = [line for line in lines if "loss" in line]
         checks = [line for line in lines if "validation" in line]
@@ -352,10 +356,14 @@ def _training(logs: Mapping[str, Sequence[Mapping]]) -> str:
             charts.append(f"<div><h3>{escape(label)}: by noise level</h3>{drawing}</div>")
     if not charts:
         return ""
+    levels = (
+        " Where a bar with h is shorter than the one without, the h-transform helps at that noise level; at the clean end the prior alone is nearly as good as "
+        "any posterior."
+    )
+    reading = "The loss is the mean squared error of the estimate of x₀, weighted by noise level as the objective says; 'no h' is that of the prior alone."
     return (
         f'<h2>Training of the h-transform</h2>\n<figure><div class="charts">{"".join(charts)}</div><figcaption><b>Figure 4.</b> '
-        "The loss is the squared error of the noise prediction. Where a bar with h is shorter than the one without, the h-transform helps at that noise level; "
-        "at the clean end the prior alone is nearly as good as any posterior.</figcaption></figure>"
+        f"{escape(reading)}{levels if validated else ''}</figcaption></figure>"
     )
 
 

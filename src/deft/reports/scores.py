@@ -21,6 +21,8 @@ from deft.reports.parts import Part
 from deft.types import Signal
 
 PATCHES, PROJECTIONS = 64, 128
+FEWEST = 5
+"""With fewer images a standard error says too little of itself for a method to be called ahead."""
 
 
 @final
@@ -188,7 +190,7 @@ def _feature_estimate(key: str, samples: Tensor, truth: Signal, value_range: tup
 
 
 def best(measure: Measure, methods: Sequence[Method], scores: Mapping[str, Scores]) -> str | None:
-    """The method that beats every other conditional one by more than two standard errors of the paired difference; None where there is none."""
+    """The method that beats every other conditional one by more than two standard errors of the paired difference, over `FEWEST` images or more; or None."""
     sign = {"higher": 1, "lower": -1}.get(measure.better)
     labels = [method.label for method in methods if method.h_transform is not None]
     if sign is None or len(labels) < 2:
@@ -196,6 +198,6 @@ def best(measure: Measure, methods: Sequence[Method], scores: Mapping[str, Score
     for label in labels:
         others = [scores[other] for other in labels if other != label]
         gaps = [scores[label].difference(other, measure.key, min(scores[label].count, other.count)) for other in others]
-        if all(gap is not None and sign * gap.value > 2 * gap.standard_error for gap in gaps):
+        if all(gap is not None and gap.count >= FEWEST and sign * gap.value > 2 * gap.standard_error for gap in gaps):
             return label
     return None
