@@ -18,6 +18,9 @@ def test_the_demo_ends_in_a_page_and_a_rerun_resumes(deft, prior_file: str, tmp_
     assert "This takes about" in said
     page = (tmp_path / "demo" / "report.html").read_text()
     assert page.count("<img") == 2
+    assert "trained here from scratch" in page
+    for each in (tmp_path / "demo" / "report.html", tmp_path / "demo" / "inpainting" / "report.html"):
+        assert "numbers mean nothing" in each.read_text()
     for name in ("inpainting", "super-resolution"):
         results = json.loads((tmp_path / "demo" / name / "results.json").read_text())
         assert [m["label"] for m in results["methods"]] == ["Prior alone", "DPS", "DDNM+", "DEFT"]
@@ -44,6 +47,7 @@ def test_too_few_images_and_unknown_priors(deft, prior_file: str, tmp_path: Path
     assert "at least 8" in said
     assert deft("demo", "--prior", "natural-65", "--out", tmp_path / "x")[0] == 2
     assert deft("demo", "--prior", prior_file, "--minutes", "0", "--out", tmp_path / "x")[0] == 2
+    assert "--samples must be at least 1" in deft("demo", "--prior", prior_file, "--samples", "0", "--out", tmp_path / "x")[2]
 
 
 def test_crops_depend_on_the_seed_alone_and_test_photographs_never_train() -> None:

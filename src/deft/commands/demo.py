@@ -9,7 +9,7 @@ import sys
 import time
 import webbrowser
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -21,7 +21,7 @@ from torch import Tensor
 from deft.commands import inputs, methods, photographs
 from deft.commands.inputs import Convert, Fit
 from deft.commands.train import untrained
-from deft.errors import InvalidInput
+from deft.errors import InvalidInput, at_least_one
 from deft.htransforms.base import HTransform
 from deft.htransforms.learned import LearnedHTransform
 from deft.noise import Noise
@@ -96,6 +96,7 @@ def run(
     """
     if not minutes > 0:
         raise InvalidInput(f"--minutes must be positive; got {minutes:g}.")
+    at_least_one({"--samples": samples})
     begin = time.monotonic()
     network = resolve.load(prior)
     print(f"DEFT demo. Prior: {network.name}, {network.num_parameters:,} parameters, frozen. Everything goes into {out}.", flush=True)
@@ -114,14 +115,14 @@ def run(
         results = evaluate(network, problem, test, compared, out=out / name, samples=samples, seed=seed)
         write_report(
             out / name,
-            introduction=_told(start[name], card, images),
-            warning=_warning(prior),
+            introduction=_told([start[name]], images),
+            warning=_warning(prior, quick),
             training={"DEFT": out / name},
             card=card,
         )
         print(results_table(results).markdown(), flush=True)
         pages[name] = results
-    page = _index(out, network, pages, _told(start["inpainting"], None, images), _warning(prior))
+    page = _index(out, network, pages, _told(list(start.values()), images), _warning(prior, quick))
     print(f"done in {(time.monotonic() - begin) / 60:.1f} minutes. Open {page.resolve()}")
     if open_report and _has_display():
         webbrowser.open(page.resolve().as_uri())
@@ -251,12 +252,13 @@ def _methods(prior: Prior, name: str, problem: Problem, h: HTransform, card: Map
     ]
 
 
-def _told(start: Path | None, card: Mapping[str, object] | None, images: Path | None) -> str:
-    """Where the h-transform and the images came from."""
+def _told(starts: Sequence[Path | None], images: Path | None) -> str:
+    """Where the h-transforms and the images came from."""
+    shipped = [start.stem for start in starts if start is not None]
     begun = (
-        "It was trained here from scratch."
-        if start is None
-        else f"It started from {start.stem}, which ships with the library, and was fine-tuned here."
+        f"It started from {' and '.join(shipped)}, which {'ships' if len(shipped) == 1 else 'ship'} with the library, and was fine-tuned here."
+        if shipped
+        else "It was trained here from scratch."
     )
     where = (
         "The test images are crops of chelsea.png of scikit-image; crops of astronaut, coffee and rocket trained."
@@ -266,7 +268,9 @@ def _told(start: Path | None, card: Mapping[str, object] | None, images: Path | 
     return f"DEFT: a small network beside the frozen prior. {begun} {where}"
 
 
-def _warning(prior: str) -> str:
+def _warning(prior: str, quick: bool) -> str:
+    if quick:
+        return "Made with --quick: a few steps only, to see that it runs. The pictures and the numbers mean nothing."
     gate = zoo.card(prior).get("gate") if prior in zoo.names() else None
     if not isinstance(gate, Mapping) or gate.get("passed"):
         return ""
