@@ -78,7 +78,7 @@ class Tunable:
         self, prior: Prior, problem: Problem, images: Tensor, plan: Mapping[str, Any], config: Mapping[str, Any], folder: Path
     ) -> Method:
         """The method at its best value."""
-        others = {name: value for name, value in plan.items() if name not in ("steps", "images", self.parameter)}
+        others = {name: value for name, value in plan.items() if name not in ("steps", "images", "without_noise", self.parameter)}
         steps = plan["steps"]
 
         def build(value: float) -> tuple[HTransform, Sampler]:
