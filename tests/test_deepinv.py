@@ -9,7 +9,7 @@ import torch
 from deft.errors import InvalidInput
 from deft.htransforms.base import NoConditioning
 from deft.htransforms.dps import DPS
-from deft.htransforms.exact import Exact
+from deft.htransforms.pigdm import PiGDM
 from deft.likelihoods import EmissionLikelihood, GaussianLikelihood, PoissonLikelihood
 from deft.noise import Noise
 from deft.operators import LinearOperator, from_deepinv
@@ -81,9 +81,10 @@ def test_an_adjoint_that_is_approximate(deepinv):
     def physics():
         return deepinv.physics.Tomography(angles=12, img_width=SIZE, normalize=False, adjoint_via_backprop=False)
 
-    with pytest.raises(InvalidInput, match="A_adjoint of Tomography is not the adjoint of A"):
+    with pytest.raises(InvalidInput, match=r"A_adjoint in Tomography is not its adjoint.*adjoint_via_backprop"):
         from_deepinv(physics(), SHAPE)
-    assert isinstance(from_deepinv(physics(), SHAPE, adjoint="autograd"), LinearOperator)
+    with pytest.raises(InvalidInput, match="the derivative of A in Tomography is not its adjoint"):  # it is that of their own backward
+        from_deepinv(physics(), SHAPE, adjoint="autograd")
 
 
 def test_physics_that_are_not_linear(deepinv):
@@ -121,7 +122,7 @@ def test_gaussian_noise_and_none(deepinv, name):
         assert isinstance(observation.likelihood, GaussianLikelihood)
         assert float(observation.sigma_y) == pytest.approx(sigma_y)
         misfit = observation.likelihood.misfit(x_0, observation.y)
-        assert ((misfit - (sigma_y > 0)).abs() < 0.25 if sigma_y else misfit < 1e-5).all()
+        assert ((misfit - 1).abs() < 0.25 if sigma_y else misfit < 1e-5).all()
 
 
 @pytest.mark.parametrize("normalize", [True, False])
@@ -132,7 +133,8 @@ def test_poisson_noise(deepinv, normalize):
     observation = observation_from_deepinv(physics((x_0 + 1) / 2), physics, SHAPE)
     assert isinstance(observation.likelihood, EmissionLikelihood)
     assert ((observation.likelihood.misfit(x_0, observation.y) - 1).abs() < 0.3).all()
-    assert (observation.likelihood.log_prob(x_0, observation.y) > observation.likelihood.log_prob(x_0.flip(-1), observation.y)).all()
+    brighter = torch.full_like(x_0, 0.9)
+    assert (observation.likelihood.log_prob(x_0, observation.y) > observation.likelihood.log_prob(brighter, observation.y)).all()
 
 
 def test_poisson_noise_before_a_logarithm(deepinv):
@@ -157,7 +159,7 @@ def test_a_sampler_as_a_reconstructor(deepinv):
     physics = deepinv.physics.Inpainting(img_size=SHAPE, mask=masks, noise_model=deepinv.physics.GaussianNoise(0.05))
     x_0 = prior.sample(Noise([1, 2]))
     y = physics((x_0 + 1) / 2)
-    model = DeepinvReconstructor(prior, Exact(prior), DDIM(20, eta=1.0, grid=UniformLogSNR()), num_samples=32)
+    model = DeepinvReconstructor(prior, PiGDM(prior.scale), DDIM(20, eta=1.0, grid=UniformLogSNR()), num_samples=32)
     found = 2 * model(y, physics) - 1
     assert torch.equal(physics.mask, masks)
     signed = masks * (2 * y - 1)

@@ -151,7 +151,7 @@ class PoissonLikelihood(Likelihood):
     def misfit(self, x_0: Signal, y: Measurement) -> LogProb:
         """The root of the mean of (y - A(x_0))^2 / A(x_0): 1 where x_0 explains y as well as the truth does."""
         rates = self.operator(x_0)
-        return ((y - rates) / rates.sqrt()).flatten(1).norm(dim=1) / self.operator.count(y).sqrt()
+        return self.operator.observed((y - rates) / rates.sqrt()).flatten(1).norm(dim=1) / self.operator.count(y).sqrt()
 
     def take(self, index: Sequence[int] | Tensor) -> PoissonLikelihood:
         return PoissonLikelihood(self.operator.take(index))

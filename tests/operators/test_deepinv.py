@@ -134,7 +134,7 @@ def test_another_physics_has_another_identity():
 
 
 def test_an_adjoint_that_is_none():
-    with pytest.raises(InvalidInput, match=r"A_adjoint of Averages is not the adjoint of A: .* Use adjoint='autograd'"):
+    with pytest.raises(InvalidInput, match=r"A_adjoint in Averages is not its adjoint: .* Use adjoint='autograd'"):
         from_deepinv(Averages(error=1e-3), (1, 3, 4))
     operator = from_deepinv(Averages(error=1e-3), (1, 3, 4), adjoint="autograd")
     assert isinstance(operator, LinearOperator)

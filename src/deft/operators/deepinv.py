@@ -39,7 +39,7 @@ def from_deepinv(
 
     `value_range` is what the prior means by deepinv's [0, 1]; None: the prior speaks the physics' own units. `parameters` are those of
     `physics.update_parameters` that each signal has its own of, by name: their first axis runs over the signals. `adjoint` is "own", which is checked, or
-    "autograd", the derivative of A, which is exact. A is multiplied by `unit`. A physics is linear where one of its classes is called LinearPhysics.
+    "autograd", the derivative of A, checked too. A is multiplied by `unit`. A physics is linear where one of its classes is called LinearPhysics.
     """
     if not callable(getattr(physics, "A", None)):
         raise InvalidInput(f"a deepinv physics has a method A; {type(physics).__name__} has none. Wrap a function in a CallableOperator.")
@@ -247,9 +247,12 @@ class DeepinvLinear(LinearOperator):
         a, b = (box.response.double() * v.double()).sum(), (box.probe.double() * back.double()).sum()
         error = float((a - b).abs() / (box.response.double().norm() * v.double().norm()).clamp(min=torch.finfo(torch.float64).tiny))
         if error > _TOLERANCE:
+            what, instead = (
+                ("A_adjoint", "adjoint='autograd', the derivative of A, or ") if self.adjoint_by == "own" else ("the derivative of A", "")
+            )
             raise InvalidInput(
-                f"A_adjoint of {box.name} is not the adjoint of A: <A u, v> and <u, A^T v> differ by {error:.1g} of |A u| |v|. Use adjoint='autograd', the "
-                "derivative of A, or the physics' own setting for an exact one (adjoint_via_backprop of Tomography)."
+                f"{what} in {box.name} is not its adjoint: <A u, v> and <u, A^T v> differ by {error:.1g} of |A u| |v|. Use {instead}the physics' own setting "
+                "for an exact one (adjoint_via_backprop of Tomography)."
             )
 
 
