@@ -56,7 +56,7 @@ class TrainingResult:
         facts: dict[str, object] = {
             "steps": self.steps,
             "signals": self.signals,
-            "seconds": round(self.seconds, 1),
+            "seconds": round(self.seconds, 3),
             "stopped_early": self.stopped_early,
         }
         if self.best_step is not None:
