@@ -222,8 +222,9 @@ def _check_range(y: Tensor, operator: ForwardOperator, prior: Prior, sigma_y: fl
             return
     least, most, slack = float(y.min()), float(y.max()), 0.25 * (high - low) + 6 * sigma_y
     if least < low - slack or most > high + slack or (low < 0 <= least and len(y) > 1):
+        theirs = "[0,1]" if most <= 1 + slack else "[0,255]"
         raise InvalidInput(
-            f"the measurements have values in [{least:g}, {most:g}] and {prior.name} takes [{low:g}, {high:g}]; say their range: --value_range [0,1] "
+            f"the measurements have values in [{least:g}, {most:g}] and {prior.name} takes [{low:g}, {high:g}]; say their range: --value_range {theirs} "
             f"converts them, --value_range [{low:g},{high:g}] takes them as they are."
         )
 
