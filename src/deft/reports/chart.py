@@ -234,7 +234,7 @@ def _legend(series: Sequence[Series]) -> str:
     parts: list[str] = []
     x, y = _WIDTH - _RIGHT - 4.0, float(_TOP)
     for i, one in reversed(list(enumerate(series))):
-        width = 6.6 * len(one.label)
+        width = _text_width(one.label)
         if x - width - 18 < _LEFT and parts:
             x, y = _WIDTH - _RIGHT - 4.0, y + 15
         colour = f'fill="{_colour(_index(one, i))}" fill-opacity="{0.45 if one.faint else 1}"'
@@ -244,9 +244,14 @@ def _legend(series: Sequence[Series]) -> str:
     return "".join(parts)
 
 
+def _text_width(text: str) -> float:
+    """About how wide a label is: fonts differ, so rather too wide than too narrow."""
+    return sum(9.5 if c.isupper() or c in "mw+=@%" else 4.0 if c in "iljt.,:;()|' " else 7.2 for c in text)
+
+
 def _beside(label: str, x: float, y: float, colour: str, taken: list[tuple[float, float, float]]) -> str:
     """A label next to a point, on the side that has room, moved off labels that are there already."""
-    width = 6.8 * len(label)
+    width = _text_width(label)
     right = x + 10 + width < _WIDTH - _RIGHT
     left_end = x + 10 if right else x - 10 - width
     level = y - 9
