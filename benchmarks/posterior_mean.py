@@ -16,7 +16,7 @@ import numpy as np
 from setting import Setting
 
 from deft.reports.estimate import Estimate
-from deft.reports.evaluation import read_results
+from deft.reports.evaluation import read_results, read_samples
 
 
 def main() -> None:
@@ -33,8 +33,7 @@ def main() -> None:
             continue
         found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for method in read_results(folder)["methods"]:
-            files = sorted((folder / "parts" / method["label"].lower().replace("+", "")).glob("*.npz"))
-            samples = np.concatenate([np.load(file)["samples"] for file in files]).astype(np.float64)
+            samples = read_samples(folder, method["label"], len(test)).double().numpy()
             axes = tuple(range(1, test.ndim))
             variance = samples.var(1, ddof=1).mean(axes)
             square = ((samples.mean(1) - test[: len(samples)]) ** 2).mean(axes)

@@ -151,9 +151,9 @@ def main() -> None:
         methods = classical.methods(setting, name, validation, folder, args.regression) if "classical" in config else []
         for method in (method for method in TUNABLE if method.key in config):
             plan = config[method.key]
-            if name.endswith("-0") and not plan.get("without_noise", True):
+            if problem.sigma_y == 0 and not plan.get("without_noise", True):
                 continue
-            if method.key == "ddnm_plus" and name.endswith("-0"):
+            if method.key == "ddnm_plus" and problem.sigma_y == 0:
                 methods.append(Method(f"DDNM-{plan['steps']}", DDNM(), DDIM(steps=plan["steps"], eta=0.85)))
             else:
                 methods.append(method.method(prior, problem, validation, plan, config["tuning"], folder))

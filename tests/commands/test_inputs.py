@@ -59,7 +59,7 @@ def test_the_window_is_that_of_the_problem(tmp_path: Path) -> None:
     pytest.importorskip("h5py")
     hu = np.clip(stack(3, 16, 16), -1000, None)
     write_lodopab(tmp_path, 0, hu)
-    x_0, names = inputs.images(tmp_path, tiny_prior(), problem=Tomography(window=WINDOW), limit=2, **NOTHING)
+    x_0, names = inputs.images(inputs.opened(tmp_path, tiny_prior(), problem=Tomography(window=WINDOW), **NOTHING), 2)
     torch.testing.assert_close(x_0, torch.stack([Slices(hu, WINDOW)[i] for i in range(2)]), atol=1e-4, rtol=0)
     assert names == ["00000", "00001"]
 

@@ -135,7 +135,7 @@ def _photographs(prior: Prior, seed: int, count: int) -> tuple[Tensor, Tensor, T
 
 
 def _own(folder: Path, prior: Prior, convert: Convert | None, fit: Fit | None) -> tuple[Tensor, Tensor, Tensor]:
-    found, _ = inputs.images(folder, prior, convert=convert, fit=fit, value_range=None, strict=False)
+    found, _ = inputs.images(inputs.opened(folder, prior, convert=convert, fit=fit, value_range=None, strict=False))
     if len(found) < 8:
         raise InvalidInput(f"{folder} holds {len(found)} images; the demo needs at least 8, of which a part is kept for the test.")
     order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))

@@ -65,9 +65,8 @@ def run(
     """
     at_least_one({"--samples": samples, "--batch_size": batch_size, "--limit": limit})
     network = resolve.load(prior)
-    truth, _ = inputs.images(
-        images, network, convert=convert, fit=fit, value_range=value_range, strict=strict, window=window, problem=problem, limit=limit
-    )
+    found = inputs.opened(images, network, convert=convert, fit=fit, value_range=value_range, strict=strict, window=window, problem=problem)
+    truth, _ = inputs.images(found, limit)
     built = [recipe.build(label, network, problem) for label, recipe in methods.items()]
     results = evaluate(
         network,

@@ -41,7 +41,7 @@ IMAGE_HELP = {
 }
 
 
-def images(
+def opened(
     path: Path,
     prior: Prior,
     *,
@@ -51,28 +51,6 @@ def images(
     strict: bool,
     window: Window | None = None,
     problem: Problem | None = None,
-    limit: int | None = None,
-) -> tuple[Tensor, list[str]]:
-    """The images at a path in the prior's range, (n, *event_shape), and a name for each."""
-    data = opened(path, prior, convert=convert, fit=fit, value_range=value_range, strict=strict, window=window, problem=problem)
-    count = len(data) if limit is None else min(limit, len(data))  # type: ignore[arg-type]
-    if isinstance(data, ImageFolder):
-        names = _names(data.files, data.folder)[:count]
-    else:
-        names = [f"{i:05d}" for i in range(count)]
-    return torch.stack([data[i] for i in range(count)]), names
-
-
-def opened(
-    path: Path,
-    prior: Prior,
-    *,
-    convert: Convert | None,
-    fit: Fit | None,
-    value_range: Range | None,
-    strict: bool,
-    window: Window | None,
-    problem: Problem | None,
 ) -> Dataset:
     """The images at a path in the prior's range. Raises InvalidInput where CT slices are given with another window than the problem's."""
     own = None if problem is None else problem.window
@@ -91,6 +69,16 @@ def opened(
         window=window,
         default_window=own,
     )
+
+
+def images(data: Dataset, limit: int | None = None) -> tuple[Tensor, list[str]]:
+    """The first few of the images that were opened, (n, *event_shape), and a name for each."""
+    count = len(data) if limit is None else min(limit, len(data))  # type: ignore[arg-type]
+    if isinstance(data, ImageFolder):
+        names = _names(data.files, data.folder)[:count]
+    else:
+        names = [f"{i:05d}" for i in range(count)]
+    return torch.stack([data[i] for i in range(count)]), names
 
 
 def parted(data: Dataset, share: float, seed: int) -> tuple[Dataset | Tensor, Dataset | Tensor | None]:

@@ -86,9 +86,10 @@ def run(
     chosen = recipe.build("samples", network, problem)
     truth: Tensor | None = None
     if images is not None:
-        truth, names = inputs.images(
-            images, network, convert=convert, fit=fit, value_range=value_range, strict=strict, window=window, problem=problem, limit=limit
+        found = inputs.opened(
+            images, network, convert=convert, fit=fit, value_range=value_range, strict=strict, window=window, problem=problem
         )
+        truth, names = inputs.images(found, limit)
         observed = problem.draw(truth, Noise([mix(seed, 4, i) for i in range(len(truth))]))
     else:
         observed, names = inputs.observation(

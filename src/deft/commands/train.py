@@ -89,7 +89,7 @@ def run(
     found = inputs.opened(images, network, **options)  # type: ignore[arg-type]
     data, held_out = inputs.parted(found, validation_share if validation_images is None else 0.0, seed)
     if validation_images is not None:
-        held_out = inputs.images(validation_images, network, **options)[0]  # type: ignore[arg-type]
+        held_out = inputs.images(inputs.opened(validation_images, network, **options))[0]  # type: ignore[arg-type]
     learned = _loaded(initial, network, form) if initial else untrained(network, fraction, seed, form or LearnedHTransform)
     size = sum(p.numel() for p in learned.parameters())
     print(f"prior {network.name}: {network.num_parameters:,} parameters, frozen")
