@@ -1,14 +1,16 @@
-"""Learned h-transforms that read less, or something else: for the ablation.
+"""Learned h-transforms that read less, or something else: for comparisons.
 
     shift = u ( NN1(what it reads, log-SNR_t, log(sigma_y + 1e-3)) + NN2(log-SNR_t, sigma_y) g )
 
 g is one of what it reads, or nothing; u is r_t, and sigma_t / alpha_t where g is a raw gradient, as in the paper (deft.htransforms.paper). It may read
 
     x_t, x_0_hat        in units of their standard deviations
-    adjoint             A^T y / ||A||^2, the measurement alone
+    lift, coverage      as deft.htransforms.learned does; with x_t, x_0_hat and guidance it is that network
+    octaves             sin and cos of 2^j lift, j = 0, 1, 2, as deft.htransforms.flat does
+    adjoint             A^T y / ||A||^2, the measurement alone, of tomography
     guidance            r_t g of deft.htransforms.learned, of order one at every noise level
     gradient            A^T (y - A x_0_hat) / sigma_y^2, the paper's
-    back_projection     FBP(y - A x_0_hat) / sigma_y^2, which the paper's code has in place of it
+    back_projection     FBP(y - A x_0_hat) / sigma_y^2, which the paper's code has in place of it, of tomography
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from deft.operators.units import InUnits
 from deft.priors.base import Denoised, Prior
 from deft.types import Signal, expand
 
-READS = ("x_t", "x_0_hat", "adjoint", "guidance", "gradient", "back_projection")
+READS = ("x_t", "x_0_hat", "lift", "coverage", "octaves", "adjoint", "guidance", "gradient", "back_projection")
+OCTAVES = 3
 RAW = ("gradient", "back_projection")
 
 
@@ -59,9 +62,9 @@ class Ablated(HTransform):
         self.config = {"event_shape": list(event_shape), "reads": list(reads), "follows": follows, **shape}
         self.reads, self.follows = tuple(reads), follows
         self.register_buffer("scale", torch.tensor(float(scale)))
-        self.nn1 = unet(
-            event_shape, len(reads) * event_shape[0], numbers=2, channels=channels, blocks=blocks, patch=patch, attention=attention
-        )
+        wide = {"coverage": 1, "octaves": 2 * OCTAVES * event_shape[0]}
+        seen = sum(wide.get(name, event_shape[0]) for name in reads)
+        self.nn1 = unet(event_shape, seen, numbers=2, channels=channels, blocks=blocks, patch=patch, attention=attention)
         self.nn2 = None if follows is None else MLP(2, 1, width=32, bias=0.01 if follows in RAW else 1.0)
         self._norms: dict[int, float] = {}
 
@@ -87,19 +90,28 @@ class Ablated(HTransform):
 
     def _read(self, name: str, denoised: Denoised, observation: Observation) -> Signal:
         x_t, x_0_hat, operator = denoised.x_t, denoised.x_0_hat, observation.operator
+        match name:
+            case "x_t":
+                return x_t / (denoised.alpha_t**2 * self.scale**2 + denoised.sigma_t**2).sqrt()
+            case "x_0_hat":
+                return x_0_hat / self.scale
+            case "coverage":
+                return operator.coverage(x_t).expand(len(x_t), -1, -1, -1)
+            case "lift" | "octaves":
+                lift = operator.align(observation.lifted.expand_as(x_0_hat), x_0_hat) / self.scale
+                angles = torch.cat([2.0**j * lift for j in range(OCTAVES)], dim=1)
+                return lift if name == "lift" else torch.cat([angles.sin(), angles.cos()], dim=1)
+            case "guidance":
+                return observation.likelihood.guidance(x_0_hat, self._spread(denoised), observation.y)
+            case "gradient":
+                back = operator.adjoint(observation.residual(x_0_hat))  # type: ignore[operator]
+                return back / expand(observation.sigma_y**2, back)
         if not isinstance(operator, InUnits) or not isinstance(operator.operator, Tomography):
-            raise InvalidInput(f"the ablation is of tomography in units; got {type(operator).__name__}.")
-        if name == "x_t":
-            return x_t / (denoised.alpha_t**2 * self.scale**2 + denoised.sigma_t**2).sqrt()
-        if name == "x_0_hat":
-            return x_0_hat / self.scale
+            raise InvalidInput(f"{name} is read of tomography in units; got {type(operator).__name__}.")
         if name == "adjoint":
             size = self._norm(operator.operator) * abs(operator.scale)
             return operator.adjoint(observation.residual(torch.zeros_like(x_0_hat))) / (size**2 * self.scale)
-        if name == "guidance":
-            return observation.likelihood.guidance(x_0_hat, self._spread(denoised), observation.y)
-        residual = observation.residual(x_0_hat)
-        back = operator.adjoint(residual) if name == "gradient" else operator.operator.lift(residual) / operator.scale
+        back = operator.operator.lift(observation.residual(x_0_hat)) / operator.scale
         return back / expand(observation.sigma_y**2, back)
 
     def _norm(self, operator: Tomography) -> float:

@@ -1,19 +1,25 @@
 """Whether posteriors are as wide as their errors: ranks, coverage and CRPS of DEFT, DDNM+ and DPS.
 
     python benchmarks/calibration.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER --h runs/h-digits --tuned runs/quality-digits --out runs/calibration-digits
-        [--only box-0.05 sr4-0.05] [--images 2000] [--samples 40] [--dps-images 100] [--truth data prior]
+        [--only box-0.05 sr4-0.05] [--images 2000] [--samples 40] [--ddnm-images 40] [--dps-images 6] [--truth data prior] [--precision bf16]
+    python benchmarks/calibration.py ... --choose [--images 30]
 
 Entries whose posterior standard deviation exceeds 0.05, and 50 random linear functionals; central intervals of 50, 80 and 95 %. Twice: with x_0 from the test set, where
-errors of the prior count, and with x_0 drawn from the prior itself (200 steps of DPM-Solver++), where only those of h and of the sampler do. Zeta of DPS and eta of DDNM+ are those
-that `benchmarks/quality.py` tuned. Samples are kept in parts; the same command goes on from where it was stopped.
+errors of the prior count, and with x_0 drawn from the prior itself (100 steps of DPM-Solver++), where only those of h and of the sampler do. Test images have 8 bits and most of their
+entries are exactly black; there samples are rounded to the same 256 levels, as any image file would, so that equal ones are ties (`entries, unrounded` leaves that out).
+
+`--choose` compares samplers of DEFT on validation images; `calibration` in the YAML file is what it chose. Zeta of DPS and eta of DDNM+ are those that `benchmarks/quality.py` tuned.
+Samples are kept in parts; the same command goes on from where it was stopped, with more images too. The prior computes in bf16 unless `--precision fp32`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from quality import ddnm_plus, dps
@@ -42,12 +48,22 @@ THRESHOLD, FUNCTIONALS = 0.05, 50
 
 
 def drawn(prior: Prior, count: int, folder: Path) -> Tensor:
-    """Signals of the prior, kept in a file."""
-    path = folder / "truth-of-the-prior.safetensors"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file({"x_0": DPMSolver(200)(prior, count, seed=7, batch_size=100, progress=True)[0].contiguous()}, path)
-    return load_file(path)["x_0"][:count]
+    """The first `count` signals of the prior, kept in files of 500."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for start in range(0, count, 500):
+        path = folder / f"truth-of-the-prior-{start:05d}.safetensors"
+        if not path.exists():
+            keep(path, DPMSolver(100)(prior, 500, seed=mix(7, start), batch_size=100, progress=True)[0])
+        parts.append(load_file(path)["x_0"])
+    return torch.cat(parts)[:count]
+
+
+def keep(path: Path, x_0: Tensor) -> None:
+    """Write signals, wholly or not at all."""
+    partial = path.with_suffix(f".{os.getpid()}")
+    save_file({"x_0": x_0.contiguous()}, partial)
+    partial.replace(path)
 
 
 def samples_of(prior: Prior, h: HTransform, sampler: Sampler, observation: Observation, count: int, folder: Path, label: str) -> Tensor:
@@ -60,17 +76,26 @@ def samples_of(prior: Prior, h: HTransform, sampler: Sampler, observation: Obser
             index = range(start, min(start + 10, len(observation)))
             posterior = Posterior(prior, h, observation.take(index))
             x_0 = sampler(posterior, count, seed=[mix(8, i) for i in index], batch_size=100)
-            save_file({"x_0": x_0.half().contiguous()}, path.with_suffix(".partial"))
-            path.with_suffix(".partial").replace(path)
+            keep(path, x_0.half())
         parts.append(load_file(path)["x_0"].float())
     return torch.cat(parts)
 
 
-def measured(samples: Tensor, truth: Tensor) -> dict[str, object]:
-    """Coverage and ranks over uncertain entries and over linear functionals; the CRPS over all entries."""
+def eight_bits(signals: Tensor) -> Tensor:
+    """The nearest of 256 levels in [-1, 1]."""
+    return ((signals.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+
+
+def measured(samples: Tensor, truth: Tensor, *, has_levels: bool) -> dict[str, Any]:
+    """Coverage and ranks over uncertain entries and over linear functionals; the CRPS over all entries. `has_levels`: the truth has 8 bits."""
+    unrounded = samples
+    if has_levels:
+        samples, truth = eight_bits(samples), eight_bits(truth)
     count, where = samples.shape[1], uncertain(samples, truth, THRESHOLD)
     projected, true = linear_functionals(samples, truth, FUNCTIONALS)
     parts = {"entries": (ranks(samples, truth), where), "functionals": (ranks(projected, true), None)}
+    if has_levels:
+        parts["entries, unrounded"] = (ranks(unrounded, truth), where)
     score = Estimate.mean(crps(samples, truth).flatten(1).mean(1).tolist())
     return {
         "observations": len(truth),
@@ -83,6 +108,30 @@ def measured(samples: Tensor, truth: Tensor) -> dict[str, object]:
     }
 
 
+def deft(plan: Mapping[str, Any]) -> dict[str, Sampler]:
+    """The sampler of the file."""
+    return {f"DEFT-{plan['steps']}": DPMSolver(plan["steps"])}
+
+
+def candidates(setting: Setting) -> dict[str, Sampler]:
+    """What `--choose` compares."""
+    second = {f"DPMSolver-{n}": DPMSolver(n) for n in (10, 20, 50)}
+    first = {f"DDIM-{n}-eta-{eta:g}": DDIM(n, eta=eta, grid=setting.grid) for n in (20, 100) for eta in (0.0, 1.0)}
+    return {**second, **first}
+
+
+def choose(setting: Setting, name: str, h: HTransform, images: int, samples: int, out: Path) -> None:
+    """Coverage of each sampler on validation images."""
+    truth = setting.images("val", images, start=100)
+    observation = setting.problem(name).draw(truth, Noise([mix(19, i) for i in range(len(truth))]))
+    results = {}
+    for label, sampler in candidates(setting).items():
+        drawn = samples_of(setting.prior, h, sampler, observation, samples, out / f"{name}-choice" / label, f"{name} {label}")
+        results[label] = row = measured(drawn, truth, has_levels=True)
+        print(name, label, *(row[part]["coverage"]["values"] for part in ("entries", "functionals")), row["crps"]["value"], flush=True)
+    _write(out / f"{name}-choice.json", {"problem": name, "images": images, "samples": samples, "samplers": results})
+
+
 def main() -> None:
     """Run the problems, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -92,43 +141,50 @@ def main() -> None:
     parser.add_argument("--truth", nargs="*", default=["data", "prior"], choices=["data", "prior"])
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--samples", type=int, default=40)
-    parser.add_argument("--dps-images", type=int, default=100)
+    parser.add_argument("--ddnm-images", type=int, default=40, help="the first so many of them; 0 leaves the method out")
+    parser.add_argument("--dps-images", type=int, default=6, help="likewise")
+    parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"], help="of the prior's network")
+    parser.add_argument("--choose", action="store_true", help="compare samplers of DEFT on validation images instead")
     args, setting = Setting.of(parser)
     config, prior = setting.config, setting.prior
+    prior.precision = args.precision
     for name in args.only:
-        h, _ = checkpoint.load(args.h / f"{name}.safetensors", prior)
+        h = checkpoint.load(args.h / f"{name}.safetensors", prior)[0].eval()
+        if args.choose:
+            choose(setting, name, h, args.images, args.samples, args.out)
+            continue
         zeta, eta = (json.loads((args.tuned / name / f"tuned-{which}.json").read_text())["best"] for which in ("dps", "ddnm"))
-        steps = config["dps"]["steps"]
+        steps, steps_of_ddnm = config["dps"]["steps"], config["ddnm_plus"]["steps"]
         methods: dict[str, tuple[HTransform, Sampler, int]] = {
-            **{
-                f"DEFT-{n}": (h.eval(), DDIM(n, eta=config["deft"]["eta"], grid=setting.grid), args.images)
-                for n in config["deft"]["steps"][:1]
-            },
-            f"DDNM+-{config['ddnm_plus']['steps']}": (*ddnm_plus(prior, config["ddnm_plus"]["steps"], eta), args.images),
+            **{label: (h, sampler, args.images) for label, sampler in deft(config["calibration"]).items()},
+            f"DDNM+-{steps_of_ddnm}": (*ddnm_plus(prior, steps_of_ddnm, eta), args.ddnm_images),
             f"DPS-{steps}": (*dps(prior, steps, zeta), args.dps_images),
         }
         for source in args.truth:
             truth = setting.images("test", args.images) if source == "data" else drawn(prior, args.images, args.out)
             observation = setting.problem(name).draw(truth, Noise([mix(9, i) for i in range(len(truth))]))
             folder, results = args.out / f"{name}-{source}", {}
-            for label, (h_of, sampler, count) in methods.items():
-                begin = time.time()
-                samples = samples_of(
-                    prior, h_of, sampler, observation.take(range(count)), args.samples, folder / label, f"{name} {source} {label}"
-                )
-                row = measured(samples, truth[:count])
-                results[label] = row | {"seconds": time.time() - begin}
-                print(name, source, label, row["entries"]["coverage"], row["functionals"]["coverage"], flush=True)  # type: ignore[index]
+            for label, (h_of, sampler, wanted) in methods.items():
+                count = min(wanted, len(truth))
+                if not count:
+                    continue
+                progress = f"{name} {source} {label}"
+                samples = samples_of(prior, h_of, sampler, observation.take(range(count)), args.samples, folder / label, progress)
+                results[label] = row = measured(samples, truth[:count], has_levels=source == "data")
+                print(progress, row["entries"]["coverage"], row["functionals"]["coverage"], flush=True)
                 for part in ("entries", "functionals"):
                     shown = {k: Coverage(**v[part]["coverage"]) for k, v in results.items()}
-                    (folder / f"coverage-{part}.svg").write_text(
-                        as_file(coverage_chart(shown, title=f"{name}, x_0 from the {source}: {part}"))
-                    )
-                    histogram = RankHistogram(**row[part]["ranks"])  # type: ignore[index]
+                    chart = coverage_chart(shown, title=f"{name}, x_0 from the {source}: {part}")
+                    (folder / f"coverage-{part}.svg").write_text(as_file(chart))
+                    histogram = RankHistogram(**row[part]["ranks"])
                     (folder / f"ranks-{part}-{label}.svg").write_text(as_file(rank_chart(histogram, f"{label}, {part}")))
-            card = {"problem": name, "truth": source, "prior": config["prior"], "samples": args.samples, "commit": provenance.commit()}
-            with atomic(args.out / f"{name}-{source}.json") as stream:
-                stream.write((json.dumps({**card, "methods": results}, indent=1) + "\n").encode())
+            card = {"problem": name, "truth": source, "prior": config["prior"], "precision": args.precision, "samples": args.samples}
+            _write(args.out / f"{name}-{source}.json", {**card, "commit": provenance.commit(), "methods": results})
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    with atomic(path) as stream:
+        stream.write((json.dumps(content, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from deft.operators.base import ForwardOperator
 from deft.operators.matrix import Matrix
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.problems import Problem
-from deft.schedules import VPCosine
+from deft.schedules import Schedule, VPCosine
 from deft.types import Signal
 
 DOUBLE = torch.float64
@@ -60,8 +60,8 @@ class Cell:
     d_y: int
     seed: int = 0
 
-    def prior(self) -> GaussianMixture:
-        """The standardised mixture, under a schedule that ends at alpha_1 max |mu| = 0.1."""
+    def prior(self, schedule: Schedule | None = None) -> GaussianMixture:
+        """The standardised mixture, under a schedule that ends at alpha_1 max |mu| = 0.1 if none is given."""
         grid = torch.tensor([(8.0 * i, 8.0 * j) for i in range(-2, 3) for j in range(-2, 3)], dtype=DOUBLE)
         means = grid.repeat(1, (self.d + 1) // 2)[:, : self.d]
         weights = torch.rand(25, generator=torch.Generator().manual_seed(self.d), dtype=DOUBLE)
@@ -69,8 +69,9 @@ class Cell:
         centre = (weights[:, None] * means).sum(0)
         scale = float((1 + (weights[:, None] * (means - centre) ** 2).sum(0).mean()).sqrt())
         means = (means - centre) / scale
-        alpha_1 = 0.1 / float(means.norm(dim=1).max())
-        schedule = VPCosine(math.log(alpha_1**2 / (1 - alpha_1**2)), 15.0)
+        if schedule is None:
+            alpha_1 = 0.1 / float(means.norm(dim=1).max())
+            schedule = VPCosine(math.log(alpha_1**2 / (1 - alpha_1**2)), 15.0)
         return GaussianMixture(means, torch.full((25,), scale**-2, dtype=DOUBLE), weights, schedule)
 
     def problem(self, prior: GaussianMixture) -> RandomMatrices:
