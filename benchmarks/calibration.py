@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,24 @@ def choose(setting: Setting, name: str, h: HTransform, images: int, samples: int
     _write(out / f"{name}-choice.json", {"problem": name, "images": images, "samples": samples, "samplers": results})
 
 
+def table(out: Path, names: Sequence[str]) -> str:
+    """What is there, in Markdown: coverage of the intervals in per cent, of entries and of functionals, and the CRPS."""
+    lines = [
+        "| problem, x_0 from | method (observations) | entries: 50 % | 80 % | 95 % | functionals: 50 % | 80 % | 95 % | CRPS |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for path in (out / f"{name}-{source}.json" for name in names for source in ("data", "prior")):
+        found = json.loads(path.read_text()) if path.exists() else {"methods": {}}
+        for label, row in found["methods"].items():
+            shares = [Coverage(**row[part]["coverage"]) for part in ("entries", "functionals")]
+            cells = [f"{100 * v:.1f} ± {100 * e:.1f}" for c in shares for v, e in zip(c.values, c.standard_errors)]
+            crps_of = f"{row['crps']['value']:.4f} ± {row['crps']['standard_error']:.4f}"
+            lines.append(
+                f"| {found['problem']}, {found['truth']} | {label} ({row['observations']}) | " + " | ".join([*cells, crps_of]) + " |"
+            )
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run the problems, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -180,6 +198,7 @@ def main() -> None:
                     (folder / f"ranks-{part}-{label}.svg").write_text(as_file(rank_chart(histogram, f"{label}, {part}")))
             card = {"problem": name, "truth": source, "prior": config["prior"], "precision": args.precision, "samples": args.samples}
             _write(args.out / f"{name}-{source}.json", {**card, "commit": provenance.commit(), "methods": results})
+    print(table(args.out, args.only))
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ take 100 evaluations of the prior on one grid, uniform in log-SNR, unless their 
 further problems by the sum of the distances. Measured is the sliced Wasserstein distance to exact draws, the same number of them, in units of a component's standard deviation; `weights`
 are the same samples under their path weights (`TwistedSMC` that never resamples). Medians over problems are printed.
 
-A file per cell is kept after every problem; what it holds is not measured again, so that methods and problems can be added.
+A file per cell is kept after every problem; what it holds is not measured again, so that methods and problems can be added; a method whose grid has changed is tuned and measured anew.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import final
 
@@ -118,9 +118,9 @@ def methods(prior: GaussianMixture, observation: Observation) -> dict[str, tuple
         "DDNM": (one, lambda _: (DDNM(), DDIM(STEPS, eta=0.85, grid=GRID))),
         "DDNM+": (one, lambda _: (none, DDNMPlus(STEPS, grid=GRID))),
         "DDRM": (one, lambda _: (none, DDRM(STEPS, grid=GRID))),
-        "DiffPIR": ((0.1, 1.0, 10.0), lambda w: (none, DiffPIR(STEPS, weight=w, zeta=1.0, grid=GRID))),
+        "DiffPIR": ((0.001, 0.01, 0.1, 1.0, 10.0), lambda w: (none, DiffPIR(STEPS, weight=w, zeta=1.0, grid=GRID))),
         "DAPS": (one, lambda _: (none, DAPS(STEPS // 5, 5, 20, step_size=sigma_y**2, noise_level=None))),
-        "RED-diff": ((0.025, 0.25, 2.5), lambda w: (none, REDDiff(STEPS, weight=w))),
+        "RED-diff": ((0.0025, 0.025, 0.25, 2.5), lambda w: (none, REDDiff(STEPS, weight=w))),
     }
     if observation.y.shape[1] == 1:  # an operator of one singular value
         found["Replacement"] = (one, lambda _: (none, Replacement(STEPS, resamplings=1, grid=GRID)))
@@ -171,15 +171,20 @@ class Bench:
         }
 
 
-def tuned(cell: Cell, samples: int = 250) -> dict[str, float]:
-    """The free parameter of each training-free method."""
+def grids(cell: Cell) -> dict[str, list[float]]:
+    """What is tried, by method."""
+    prior = cell.prior()
+    return {name: list(values) for name, (values, _) in methods(prior.float(), single(cell.observation(prior, 0))).items()}
+
+
+def tuned(cell: Cell, names: Collection[str], samples: int = 250) -> dict[str, float]:
+    """The free parameter of each of these methods."""
     bench, scores = Bench(cell, samples), {}
-    for problem in TUNED_ON:
+    for problem in TUNED_ON if names else ():
         bench.start(problem)
         for name, (values, make) in methods(bench.prior, bench.observation).items():
-            for value in values:
+            for value in values if name in names else ():
                 scores[name, value] = scores.get((name, value), 0.0) + (bench.sampled(make(value)) if len(values) > 1 else 0.0)
-    names = dict.fromkeys(name for name, _ in scores)
     return {name: min((value for key, value in scores if key == name), key=lambda value: scores[name, value]) for name in names}
 
 
@@ -201,7 +206,10 @@ def run(
     """Every column of a cell, by name; what the file holds already is not measured again."""
     found = json.loads(file.read_text()) if file.exists() else {}
     rows: dict[str, dict[str, float]] = found.get("problems", {})
-    parameters = found.get("tuned") or ({} if args.learned_only else tuned(cell))
+    wanted, had = ({}, {}) if args.learned_only else (grids(cell), found.get("grids", {}))
+    fresh = tuned(cell, [name for name in wanted if wanted[name] != had.get(name)])
+    rows = {problem: {key: value for key, value in row.items() if key not in fresh} for problem, row in rows.items()}
+    parameters = found.get("tuned", {}) | fresh
     bench = Bench(cell, args.samples)
     for problem in range(args.problems):
         bench.start(problem)
@@ -209,7 +217,14 @@ def run(
         if not row:
             continue
         rows[str(problem)] = rows.get(str(problem), {}) | {key: float(f"{value:.4g}") for key, value in row.items()}
-        card = {"cell": cell.name, "samples": args.samples, "particles": args.particles, "tuned": parameters, **facts}
+        card = {
+            "cell": cell.name,
+            "samples": args.samples,
+            "particles": args.particles,
+            "tuned": parameters,
+            "grids": had | wanted,
+            **facts,
+        }
         card |= {"commit": provenance.commit(), "machine": provenance.machine("cpu"), "problems": rows}
         with atomic(file) as stream:
             stream.write((json.dumps(card, indent=1).replace(",\n   ", ",") + "\n").encode())

@@ -8,6 +8,7 @@ import torch
 
 from deft.commands import inputs
 from deft.data import Slices
+from deft.errors import InvalidInput
 from deft.problems import Tomography
 from tests.commands.conftest import tiny_prior
 from tests.data.slices import stack, write_dicom, write_lodopab
@@ -99,6 +100,12 @@ class TestParted:
         torch.testing.assert_close(torch.cat([train, held_out]), torch.stack([slices[i] for i in range(12)]))
         assert len(held_out) == 3
         assert inputs.parted(slices, 0.0, seed=0)[1] is None
+
+    def test_of_few_images_one_is_held_out_and_one_alone_is_refused(self) -> None:
+        train, held_out = inputs.parted(Slices(stack(4), WINDOW), 0.05, seed=0)
+        assert (len(train), len(held_out)) == (3, 1)
+        with pytest.raises(InvalidInput, match="--validation_share 0"):
+            inputs.parted(Slices(stack(1), WINDOW), 0.05, seed=0)
 
     def test_what_is_too_large_stays_where_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(inputs, "_MOST_BYTES", 100)

@@ -101,8 +101,11 @@ class ConditionalSamplerContract(ABC):
 
     def test_nothing_to_draw(self):
         assert self.sampler(3)(self.posterior(), 0).shape == (1, 0, 1, 4, 4)
+
+    @pytest.mark.parametrize("steps", [0, -1])
+    def test_a_number_of_steps_that_is_none_is_refused_at_once(self, steps):
         with pytest.raises(InvalidInput, match="at least one step"):
-            self.sampler(0)(self.posterior(), 1)
+            self.sampler(steps)
 
     def test_it_asks_for_an_observation_and_no_h(self):
         prior = self.prior()

@@ -85,5 +85,8 @@ class SamplerContract(ABC):
 
     def test_nothing_to_draw(self):
         assert self.sampler(3)(mixture(), 0).shape == (1, 0, 3)
+
+    @pytest.mark.parametrize("steps", [0, -1])
+    def test_a_number_of_steps_that_is_none_is_refused_at_once(self, steps):
         with pytest.raises(InvalidInput, match="at least one step"):
-            self.sampler(0)(mixture(), 1)
+            self.sampler(steps)

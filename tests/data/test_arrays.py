@@ -61,10 +61,14 @@ class TestArrays:
             (
                 floats(0, 255),
                 {},
-                r"the values are in \[0\.\d+, 25\d\.?\d*\] and the prior takes \[-1, 1\]; .* values=\(0, 255\), to convert",
+                r"the values are in \[0\.\d+, 25\d\.?\d*\] and the prior takes \[-1, 1\]; .* such as \[0,255\], to convert",
             ),
-            (floats(0, 1), {}, r"no value is negative .* the prior takes \[-1, 1\]; say their range: values=\(0, 1\) converts them"),
-            (floats(-1, 1), {"values": (0.0, 1.0)}, r"`values` says \[0, 1\]"),
+            (
+                floats(0, 1),
+                {},
+                r"no value is negative .* the prior takes \[-1, 1\]; say their range .*: \[0,1\] converts them, \[-1,1\] takes",
+            ),
+            (floats(-1, 1), {"values": (0.0, 1.0)}, r"the range that was said is \[0, 1\]"),
             (floats() * np.nan, {}, "NaN or infinite"),
             (integers(np.int64), {}, "floating point, uint8 or uint16 values; got int64"),
             (floats(shape=(5, 3, 4, 6)), {}, r"the array has shape \(5, 3, 4, 6\); expected \(n, 1, 4, 6\)"),
@@ -75,6 +79,11 @@ class TestArrays:
     def test_errors(self, array, settings, says):
         with pytest.raises(InvalidInput, match=says):
             Arrays(array, SHAPE, RANGE, **settings)
+
+    def test_errors_of_a_file_name_it(self, tmp_path):
+        np.save(tmp_path / "wide.npy", floats(0, 255))
+        with pytest.raises(InvalidInput, match=r"wide\.npy: the values are in"):
+            Arrays.read(tmp_path / "wide.npy", SHAPE, RANGE)
 
     def test_integers_need_a_range(self):
         with pytest.raises(InvalidInput, match="says no value range"):

@@ -88,9 +88,12 @@ def parted(data: Dataset, share: float, seed: int) -> tuple[Dataset | Tensor, Da
     if isinstance(data, Slices) and data.patients is not None and len(set(data.patients)) > 1 and share > 0:
         train, held_out = data.split((1 - share, share), seed)
         return in_memory(train), in_memory(held_out)
-    whole, count = in_memory(data), int(len(data) * share)  # type: ignore[arg-type]
+    whole = in_memory(data)
+    count = max(1, int(len(whole) * share)) if share else 0  # type: ignore[arg-type]
     if not count:
         return whole, None
+    if count == len(whole):  # type: ignore[arg-type]
+        raise InvalidInput("of one image none can be held out to validate with; give more, or --validation_share 0.")
     if isinstance(whole, Tensor):
         return whole[:-count], whole[-count:]
     return Subset(whole, range(len(whole) - count)), Subset(whole, range(len(whole) - count, len(whole)))  # type: ignore[arg-type]

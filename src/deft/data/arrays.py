@@ -70,7 +70,11 @@ class Arrays(Dataset):
         channels_last: bool = False,
     ) -> Arrays:
         """The array in an npy file, or in an npz file under `key` (which may be left out where there is only one)."""
-        return cls(read_array(path, key), event_shape, value_range, values=values, channels_last=channels_last)
+        array = read_array(path, key)
+        try:
+            return cls(array, event_shape, value_range, values=values, channels_last=channels_last)
+        except InvalidInput as error:
+            raise InvalidInput(f"{path}: {error}") from None
 
     def __len__(self) -> int:
         return len(self.array)
@@ -106,7 +110,7 @@ class Arrays(Dataset):
         if not np.isfinite([low, high]).all():
             raise InvalidInput("the array holds NaN or infinite values.")
         if values is not None:
-            _check_within((low, high), values, "`values` says")
+            _check_within((low, high), values, "the range that was said is")
             return values
         if self.value_range is None:
             return None
@@ -114,7 +118,7 @@ class Arrays(Dataset):
         if self.value_range[0] < 0 <= low and len(self.array) > 1:
             raise InvalidInput(
                 f"no value is negative (they are in [{low:g}, {high:g}]) and the prior takes {_show(self.value_range)}; "
-                f"say their range: values=(0, 1) converts them, values={self.value_range} takes them as they are."
+                f"say their range (`values`, --value_range): [0,1] converts them, [{self.value_range[0]:g},{self.value_range[1]:g}] takes them as they are."
             )
         return None
 
@@ -161,7 +165,7 @@ def _check_within(seen: Range, allowed: Range, who: str) -> None:
         return
     looks = next((r for r in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)) if r != allowed and r[0] <= seen[0] and seen[1] <= r[1]), seen)
     raise InvalidInput(
-        f"the values are in {_show(seen)} and {who} {_show(allowed)}; give the range that they are in, such as values=({looks[0]:g}, {looks[1]:g}), to convert them."
+        f"the values are in {_show(seen)} and {who} {_show(allowed)}; say the range that they are in (`values`, --value_range), such as [{looks[0]:g},{looks[1]:g}], to convert them."
     )
 
 

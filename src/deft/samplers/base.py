@@ -38,8 +38,6 @@ class TimeGrid(ABC):
 
     def times(self, schedule: Schedule, steps: int) -> Float[Tensor, " steps"]:
         """The grid: falling times that the network knows, in double precision; those that fall on the same one move apart, towards the noise."""
-        if steps < 1:
-            raise InvalidInput(f"a sampler needs at least one step; got {steps}.")
         grid = schedule.snap(self.positions(schedule, steps))
         if bool((grid.diff() < 0).all()):
             return grid
@@ -222,6 +220,13 @@ class Sampler(Sampling):
                 on_step(state)
         bar.update(len(noise))
         return self.finish(prior, state, noise)
+
+
+def at_least_one(steps: int) -> int:
+    """The number of steps of a sampler. Raises `InvalidInput` where it is none."""
+    if steps < 1:
+        raise InvalidInput(f"a sampler needs at least one step; got {steps}.")
+    return steps
 
 
 def room_for_batch(signals: int) -> AbstractContextManager[None]:

@@ -24,7 +24,7 @@ from deft.errors import InvalidInput
 from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.priors.base import Prior
-from deft.samplers.base import Sampler, State, TimeGrid
+from deft.samplers.base import Sampler, State, TimeGrid, at_least_one
 from deft.samplers.conditional import differentiable, misfit_gradient, observation_of
 from deft.schedules import Schedule
 from deft.types import Signal, Times, expand
@@ -81,7 +81,7 @@ class DAPS(Sampler):
             raise InvalidInput(
                 f"DAPS needs step_size > 0, delta in [0, 1] and noise_level > 0 or None; got {step_size}, {delta} and {noise_level}."
             )
-        self.steps, self.ode_steps, self.langevin_steps = steps, ode_steps, langevin_steps
+        self.steps, self.ode_steps, self.langevin_steps = at_least_one(steps), ode_steps, langevin_steps
         self.step_size, self.delta, self.noise_level, self.grid = step_size, delta, noise_level, grid or Karras()
 
     @property

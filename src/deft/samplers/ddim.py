@@ -10,7 +10,7 @@ from typing import final
 from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.priors.base import Prior
-from deft.samplers.base import Sampler, State, TimeGrid, Transition, UniformTime
+from deft.samplers.base import Sampler, State, TimeGrid, Transition, UniformTime, at_least_one
 from deft.types import Times
 
 
@@ -25,7 +25,7 @@ class DDIM(Sampler):
     def __init__(self, steps: int, eta: float = 0.0, grid: TimeGrid | None = None) -> None:
         if not 0 <= eta <= 1:
             raise InvalidInput(f"eta runs from 0 (deterministic) to 1 (DDPM); got {eta}.")
-        self.steps, self.eta, self.grid = steps, eta, grid or UniformTime()
+        self.steps, self.eta, self.grid = at_least_one(steps), eta, grid or UniformTime()
 
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         transition = Transition.between(prior.schedule, state.t, s, self.eta)

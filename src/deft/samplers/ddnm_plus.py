@@ -22,7 +22,7 @@ import torch
 from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.priors.base import Prior
-from deft.samplers.base import Sampler, State, TimeGrid, UniformTime
+from deft.samplers.base import Sampler, State, TimeGrid, UniformTime, at_least_one
 from deft.samplers.conditional import observation_of, reciprocal, spectral_operator
 from deft.types import Times, expand
 
@@ -40,7 +40,7 @@ class DDNMPlus(Sampler):
     def __init__(self, steps: int, eta: float = 0.85, grid: TimeGrid | None = None) -> None:
         if not 0 <= eta <= 1:
             raise InvalidInput(f"eta is the share of fresh noise, between 0 and 1; got {eta}.")
-        self.steps, self.eta, self.grid = steps, eta, grid or UniformTime()
+        self.steps, self.eta, self.grid = at_least_one(steps), eta, grid or UniformTime()
 
     def check(self, prior: Prior) -> None:
         spectral_operator(observation_of(prior, "DDNMPlus"), "DDNMPlus")

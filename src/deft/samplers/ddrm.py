@@ -23,7 +23,7 @@ from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.operators.base import SpectralOperator
 from deft.priors.base import Prior
-from deft.samplers.base import Sampler, State, TimeGrid, UniformTime
+from deft.samplers.base import Sampler, State, TimeGrid, UniformTime, at_least_one
 from deft.samplers.conditional import observation_of, reciprocal, spectral_operator
 from deft.types import Signal, Times, expand
 
@@ -41,7 +41,7 @@ class DDRM(Sampler):
             raise InvalidInput(
                 f"DDRM needs eta and eta_b, the shares of fresh noise and of the measurement, in [0, 1]; got {eta} and {eta_b}."
             )
-        self.steps, self.eta, self.eta_b, self.grid = steps, eta, eta_b, grid or UniformTime()
+        self.steps, self.eta, self.eta_b, self.grid = at_least_one(steps), eta, eta_b, grid or UniformTime()
 
     def check(self, prior: Prior) -> None:
         _spectral(prior)

@@ -24,7 +24,7 @@ from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.operators.base import LinearOperator
 from deft.priors.base import Denoised, Prior
-from deft.samplers.base import Sampler, State, TimeGrid
+from deft.samplers.base import Sampler, State, TimeGrid, at_least_one
 from deft.samplers.conditional import differentiable, misfit_gradient, observation_of
 from deft.schedules import Schedule
 from deft.types import Signal, Times, expand
@@ -52,7 +52,7 @@ class DiffPIR(Sampler):
     def __init__(self, steps: int = 100, weight: float = 1.0, zeta: float = 0.1, grid: TimeGrid | None = None) -> None:
         if not weight > 0 or not 0 <= zeta <= 1:
             raise InvalidInput(f"DiffPIR needs weight > 0 and zeta, the share of fresh noise, in [0, 1]; got {weight} and {zeta}.")
-        self.steps, self.weight, self.zeta, self.grid = steps, weight, zeta, grid or RootTime()
+        self.steps, self.weight, self.zeta, self.grid = at_least_one(steps), weight, zeta, grid or RootTime()
 
     def check(self, prior: Prior) -> None:
         observation = differentiable(prior, "DiffPIR")

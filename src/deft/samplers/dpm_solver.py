@@ -13,7 +13,7 @@ import torch
 
 from deft.noise import Noise
 from deft.priors.base import Prior
-from deft.samplers.base import Sampler, State, TimeGrid, UniformLogSNR
+from deft.samplers.base import Sampler, State, TimeGrid, UniformLogSNR, at_least_one
 from deft.types import Times
 
 
@@ -28,7 +28,7 @@ class DPMSolver(Sampler):
     """
 
     def __init__(self, steps: int, grid: TimeGrid | None = None) -> None:
-        self.steps, self.grid = steps, grid or UniformLogSNR()
+        self.steps, self.grid = at_least_one(steps), grid or UniformLogSNR()
 
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         schedule, t = prior.schedule, state.t

@@ -11,7 +11,7 @@ from typing import final
 
 from deft.noise import Noise
 from deft.priors.base import Prior
-from deft.samplers.base import Sampler, State, TimeGrid, UniformLogSNR
+from deft.samplers.base import Sampler, State, TimeGrid, UniformLogSNR, at_least_one
 from deft.types import Times
 
 
@@ -26,7 +26,7 @@ class Heun(Sampler):
     """
 
     def __init__(self, steps: int, grid: TimeGrid | None = None) -> None:
-        self.steps, self.grid = steps, grid or UniformLogSNR()
+        self.steps, self.grid = at_least_one(steps), grid or UniformLogSNR()
 
     @property
     def evaluations(self) -> int:

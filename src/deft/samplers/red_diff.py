@@ -20,7 +20,7 @@ import torch
 from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.priors.base import Prior
-from deft.samplers.base import Sampler, State, TimeGrid, UniformTime
+from deft.samplers.base import Sampler, State, TimeGrid, UniformTime, at_least_one
 from deft.samplers.conditional import differentiable, misfit_gradient, observation_of
 from deft.types import Signal, Times
 
@@ -39,7 +39,7 @@ class REDDiff(Sampler):
     def __init__(self, steps: int = 1000, weight: float = 0.25, learning_rate: float = 0.1, grid: TimeGrid | None = None) -> None:
         if weight < 0 or not learning_rate > 0:
             raise InvalidInput(f"REDDiff needs weight >= 0 and learning_rate > 0; got {weight} and {learning_rate}.")
-        self.steps, self.weight, self.learning_rate, self.grid = steps, weight, learning_rate, grid or UniformTime()
+        self.steps, self.weight, self.learning_rate, self.grid = at_least_one(steps), weight, learning_rate, grid or UniformTime()
 
     def check(self, prior: Prior) -> None:
         differentiable(prior, "REDDiff")

@@ -18,7 +18,7 @@ from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.operators.base import SpectralOperator
 from deft.priors.base import Prior
-from deft.samplers.base import Sampler, State, TimeGrid, Transition, UniformTime
+from deft.samplers.base import Sampler, State, TimeGrid, Transition, UniformTime, at_least_one
 from deft.samplers.conditional import observation_of, reciprocal, spectral_operator
 from deft.types import Signal, Times, expand
 
@@ -36,7 +36,7 @@ class Replacement(Sampler):
     def __init__(self, steps: int = 250, jump_length: int = 10, resamplings: int = 10, grid: TimeGrid | None = None) -> None:
         if jump_length < 1 or resamplings < 1:
             raise InvalidInput(f"Replacement needs jump_length >= 1 and resamplings >= 1; got {jump_length} and {resamplings}.")
-        self.steps, self.jump_length, self.resamplings, self.grid = steps, jump_length, resamplings, grid or UniformTime()
+        self.steps, self.jump_length, self.resamplings, self.grid = at_least_one(steps), jump_length, resamplings, grid or UniformTime()
 
     @property
     def evaluations(self) -> int:

@@ -24,7 +24,18 @@ from deft.htransforms.base import Potential
 from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.base import Prior
-from deft.samplers.base import Draws, Sampling, Seed, State, TimeGrid, Transition, UniformLogSNR, observation_seeds, room_for_batch
+from deft.samplers.base import (
+    Draws,
+    Sampling,
+    Seed,
+    State,
+    TimeGrid,
+    Transition,
+    UniformLogSNR,
+    at_least_one,
+    observation_seeds,
+    room_for_batch,
+)
 from deft.samplers.weights import (
     WeightedSamples,
     check_finite,
@@ -57,7 +68,7 @@ class TwistedSMC:
             raise InvalidInput(
                 f"a twist has a density: a Potential, such as GaussianPotential.for_prior(prior); got {type(twist).__name__}, which belongs into the Posterior."
             )
-        self.twist, self.steps, self.eta, self.threshold = twist, steps, has_density(eta, "TwistedSMC"), threshold
+        self.twist, self.steps, self.eta, self.threshold = twist, at_least_one(steps), has_density(eta, "TwistedSMC"), threshold
         self.grid = grid or UniformLogSNR()
 
     @property
