@@ -4,17 +4,18 @@
     python benchmarks/mixture.py --evidence --dims 8 80 --seeds 1 --out benchmarks/results/mixture
 
 The setting is benchmarks/mixture_setting.py. Measured is the sliced Wasserstein distance of 1,000 samples to 1,000 exact posterior draws, beside the floor, the same between two sets of
-exact draws; reported are medians over problems, and their ratio. `--evidence` measures what the path weights of 1,000 particles with the exact h and 800 steps say of log p(y).
+exact draws (the median of 20 pairs); reported are medians over problems, and their ratio. `--evidence` measures what the path weights of 1,000 particles with the exact h and 800 steps say of log p(y).
 
-One file of results per cell, kept after every problem; the same command goes on with the first cell that is not whole, and draws the figures anew.
+One file of results per cell, kept after every problem; the same command goes on where it was stopped, and draws the figures anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import final
 
@@ -40,6 +41,8 @@ from deft.samplers.heun import Heun
 from deft.samplers.smc import TwistedSMC
 from deft.types import Signal, Times
 
+Columns = dict[str, list[float]]
+PAIRS = 20  # of exact draws: one pair is as random as what it is to measure
 FIRST_ORDER, SECOND_ORDER = (20, 50, 100, 200, 400, 800), (20, 50, 100, 200, 400)
 
 
@@ -100,23 +103,32 @@ def samplers() -> dict[str, dict[int, Sampler]]:
     }
 
 
-def distances(cell: Cell, problems: int, count: int) -> Iterator[dict[str, float]]:
+def floors(cell: Cell, problems: range, count: int) -> Iterator[dict[str, float]]:
+    """The median distance between two sets of exact draws, problem by problem."""
+    prior = cell.prior()
+    for problem in problems:
+        draws = ManyDraws(Exact(prior).posterior(cell.observation(prior, problem)), count)
+        pairs = [(draws.exact(mix(problem, 2, k)), draws.exact(mix(problem, 3, k))) for k in range(PAIRS)]
+        yield {"floor": statistics.median(distance(*pair, prior) for pair in pairs)}
+
+
+def distances(cell: Cell, problems: range, count: int) -> Iterator[dict[str, float]]:
     """Of every sampler with the exact h-transform, problem by problem."""
     prior = cell.prior()
-    for problem in range(problems):
+    for problem in problems:
         draws = ManyDraws(Exact(prior).posterior(cell.observation(prior, problem)), count)
         exact = draws.exact(2 * problem)
-        row = {"floor": distance(draws.exact(2 * problem + 1), exact, prior)}
+        row: dict[str, float] = {}
         for family, by in samplers().items():
             for n, sampler in by.items():
                 row[f"{family} ({n})"] = distance(sampler(draws, seed=problem)[0, 0], exact, prior)
         yield row
 
 
-def evidence(cell: Cell, problems: int, count: int, steps: int = 800) -> Iterator[dict[str, float]]:
+def evidence(cell: Cell, problems: range, count: int, steps: int = 800) -> Iterator[dict[str, float]]:
     """The error in log p(y) and the share of particles that carry the weight, problem by problem."""
     prior = cell.prior()
-    for problem in range(problems):
+    for problem in problems:
         observation, exact = cell.observation(prior, problem), Exact(prior)
         posterior = Posterior(prior, Known(exact.posterior(observation)), observation)
         smc = TwistedSMC(GaussianPotential.for_prior(prior), steps, threshold=0.0, grid=UniformLogSNR(HIGH))
@@ -129,22 +141,20 @@ def evidence(cell: Cell, problems: int, count: int, steps: int = 800) -> Iterato
         }
 
 
-def kept(rows: Iterator[dict[str, float]], cell: Cell, file: Path, card: Mapping[str, object]) -> dict[str, list[float]]:
-    """The columns of all rows, written to a file after each of them."""
-    columns: dict[str, list[float]] = {}
-    for row in rows:
+def kept(measure: Callable[[Cell, range, int], Iterator[dict[str, float]]], cell: Cell, problems: int, count: int, out: Path) -> Columns:
+    """The columns of a cell, from the file of the measure or measured, and written after each problem."""
+    file = out / f"{NAMES[measure]}-{cell.name}.json"
+    columns: Columns = json.loads(file.read_text())["columns"] if file.exists() else {}
+    for row in measure(cell, range(min(map(len, columns.values()), default=0), problems), count):
         for key, value in row.items():
             columns.setdefault(key, []).append(float(f"{value:.4g}"))
-        facts = {"cell": cell.name, **card, "commit": provenance.commit(), "machine": provenance.machine("cpu")}
+        facts = {"cell": cell.name, "samples": count, "commit": provenance.commit(), "machine": provenance.machine("cpu")}
         with atomic(file) as stream:
             stream.write((json.dumps({**facts, "columns": columns}, indent=1).replace(",\n   ", ",") + "\n").encode())
-    return columns
+    return {key: values[:problems] for key, values in columns.items()}
 
 
-def read(file: Path, problems: int) -> dict[str, list[float]] | None:
-    """What an earlier run left, if it is whole."""
-    columns = json.loads(file.read_text())["columns"] if file.exists() else {}
-    return columns if columns and min(map(len, columns.values())) >= problems else None
+NAMES: dict[Callable[[Cell, range, int], Iterator[dict[str, float]]], str] = {floors: "floor", distances: "exact", evidence: "evidence"}
 
 
 def figure(d: int, d_y: int, medians: Mapping[str, float]) -> str:
@@ -167,17 +177,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    name, measure = ("evidence", evidence) if args.evidence else ("exact", distances)
     for d in args.dims:
         for d_y in args.measurements:
-            together: dict[str, list[float]] = {}
-            for seed in range(args.seeds):
-                cell, file = Cell(d, d_y, seed), args.out / f"{name}-{Cell(d, d_y, seed).name}.json"
-                columns = read(file, args.problems) or kept(
-                    measure(cell, args.problems, args.samples), cell, file, {"samples": args.samples}
-                )
-                for key, values in columns.items():
-                    together.setdefault(key, []).extend(values[: args.problems])
+            together: Columns = {}
+            for seed, measure in itertools.product(range(args.seeds), (evidence,) if args.evidence else (floors, distances)):
+                for key, values in kept(measure, Cell(d, d_y, seed), args.problems, args.samples, args.out).items():
+                    together.setdefault(key, []).extend(values)
             if args.evidence:
                 errors = [abs(e) for e in together["error"]]
                 print(f"d = {d}, d_y = {d_y}: median |error| {statistics.median(errors):.3f}, largest {max(errors):.3f},",
