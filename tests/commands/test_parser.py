@@ -83,3 +83,13 @@ def test_a_class_of_ones_own_needs_no_registry(deft, given: list[str], tmp_path:
     monkeypatch.chdir(tmp_path)
     code, _, said = deft(*given, "--problem", "my_problem_for_the_test.Mine", "--problem.sigma_y", "0.1")
     assert code == 0, said
+
+
+@pytest.mark.parametrize("steps", [0, -3])
+def test_what_a_class_says_is_not_buried_in_what_the_parser_tried(
+    deft, prior_file: str, image_folder: str, tmp_path: Path, steps: int
+) -> None:
+    sampler = ["--sampler", "DDIM", f"--sampler.steps={steps}"]
+    code, _, wrong = deft("sample", "--h", "nowhere", "--prior", prior_file, *sampler, "--images", image_folder, "--out", tmp_path / "x")
+    assert code == 2
+    assert wrong.strip() == f"deft: a sampler needs at least one step; got {steps}."

@@ -116,7 +116,14 @@ def _explained(message: str, parser: ArgumentParser) -> str:
     for unknown in re.findall(r"Expected a dot import path string: (\S+)", message):
         hints.append(_nearest_class(unknown))
     told = [hint for hint in dict.fromkeys(hints) if hint]
-    return message.strip() + "".join(told)
+    return _without_alternatives(message) + "".join(told)
+
+
+def _without_alternatives(message: str) -> str:
+    """The message without what the parser says of options that may be left out: that it tried a class and nothing, and that it is not nothing."""
+    noise = r"\s*(Does not validate against any of the Union|Subtypes: |Errors:$|- Expected a <class 'NoneType'>|Given value type: |Given value: Namespace)"
+    lines = [line for line in message.strip().splitlines() if not re.match(noise, line)]
+    return "\n".join(re.sub(r"^(\s*)- ", r"\1", line) for line in lines).strip() or message.strip()
 
 
 def _nearest_argument(where: str, unknown: str) -> str:
