@@ -165,7 +165,6 @@ def _tuned(setting: Setting, name: str, images: Signal, plan: Mapping[str, Any],
 
     result = tune(run, geometric_grid(*plan["tv_weight"]), metric="PSNR, dB", larger_is_better=True)
     card = {"parameter": "weight", "images": len(images), **result.card(), "best": result.value}
-    card |= {"values": [v for v, _ in result.table], "scores": [s for _, s in result.table]}
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(card, indent=1))
     return card

@@ -2,7 +2,7 @@
 
     python benchmarks/quality.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER --h runs/h-digits --out runs/quality-digits [--only box-0.05] [--baselines]
 
-The YAML file says everything that a result depends on: a section for each method. DPS (zeta), DDNM+ (eta), RED-diff and DiffPIR (lambda) are tuned on validation images
+The YAML file says everything that a result depends on: a section for each method. DPS (zeta), DDNM+ (eta), RED-diff and DiffPIR (lambda), DAPS (the Langevin step) are tuned on validation images
 by the PSNR of the mean; DDNM takes the place of DDNM+ at sigma_y = 0, where it has no parameter. A section `classical` adds the filtered back-projection, total variation and
 regression (benchmarks/classical.py). `--h` is the folder that `recipes/train_h.py` wrote: one `PROBLEM.safetensors` for each problem. Each problem
 leaves `OUT/PROBLEM/results.json` and `report.html`; finished parts are kept, so that the same command goes on from where it was stopped.
@@ -22,6 +22,7 @@ import torch
 from setting import Setting
 from torch import Tensor
 
+from deft.errors import DeftError
 from deft.htransforms.base import HTransform, NoConditioning
 from deft.htransforms.ddnm import DDNM
 from deft.htransforms.dps import DPS
@@ -33,6 +34,7 @@ from deft.problems import Problem
 from deft.reports.evaluation import Method, evaluate
 from deft.reports.page import write_report
 from deft.samplers.base import Sampler
+from deft.samplers.daps import DAPS
 from deft.samplers.ddim import DDIM
 from deft.samplers.ddnm_plus import DDNMPlus
 from deft.samplers.diffpir import DiffPIR
@@ -60,6 +62,13 @@ def red_diff(prior: Prior, steps: int, weight: float, learning_rate: float = 0.1
 def diffpir(prior: Prior, steps: int, weight: float, zeta: float = 0.1) -> tuple[HTransform, Sampler]:
     """DiffPIR, which conditions by itself."""
     return NoConditioning(), DiffPIR(steps, weight=weight, zeta=zeta)
+
+
+def daps(
+    prior: Prior, steps: int, step_size: float, ode_steps: int = 5, langevin_steps: int = 50, noise_level: float | None = None
+) -> tuple[HTransform, Sampler]:
+    """DAPS, which conditions by itself, with `steps` evaluations; tau is the measurement's own sigma_y unless `noise_level` says it."""
+    return NoConditioning(), DAPS(steps // ode_steps, ode_steps, langevin_steps, step_size=step_size, noise_level=noise_level)
 
 
 @final
@@ -106,8 +115,12 @@ class Tunable:
 
         def run(value: float) -> float:
             h, sampler = build(value)
-            samples = sampler(Posterior(prior, h, observation), config["samples"], seed=seed)
-            return float(psnr(samples.mean(1), images, 2.0).mean()) if bool(torch.isfinite(samples).all()) else float("nan")
+            try:
+                samples = sampler(Posterior(prior, h, observation), config["samples"], seed=seed)
+            except DeftError:  # it diverged
+                return float("nan")
+            aligned = torch.stack([observation.operator.align(x, images) for x in samples.unbind(1)], dim=1)
+            return float(psnr(aligned.mean(1), images, 2.0).mean()) if bool(torch.isfinite(aligned).all()) else float("nan")
 
         result = tune(
             run,
@@ -118,7 +131,7 @@ class Tunable:
             on_value=lambda value, score: print(f"  {self.key} {value:.4g}: {score:.2f} dB", flush=True),
         )
         card = {"parameter": self.parameter, "steps": steps, "images": len(images), **config, **result.card()}
-        card |= {"values": [v for v, _ in result.table], "scores": [s for _, s in result.table], "best": result.value}
+        card["best"] = result.value
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(card, indent=1))
         return card
@@ -129,6 +142,7 @@ TUNABLE = (
     Tunable("ddnm_plus", "DDNM+", "eta", ddnm_plus, "ddnm", (0.01, 1.0)),
     Tunable("red_diff", "RED-diff", "weight", red_diff, "red-diff"),
     Tunable("diffpir", "DiffPIR", "weight", diffpir, "diffpir"),
+    Tunable("daps", "DAPS", "step_size", daps, "daps"),
 )
 
 

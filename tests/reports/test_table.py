@@ -1,8 +1,10 @@
+import math
 from html.parser import HTMLParser
 
 import pytest
 
 from deft.reports.table import Cell, Table, difference_table, results_table, tuning_table
+from deft.training.tune import geometric_grid, tune
 
 MEASURES = [
     {"key": "psnr_mean", "title": "PSNR of the mean", "unit": "dB", "better": "higher", "digits": 2},
@@ -59,6 +61,14 @@ def test_without_noise_the_misfit_is_a_residual(results):
 def test_tuning():
     table = tuning_table({"parameter": "weight", "metric": "PSNR", "values": [0.5, 1.0], "scores": [10.0, 12.0], "best": 1.0})
     assert "| weight = 1 | **12** |" in table.markdown()
+
+
+def test_tuning_as_the_library_tunes():
+    tuned = tune(lambda value: math.nan if value > 3 else abs(value - 0.1), geometric_grid(0.01, 10, 10), metric="mse")
+    table = tuning_table({"parameter": "zeta", **tuned.card()})
+    assert len(table.rows) == len(tuned.table)
+    assert [cells[0].best for _, _, cells in table.rows].count(True) == 1
+    assert table.rows[-1][2][0].text == "not finite"
 
 
 def test_an_empty_table_is_a_table():

@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -61,3 +62,10 @@ def test_wrong_grids():
         geometric_grid(1, 0.1)
     with pytest.raises(InvalidInput, match="within bounds"):
         tune(parabola(1), geometric_grid(0.1, 10, 9), metric="mse", bounds=(0, 1))
+
+
+def test_a_value_that_diverged_is_the_worst_and_the_card_is_json():
+    tuned = tune(lambda value: math.nan if value > 3 else -value, geometric_grid(0.01, 10, 10), metric="mse")
+    assert tuned.value < 3
+    card = json.loads(json.dumps(tuned.card(), allow_nan=False))
+    assert card["table"][-1] == [pytest.approx(10.0), None]

@@ -125,15 +125,17 @@ def _weight_cells(cards: Sequence[Mapping]) -> list[Cell]:
 
 
 def tuning_table(tuned: Mapping) -> Table:
-    """Values of a tuned parameter with what each scored on validation images; the chosen one is marked."""
+    """Values of a tuned parameter with what each scored on validation images; the chosen one is marked. `tuned` is `Tuned.card()`, or has `values`, `scores` and `best`."""
     metric, parameter = str(tuned.get("metric", "score")), str(tuned.get("parameter", "value"))
+    table = tuned.get("table") or zip(tuned.get("values", ()), tuned.get("scores", ()))
+    best = tuned.get("value", tuned.get("best"))
     rows = [
         (
             f"{parameter} = {value:g}" if isinstance(value, (int, float)) else str(value),
             "",
-            [Cell(f"{score:.4g}", "", value == tuned.get("best"))],
+            [Cell("not finite" if score is None else f"{score:.4g}", "", value == best)],
         )
-        for value, score in zip(tuned.get("values", ()), tuned.get("scores", ()))
+        for value, score in table
     ]
     return Table([(metric, "")], rows)
 

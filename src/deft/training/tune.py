@@ -32,14 +32,14 @@ class Tuned:
     larger_is_better: bool
 
     def card(self) -> dict[str, object]:
-        """All of it, for a report."""
+        """All of it, for a report; None for a score that was not finite, for which JSON has no word."""
         return {
             "metric": self.metric,
             "larger_is_better": self.larger_is_better,
             "value": self.value,
             "score": self.score,
             "inside": self.inside,
-            "table": [list(row) for row in self.table],
+            "table": [[value, score if math.isfinite(score) else None] for value, score in self.table],
         }
 
 
