@@ -16,11 +16,15 @@ from typing import Any
 
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 from train_prior import as_float, moved, read
 
 from deft.htransforms.learned import LearnedHTransform
 from deft.priors import zoo
+from deft.priors.unet import UNetPrior
 from deft.problems import from_card
+from deft.samplers.dpm_solver import DPMSolver
 from deft.training import checkpoint
 from deft.training.bank import Bank
 from deft.training.base import Images
@@ -28,6 +32,16 @@ from deft.training.denoising import DenoisingScoreMatching, TimeLaw
 from deft.training.loop import train
 
 LAW = TimeLaw(mean=-2.0, std=3.0, uniform=0.2)
+
+
+def drawn(prior: UNetPrior, count: int, folder: Path) -> Tensor:
+    """Draws of the prior (30 evaluations of DPM-Solver++), in half precision, kept in a file."""
+    path = folder / f"draws-{count}.safetensors"
+    if not path.exists():
+        partial = path.with_suffix(".partial")
+        save_file({"x_0": DPMSolver(30)(prior, count, seed=11, batch_size=100, progress=True)[0].half().contiguous()}, partial)
+        partial.replace(path)
+    return load_file(path)["x_0"].float().clamp(-1, 1)
 
 
 def main() -> None:
@@ -40,6 +54,12 @@ def main() -> None:
     parser.add_argument("--initial", type=Path, help="a folder of earlier PROBLEM.safetensors to go on from")
     parser.add_argument("--fraction", type=float, help="another size than the file's, for the comparison of sizes")
     parser.add_argument("--steps", type=int, help="another length than the file's, which the card then records")
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"], help="of the prior's network")
+    parser.add_argument(
+        "--prior-draws",
+        type=int,
+        help="train on so many draws of the prior instead of on the data: what remains is then no error of the prior",
+    )
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     if not args.data.is_dir():
@@ -47,13 +67,18 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     config = yaml.safe_load(args.config.read_text())
     plan = config["h"]
-    prior = zoo.load(config["prior"])
+    prior = zoo.load(config["prior"], precision=args.precision)
     training, shift = as_float(read(config["data"], args.data, "train")), plan.get("shift", 0)
+    if args.prior_draws:
+        args.out.mkdir(parents=True, exist_ok=True)
+        training = drawn(prior, args.prior_draws, args.out)
     if shift:  # of few images, copies in other places
         generator = torch.Generator().manual_seed(0)
         training = torch.cat([training, *(moved(training, shift, generator) for _ in range(3))])
     images = Images(training, prior, flip=config["data"] != "digits")
     held_out = Images(as_float(read(config["data"], args.data, "val")[:500]), prior)
+    if args.prior_draws:
+        images, held_out = Images(training[500:], prior), Images(training[:500], prior)
     begin, checked = time.time(), plan.get("validation", 1000)
     bank = Bank.build(prior, images, plan["bank"], LAW, seed=0, out=args.out / "bank")
     validation = Bank.build(prior, held_out, checked, LAW, seed=1, out=args.out / "bank-validation")
