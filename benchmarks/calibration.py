@@ -6,8 +6,9 @@
 
 Entries whose posterior standard deviation exceeds 0.05, and 50 random linear functionals; central intervals of 50, 80 and 95 %. Twice: with x_0 from the test set, where
 errors of the prior count, and with x_0 drawn from the prior itself (100 steps of DPM-Solver++), where only those of h and of the sampler do. Test images have 8 bits and most of their
-entries are exactly black; there samples are rounded to the same 256 levels, as any image file would, so that equal ones are ties (`entries, unrounded` leaves that out). Still the prior smears black and white over a few levels, which
-matters least where the spread is large: `entries, spread above 0.2`.
+entries are exactly black, so that truth and samples are both rounded to 256 levels, as any image file would be, and equal ones are ties: what holds for signals holds for any function of
+them, and ranks of atoms against samples that smear them mean nothing (`unrounded` leaves it out). Still the prior smears black and white over a few levels, which matters least where the spread
+is large: `entries, spread above 0.2`.
 
 `--choose` compares samplers of DEFT on validation images; `calibration` in the YAML file is what it chose. Zeta of DPS and eta of DDNM+ are those that `benchmarks/quality.py` tuned.
 Samples are kept in parts; the same command goes on from where it was stopped, with more images too. The prior computes in bf16 unless `--precision fp32`.
@@ -87,17 +88,16 @@ def eight_bits(signals: Tensor) -> Tensor:
     return ((signals.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
-def measured(samples: Tensor, truth: Tensor, *, has_levels: bool) -> dict[str, Any]:
-    """Coverage and ranks over uncertain entries and over linear functionals; the CRPS over all entries. `has_levels`: the truth has 8 bits."""
-    unrounded = samples
-    if has_levels:
-        samples, truth = eight_bits(samples), eight_bits(truth)
+def measured(samples: Tensor, truth: Tensor) -> dict[str, Any]:
+    """Coverage and ranks over uncertain entries and over linear functionals; the CRPS over all entries."""
+    unrounded = (samples, truth)
+    samples, truth = eight_bits(samples), eight_bits(truth)
     count, where = samples.shape[1], uncertain(samples, truth, THRESHOLD)
     projected, true = linear_functionals(samples, truth, FUNCTIONALS)
     parts = {"entries": (ranks(samples, truth), where), "functionals": (ranks(projected, true), None)}
     parts["entries, spread above 0.2"] = (parts["entries"][0], uncertain(samples, truth, 0.2))
-    if has_levels:
-        parts["entries, unrounded"] = (ranks(unrounded, truth), where)
+    parts["entries, unrounded"] = (ranks(*unrounded), where)
+    parts["functionals, unrounded"] = (ranks(*linear_functionals(*unrounded, FUNCTIONALS)), None)
     score = Estimate.mean(crps(samples, truth).flatten(1).mean(1).tolist())
     return {
         "observations": len(truth),
@@ -129,7 +129,7 @@ def choose(setting: Setting, name: str, h: HTransform, images: int, samples: int
     results = {}
     for label, sampler in candidates(setting).items():
         drawn = samples_of(setting.prior, h, sampler, observation, samples, out / f"{name}-choice" / label, f"{name} {label}")
-        results[label] = row = measured(drawn, truth, has_levels=True)
+        results[label] = row = measured(drawn, truth)
         print(name, label, *(row[part]["coverage"]["values"] for part in ("entries", "functionals")), row["crps"]["value"], flush=True)
     _write(out / f"{name}-choice.json", {"problem": name, "images": images, "samples": samples, "samplers": results})
 
@@ -190,7 +190,7 @@ def main() -> None:
                     continue
                 progress = f"{name} {source} {label}"
                 samples = samples_of(prior, h_of, sampler, observation.take(range(count)), args.samples, folder / label, progress)
-                results[label] = row = measured(samples, truth[:count], has_levels=source == "data")
+                results[label] = row = measured(samples, truth[:count])
                 print(progress, row["entries"]["coverage"], row["functionals"]["coverage"], flush=True)
                 for part in ("entries", "functionals"):
                     shown = {k: Coverage(**v[part]["coverage"]) for k, v in results.items()}
