@@ -43,6 +43,7 @@ from deft.types import Signal, Times
 
 Columns = dict[str, list[float]]
 PAIRS = 20  # of exact draws: one pair is as random as what it is to measure
+AIMED = {"DDIM, eta = 1": 800, "DDIM, eta = 0": 800, "DPM-Solver++ 2M": 200, "Heun": 200}
 FIRST_ORDER, SECOND_ORDER = (20, 50, 100, 200, 400, 800), (20, 50, 100, 200, 400)
 
 
@@ -164,6 +165,14 @@ def figure(d: int, d_y: int, medians: Mapping[str, float]) -> str:
     return as_file(line_chart(series, "prior evaluations per sample", "distance / floor", log_x=True, log_y=True, title=title))
 
 
+def interval(over: list[float], under: list[float], draws: int = 1000) -> tuple[float, float]:
+    """95 % of the ratio of medians, by bootstrap over problems."""
+    places = torch.randint(len(over), (draws, len(over)), generator=torch.Generator().manual_seed(0))
+    middle = [torch.tensor(values, dtype=DOUBLE)[places].quantile(0.5, dim=1) for values in (over, under)]
+    low, high = (middle[0] / middle[1]).quantile(torch.tensor([0.025, 0.975], dtype=DOUBLE)).tolist()
+    return low, high
+
+
 def main() -> None:
     """Run the cells, then print medians, and draw their ratio to the floor against the number of steps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -191,7 +200,8 @@ def main() -> None:
             medians = {key: statistics.median(values) for key, values in together.items()}
             for family, by in samplers().items():
                 ratios = (f"{n}: {medians[f'{family} ({n})'] / medians['floor']:.2f}" for n in by)
-                print(f"d = {d}, d_y = {d_y}, {family}:", *ratios, flush=True)
+                low, high = interval(together[f"{family} ({AIMED[family]})"], together["floor"])
+                print(f"d = {d}, d_y = {d_y}, {family}:", *ratios, f"  at {AIMED[family]}, 95 %: {low:.2f} to {high:.2f}", flush=True)
             (args.out / f"exact-d{d}-dy{d_y}.svg").write_text(figure(d, d_y, medians))
 
 
