@@ -18,15 +18,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from quality import ddnm_plus, dps
-from safetensors.torch import load_file, save_file
-from setting import Setting
+from safetensors.torch import load_file
+from setting import Setting, drawn, keep
 from torch import Tensor
 from tqdm import tqdm
 
@@ -49,25 +48,6 @@ from deft.training import checkpoint
 THRESHOLD, FUNCTIONALS = 0.05, 50
 
 
-def drawn(prior: Prior, count: int, folder: Path) -> Tensor:
-    """The first `count` signals of the prior, kept in files of 500."""
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = []
-    for start in range(0, count, 500):
-        path = folder / f"truth-of-the-prior-{start:05d}.safetensors"
-        if not path.exists():
-            keep(path, DPMSolver(100)(prior, 500, seed=mix(7, start), batch_size=100, progress=True)[0])
-        parts.append(load_file(path)["x_0"])
-    return torch.cat(parts)[:count]
-
-
-def keep(path: Path, x_0: Tensor) -> None:
-    """Write signals, wholly or not at all."""
-    partial = path.with_suffix(f".{os.getpid()}")
-    save_file({"x_0": x_0.contiguous()}, partial)
-    partial.replace(path)
-
-
 def samples_of(prior: Prior, h: HTransform, sampler: Sampler, observation: Observation, count: int, folder: Path, label: str) -> Tensor:
     """(observations, count, *event), drawn ten observations at a time."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,16 +68,18 @@ def eight_bits(signals: Tensor) -> Tensor:
     return ((signals.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
-def measured(samples: Tensor, truth: Tensor) -> dict[str, Any]:
-    """Coverage and ranks over uncertain entries and over linear functionals; the CRPS over all entries."""
-    unrounded = (samples, truth)
-    samples, truth = eight_bits(samples), eight_bits(truth)
+def measured(samples: Tensor, truth: Tensor, rounded: bool) -> dict[str, Any]:
+    """Coverage and ranks over uncertain entries and over linear functionals, both rounded to eight bits or not, and beside it the other way; the CRPS over all entries."""
+    pair = (samples, truth)
+    pairs = {False: pair, True: tuple(map(eight_bits, pair))}
+    samples, truth = pairs[rounded]
     count, where = samples.shape[1], uncertain(samples, truth, THRESHOLD)
-    projected, true = linear_functionals(samples, truth, FUNCTIONALS)
-    parts = {"entries": (ranks(samples, truth), where), "functionals": (ranks(projected, true), None)}
+    parts = {}
+    for is_main in (True, False):
+        these, suffix = pairs[rounded == is_main], "" if is_main else ", unrounded" if rounded else ", rounded"
+        parts[f"entries{suffix}"] = (ranks(*these), where)
+        parts[f"functionals{suffix}"] = (ranks(*linear_functionals(*these, FUNCTIONALS)), None)
     parts["entries, spread above 0.2"] = (parts["entries"][0], uncertain(samples, truth, 0.2))
-    parts["entries, unrounded"] = (ranks(*unrounded), where)
-    parts["functionals, unrounded"] = (ranks(*linear_functionals(*unrounded, FUNCTIONALS)), None)
     score = Estimate.mean(crps(samples, truth).flatten(1).mean(1).tolist())
     return {
         "observations": len(truth),
@@ -115,23 +97,27 @@ def deft(plan: Mapping[str, Any]) -> dict[str, Sampler]:
     return {f"DEFT-{plan['steps']}": DPMSolver(plan["steps"])}
 
 
-def candidates(setting: Setting) -> dict[str, Sampler]:
+def candidates(setting: Setting, source: str) -> dict[str, Sampler]:
     """What `--choose` compares."""
     second = {f"DPMSolver-{n}": DPMSolver(n) for n in (10, 20, 50)}
+    if source == "prior":
+        return dict(second)
     first = {f"DDIM-{n}-eta-{eta:g}": DDIM(n, eta=eta, grid=setting.grid) for n in (20, 100) for eta in (0.0, 1.0)}
     return {**second, **first}
 
 
-def choose(setting: Setting, name: str, h: HTransform, images: int, samples: int, out: Path) -> None:
-    """Coverage of each sampler on validation images."""
-    truth = setting.images("val", images, start=100)
+def choose(setting: Setting, name: str, h: HTransform, source: str, images: int, samples: int, out: Path) -> None:
+    """Coverage of each sampler on validation images, or on draws of the prior that are not those of the measurement."""
+    truth = (
+        setting.images("val", images, start=100) if source == "data" else drawn(setting.prior, images, out, "choice-of-the-prior", 100, 17)
+    )
     observation = setting.problem(name).draw(truth, Noise([mix(19, i) for i in range(len(truth))]))
-    results = {}
-    for label, sampler in candidates(setting).items():
-        drawn = samples_of(setting.prior, h, sampler, observation, samples, out / f"{name}-choice" / label, f"{name} {label}")
-        results[label] = row = measured(drawn, truth)
-        print(name, label, *(row[part]["coverage"]["values"] for part in ("entries", "functionals")), row["crps"]["value"], flush=True)
-    _write(out / f"{name}-choice.json", {"problem": name, "images": images, "samples": samples, "samplers": results})
+    choice, results = f"{name}-choice" if source == "data" else f"{name}-prior-choice", {}
+    for label, sampler in candidates(setting, source).items():
+        drawn_by = samples_of(setting.prior, h, sampler, observation, samples, out / choice / label, f"{name} {label}")
+        results[label] = row = measured(drawn_by, truth, rounded=source == "data")
+        print(choice, label, *(row[part]["coverage"]["values"] for part in ("entries", "functionals")), row["crps"]["value"], flush=True)
+    _write(out / f"{choice}.json", {"problem": name, "truth": source, "images": images, "samples": samples, "samplers": results})
 
 
 def table(out: Path, names: Sequence[str]) -> str:
@@ -171,7 +157,8 @@ def main() -> None:
     for name in args.only:
         h = checkpoint.load(args.h / f"{name}.safetensors", prior)[0].eval()
         if args.choose:
-            choose(setting, name, h, args.images, args.samples, args.out)
+            for source in args.truth:
+                choose(setting, name, h, source, args.images, args.samples, args.out)
             continue
         zeta, eta = (json.loads((args.tuned / name / f"tuned-{which}.json").read_text())["best"] for which in ("dps", "ddnm"))
         steps, steps_of_ddnm = config["dps"]["steps"], config["ddnm_plus"]["steps"]
@@ -181,7 +168,11 @@ def main() -> None:
             f"DPS-{steps}": (*dps(prior, steps, zeta), args.dps_images),
         }
         for source in args.truth:
-            truth = setting.images("test", args.images) if source == "data" else drawn(prior, args.images, args.out)
+            truth = (
+                setting.images("test", args.images)
+                if source == "data"
+                else drawn(prior, args.images, args.out, "truth-of-the-prior", 100, 7)
+            )
             observation = setting.problem(name).draw(truth, Noise([mix(9, i) for i in range(len(truth))]))
             folder, results = args.out / f"{name}-{source}", {}
             for label, (h_of, sampler, wanted) in methods.items():
@@ -190,7 +181,7 @@ def main() -> None:
                     continue
                 progress = f"{name} {source} {label}"
                 samples = samples_of(prior, h_of, sampler, observation.take(range(count)), args.samples, folder / label, progress)
-                results[label] = row = measured(samples, truth[:count])
+                results[label] = row = measured(samples, truth[:count], rounded=source == "data")
                 print(progress, row["entries"]["coverage"], row["functionals"]["coverage"], flush=True)
                 for part in ("entries", "functionals"):
                     shown = {k: Coverage(**v[part]["coverage"]) for k, v in results.items()}

@@ -19,15 +19,19 @@ from typing import Any, final
 
 import classical
 import torch
+from safetensors.torch import load_file, save
 from setting import Setting
 from torch import Tensor
 
+from deft.data.files import atomic
 from deft.errors import DeftError
 from deft.htransforms.base import HTransform, NoConditioning
 from deft.htransforms.ddnm import DDNM
 from deft.htransforms.dps import DPS
 from deft.metrics.image import psnr
 from deft.noise import Noise, mix
+from deft.operators.base import LinearOperator, SpectralOperator
+from deft.operators.matrix import Matrix
 from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.problems import Problem
@@ -49,9 +53,22 @@ def dps(prior: Prior, steps: int, zeta: float) -> tuple[HTransform, Sampler]:
     return DPS.published(zeta, sampler.grid.times(prior.schedule, steps), 1.0, prior.schedule), sampler
 
 
-def ddnm_plus(prior: Prior, steps: int, eta: float) -> tuple[HTransform, Sampler]:
+def ddnm_plus(prior: Prior, steps: int, eta: float, operator: SpectralOperator | None = None) -> tuple[HTransform, Sampler]:
     """DDNM+, which conditions by itself."""
-    return NoConditioning(), DDNMPlus(steps, eta=eta)
+    return NoConditioning(), DDNMPlus(steps, eta=eta, operator=operator)
+
+
+def decomposed(prior: Prior, problem: Problem, image: Tensor, file: Path) -> Matrix:
+    """The matrix of a problem's operator, which all signals share, decomposed; kept in a file, since it takes minutes."""
+    if not file.exists():
+        operator = problem.draw(image[None], Noise([0])).operator
+        assert isinstance(operator, LinearOperator)
+        parts = Matrix.of(operator, prior.event_shape, smallest=5e-3).parts
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(file) as stream:
+            stream.write(save({name: part.contiguous() for name, part in zip("usv", parts)}))
+    found = load_file(file)
+    return Matrix.decomposed(found["u"], found["s"], found["v"], prior.event_shape)
 
 
 def red_diff(prior: Prior, steps: int, weight: float, learning_rate: float = 0.1) -> tuple[HTransform, Sampler]:
@@ -164,9 +181,11 @@ def main() -> None:
         print(name, flush=True)
         methods = classical.methods(setting, name, validation, folder, args.regression) if "classical" in config else []
         for method in (method for method in TUNABLE if method.key in config):
-            plan = config[method.key]
+            plan = dict(config[method.key])
             if problem.sigma_y == 0 and not plan.get("without_noise", True):
                 continue
+            if plan.pop("decomposed", False):  # the operator has no decomposition of its own
+                plan["operator"] = decomposed(prior, problem, validation[0], folder / "decomposed.safetensors")
             if method.key == "ddnm_plus" and problem.sigma_y == 0:
                 methods.append(Method(f"DDNM-{plan['steps']}", DDNM(), DDIM(steps=plan["steps"], eta=0.85)))
             else:

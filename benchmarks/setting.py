@@ -18,7 +18,10 @@ from deft.problems import Problem, from_card
 from deft.samplers.base import TimeGrid, UniformLogSNR, UniformTime
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "recipes"))
+from draws import drawn, keep
 from train_prior import READERS, as_float
+
+__all__ = ["Setting", "drawn", "keep"]
 
 
 @final

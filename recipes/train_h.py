@@ -16,15 +16,12 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from draws import drawn
 from train_prior import as_float, moved, read
 
 from deft.htransforms.learned import LearnedHTransform
 from deft.priors import zoo
-from deft.priors.unet import UNetPrior
 from deft.problems import from_card
-from deft.samplers.dpm_solver import DPMSolver
 from deft.training import checkpoint
 from deft.training.bank import Bank
 from deft.training.base import Images
@@ -32,16 +29,6 @@ from deft.training.denoising import DenoisingScoreMatching, TimeLaw
 from deft.training.loop import train
 
 LAW = TimeLaw(mean=-2.0, std=3.0, uniform=0.2)
-
-
-def drawn(prior: UNetPrior, count: int, folder: Path) -> Tensor:
-    """Draws of the prior (30 evaluations of DPM-Solver++), in half precision, kept in a file."""
-    path = folder / f"draws-{count}.safetensors"
-    if not path.exists():
-        partial = path.with_suffix(".partial")
-        save_file({"x_0": DPMSolver(30)(prior, count, seed=11, batch_size=100, progress=True)[0].half().contiguous()}, partial)
-        partial.replace(path)
-    return load_file(path)["x_0"].float().clamp(-1, 1)
 
 
 def main() -> None:
@@ -70,8 +57,8 @@ def main() -> None:
     prior = zoo.load(config["prior"], precision=args.precision)
     training, shift = as_float(read(config["data"], args.data, "train")), plan.get("shift", 0)
     if args.prior_draws:
-        args.out.mkdir(parents=True, exist_ok=True)
-        training = drawn(prior, args.prior_draws, args.out)
+        training = drawn(prior, args.prior_draws, args.out, "draws", 50, 11)
+        prior.value_range = None  # its draws pass the ends of it a little, and are taken as they are
     if shift:  # of few images, copies in other places
         generator = torch.Generator().manual_seed(0)
         training = torch.cat([training, *(moved(training, shift, generator) for _ in range(3))])

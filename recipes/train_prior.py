@@ -201,6 +201,7 @@ def main() -> None:
         "--log-snr", type=float, nargs=3, metavar=("MEAN", "STD", "UNIFORM"), help="another law of the noise level than the recipe's"
     )
     parser.add_argument("--learning-rate", type=float, help="another one than the recipe's")
+    parser.add_argument("--as-they-are", action="store_true", help="without mirror images and moves: the last stage of a prior of few images")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     if not args.data.is_dir():
@@ -211,6 +212,8 @@ def main() -> None:
         recipe = replace(recipe, log_snr_mean=args.log_snr[0], log_snr_std=args.log_snr[1], uniform=args.log_snr[2])
     if args.learning_rate:
         recipe = replace(recipe, learning_rate=args.learning_rate)
+    if args.as_they_are:
+        recipe = replace(recipe, flips=False, shift=0)
     images = read(args.name, args.data, "train")
     prior = untrained(args.name)
     args.out.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
-from deft.operators.base import SpectralOperator
+from deft.operators.base import ForwardOperator, LinearOperator, SpectralOperator
 from deft.types import Measurement, Signal, Times, expand
 
 
@@ -37,10 +37,54 @@ class Matrix(SpectralOperator):
             raise InvalidInput(
                 f"signals of shape {self.event_shape} have {math.prod(self.event_shape)} entries and the matrix {a.shape[-1]} columns."
             )
-        u, s, v_t = torch.linalg.svd(a if a.ndim == 3 else a[None], full_matrices=False)
+        self._hold(*torch.linalg.svd(a if a.ndim == 3 else a[None], full_matrices=False))
+
+    def _hold(self, u: Tensor, s: Tensor, v_t: Tensor) -> None:
         self.per_signal("_u", u)
         self.per_signal("_s", s)
         self.per_signal("_v_t", v_t)
+
+    @classmethod
+    def of(cls, operator: ForwardOperator, event_shape: Sequence[int], smallest: float = 1e-3) -> Matrix:
+        """The linear part of an operator that all signals share, as a matrix: m d numbers, and the decomposition of A A^T, of m^3 operations.
+
+        It has the singular values above `smallest` times the largest; the rest of the signal counts as not seen. It takes measurements of the operator's own shape and gives flat ones. Raises
+        `InvalidInput` for an operator that is not linear, or has parameters for each signal.
+        """
+        if not isinstance(operator, LinearOperator) or operator.signals != 1:
+            raise InvalidInput(
+                f"a matrix is made of a linear operator that all signals share; got {type(operator).__name__} for {operator.signals} signals. "
+                "Take one signal's (operator.take([0]))."
+            )
+        with torch.no_grad():
+            d = math.prod(event_shape)
+            tensor = next((t for t in operator.buffers() if t.is_floating_point()), torch.empty(0))
+            rows = [
+                operator.linear(part.reshape(-1, *event_shape)).flatten(1)
+                for part in torch.eye(d, dtype=tensor.dtype, device=tensor.device).split(256)
+            ]
+            a = torch.cat(rows).mT  # (m, d)
+            wide = a.shape[0] <= d
+            values, vectors = torch.linalg.eigh(a @ a.mT if wide else a.mT @ a)
+            keep = values > smallest**2 * values[-1]
+            s, vectors = values[keep].sqrt().flip(0), vectors[:, keep].flip(1)
+            other = ((a.mT if wide else a) @ vectors) / s
+            u, v = (vectors, other) if wide else (other, vectors)
+            return cls.decomposed(u[None], s[None], v.mT[None], event_shape)
+
+    @classmethod
+    def decomposed(cls, u: Tensor, s: Tensor, v_t: Tensor, event_shape: Sequence[int]) -> Matrix:
+        """U diag(s) V^T from its parts, (n, m, k), (n, k) and (n, k, d) with n = 1 for all signals; the columns of U and the rows of V^T must be orthonormal."""
+        matrix = cls.__new__(cls)
+        LinearOperator.__init__(matrix)
+        matrix.event_shape = tuple(event_shape)
+        matrix._hold(u, s, v_t)
+        return matrix
+
+    @property
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """U, s and V^T, as `decomposed` takes them."""
+        return self._u, self._s, self._v_t
 
     def forward(self, x_0: Signal) -> Measurement:
         if tuple(x_0.shape[1:]) != self.event_shape:
@@ -63,7 +107,7 @@ class Matrix(SpectralOperator):
         return _times(self._v_t.mT, coefficients).reshape(len(coefficients), *self.event_shape)
 
     def u_t(self, y: Measurement) -> Tensor:
-        return _times(self._u.mT, y)
+        return _times(self._u.mT, y.flatten(1))
 
     def u(self, coefficients: Tensor) -> Measurement:
         return _times(self._u, coefficients)

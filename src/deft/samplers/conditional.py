@@ -33,15 +33,32 @@ def observation_of(prior: Prior, method: str) -> Observation:
     return prior.observation
 
 
-def spectral_operator(observation: Observation, method: str) -> SpectralOperator:
-    """Its operator, which knows its singular values; `InvalidInput` for another."""
-    operator = observation.operator
+def spectral_operator(observation: Observation, method: str, decomposed: SpectralOperator | None = None) -> SpectralOperator:
+    """Its operator, which knows its singular values, or the same one `decomposed` beforehand; `InvalidInput` for another."""
+    operator = decomposed or observation.operator
     if not isinstance(operator, SpectralOperator):
         raise InvalidInput(
             f"{method} needs the singular values of the operator; {type(operator).__name__} has none. Use DiffPIR, DAPS, DPS or LearnedHTransform, "
-            "which do without, or write the operator as a SpectralOperator."
+            "which do without, or write the operator as a SpectralOperator (Matrix.of, where m x d numbers fit in memory)."
         )
     return operator
+
+
+def agrees(decomposed: SpectralOperator, observation: Observation) -> None:
+    """`InvalidInput` where a decomposed operator is not the observation's: on one random signal they differ by more than 1 %."""
+    operator = observation.operator
+    if decomposed is operator or not isinstance(operator, LinearOperator) or not len(observation):
+        return
+    one = observation.take([0])
+    with torch.no_grad():
+        x_0 = torch.randn(one.lifted.shape, generator=torch.Generator().manual_seed(0)).to(one.y)
+        theirs = one.operator.linear(x_0).flatten(1)  # type: ignore[attr-defined]
+        ours = decomposed(x_0).flatten(1)
+    if ours.shape != theirs.shape or float((ours - theirs).norm()) > 0.01 * float(theirs.norm()):
+        raise InvalidInput(
+            f"the decomposed operator gives {tuple(ours.shape[1:])} numbers, and other ones than {type(operator).__name__} of the observation, which gives {tuple(theirs.shape[1:])}; "
+            "decompose that one: Matrix.of(observation.operator, prior.event_shape)."
+        )
 
 
 def differentiable(prior: Prior, method: str) -> Observation:

@@ -21,9 +21,10 @@ import torch
 
 from deft.errors import InvalidInput
 from deft.noise import Noise
+from deft.operators.base import SpectralOperator
 from deft.priors.base import Prior
 from deft.samplers.base import Sampler, State, TimeGrid, UniformTime, at_least_one
-from deft.samplers.conditional import observation_of, reciprocal, spectral_operator
+from deft.samplers.conditional import agrees, observation_of, reciprocal, spectral_operator
 from deft.types import Times, expand
 
 
@@ -33,21 +34,23 @@ class DDNMPlus(Sampler):
 
     Wang et al. 2023, arXiv:2212.00490, eq. 17-20, which scale the correction and the fresh noise by component so that the variance comes out right. The paper
     writes them for ancestral noise; here the noise is split by `eta`, the one free parameter, as in DDRM (Kawar et al. 2022, arXiv:2201.11793, with
-    eta_b = 1): near 1 the samples trust a noisy measurement less. At sigma_y = 0 use `DDNM`, whose last estimate meets the measurement. Raises `InvalidInput` for
+    eta_b = 1): near 1 the samples trust a noisy measurement less. At sigma_y = 0 use `DDNM`, whose last estimate meets the measurement. `operator` is the observation's, decomposed beforehand
+    (`Matrix.of`), where that has no decomposition of its own. Raises `InvalidInput` for
     an operator without a singular value decomposition, and for a prior that is no such `Posterior`.
     """
 
-    def __init__(self, steps: int, eta: float = 0.85, grid: TimeGrid | None = None) -> None:
+    def __init__(self, steps: int, eta: float = 0.85, grid: TimeGrid | None = None, operator: SpectralOperator | None = None) -> None:
         if not 0 <= eta <= 1:
             raise InvalidInput(f"eta is the share of fresh noise, between 0 and 1; got {eta}.")
-        self.steps, self.eta, self.grid = at_least_one(steps), eta, grid or UniformTime()
+        self.steps, self.eta, self.grid, self.operator = at_least_one(steps), eta, grid or UniformTime(), operator
 
     def check(self, prior: Prior) -> None:
-        spectral_operator(observation_of(prior, "DDNMPlus"), "DDNMPlus")
+        observation = observation_of(prior, "DDNMPlus")
+        agrees(spectral_operator(observation, "DDNMPlus", self.operator), observation)
 
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         observation = observation_of(prior, "DDNMPlus")
-        operator = spectral_operator(observation, "DDNMPlus")
+        operator = spectral_operator(observation, "DDNMPlus", self.operator)
         denoised = prior.at(state.x_t, state.t)
         alpha_s, sigma_s = prior.levels(state.x_t, s)
 

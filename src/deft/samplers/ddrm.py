@@ -24,7 +24,7 @@ from deft.noise import Noise
 from deft.operators.base import SpectralOperator
 from deft.priors.base import Prior
 from deft.samplers.base import Sampler, State, TimeGrid, UniformTime, at_least_one
-from deft.samplers.conditional import observation_of, reciprocal, spectral_operator
+from deft.samplers.conditional import agrees, observation_of, reciprocal, spectral_operator
 from deft.types import Signal, Times, expand
 
 
@@ -33,21 +33,23 @@ class DDRM(Sampler):
     """DDRM; it conditions by itself and asks for `Posterior(prior, NoConditioning(), observation)`.
 
     Kawar et al. 2022, arXiv:2201.11793, for any schedule. `eta` is the share of fresh noise, `eta_b` that of the measurement where it is the less noisy one. Without measurement noise and with
-    eta_b = 1 a sample meets the measurement. Raises `InvalidInput` for an operator without a singular value decomposition, and for a prior that is no such `Posterior`.
+    eta_b = 1 a sample meets the measurement. `operator` is the observation's, decomposed beforehand (`Matrix.of`), where that has no decomposition of its own. Raises `InvalidInput` for an operator without a singular value decomposition, and for a prior that is no such `Posterior`.
     """
 
-    def __init__(self, steps: int = 20, eta: float = 0.85, eta_b: float = 1.0, grid: TimeGrid | None = None) -> None:
+    def __init__(
+        self, steps: int = 20, eta: float = 0.85, eta_b: float = 1.0, grid: TimeGrid | None = None, operator: SpectralOperator | None = None
+    ) -> None:
         if not 0 <= eta <= 1 or not 0 <= eta_b <= 1:
             raise InvalidInput(
                 f"DDRM needs eta and eta_b, the shares of fresh noise and of the measurement, in [0, 1]; got {eta} and {eta_b}."
             )
-        self.steps, self.eta, self.eta_b, self.grid = at_least_one(steps), eta, eta_b, grid or UniformTime()
+        self.steps, self.eta, self.eta_b, self.grid, self.operator = at_least_one(steps), eta, eta_b, grid or UniformTime(), operator
 
     def check(self, prior: Prior) -> None:
-        _spectral(prior)
+        agrees(self._spectral(prior)[1], observation_of(prior, "DDRM"))
 
     def start(self, prior: Prior, noise: Noise) -> Signal:
-        observation, operator = _spectral(prior)
+        observation, operator = self._spectral(prior)
         z = noise.normal(0, prior.event_shape)
         one = self.grid.times(prior.schedule, self.steps)[:1].to(z.device)
         alpha_1, sigma_1 = prior.levels(z, one)
@@ -60,7 +62,7 @@ class DDRM(Sampler):
         return sigma_1 * z + alpha_1 * operator.v(correction)
 
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
-        observation, operator = _spectral(prior)
+        observation, operator = self._spectral(prior)
         denoised = prior.at(state.x_t, state.t)
         alpha_s, sigma_s = prior.levels(state.x_t, s)
         fresh = noise.normal(state.step + 1, prior.event_shape)
@@ -80,17 +82,16 @@ class DDRM(Sampler):
         return State(alpha_s * (denoised.x_0_hat + correction) + sigma_s * unseen, s, state.step + 1)
 
     def finish(self, prior: Prior, state: State, noise: Noise) -> Signal:
-        observation, operator = _spectral(prior)
+        observation, operator = self._spectral(prior)
         x_0_hat = prior.denoise(state.x_t, state.t)
         residual = operator.u_t(observation.residual(x_0_hat))
         exact = expand(observation.sigma_y == 0, residual)
         gap = reciprocal(operator.singular_values(residual)) * residual
         return x_0_hat + operator.v(torch.where(exact, self.eta_b * gap, torch.zeros_like(gap)))
 
-
-def _spectral(prior: Prior) -> tuple[Observation, SpectralOperator]:
-    observation = observation_of(prior, "DDRM")
-    return observation, spectral_operator(observation, "DDRM")
+    def _spectral(self, prior: Prior) -> tuple[Observation, SpectralOperator]:
+        observation = observation_of(prior, "DDRM")
+        return observation, spectral_operator(observation, "DDRM", self.operator)
 
 
 def _noise_of(observation: Observation, operator: SpectralOperator, like: Tensor) -> tuple[Tensor, Tensor]:
