@@ -43,10 +43,10 @@ FACTS = {
         "split": "train images train, validation images 0-499 validate, 500-999 test",
     },
     "ct-128": {
-        "data": "axial CT slices averaged down to 128x128, with flips and moved by up to 8 places: 73 in Hounsfield units (SIIM/TCIA TCGA-LUAD, TCIA COVID-19-NY-SBU, "
+        "data": "axial CT slices averaged down to 128x128, first with flips and moved by up to 8 places, at the end as they are: 73 in Hounsfield units (SIIM/TCIA TCGA-LUAD, TCIA COVID-19-NY-SBU, "
         "16 slices each of an abdominal volume and of the UNC head volume) and some 800 of MosMedData, 8-bit, calibrated by their levels of air and soft tissue",
-        "terms": "TCIA: CC BY; the abdominal volume (3D-IRCADb-01, by its layout) CC BY-NC-ND; MosMedData CC BY-NC-ND 3.0; the head volume is free for research. For research, not "
-        "for clinical use",
+        "terms": "TCIA: CC BY; the abdominal volume (3D-IRCADb-01, by its layout) CC BY-NC-ND; MosMedData CC BY-NC-ND 3.0; the head volume is free for research. These weights are "
+        "meant for non-commercial research, not for clinical use",
         "split": "by patient, two files of the same age in SIIM counting as one: train, val and test hold 65, 10 and 25 % of the patients in Hounsfield units; MosMedData, "
         "which holds one slice of each patient, trains (90 %) and validates (10 %)",
         "window": list(HOUNSFIELD),
