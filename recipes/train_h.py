@@ -85,7 +85,7 @@ def main() -> None:
         result = train(
             h,
             prior,
-            DenoisingScoreMatching(problem, times=LAW),
+            DenoisingScoreMatching(problem, times=LAW, measurements=plan.get("measurements", {}).get(name)),
             bank,
             steps=steps,
             batch_size=plan["batch_size"],

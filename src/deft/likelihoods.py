@@ -260,13 +260,17 @@ class Observation:
         with torch.inference_mode(False), torch.no_grad():
             return self.operator.lift(self.y)
 
+    def with_lift(self, lifted: Signal) -> Observation:
+        """The same observation, whose lift is known: one that was kept, or a reconstruction of one's own."""
+        same = Observation(self.y, self.likelihood)
+        vars(same)["lifted"] = lifted
+        return same
+
     def take(self, index: Sequence[int] | Tensor) -> Observation:
         """The observations `index`; an index may come twice."""
         index = as_index(index)
         taken = Observation(self.y[index.to(self.y.device)], self.likelihood.take(index))
-        if "lifted" in vars(self):
-            vars(taken)["lifted"] = self.lifted[index.to(self.y.device)]
-        return taken
+        return taken.with_lift(self.lifted[index.to(self.y.device)]) if "lifted" in vars(self) else taken
 
     def repeat(self, n: int) -> Observation:
         """Each observation, `n` times side by side."""
@@ -275,6 +279,4 @@ class Observation:
     def to(self, device: torch.device | str) -> Observation:
         """The same observation on another device; this one stays where it is."""
         moved = Observation(self.y.to(device), self.likelihood.take(range(len(self))).to(device))
-        if "lifted" in vars(self):
-            vars(moved)["lifted"] = self.lifted.to(device)
-        return moved
+        return moved.with_lift(self.lifted.to(device)) if "lifted" in vars(self) else moved

@@ -128,3 +128,23 @@ def test_measurements_keep_their_precision_under_autocast():
         with torch.autocast("cpu", torch.bfloat16):
             objective.loss(h, prior, Batch(x_0, Noise(range(2))))
         torch.testing.assert_close(seen[0], drawn)
+
+
+def test_measurements_that_are_kept(monkeypatch):
+    """Two for each signal: lifted once each, the same whenever they come, and the loss that a measurement of that seed has."""
+    problem, h, prior, x_0 = Fixed(small.LeftHalf(), sigma_y=0.1), small.h_transform(), small.prior(), small.images(3)
+    objective = DenoisingScoreMatching(problem, measurements=2)
+    lifted, lift, seen = [], small.LeftHalf.lift, []
+    monkeypatch.setattr(small.LeftHalf, "lift", lambda self, y: lifted.append(len(y)) or lift(self, y))
+    shift = h.shift
+    monkeypatch.setattr(h, "shift", lambda denoised, observation: seen.append(observation) or shift(denoised, observation))
+    for seed in range(12):
+        objective.loss(h, prior, Batch(x_0, Noise([seed, seed + 1, seed])))
+    assert sum(lifted) == 6  # three signals, twice
+    for observation in seen:
+        torch.testing.assert_close(observation.lifted, lift(observation.operator, observation.y), rtol=1e-3, atol=1e-3)
+    drawn = [torch.stack([observation.y[i] for observation in seen]).unique(dim=0) for i in range(3)]
+    assert [len(y) for y in drawn] == [2, 2, 2]
+    assert objective.card()["measurements"] == 2
+    with pytest.raises(InvalidInput, match="at least one, or None, afresh every time; got 0"):
+        DenoisingScoreMatching(problem, measurements=0)

@@ -15,15 +15,17 @@ minimiser is the same under every weight. `weighting="eps"` gives the paper's ow
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from typing import final
 
 import torch
+from torch import Tensor
 
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.likelihoods import Observation
-from deft.noise import Noise
+from deft.noise import Noise, mix
 from deft.priors.base import Denoised, Prior
 from deft.problems import Problem
 from deft.schedules import Schedule
@@ -84,6 +86,8 @@ class DenoisingScoreMatching(Objective):
     """The objective of DEFT: its minimiser is E[x_0 | x_t, y] - E[x_0 | x_t], and the prior is never differentiated.
 
     `log_snr_mean`, `log_snr_std` and `uniform` make a `TimeLaw`; `times` gives one whole. `weighting` is "spread" (units of r_t) or "eps" (the paper's).
+    A signal is measured afresh whenever it is drawn, or with `measurements` so many times in all, whose lifts are kept in memory in half precision: for an operator whose lift is
+    a reconstruction that takes long (phase retrieval). Which ones, its values and the number say.
     """
 
     def __init__(
@@ -95,17 +99,21 @@ class DenoisingScoreMatching(Objective):
         uniform: float = TimeLaw.uniform,
         times: TimeLaw | None = None,
         weighting: str = "spread",
+        measurements: int | None = None,
     ) -> None:
         super().__init__()
+        if measurements is not None and measurements < 1:
+            raise InvalidInput(f"measurements is how many a signal has, at least one, or None, afresh every time; got {measurements}.")
         if weighting not in ("spread", "eps"):
             raise InvalidInput(f"weighting is 'spread' or 'eps'; got {weighting!r}.")
         self.problem, self.weighting = problem, weighting
         self.times = times or TimeLaw(log_snr_mean, log_snr_std, uniform)
+        self.measurements, self._lifts = measurements, dict[int, Tensor]()
 
     def loss(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Loss:
         denoised = noised(prior, self.times, batch.x_0, batch.noise) if batch.denoised is None else batch.denoised
         with torch.autocast(batch.x_0.device.type, enabled=False):  # half precision is for networks, not for operators
-            observation = self.problem.draw(batch.x_0, batch.noise.stream(_OBSERVATION))
+            observation = self._observed(batch.x_0, batch.noise.stream(_OBSERVATION))
         return self.loss_from(h_transform, prior.scale, denoised, observation, batch.x_0)
 
     def loss_from(self, h_transform: HTransform, scale: float, denoised: Denoised, observation: Observation, x_0: Signal) -> Loss:
@@ -120,7 +128,24 @@ class DenoisingScoreMatching(Objective):
         )
 
     def card(self) -> dict[str, object]:
-        return {**super().card(), "problem": self.problem.card(), "times": asdict(self.times), "weighting": self.weighting}
+        kept = {} if self.measurements is None else {"measurements": self.measurements}
+        return {**super().card(), "problem": self.problem.card(), "times": asdict(self.times), "weighting": self.weighting, **kept}
+
+    def _observed(self, x_0: Signal, noise: Noise) -> Observation:
+        if self.measurements is None:
+            return self.problem.draw(x_0, noise)
+        seeds = [mix(_hash(signal), seed % self.measurements) for signal, seed in zip(x_0, noise.seeds, strict=True)]
+        observation = self.problem.draw(x_0, Noise(seeds, noise.device, noise.dtype))
+        missing = [i for i, seed in enumerate(seeds) if seed not in self._lifts]
+        if missing:
+            fresh = observation.take(missing).lifted
+            self._lifts |= {seeds[i]: lifted.to("cpu", torch.float16) for i, lifted in zip(missing, fresh, strict=True)}
+        return observation.with_lift(torch.stack([self._lifts[seed] for seed in seeds]).to(x_0))
+
+
+def _hash(signal: Signal) -> int:
+    """A number that depends on a signal's values in half precision."""
+    return int.from_bytes(hashlib.sha256(signal.detach().to("cpu", torch.float16).numpy().tobytes()).digest()[:7], "big")
 
 
 def noised(prior: Prior, times: TimeLaw, x_0: Signal, noise: Noise) -> Denoised:
@@ -136,7 +161,7 @@ def noisy(prior: Prior, x_0: Signal, t: Times, noise: Noise) -> Signal:
     return alpha_t * x_0 + sigma_t * noise.stream(_EPS).normal(0, x_0.shape[1:]).to(x_0)
 
 
-def spread(denoised: Denoised, scale: float) -> torch.Tensor:
+def spread(denoised: Denoised, scale: float) -> Tensor:
     """r_t, shaped to broadcast against the signals."""
     r_2 = scale**2 * denoised.sigma_t**2 / (denoised.alpha_t**2 * scale**2 + denoised.sigma_t**2)
     return expand(r_2.flatten().sqrt(), denoised.x_t)
