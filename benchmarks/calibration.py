@@ -92,14 +92,15 @@ def measured(samples: Tensor, truth: Tensor, rounded: bool) -> dict[str, Any]:
     }
 
 
-def deft(plan: Mapping[str, Any]) -> dict[str, Sampler]:
-    """The sampler of the file."""
-    return {f"DEFT-{plan['steps']}": DPMSolver(plan["steps"])}
+def deft(plan: Mapping[str, Any], name: str, source: str) -> dict[str, Sampler]:
+    """The sampler of the file: one for images, and one for each problem of the prior's own draws."""
+    steps = plan["steps"] if source == "data" else plan["steps_of_prior"][name]
+    return {f"DEFT-{steps}": DPMSolver(steps)}
 
 
 def candidates(setting: Setting, source: str) -> dict[str, Sampler]:
     """What `--choose` compares."""
-    second = {f"DPMSolver-{n}": DPMSolver(n) for n in (10, 20, 50)}
+    second = {f"DPMSolver-{n}": DPMSolver(n) for n in ((10, 20, 50) if source == "data" else (10, 14, 20))}
     if source == "prior":
         return dict(second)
     first = {f"DDIM-{n}-eta-{eta:g}": DDIM(n, eta=eta, grid=setting.grid) for n in (20, 100) for eta in (0.0, 1.0)}
@@ -162,12 +163,12 @@ def main() -> None:
             continue
         zeta, eta = (json.loads((args.tuned / name / f"tuned-{which}.json").read_text())["best"] for which in ("dps", "ddnm"))
         steps, steps_of_ddnm = config["dps"]["steps"], config["ddnm_plus"]["steps"]
-        methods: dict[str, tuple[HTransform, Sampler, int]] = {
-            **{label: (h, sampler, args.images) for label, sampler in deft(config["calibration"]).items()},
-            f"DDNM+-{steps_of_ddnm}": (*ddnm_plus(prior, steps_of_ddnm, eta), args.ddnm_images),
-            f"DPS-{steps}": (*dps(prior, steps, zeta), args.dps_images),
-        }
         for source in args.truth:
+            methods: dict[str, tuple[HTransform, Sampler, int]] = {
+                **{label: (h, sampler, args.images) for label, sampler in deft(config["calibration"], name, source).items()},
+                f"DDNM+-{steps_of_ddnm}": (*ddnm_plus(prior, steps_of_ddnm, eta), args.ddnm_images),
+                f"DPS-{steps}": (*dps(prior, steps, zeta), args.dps_images),
+            }
             truth = (
                 setting.images("test", args.images)
                 if source == "data"
