@@ -145,7 +145,10 @@ class TestUnreadable:
 
     def test_empty_and_missing(self, tmp_path):
         (tmp_path / "notes.txt").write_text("x")
-        with pytest.raises(BadImage, match=r"holds no images \(\.png, .*; it holds 1 other files"):
+        with pytest.raises(BadImage, match=r"holds no images \(\.png, .*; it holds 1 other files \(\.txt\)\.$"):
+            ImageFolder(tmp_path, RGB)
+        (tmp_path / "slice.npy").write_bytes(b"")
+        with pytest.raises(BadImage, match=r"2 other files \(\.npy, \.txt\)\. Stack the arrays into one npy file"):
             ImageFolder(tmp_path, RGB)
         with pytest.raises(BadImage, match="is no folder"):
             ImageFolder(tmp_path / "none", RGB)
@@ -205,3 +208,12 @@ def test_write_png(tmp_path):
         assert np.array_equal(back if back.ndim == 2 else back.transpose(2, 0, 1), x.squeeze())
     with pytest.raises(InvalidInput, match=r"got \(2, 6, 8\)"):
         write_png(tmp_path / "a.png", torch.zeros(2, 6, 8))
+
+
+def test_an_array_that_may_be_slices(tmp_path):
+    """Hounsfield units are never assumed of an array; where a problem has a window, the error says how to say it."""
+    np.save(tmp_path / "hu.npy", np.zeros((2, 8, 8)))
+    with pytest.raises(
+        InvalidInput, match=r"expected \(n, 1, 4, 4\)\. If these are CT slices in Hounsfield units, say so with the window: \[-1000, 1500\]"
+    ):
+        open_images(tmp_path / "hu.npy", (1, 4, 4), default_window=(-1000.0, 1500.0))

@@ -69,7 +69,12 @@ class ImageFolder(Dataset):
         every = sorted(p for p in self.folder.rglob("*") if p.is_file() and not p.name.startswith("."))
         found = [p for p in every if p.suffix.lower() in SUFFIXES]
         if not found:
-            raise BadImage(f"{self.folder} holds no images ({', '.join(SUFFIXES)}); it holds {len(every)} other files.")
+            kinds = sorted({p.suffix.lower() or "no suffix" for p in every})
+            arrays = (
+                " Stack the arrays into one npy file, (n, channels, height, width), and give that." if {".npy", ".npz"} & set(kinds) else ""
+            )
+            others = f"{len(every)} other files ({', '.join(kinds[:5])})" if every else "nothing"
+            raise BadImage(f"{self.folder} holds no images ({', '.join(SUFFIXES)}); it holds {others}.{arrays}")
         size, reasons = 0, []
         for path in found:
             try:
@@ -170,7 +175,15 @@ def open_images(
     if Path(path).suffix in (".npy", ".npz"):
         if convert is not None or fit is not None:
             raise InvalidInput(f"arrays are neither converted nor resized; {path} must have the prior's shape {tuple(event_shape)}.")
-        return Arrays.read(path, event_shape, value_range, values=values)
+        try:
+            return Arrays.read(path, event_shape, value_range, values=values)
+        except InvalidInput as error:
+            if default_window is None:
+                raise
+            low, high = default_window
+            raise InvalidInput(
+                f"{error} If these are CT slices in Hounsfield units, say so with the window: [{low:g}, {high:g}]."
+            ) from error
     return ImageFolder(path, event_shape, value_range, convert=convert, fit=fit, strict=strict)
 
 
