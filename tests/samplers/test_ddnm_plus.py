@@ -8,8 +8,6 @@ from deft.htransforms.exact import Exact
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
 from deft.operators.inpainting import Inpainting
-from deft.operators.matrix import Matrix as Decomposed
-from deft.operators.super_resolution import SuperResolution
 from deft.operators.units import InUnits
 from deft.posterior import Posterior
 from deft.samplers.base import State
@@ -94,17 +92,3 @@ def test_what_it_asks_for():
     with pytest.raises(InvalidInput, match="eta"):
         DDNMPlus(3, eta=2.0)
     assert DDIM(3)(posterior_of(prior, observation), 1).shape == (1, 1, 3)
-
-
-def test_an_operator_that_was_decomposed_beforehand():
-    """Block averages by their own singular values and by those of their matrix: the same samples, from the measurement in its own shape. Tomography has no other way."""
-    prior = images()
-    operator = SuperResolution(2, (2, 4, 4))
-    observation = Observation(operator(torch.rand(2, *prior.event_shape, dtype=DOUBLE)), GaussianLikelihood(operator, 0.05))
-    posterior = Posterior(prior, NoConditioning(), observation)
-    own = DDNMPlus(6)(posterior, 1, seed=0)
-    torch.testing.assert_close(
-        DDNMPlus(6, operator=Decomposed.of(operator, prior.event_shape).double())(posterior, 1, seed=0), own, rtol=1e-3, atol=1e-3
-    )
-    with pytest.raises(InvalidInput, match="other ones than SuperResolution of the observation"):
-        DDNMPlus(6, operator=Decomposed.of(SuperResolution(4, (2, 4, 4)), prior.event_shape).double())(posterior, 1)

@@ -6,8 +6,6 @@ from deft.htransforms.base import NoConditioning
 from deft.htransforms.exact import Exact
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
-from deft.operators.matrix import Matrix as Decomposed
-from deft.operators.super_resolution import SuperResolution
 from deft.operators.units import InUnits
 from deft.posterior import Posterior
 from deft.samplers.base import State, UniformLogSNR
@@ -16,7 +14,6 @@ from deft.samplers.ddrm import DDRM
 from deft.schedules import VE, VPCosine
 from tests.closed_form import DOUBLE, Matrix, gaussian, measured
 from tests.contracts.conditional_sampler import ConditionalSamplerContract
-from tests.contracts.htransform import images
 from tests.samplers.affine import Plain, moments
 
 
@@ -145,17 +142,3 @@ def test_what_it_asks_for():
     for arguments in ({"eta": 2.0}, {"eta_b": -0.1}):
         with pytest.raises(InvalidInput, match="eta"):
             DDRM(3, **arguments)
-
-
-def test_an_operator_that_was_decomposed_beforehand():
-    """Block averages by their own singular values and by those of their matrix: the same samples, from the measurement in its own shape. Tomography has no other way."""
-    prior = images()
-    operator = SuperResolution(2, (2, 4, 4))
-    observation = Observation(operator(torch.rand(2, *prior.event_shape, dtype=DOUBLE)), GaussianLikelihood(operator, 0.05))
-    posterior = Posterior(prior, NoConditioning(), observation)
-    own = DDRM(6)(posterior, 1, seed=0)
-    torch.testing.assert_close(
-        DDRM(6, operator=Decomposed.of(operator, prior.event_shape).double())(posterior, 1, seed=0), own, rtol=1e-3, atol=1e-3
-    )
-    with pytest.raises(InvalidInput, match="other ones than SuperResolution of the observation"):
-        DDRM(6, operator=Decomposed.of(SuperResolution(4, (2, 4, 4)), prior.event_shape).double())(posterior, 1)
