@@ -72,7 +72,9 @@ def main() -> None:
     print(f"bank: {time.time() - begin:.0f} s", flush=True)
     for name in args.only or config["problems"]:
         problem = from_card(config["problems"][name])
-        h = LearnedHTransform.for_prior(prior, fraction=args.fraction or plan["fraction"])
+        h = LearnedHTransform.for_prior(
+            prior, fraction=args.fraction or plan["fraction"], patch=plan.get("patch"), fine=plan.get("fine", 0)
+        )
         steps, rate = args.steps or plan["steps"], plan["learning_rate"]
         start = args.out / f"{name.removesuffix('-0')}-0.05.safetensors"
         earlier: dict[str, Any] = {}

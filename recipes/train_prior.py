@@ -201,7 +201,9 @@ def main() -> None:
         "--log-snr", type=float, nargs=3, metavar=("MEAN", "STD", "UNIFORM"), help="another law of the noise level than the recipe's"
     )
     parser.add_argument("--learning-rate", type=float, help="another one than the recipe's")
-    parser.add_argument("--as-they-are", action="store_true", help="without mirror images and moves: the last stage of a prior of few images")
+    parser.add_argument(
+        "--as-they-are", action="store_true", help="without mirror images and moves: the last stage of a prior of few images"
+    )
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     if not args.data.is_dir():

@@ -36,6 +36,11 @@ class TestLearned(HTransformContract, LearningContract):
         return self.made(prior).double()
 
 
+class TestWithAStageAtFullResolution(TestLearned):
+    def made(self, prior):
+        return LearnedHTransform(prior.event_shape, prior.scale, channels=(4, 6), patch=2, attention=(False, False), fine=4)
+
+
 OPERATORS = {
     "identity": lambda noise: Identity(),
     "pixels of each signal": lambda noise: Inpainting((noise.uniform(0, (1, 6, 8)) < 0.4).double()),
@@ -185,3 +190,13 @@ def test_it_is_what_the_module_says():
     numbers = torch.stack([2 * (alpha_t / sigma_t).log().flatten(), 2 * (s_y + 1e-3).log()], dim=1)
     expected = r_t * (h.nn1(reads, numbers) + h.nn2(numbers)[:, :, None, None] * r_t * g)
     torch.testing.assert_close(h.shift(denoised, observation), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_stage_at_full_resolution_is_asked_for():
+    """It starts as nothing, adds a few parameters, and stands in the card only where it is."""
+    prior = UNetPrior((1, 8, 8), VPLinear(), channels=(16, 16), blocks=1, attention=(False, False))
+    without, fine = (LearnedHTransform.for_prior(prior, fraction=0.5, **others) for others in ({}, {"fine": 4}))
+    assert "fine" not in without.config
+    assert fine.config["fine"] == 4
+    assert fine.nn1.fine is not None
+    assert 0.35 * prior.num_parameters < fine.num_parameters < 0.65 * prior.num_parameters

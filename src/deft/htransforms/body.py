@@ -26,6 +26,7 @@ def unet(
     blocks: int,
     patch: int,
     attention: Sequence[bool],
+    fine: int = 0,
 ) -> UNet:
     """A U-Net whose output has the signal's shape."""
     if len(event_shape) not in (2, 3):
@@ -43,11 +44,12 @@ def unet(
         entry=1 if patch > 2 else 3,
         attention=attention,
         axes=len(event_shape) - 1,
+        fine=fine,
     )
 
 
-def sized(make: Callable[..., H], prior: Prior, fraction: float, blocks: int, patch: int | None) -> H:
-    """make(event_shape, scale, channels, blocks, patch, attention) with about `fraction` of the prior's parameters.
+def sized(make: Callable[..., H], prior: Prior, fraction: float, blocks: int, patch: int | None, **others: int) -> H:
+    """make(event_shape, scale, channels, blocks, patch, attention, and others) with about `fraction` of the prior's parameters.
 
     The network enters at 16 to 32 places per axis and halves them down to 8 or so, where it attends to all places at once; width is what a larger
     fraction buys. From 32 on widths are multiples of 16, which vector units take at once: 34 channels cost more than 48.
@@ -60,7 +62,7 @@ def sized(make: Callable[..., H], prior: Prior, fraction: float, blocks: int, pa
     def build(width: int) -> H:
         channels = [_even(width * (1 + 0.6 * level)) for level in range(levels)]
         attention = [level == levels - 1 for level in range(levels)]
-        return make(prior.event_shape, prior.scale, channels=channels, blocks=blocks, patch=patch, attention=attention)
+        return make(prior.event_shape, prior.scale, channels=channels, blocks=blocks, patch=patch, attention=attention, **others)
 
     @cache
     def size(width: int) -> int:

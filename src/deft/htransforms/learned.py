@@ -34,7 +34,7 @@ from deft.types import Signal, expand
 class LearnedHTransform(HTransform):
     """A small network that reads what the prior and the measurement say.
 
-    `scale` is the prior's; `channels`, `blocks`, `patch` and `attention` shape the U-Net (deft.networks.unet).
+    `scale` is the prior's; `channels`, `blocks`, `patch`, `attention` and `fine` shape the U-Net (deft.networks.unet).
     """
 
     scale: Tensor
@@ -48,6 +48,7 @@ class LearnedHTransform(HTransform):
         blocks: int = 1,
         patch: int = 2,
         attention: Sequence[bool] = (False, False, False),
+        fine: int = 0,
     ) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
@@ -57,16 +58,22 @@ class LearnedHTransform(HTransform):
             "blocks": blocks,
             "patch": patch,
             "attention": list(attention),
+            **({"fine": fine} if fine else {}),
         }
         self.register_buffer("scale", torch.tensor(float(scale)))
         c = event_shape[0]
-        self.nn1 = unet(event_shape, 4 * c + 1, numbers=2, channels=channels, blocks=blocks, patch=patch, attention=attention)
+        self.nn1 = unet(event_shape, 4 * c + 1, numbers=2, channels=channels, blocks=blocks, patch=patch, attention=attention, fine=fine)
         self.nn2 = MLP(2, 1, width=32, bias=1.0)
 
     @classmethod
-    def for_prior(cls, prior: Prior, *, fraction: float = 0.05, blocks: int = 1, patch: int | None = None) -> LearnedHTransform:
-        """An h-transform with about `fraction` of the prior's parameters, for the prior's signals (deft.htransforms.body)."""
-        return sized(cls, prior, fraction, blocks, patch)
+    def for_prior(
+        cls, prior: Prior, *, fraction: float = 0.05, blocks: int = 1, patch: int | None = None, fine: int = 0
+    ) -> LearnedHTransform:
+        """An h-transform with about `fraction` of the prior's parameters, for the prior's signals (deft.htransforms.body).
+
+        Large signals enter by patches; where detail matters (tomography), a smaller `patch` and a stage of width `fine` at full resolution keep it, at a higher cost.
+        """
+        return sized(cls, prior, fraction, blocks, patch, fine=fine)
 
     @staticmethod
     def paper(
