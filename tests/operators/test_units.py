@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput
-from deft.operators import Inpainting, InUnits, ReflectBlur, SuperResolution, gaussian_kernel
+from deft.operators import Inpainting, InUnits, ReflectBlur, SuperResolution, Tomography, gaussian_kernel
+from deft.operators.tomography import views
+from deft.operators.units import hounsfield
 from tests.contracts.operator import LinearOperatorContract
 from tests.operators.test_inpainting import masks
 
@@ -44,3 +46,14 @@ def test_a_constant_is_lifted_to_itself():
 def test_a_scale_of_zero_is_refused():
     with pytest.raises(InvalidInput, match="must not be 0"):
         InUnits(SuperResolution(2, (1, 4, 4)), scale=0.0)
+
+
+def test_tomography_is_lifted_in_its_own_units():
+    """Air around the body is zero there: the back-projection has no edge at the border of the image, which the middle of the window would have."""
+    operator = Tomography(16, views(7))
+    in_units = hounsfield(operator, (-1000.0, 1500.0), 0.2)
+    x_0 = torch.full((1, 1, 16, 16), -1.0)
+    x_0[..., 5:11, 4:12] = 0.1
+    y = in_units(x_0)
+    torch.testing.assert_close(in_units.lift(y), (operator.lift(y) - in_units.offset) / in_units.scale)
+    assert float((in_units.lift(in_units(torch.full_like(x_0, -1.0))) + 1).abs().max()) < 1e-5

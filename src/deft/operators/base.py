@@ -82,6 +82,10 @@ class ForwardOperator(nn.Module, ABC):
     def lift(self, y: Measurement) -> Signal:
         """y as a signal of the prior's own shape (a pseudo-inverse): what a network reads."""
 
+    def lift_of(self, value: float, like: Signal) -> Signal:
+        """lift(A(x)) of a signal x that is `value` everywhere: where it was seen, that value."""
+        return self.lift(self(torch.full_like(like, value)))
+
     def surrogate(self, x_0: Signal) -> Measurement:
         """What `pull` differentiates in place of A; A itself by default. For maps whose derivative vanishes where it is needed (saturation)."""
         return self(x_0)

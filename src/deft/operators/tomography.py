@@ -166,6 +166,10 @@ class Tomography(LinearOperator):
             x = x + (widths[:, k, None] * weight)[:, None] * seen
         return x.reshape(*y.shape[:2], *self.size)
 
+    def lift_of(self, value: float, like: Signal) -> Signal:
+        """`value`, everywhere: what the back-projection of a constant means, which has an edge at the border of the image and streaks from there."""
+        return torch.full_like(like, value)
+
     def coverage(self, like: Signal) -> Mask:
         """The fraction of the views whose detector sees a place: one everywhere where the detector is wide enough."""
         angles = self._radians(like)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import final
 
-import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
@@ -34,7 +33,7 @@ def hounsfield(operator: LinearOperator, window: tuple[float, float], mu_water: 
 class InUnits(LinearOperator):
     """A(scale x_0 + offset): `operator` in its own units, behind a prior in others (for [0, 1] behind [-1, 1]: scale 0.5, offset 0.5).
 
-        lift(y) = (A.lift(y) - A.lift(A(offset))) / scale
+        lift(y) = (A.lift(y) - A.lift_of(offset)) / scale
 
     which is (A.lift(y) - offset) / scale where A sees a constant, and 0 (the middle of the prior's range) where A sees nothing.
     """
@@ -67,7 +66,7 @@ class InUnits(LinearOperator):
         lifted = self.operator.lift(y)
         if self.offset == 0:
             return lifted / self.scale
-        return (lifted - self.operator.lift(self.operator(torch.full_like(lifted, self.offset)))) / self.scale
+        return (lifted - self.operator.lift_of(self.offset, lifted)) / self.scale
 
     def coverage(self, like: Signal) -> Mask:
         return self.operator.coverage(like)
