@@ -6,9 +6,9 @@
 
 Entries whose posterior standard deviation exceeds 0.05, and 50 random linear functionals; central intervals of 50, 80 and 95 %. Twice: with x_0 from the test set, where
 errors of the prior count, and with x_0 drawn from the prior itself (100 steps of DPM-Solver++), where only those of h and of the sampler do. Test images have 8 bits and most of their
-entries are exactly black, so that truth and samples are both rounded to 256 levels, as any image file would be, and equal ones are ties: what holds for signals holds for any function of
-them, and ranks of atoms against samples that smear them mean nothing (`unrounded` leaves it out). Still the prior smears black and white over a few levels, which matters least where the spread
-is large: `entries, spread above 0.2`.
+entries are exactly black, so that they and their samples are both rounded to 256 levels, as any image file would be, and equal ones are ties: what holds for signals holds for any function
+of them, and ranks of atoms against samples that smear them mean nothing. Draws of the prior are taken as they are. What the other way gives stands beside it (`unrounded`, `rounded`). Still the
+prior smears black and white over a few levels, which matters least where the spread is large: `entries, spread above 0.2`.
 
 `--choose` compares samplers of DEFT on validation images; `calibration` in the YAML file is what it chose. Zeta of DPS and eta of DDNM+ are those that `benchmarks/quality.py` tuned.
 Samples are kept in parts; the same command goes on from where it was stopped, with more images too. The prior computes in bf16 unless `--precision fp32`.
@@ -93,8 +93,8 @@ def measured(samples: Tensor, truth: Tensor, rounded: bool) -> dict[str, Any]:
 
 
 def deft(plan: Mapping[str, Any], name: str, source: str) -> dict[str, Sampler]:
-    """The sampler of the file: one for images, and one for each problem of the prior's own draws."""
-    steps = plan["steps"] if source == "data" else plan["steps_of_prior"][name]
+    """The sampler of the file, for each problem: one for images, and one for the prior's own draws."""
+    steps = plan["steps" if source == "data" else "steps_of_prior"][name]
     return {f"DEFT-{steps}": DPMSolver(steps)}
 
 
