@@ -4,7 +4,7 @@
 
 The YAML file says everything that a result depends on: a section for each method. DPS (zeta), DDNM+ (eta), RED-diff and DiffPIR (lambda), DAPS (the Langevin step) are tuned on validation images
 by the PSNR of the mean; DDNM takes the place of DDNM+ at sigma_y = 0, where it has no parameter. A section `classical` adds the filtered back-projection, total variation and
-regression (benchmarks/classical.py). `--h` is the folder that `recipes/train_h.py` wrote: one `PROBLEM.safetensors` for each problem. Each problem
+regression (benchmarks/classical.py). DEFT draws with DDIM (eta) and, at the numbers of steps in `second_order`, with DPM-Solver++ 2M. `--h` is the folder that `recipes/train_h.py` wrote: one `PROBLEM.safetensors` for each problem. Each problem
 leaves `OUT/PROBLEM/results.json` and `report.html`; finished parts are kept, so that the same command goes on from where it was stopped.
 """
 
@@ -42,6 +42,7 @@ from deft.samplers.daps import DAPS
 from deft.samplers.ddim import DDIM
 from deft.samplers.ddnm_plus import DDNMPlus
 from deft.samplers.diffpir import DiffPIR
+from deft.samplers.dpm_solver import DPMSolver
 from deft.samplers.red_diff import REDDiff
 from deft.training import checkpoint
 from deft.training.tune import geometric_grid, tune
@@ -196,6 +197,7 @@ def main() -> None:
             seconds = card["training"]["seconds"]  # type: ignore[index, call-overload]
             plan = config["deft"]
             samplers = {n: DDIM(steps=n, eta=plan["eta"], grid=setting.grid) for n in plan["steps"]}
+            methods += [Method(f"DEFT-{n}-2M", h, DPMSolver(n), training_seconds=seconds) for n in plan.get("second_order", [])]
             methods += [Method(f"DEFT-{n}", h, sampler, training_seconds=seconds) for n, sampler in samplers.items()]
         evaluate(
             prior,
