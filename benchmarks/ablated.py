@@ -17,14 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import final
+from typing import Unpack, final
 
 import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
-from deft.htransforms.body import sized, unet
+from deft.htransforms.body import SMALL, Shape, plain, sized, unet
 from deft.likelihoods import Observation
 from deft.networks import MLP
 from deft.operators.tomography import Tomography
@@ -50,28 +50,27 @@ class Ablated(HTransform):
         *,
         reads: Sequence[str],
         follows: str | None,
-        channels: Sequence[int],
-        blocks: int,
-        patch: int,
-        attention: Sequence[bool],
+        **shape: Unpack[Shape],
     ) -> None:
         super().__init__()
         if unknown := set(reads) - set(READS):
             raise InvalidInput(f"an ablated h-transform reads {', '.join(READS)}; got {', '.join(unknown)}.")
-        shape = {"channels": list(channels), "blocks": blocks, "patch": patch, "attention": list(attention)}
-        self.config = {"event_shape": list(event_shape), "reads": list(reads), "follows": follows, **shape}
+        shape = {**SMALL, **shape}
+        self.config = {"event_shape": list(event_shape), "reads": list(reads), "follows": follows, **plain(shape)}
         self.reads, self.follows = tuple(reads), follows
         self.register_buffer("scale", torch.tensor(float(scale)))
         wide = {"coverage": 1, "octaves": 2 * OCTAVES * event_shape[0]}
         seen = sum(wide.get(name, event_shape[0]) for name in reads)
-        self.nn1 = unet(event_shape, seen, numbers=2, channels=channels, blocks=blocks, patch=patch, attention=attention)
+        self.nn1 = unet(event_shape, seen, numbers=2, shape=shape)
         self.nn2 = None if follows is None else MLP(2, 1, width=32, bias=0.01 if follows in RAW else 1.0)
         self._norms: dict[int, float] = {}
 
     @classmethod
-    def for_prior(cls, prior: Prior, fraction: float, reads: Sequence[str], follows: str | None) -> Ablated:
+    def for_prior(
+        cls, prior: Prior, fraction: float, reads: Sequence[str], follows: str | None, *, patch: int | None = None, fine: int = 0
+    ) -> Ablated:
         """One with about `fraction` of the prior's parameters."""
-        return sized(partial(cls, reads=reads, follows=follows), prior, fraction, 1, None)
+        return sized(partial(cls, reads=reads, follows=follows), prior, fraction, 1, patch, fine)
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         batch = len(denoised.x_t)

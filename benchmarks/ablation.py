@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,6 @@ from deft.htransforms.learned import LearnedHTransform
 from deft.metrics.image import misfit, psnr, root_mean_square, ssim
 from deft.noise import Noise, mix
 from deft.posterior import Posterior
-from deft.priors.base import Prior
 from deft.reports import provenance
 from deft.reports.estimate import Estimate
 from deft.samplers.ddim import DDIM
@@ -42,14 +42,14 @@ from deft.training.bank import Bank
 from deft.training.denoising import DenoisingScoreMatching
 from deft.training.loop import train
 
-VARIANTS: dict[str, Callable[[Prior, float], HTransform]] = {
-    "adjoint": lambda prior, fraction: Ablated.for_prior(prior, fraction, ("x_t", "adjoint"), None),
-    "estimate": lambda prior, fraction: Ablated.for_prior(prior, fraction, ("x_t", "x_0_hat", "adjoint"), None),
-    "guidance": lambda prior, fraction: Ablated.for_prior(prior, fraction, ("x_t", "guidance"), "guidance"),
-    "full": lambda prior, fraction: Ablated.for_prior(prior, fraction, ("x_t", "x_0_hat", "guidance"), "guidance"),
-    "library": lambda prior, fraction: LearnedHTransform.for_prior(prior, fraction=fraction),
-    "paper": lambda prior, fraction: LearnedHTransform.paper(prior, fraction=fraction),
-    "back-projection": lambda prior, fraction: Ablated.for_prior(prior, fraction, ("x_t", "x_0_hat", "back_projection"), "back_projection"),
+VARIANTS: dict[str, Callable[..., HTransform]] = {  # of the prior; fraction, patch and fine
+    "adjoint": partial(Ablated.for_prior, reads=("x_t", "adjoint"), follows=None),
+    "estimate": partial(Ablated.for_prior, reads=("x_t", "x_0_hat", "adjoint"), follows=None),
+    "guidance": partial(Ablated.for_prior, reads=("x_t", "guidance"), follows="guidance"),
+    "full": partial(Ablated.for_prior, reads=("x_t", "x_0_hat", "guidance"), follows="guidance"),
+    "library": LearnedHTransform.for_prior,
+    "paper": LearnedHTransform.paper,
+    "back-projection": partial(Ablated.for_prior, reads=("x_t", "x_0_hat", "back_projection"), follows="back_projection"),
 }
 
 
@@ -90,6 +90,7 @@ def main() -> None:
     args, setting = Setting.of(parser)
     config, prior = setting.config, setting.prior
     plan, seed = config["ablation"], config["seed"]
+    shape = {key: config["h"][key] for key in ("fraction", "patch", "fine") if key in config["h"]}
     problem = setting.problem(plan["problem"])
     bank = Bank.open(args.bank, prior)
     test = setting.images(config["test"]["split"], plan["images"])
@@ -113,7 +114,7 @@ def main() -> None:
             if file.exists():
                 continue
             torch.manual_seed(number)
-            h = VARIANTS[name](prior, config["h"]["fraction"])
+            h = VARIANTS[name](prior, **shape)
             result = train(
                 h,
                 prior,

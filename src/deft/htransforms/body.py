@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import torch
 
@@ -17,39 +17,38 @@ from deft.priors.base import Prior
 H = TypeVar("H", bound=HTransform)
 
 
-def unet(
-    event_shape: Sequence[int],
-    in_channels: int,
-    *,
-    numbers: int,
-    channels: Sequence[int],
-    blocks: int,
-    patch: int,
-    attention: Sequence[bool],
-    fine: int = 0,
-) -> UNet:
+class Shape(TypedDict, total=False):
+    """What shapes a U-Net (deft.networks.unet)."""
+
+    channels: Sequence[int]
+    blocks: int
+    patch: int
+    attention: Sequence[bool]
+    fine: int
+
+
+SMALL = Shape(channels=(32, 64, 64), blocks=1, patch=2, attention=(False, False, False), fine=0)
+
+
+def plain(shape: Shape) -> dict[str, Any]:
+    """The shape as a config keeps it; without a fine stage it says nothing of one."""
+    lists = {name: list(value) if isinstance(value, Sequence) else value for name, value in shape.items()}
+    return {name: value for name, value in lists.items() if name != "fine" or value}
+
+
+def unet(event_shape: Sequence[int], in_channels: int, *, numbers: int, shape: Shape) -> UNet:
     """A U-Net whose output has the signal's shape."""
     if len(event_shape) not in (2, 3):
         raise InvalidInput(
             f"a learned h-transform takes signals of shape (channels, length) or (channels, height, width); got {tuple(event_shape)}; "
             "FlatHTransform takes vectors."
         )
-    return UNet(
-        in_channels,
-        event_shape[0],
-        numbers=numbers,
-        channels=channels,
-        blocks=blocks,
-        patch=patch,
-        entry=1 if patch > 2 else 3,
-        attention=attention,
-        axes=len(event_shape) - 1,
-        fine=fine,
-    )
+    axes, entry = len(event_shape) - 1, 1 if shape["patch"] > 2 else 3
+    return UNet(in_channels, event_shape[0], numbers=numbers, axes=axes, entry=entry, **shape)
 
 
-def sized(make: Callable[..., H], prior: Prior, fraction: float, blocks: int, patch: int | None, **others: int) -> H:
-    """make(event_shape, scale, channels, blocks, patch, attention, and others) with about `fraction` of the prior's parameters.
+def sized(make: Callable[..., H], prior: Prior, fraction: float, blocks: int, patch: int | None, fine: int = 0) -> H:
+    """make(event_shape, scale, **shape) with about `fraction` of the prior's parameters.
 
     The network enters at 16 to 32 places per axis and halves them down to 8 or so, where it attends to all places at once; width is what a larger
     fraction buys. From 32 on widths are multiples of 16, which vector units take at once: 34 channels cost more than 48.
@@ -62,7 +61,7 @@ def sized(make: Callable[..., H], prior: Prior, fraction: float, blocks: int, pa
     def build(width: int) -> H:
         channels = [_even(width * (1 + 0.6 * level)) for level in range(levels)]
         attention = [level == levels - 1 for level in range(levels)]
-        return make(prior.event_shape, prior.scale, channels=channels, blocks=blocks, patch=patch, attention=attention, **others)
+        return make(prior.event_shape, prior.scale, channels=channels, blocks=blocks, patch=patch, attention=attention, fine=fine)
 
     @cache
     def size(width: int) -> int:

@@ -13,16 +13,18 @@ arXiv:2206.00364, eq. 7.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import Unpack, final
 
 import torch
 from torch import Tensor
 
 from deft.htransforms.base import HTransform
-from deft.htransforms.body import sized, unet
+from deft.htransforms.body import Shape, plain, sized, unet
 from deft.likelihoods import Observation
 from deft.priors.base import Denoised, Prior
 from deft.types import Signal
+
+LARGE = Shape(channels=(64, 128, 128), blocks=2, patch=2, attention=(False, False, True), fine=0)
 
 
 @final
@@ -30,38 +32,26 @@ class ConditionalScore(HTransform):
     """A conditional network as large as a prior: what learning the h-transform alone is compared with.
 
     It is trained by the same objective, loop and pairs as `LearnedHTransform`, and reads nothing of the prior, whose estimate cancels in x_0_hat + shift: its samples do
-    not depend on the prior, which a `Posterior` evaluates nevertheless. `scale` is the prior's; the rest shapes the U-Net (deft.networks.unet).
+    not depend on the prior, which a `Posterior` evaluates nevertheless. `scale` is the prior's; the rest shapes the U-Net (deft.networks.unet), one of a prior's size by default.
     """
 
     scale: Tensor
 
-    def __init__(
-        self,
-        event_shape: Sequence[int],
-        scale: float,
-        *,
-        channels: Sequence[int] = (64, 128, 128),
-        blocks: int = 2,
-        patch: int = 2,
-        attention: Sequence[bool] = (False, False, True),
-    ) -> None:
+    def __init__(self, event_shape: Sequence[int], scale: float, **shape: Unpack[Shape]) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
-        self.config = {
-            "event_shape": list(event_shape),
-            "channels": list(channels),
-            "blocks": blocks,
-            "patch": patch,
-            "attention": list(attention),
-        }
+        shape = {**LARGE, **shape}
+        self.config = {"event_shape": list(event_shape), **plain(shape)}
         self.register_buffer("scale", torch.tensor(float(scale)))
         c = event_shape[0]
-        self.network = unet(event_shape, 2 * c + 1, numbers=2, channels=channels, blocks=blocks, patch=patch, attention=attention)
+        self.network = unet(event_shape, 2 * c + 1, numbers=2, shape=shape)
 
     @classmethod
-    def for_prior(cls, prior: Prior, *, fraction: float = 1.0, blocks: int = 2, patch: int | None = None) -> ConditionalScore:
+    def for_prior(
+        cls, prior: Prior, *, fraction: float = 1.0, blocks: int = 2, patch: int | None = None, fine: int = 0
+    ) -> ConditionalScore:
         """A network with about `fraction` of the prior's parameters, for the prior's signals (deft.htransforms.body)."""
-        return sized(cls, prior, fraction, blocks, patch)
+        return sized(cls, prior, fraction, blocks, patch, fine)
 
     def inputs(self, denoised: Denoised, observation: Observation) -> dict[str, Signal]:
         """What the network reads, by name; each of order one (the lift where the noise in it does not exceed the signal)."""

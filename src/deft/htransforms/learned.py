@@ -15,14 +15,14 @@ high noise it is that of x_0, so that the network need not produce numbers of th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import Unpack, final
 
 import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
-from deft.htransforms.body import sized, unet
+from deft.htransforms.body import SMALL, Shape, plain, sized, unet
 from deft.htransforms.paper import PaperHTransform
 from deft.likelihoods import Observation
 from deft.networks import MLP
@@ -34,35 +34,19 @@ from deft.types import Signal, expand
 class LearnedHTransform(HTransform):
     """A small network that reads what the prior and the measurement say.
 
-    `scale` is the prior's; `channels`, `blocks`, `patch`, `attention` and `fine` shape the U-Net (deft.networks.unet).
+    `scale` is the prior's; `channels`, `blocks`, `patch`, `attention` and `fine` shape the U-Net (deft.networks.unet), a small one by default.
     """
 
     scale: Tensor
 
-    def __init__(
-        self,
-        event_shape: Sequence[int],
-        scale: float,
-        *,
-        channels: Sequence[int] = (32, 64, 64),
-        blocks: int = 1,
-        patch: int = 2,
-        attention: Sequence[bool] = (False, False, False),
-        fine: int = 0,
-    ) -> None:
+    def __init__(self, event_shape: Sequence[int], scale: float, **shape: Unpack[Shape]) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
-        self.config = {
-            "event_shape": list(event_shape),
-            "channels": list(channels),
-            "blocks": blocks,
-            "patch": patch,
-            "attention": list(attention),
-            **({"fine": fine} if fine else {}),
-        }
+        shape = {**SMALL, **shape}
+        self.config = {"event_shape": list(event_shape), **plain(shape)}
         self.register_buffer("scale", torch.tensor(float(scale)))
         c = event_shape[0]
-        self.nn1 = unet(event_shape, 4 * c + 1, numbers=2, channels=channels, blocks=blocks, patch=patch, attention=attention, fine=fine)
+        self.nn1 = unet(event_shape, 4 * c + 1, numbers=2, shape=shape)
         self.nn2 = MLP(2, 1, width=32, bias=1.0)
 
     @classmethod
@@ -73,14 +57,14 @@ class LearnedHTransform(HTransform):
 
         Large signals enter by patches; where detail matters (tomography), a smaller `patch` and a stage of width `fine` at full resolution keep it, at a higher cost.
         """
-        return sized(cls, prior, fraction, blocks, patch, fine=fine)
+        return sized(cls, prior, fraction, blocks, patch, fine)
 
     @staticmethod
     def paper(
-        prior: Prior, *, fraction: float = 0.05, blocks: int = 1, patch: int | None = None, initial_weight: float = 0.01
+        prior: Prior, *, fraction: float = 0.05, blocks: int = 1, patch: int | None = None, fine: int = 0, initial_weight: float = 0.01
     ) -> PaperHTransform:
         """The paper's own form, eq. 12 to the letter, of the same size: for comparison (deft.htransforms.paper)."""
-        return PaperHTransform.for_prior(prior, fraction=fraction, blocks=blocks, patch=patch, initial_weight=initial_weight)
+        return PaperHTransform.for_prior(prior, fraction=fraction, blocks=blocks, patch=patch, fine=fine, initial_weight=initial_weight)
 
     def check(self, prior: Prior, observation: Observation) -> None:
         """Lifts y, once for all steps. Raises `InvalidInput` where the operator does not lift it to the signals of the prior."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import final
+from typing import Unpack, final
 
 import torch
 
 from deft.htransforms.base import HTransform
-from deft.htransforms.body import sized, unet
+from deft.htransforms.body import SMALL, Shape, plain, sized, unet
 from deft.likelihoods import Observation
 from deft.networks import MLP
 from deft.priors.base import Denoised, Prior
@@ -33,37 +33,21 @@ class PaperHTransform(HTransform):
     preserves variance. Any operator that torch can differentiate will do, linear or not. `scale`, the prior's, is not used: this form has no units.
     """
 
-    def __init__(
-        self,
-        event_shape: Sequence[int],
-        scale: float,
-        *,
-        channels: Sequence[int] = (32, 64, 64),
-        blocks: int = 1,
-        patch: int = 2,
-        attention: Sequence[bool] = (False, False, False),
-        initial_weight: float = 0.01,
-    ) -> None:
+    def __init__(self, event_shape: Sequence[int], scale: float, *, initial_weight: float = 0.01, **shape: Unpack[Shape]) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
-        self.config = {
-            "event_shape": list(event_shape),
-            "channels": list(channels),
-            "blocks": blocks,
-            "patch": patch,
-            "attention": list(attention),
-            "initial_weight": initial_weight,
-        }
+        shape = {**SMALL, **shape}
+        self.config = {"event_shape": list(event_shape), **plain(shape), "initial_weight": initial_weight}
         c = event_shape[0]
-        self.nn1 = unet(event_shape, 3 * c, numbers=1, channels=channels, blocks=blocks, patch=patch, attention=attention)
+        self.nn1 = unet(event_shape, 3 * c, numbers=1, shape=shape)
         self.nn2 = MLP(1, 1, width=32, bias=initial_weight)
 
     @classmethod
     def for_prior(
-        cls, prior: Prior, *, fraction: float = 0.05, blocks: int = 1, patch: int | None = None, initial_weight: float = 0.01
+        cls, prior: Prior, *, fraction: float = 0.05, blocks: int = 1, patch: int | None = None, fine: int = 0, initial_weight: float = 0.01
     ) -> PaperHTransform:
         """An h-transform with about `fraction` of the prior's parameters, for the prior's signals (deft.htransforms.body)."""
-        return sized(partial(cls, initial_weight=initial_weight), prior, fraction, blocks, patch)
+        return sized(partial(cls, initial_weight=initial_weight), prior, fraction, blocks, patch, fine)
 
     def likelihood_gradient(self, x_0_hat: Signal, observation: Observation) -> Signal:
         """g: the gradient of log p(y | x_0_hat) with respect to x_0_hat, taken as a constant."""
