@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from ablated import Ablated
 from setting import Setting
-from train_h import LAW
+from train_h import law
 
 from deft.data.files import atomic
 from deft.htransforms.base import HTransform
@@ -118,7 +118,7 @@ def main() -> None:
             result = train(
                 h,
                 prior,
-                DenoisingScoreMatching(problem, times=LAW),
+                DenoisingScoreMatching(problem, times=law(config["h"])),
                 bank,
                 steps=plan["steps"],
                 batch_size=plan["batch_size"],

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,11 @@ from deft.training.denoising import DenoisingScoreMatching, TimeLaw
 from deft.training.loop import train
 
 LAW = TimeLaw(mean=-2.0, std=3.0, uniform=0.2)
+
+
+def law(plan: Mapping[str, Any]) -> TimeLaw:
+    """At which noise levels h learns: `times` of the file's section `h`, or the levels that suit most images."""
+    return TimeLaw(**plan["times"]) if "times" in plan else LAW
 
 
 def main() -> None:
@@ -66,9 +72,9 @@ def main() -> None:
     held_out = Images(as_float(read(config["data"], args.data, "val")[:500]), prior)
     if args.prior_draws:
         images, held_out = Images(training[500:], prior), Images(training[:500], prior)
-    begin, checked = time.time(), plan.get("validation", 1000)
-    bank = Bank.build(prior, images, plan["bank"], LAW, seed=0, out=args.out / "bank")
-    validation = Bank.build(prior, held_out, checked, LAW, seed=1, out=args.out / "bank-validation")
+    times, begin, checked = law(plan), time.time(), plan.get("validation", 1000)
+    bank = Bank.build(prior, images, plan["bank"], times, seed=0, out=args.out / "bank")
+    validation = Bank.build(prior, held_out, checked, times, seed=1, out=args.out / "bank-validation")
     print(f"bank: {time.time() - begin:.0f} s", flush=True)
     for name in args.only or config["problems"]:
         problem = from_card(config["problems"][name])
@@ -87,7 +93,7 @@ def main() -> None:
         result = train(
             h,
             prior,
-            DenoisingScoreMatching(problem, times=LAW, measurements=plan.get("measurements", {}).get(name)),
+            DenoisingScoreMatching(problem, times=times, measurements=plan.get("measurements", {}).get(name)),
             bank,
             steps=steps,
             batch_size=plan["batch_size"],
