@@ -3,7 +3,7 @@
     python recipes/train_h.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER --out runs/h-digits [--only box-0.05]
 
 What the prior says of a noisy image does not depend on the measurement, so that it is computed once (the bank) and every h-transform learns from it, with
-fresh operators and measurements in every step. Each run keeps its best weights by the loss on held-out images and stops when that no longer falls (on digits, a fixed box is
+fresh operators and measurements in every step (`slopes` in the file's section `h`: what its errors still share with x_t is then measured on so many images, and taken out). Each run keeps its best weights by the loss on held-out images and stops when that no longer falls (on digits, a fixed box is
 learned by heart after some 8,000 steps: 768,000 views of 55,000 images). Problems without noise start from the h-transform of the same problem with noise. Every run goes on from where it was stopped.
 """
 
@@ -20,12 +20,15 @@ import yaml
 from draws import drawn
 from train_prior import as_float, moved, read
 
+from deft.htransforms.base import HTransform
+from deft.htransforms.calibrated import Calibrated
 from deft.htransforms.learned import LearnedHTransform
 from deft.priors import zoo
 from deft.problems import from_card
 from deft.training import checkpoint
 from deft.training.bank import Bank
 from deft.training.base import Images
+from deft.training.calibrate import calibrate
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw
 from deft.training.loop import train
 
@@ -44,7 +47,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*")
-    parser.add_argument("--initial", type=Path, help="a folder of earlier PROBLEM.safetensors to go on from")
+    parser.add_argument(
+        "--initial", type=Path, help="earlier weights to go on from: a folder of PROBLEM.safetensors, or one file for all problems"
+    )
     parser.add_argument("--fraction", type=float, help="another size than the file's, for the comparison of sizes")
     parser.add_argument("--steps", type=int, help="another length than the file's, which the card then records")
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"], help="of the prior's network")
@@ -84,8 +89,10 @@ def main() -> None:
         steps, rate = args.steps or plan["steps"], plan["learning_rate"]
         start = args.out / f"{name.removesuffix('-0')}-0.05.safetensors"
         earlier: dict[str, Any] = {}
-        if args.initial and (args.initial / f"{name}.safetensors").exists():
-            h, earlier = checkpoint.load(args.initial / f"{name}.safetensors", prior)  # type: ignore[assignment]
+        initial = args.initial / f"{name}.safetensors" if args.initial and args.initial.is_dir() else args.initial
+        if initial and initial.exists():
+            h, earlier = checkpoint.load(initial, prior)  # type: ignore[assignment]
+            h = h.h_transform if isinstance(h, Calibrated) else h  # type: ignore[assignment]
             rate = rate / 2
         elif name.endswith("-0") and start.exists():
             h, earlier = checkpoint.load(start, prior)  # type: ignore[assignment]
@@ -116,8 +123,13 @@ def main() -> None:
             "bank": plan["bank"],
             "recipe": "recipes/train_h.py",
         }
+        saved: HTransform = h
+        if "slopes" in plan:
+            begin = time.time()
+            saved = calibrate(h, prior, problem, training[:: max(len(training) // plan["slopes"], 1)][: plan["slopes"]])
+            facts |= {"seconds": facts["seconds"] + time.time() - begin, "slopes_from_images": plan["slopes"]}
         card = {"prior_from": config["prior"], "problem": problem.card(), "training": facts, "metrics": result.validation.card()}
-        checkpoint.save(args.out / f"{name}.safetensors", h, prior, card)
+        checkpoint.save(args.out / f"{name}.safetensors", saved, prior, card)
         print(name, f"{h.num_parameters} parameters, {result.seconds:.0f} s", result.validation.table(), sep="\n", flush=True)
 
 

@@ -47,6 +47,7 @@ _HOME = {
     "NoConditioning": "deft.htransforms.base",
     "Sum": "deft.htransforms.base",
     "Scaled": "deft.htransforms.base",
+    "Calibrated": "deft.htransforms.calibrated",
     "Exact": "deft.htransforms.exact",
     "LearnedHTransform": "deft.htransforms.learned",
     "FlatHTransform": "deft.htransforms.flat",

@@ -151,17 +151,13 @@ class Sum(HTransform):
         return cast(Iterable[HTransform], self.parts)
 
 
-@final
-class Scaled(HTransform):
-    """log h' = weight * log h: guidance, stronger or weaker than the h-transform itself (weight 1)."""
+class Wrapped(HTransform):
+    """An h-transform made of another, which is asked once a step."""
 
-    def __init__(self, h_transform: HTransform, weight: float) -> None:
+    def __init__(self, h_transform: HTransform) -> None:
         super().__init__()
-        self.h_transform, self.weight = h_transform, weight
+        self.h_transform = h_transform
         self.needs_prior_gradient = h_transform.needs_prior_gradient
-
-    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
-        return self.weight * self.h_transform.shift(denoised, observation)
 
     def check(self, prior: Prior, observation: Observation) -> None:
         self.h_transform.check(prior, observation)
@@ -173,3 +169,15 @@ class Scaled(HTransform):
     @property
     def network_evaluations_per_step(self) -> int:
         return self.h_transform.network_evaluations_per_step
+
+
+@final
+class Scaled(Wrapped):
+    """log h' = weight * log h: guidance, stronger or weaker than the h-transform itself (weight 1)."""
+
+    def __init__(self, h_transform: HTransform, weight: float) -> None:
+        super().__init__(h_transform)
+        self.weight = weight
+
+    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
+        return self.weight * self.h_transform.shift(denoised, observation)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
+from deft.htransforms.calibrated import radial_frequency
 from deft.types import Signal, expand
 
 _EDGES = (0.0, 0.05, 0.15, 0.3, 0.75)
@@ -59,7 +60,7 @@ def slopes(x_0: Signal, x_t: Signal, alpha_t: Tensor, x_0_hat: Signal, edges: Se
     u = x_t / expand(alpha_t, x_t)
     axes = tuple(range(2, x_0.dim()))
     error, towards = (torch.fft.fftn(x.double(), dim=axes) for x in (x_0 - x_0_hat, u - x_0_hat))
-    frequency = _frequency(x_0.shape[2:]).to(x_0.device)
+    frequency = radial_frequency(x_0.shape[2:]).to(x_0.device)
     values, errors, n = [], [], len(x_0)
     for low, high in itertools.pairwise(edges):
         band = (frequency >= low) & (frequency < high)
@@ -71,9 +72,3 @@ def slopes(x_0: Signal, x_t: Signal, alpha_t: Tensor, x_0_hat: Signal, edges: Se
         values.append(float(slope))
         errors.append(float((n / (n - 1) * (a - slope * b).square().sum()).sqrt() / b.sum()))
     return Slopes(tuple(edges), tuple(values), tuple(errors), n)
-
-
-def _frequency(space: Sequence[int]) -> Tensor:
-    """|f| of each coefficient, in cycles per entry."""
-    parts = torch.meshgrid(*(torch.fft.fftfreq(n, dtype=torch.float64) for n in space), indexing="ij")
-    return torch.stack(parts).square().sum(0).sqrt()

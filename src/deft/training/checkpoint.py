@@ -139,7 +139,8 @@ def architecture(h_transform: HTransform) -> dict[str, object]:
         raise CheckpointError(
             f"{type(h_transform).__name__} has no `config` (the arguments that build it), so that it could not be loaded again."
         )
-    return {"class_path": f"{type(h_transform).__module__}.{type(h_transform).__qualname__}", "init_args": dict(config)}
+    arguments = {name: architecture(value) if isinstance(value, HTransform) else value for name, value in config.items()}
+    return {"class_path": f"{type(h_transform).__module__}.{type(h_transform).__qualname__}", "init_args": arguments}
 
 
 def schedule_card(schedule: Schedule) -> dict[str, object]:
@@ -158,7 +159,10 @@ def _check_prior(path: Path, card: Mapping[str, object], prior: Prior) -> None:
 
 
 def _build(path: Path, card: Mapping[str, object], prior: Prior) -> HTransform:
-    made = card.get("architecture")
+    return _made(path, card.get("architecture"), prior)
+
+
+def _made(path: Path, made: object, prior: Prior) -> HTransform:
     if not isinstance(made, Mapping) or not isinstance(made.get("class_path"), str) or not isinstance(made.get("init_args"), Mapping):
         raise CheckpointError(f"the card of {path} names no architecture; it is damaged.")
     module, _, name = made["class_path"].rpartition(".")
@@ -168,8 +172,12 @@ def _build(path: Path, card: Mapping[str, object], prior: Prior) -> HTransform:
         raise CheckpointError(f"{path} holds a {made['class_path']}, which cannot be imported here; install what defines it.") from error
     if not (isinstance(found, type) and issubclass(found, HTransform)):
         raise CheckpointError(f"{path} names {made['class_path']} as its architecture, which is no h-transform.")
+    arguments = {
+        key: _made(path, value, prior) if isinstance(value, Mapping) and "class_path" in value else value
+        for key, value in made["init_args"].items()
+    }
     try:
-        return found(scale=prior.scale, **made["init_args"])
+        return found(scale=prior.scale, **arguments)
     except TypeError as error:
         raise CheckpointError(f"{path} was made by another version of {name}: {error}.") from error
 
