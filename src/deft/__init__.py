@@ -92,6 +92,7 @@ _HOME = {
     "DenoisingScoreMatching": "deft.training.denoising",
     "train": "deft.training.loop",
     "tune": "deft.training.tune",
+    "calibrate": "deft.training.calibrate",
 }
 
 _MODULES = (

@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -9,13 +10,22 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 FEW = ["--steps", "1", "--batch-size", "2", "--validation-share", "0"]
 
 
-def test_quickstart(tmp_path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("quickstart", EXAMPLES / "quickstart.py")
+def example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.main(steps=1, images=6, out=str(tmp_path / "picture.png"))
+    return module
+
+
+def test_quickstart(tmp_path: Path) -> None:
+    example("quickstart").main(steps=1, images=6, out=str(tmp_path / "picture.png"))
+    assert (tmp_path / "picture.png").stat().st_size > 1000
+
+
+def test_ct(tmp_path: Path) -> None:
+    assert 0.5 < example("ct").main(slices=1, samples=4, steps=8, out=str(tmp_path / "picture.png")) < 2.5
     assert (tmp_path / "picture.png").stat().st_size > 1000
 
 
