@@ -36,6 +36,17 @@ def test_a_run_folder_will_do_and_a_file_in_the_way_is_named(deft, run_folder: P
     assert "Traceback" not in said
 
 
+def test_what_ships_is_found_by_its_name(deft, tmp_path: Path) -> None:
+    save_images(tmp_path / "digits", 1, (32, 32))
+    given = ["sample", "--images", tmp_path / "digits", "--out", tmp_path / "out", "--samples", "2", "--steps", "2"]
+    code, _, said = deft(*given, "--h", "h-digits-32-box")
+    assert code == 0, said
+    assert (tmp_path / "out" / "config.yaml").exists()
+    code, _, said = deft(*given, "--h", "h-digits-32-bix")
+    assert code == 2
+    assert "did you mean h-digits-32-box" in said
+
+
 def test_a_sample_depends_on_its_seed_alone(deft, run_folder: Path, image_folder: str, tmp_path: Path) -> None:
     common = ["sample", "--h", run_folder / "h.safetensors", "--images", image_folder, *FEW]
     assert deft(*common, "--limit", "1", "--out", tmp_path / "a")[0] == 0

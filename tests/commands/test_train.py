@@ -8,6 +8,8 @@ import torch
 import yaml
 
 from deft.commands.train import untrained
+from deft.htransforms.calibrated import Calibrated
+from deft.htransforms.learned import LearnedHTransform
 from deft.priors import zoo
 from deft.training import checkpoint
 from tests.commands.conftest import save_images, tiny_prior
@@ -38,6 +40,29 @@ def test_other_settings_in_the_same_folder_are_refused(deft, run_folder: Path, p
     assert code == 2
     assert "other settings" in said
     assert (run_folder / "config.yaml").read_text() == kept
+
+
+def test_slopes_are_taken_out_and_another_run_starts_without_them(deft, prior_file: str, image_folder: str, tmp_path: Path) -> None:
+    given = ["train", "--prior", prior_file, *INPAINTING, "--images", image_folder, *SHORT]
+    code, _, said = deft(*given, "--out", tmp_path / "run", "--slopes", "3")
+    assert code == 0, said
+    h, card = checkpoint.load(tmp_path / "run" / "h.safetensors", zoo.load(prior_file))
+    assert isinstance(h, Calibrated)
+    assert isinstance(h.h_transform, LearnedHTransform)
+    assert bool(h.slopes.any())
+    assert card["training"]["slopes_from_images"] == 3
+    code, _, said = deft(*given, "--out", tmp_path / "next", "--initial", tmp_path / "run")
+    assert code == 0, said
+    assert type(checkpoint.load(tmp_path / "next" / "h.safetensors", zoo.load(prior_file))[0]) is LearnedHTransform
+
+
+def test_slopes_from_one_image_are_refused_before_training(deft, prior_file: str, image_folder: str, tmp_path: Path) -> None:
+    code, _, said = deft(
+        "train", "--prior", prior_file, *INPAINTING, "--images", image_folder, *SHORT, "--out", tmp_path / "run", "--slopes", "1"
+    )
+    assert code == 2
+    assert "two training images or more" in said
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
 def test_validation_images_and_a_bank(deft, prior_file: str, image_folder: str, tmp_path: Path) -> None:

@@ -112,6 +112,19 @@ def test_missing(tmp_path):
         checkpoint.load(tmp_path / "none.safetensors", small.prior())
 
 
+class TestLocated:
+    def test_a_run_folder_a_file_and_the_name_of_what_ships(self, saved):
+        path, _ = saved
+        assert checkpoint.located(path) == path
+        assert checkpoint.located(path.parent) == path.parent / "h.safetensors"
+        for name in checkpoint.shipped():
+            assert checkpoint.read_card(checkpoint.located(name))["prior"]["name"] in name
+
+    def test_a_misspelt_name(self):
+        with pytest.raises(CheckpointError, match=r"no h-transform of that name ships.*did you mean.* h-ct-128-views-60"):
+            checkpoint.located("h-ct-128-view-60")
+
+
 def test_foreign_safetensors(tmp_path):
     from safetensors.torch import save_file
 

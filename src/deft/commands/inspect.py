@@ -33,7 +33,7 @@ def run(target: str) -> None:
     elif path.is_dir() or ("/" in target and not path.suffix):
         _any_prior(target)
     else:
-        known = [*zoo.names(), *(p.stem for p in zoo.FOLDER.glob("h-*.safetensors"))]
+        known = [*zoo.names(), *checkpoint.shipped()]
         raise InvalidInput(f"there is nothing at {target!r}, and nothing of that name ships{nearest_names(target, known)}")
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from deft.commands import catalogue
 from deft.priors import zoo
+from deft.training import checkpoint
 
 HELP = {"kind": "one kind only"}
 
@@ -18,7 +19,7 @@ def run(kind: Kind = "all") -> None:
     if kind in ("all", "priors"):
         blocks.append(("priors", [(name, _prior(name)) for name in zoo.names()]))
     if kind in ("all", "h-transforms"):
-        blocks.append(("h-transforms that ship", [(path.stem, str(path)) for path in sorted(zoo.FOLDER.glob("h-*.safetensors"))]))
+        blocks.append(("h-transforms that ship", [(name, str(checkpoint.located(name))) for name in checkpoint.shipped()]))
     for each in catalogue.KINDS:
         if kind in ("all", each):
             blocks.append((each, [(catalogue.path(c), catalogue.sentence(c)) for c in catalogue.classes(each)]))

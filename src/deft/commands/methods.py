@@ -56,7 +56,7 @@ class DEFT(MethodRecipe):
     """What `deft train` learned, from its run folder: an h-transform, or a conditional network read as one. It must have been trained for this prior and, unless `any_problem`, this problem."""
 
     def __init__(self, checkpoint: Path, sampler: Sampler | None = None, any_problem: bool = False) -> None:
-        self.checkpoint = Path(checkpoint) / "h.safetensors" if Path(checkpoint).is_dir() else Path(checkpoint)
+        self.checkpoint = checkpoints.located(checkpoint)
         self.sampler, self.any_problem = sampler or DPMSolver(steps=20), any_problem
         if (self.checkpoint.parent / "metrics.jsonl").exists():
             self.run_folder = self.checkpoint.parent

@@ -29,7 +29,7 @@ from deft.training import checkpoint
 
 HELP = {
     "out": "where samples go; the same command goes on from what is there",
-    "h": "a learned h-transform: the run folder of deft train, or its h.safetensors",
+    "h": "a learned h-transform: the run folder of deft train, its h.safetensors, or the name of one that ships (deft list)",
     "method": "in place of --h, another method: Unconditional, DPS, DDNMPlus, Given (deft list --kind methods)",
     "prior": "as in deft train; default: the one on the card of --h",
     "problem": "default: the one on the card of --h",
@@ -79,7 +79,7 @@ def run(
     if (measurements is None) == (images is None):
         raise InvalidInput("say what to condition on: either --measurements, or --images with a problem.")
     at_least_one({"--samples": samples, "--batch_size": batch_size, "--limit": limit})
-    h = h / "h.safetensors" if h is not None and h.is_dir() else h
+    h = None if h is None else checkpoint.located(h)
     network = resolve.load(prior or _on_card(h))
     problem = problem or _problem(h)
     recipe = method or DEFT(h, sampler or DPMSolver(steps=steps), any_problem=False)  # type: ignore[arg-type]

@@ -14,14 +14,16 @@ from deft.commands import catalogue, inputs
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
+from deft.htransforms.calibrated import Calibrated
 from deft.htransforms.learned import LearnedHTransform
-from deft.noise import mix
+from deft.noise import Noise, mix
 from deft.priors import resolve
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.training import checkpoint, state
 from deft.training.bank import Bank
 from deft.training.base import Images, Source
+from deft.training.calibrate import calibrate
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw
 from deft.training.files import kind_of
 from deft.training.loop import train as train_in_place
@@ -35,12 +37,13 @@ HELP = {
     "validation_share": "without --validation_images: this share of the images is held out; 0 for none",
     "h_transform": "LearnedHTransform (the default), PaperHTransform, ConditionalScore, or the dotted path of your own with for_prior(prior, fraction=...)",
     "fraction": "the h-transform's parameters as a share of the prior's; default: that of its class, 0.05, and 1 for ConditionalScore",
-    "initial": "start from the weights of this h-transform: a run folder, its h.safetensors, or the state.safetensors of a run that has not ended",
+    "initial": "start from the weights of this h-transform: a run folder, its h.safetensors, one that ships (deft list), or the state.safetensors of a run that has not ended",
     "steps": "optimiser steps",
     "accumulate": "batches per optimiser step",
     "bank": "evaluate the prior this many times beforehand and train on stored evaluations; 0: evaluate in every step",
     "flip": "mirror images at random",
     "patience": "stop after this many validations without a better loss",
+    "slopes": "after training, measure on this many training images (32, say) what the errors of h still share with x_t, and take it out (deft.Calibrated); 0: leave h as it is",
     "times": "where in log-SNR training happens, such as --times.mean 0 --times.std 3; default: TimeLaw()",
     "resume": "false starts the run again",
     **inputs.IMAGE_HELP,
@@ -66,6 +69,7 @@ def run(
     bank: int = 0,
     flip: bool = False,
     patience: int | None = None,
+    slopes: int = 0,
     times: TimeLaw | None = None,
     seed: int = 0,
     save_every: int = 250,
@@ -91,6 +95,8 @@ def run(
     if validation_images is not None:
         held_out = inputs.images(inputs.opened(validation_images, network, **options))[0]  # type: ignore[arg-type]
     learned = _loaded(initial, network, form) if initial else untrained(network, fraction, seed, form or LearnedHTransform)
+    if slopes:
+        _check_slopes(slopes, _count(data), learned, network)
     size = sum(p.numel() for p in learned.parameters())
     print(f"prior {network.name}: {network.num_parameters:,} parameters, frozen")
     print(
@@ -117,15 +123,27 @@ def run(
         "images": _count(data),
         "bank": bank,
     }
+    saved: HTransform = learned
+    if slopes:
+        clean = Images(data, network)
+        few = clean.batch(range(min(slopes, len(clean))), Noise([seed], network.device)).x_0
+        saved, training["slopes_from_images"] = calibrate(learned, network, problem, few, seed=seed), len(few)
     checkpoint.save(
         out / "h.safetensors",
-        learned,
+        saved,
         network,
         {"prior_from": prior, "problem": problem.card(), "training": training, "metrics": metrics},
     )
     if result.validation is not None:
         print(result.validation.table())
     print(f"saved {out / 'h.safetensors'}; draw samples with: deft sample --h {out / 'h.safetensors'} --images FOLDER --out FOLDER")
+
+
+def _check_slopes(slopes: int, images: int, learned: HTransform, prior: Prior) -> None:
+    """Raise before the training, not after it."""
+    if min(slopes, images) < 2:
+        raise InvalidInput(f"--slopes measures on two training images or more, 32 say; got {slopes}, with {images} images to train on.")
+    Calibrated(learned, prior.event_shape, low=0.0, high=1.0)
 
 
 def _count(data: Tensor | Dataset | None) -> int:
@@ -150,8 +168,10 @@ def untrained(prior: Prior, fraction: float | None, seed: int, form: type[HTrans
 
 def _loaded(initial: Path, prior: Prior, form: type[HTransform] | None) -> HTransform:
     """The h-transform of a checkpoint, of the class asked for, if any is."""
-    path = initial / "h.safetensors" if initial.is_dir() else initial
+    path = checkpoint.located(initial)
     found = checkpoint.load_average(path, prior) if kind_of(path) == state.KIND else checkpoint.load(path, prior)[0]
+    if isinstance(found, Calibrated):  # its slopes are those of the weights that it starts from
+        found = found.h_transform
     if form is not None and type(found) is not form:
         raise InvalidInput(
             f"{initial} holds a {type(found).__name__} and --h_transform asks for {form.__name__}; leave one of the two out."

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from deft.errors import CheckpointError
+from deft.errors import CheckpointError, nearest_names
 from deft.htransforms.base import HTransform
 from deft.priors.base import Prior
+from deft.priors.zoo import FOLDER
 from deft.problems import Problem
 from deft.schedules import Schedule
 from deft.training import state
@@ -55,6 +56,28 @@ def load(path: str | Path, prior: Prior, *, problem: Problem | None = None) -> t
     except RuntimeError as error:
         raise CheckpointError(f"the weights in {path} do not fit the architecture on its card: {error}") from error
     return h_transform.to(prior.device), card
+
+
+def shipped() -> list[str]:
+    """The names of the h-transforms that ship."""
+    return sorted(path.stem for path in FOLDER.glob("h-*.safetensors"))
+
+
+def located(place: str | Path) -> Path:
+    """The file of an h-transform: of a run folder, of one that ships, by its name, or the file itself.
+
+    Raises `CheckpointError` where there is nothing, with the names of what ships that are near.
+    """
+    path = Path(place)
+    if path.is_dir():
+        return path / "h.safetensors"
+    if path.exists():
+        return path
+    if str(place) in shipped():
+        return FOLDER / f"{place}.safetensors"
+    raise CheckpointError(
+        f"{path} does not exist, and no h-transform of that name ships (deft list){nearest_names(str(place), shipped())}."
+    )
 
 
 def load_average(path: str | Path, prior: Prior) -> HTransform:
