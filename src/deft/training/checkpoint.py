@@ -75,9 +75,7 @@ def located(place: str | Path) -> Path:
         return path
     if str(place) in shipped():
         return FOLDER / f"{place}.safetensors"
-    raise CheckpointError(
-        f"{path} does not exist, and no h-transform of that name ships (deft list){nearest_names(str(place), shipped())}."
-    )
+    raise CheckpointError(f"{path} does not exist, and no h-transform of that name ships (deft list){nearest_names(str(place), shipped())}")
 
 
 def load_average(path: str | Path, prior: Prior) -> HTransform:
