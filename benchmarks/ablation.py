@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -56,22 +57,29 @@ VARIANTS: dict[str, Callable[..., HTransform]] = {  # of the prior; fraction, pa
 def table(out: Path, seeds: list[int]) -> str:
     """What is there: PSNR and SSIM of the mean, PSNR of a sample, and the gap to the row above."""
     lines = [
-        "| | parameters | seeds | PSNR of the mean (dB) | gap to the row above | PSNR of a sample (dB) | SSIM of the mean | misfit |",
+        "| | parameters | seeds | PSNR of the mean (dB) | gap to the row above (the last two: to `full`) | PSNR of a sample (dB) | SSIM of the mean | misfit |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    before: dict[int, float] = {}
+    found: dict[str, dict[int, float]] = {}
     for name in VARIANTS:
         rows = {seed: json.loads(path.read_text()) for seed in seeds if (path := out / f"{name}-{seed}.json").exists()}
         if not rows:
             continue
-        means = {seed: sum(row["psnr_mean"]) / len(row["psnr_mean"]) for seed, row in rows.items()}
+        every = {seed: sum(row["psnr_mean"]) / len(row["psnr_mean"]) for seed, row in rows.items()}
+        means = {seed: value for seed, value in every.items() if math.isfinite(value)}
+        if len(means) < len(every):  # samples that are not finite: a mean over the other seeds would hide it
+            lines.append(
+                f"| {name} | | {len(every)} | diverged in {len(every) - len(means)}; else {_estimate(list(means.values()), 2)} | | | | |"
+            )
+            continue
+        before = found.get("full" if name in ("paper", "back-projection") else next(reversed(found), ""), {})
         gaps = [means[seed] - before[seed] for seed in means if seed in before]
         cells = [str(next(iter(rows.values()))["parameters"]), str(len(rows)), _estimate(list(means.values()), 2)]
         cells.append(_estimate(gaps, 2, sign="+") if gaps else "")
         for key, digits in (("psnr_single", 2), ("ssim_mean", 3), ("misfit", 3)):
             cells.append(_estimate([sum(row[key]) / len(row[key]) for row in rows.values()], digits))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-        before = means
+        found[name] = means
     return "\n".join(lines)
 
 
