@@ -62,6 +62,8 @@ def main() -> None:
     args = parser.parse_args()
     if not args.data.is_dir():
         parser.error(f"--data {args.data} is no folder; this recipe needs the data that recipes/train_prior.py describes")
+    if args.initial and not args.initial.exists():
+        parser.error(f"--initial {args.initial} does not exist; it is a folder of PROBLEM.safetensors, or one file")
     torch.set_num_threads(args.threads)
     config = yaml.safe_load(args.config.read_text())
     plan = config["h"]

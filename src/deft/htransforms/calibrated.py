@@ -5,7 +5,7 @@
 
 The error of E[x_0 | x_t, y] is orthogonal to all that x_t says. Networks miss this at low noise: there x_t determines coarse structure far better than they can say it, and an estimate that
 follows x_t too little draws samples that are narrower than the posterior. slope_b = E <x_0 - x_0_hat(y), u - x_0_hat(y)>_b / E ||u - x_0_hat(y)||_b^2 is the least-squares correction
-(deft.metrics.orthogonality), measured on images that were set aside or trained on: nothing is learned by gradients, and the mean square error falls in every band. A step costs two Fourier transforms.
+(deft.metrics.orthogonality), measured on images that were set aside or trained on: nothing is learned by gradients, and on them the mean square error falls in every band. A step costs two Fourier transforms.
 """
 
 from __future__ import annotations
