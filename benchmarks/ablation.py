@@ -65,7 +65,7 @@ def table(out: Path, seeds: list[int]) -> str:
         rows = {seed: json.loads(path.read_text()) for seed in seeds if (path := out / f"{name}-{seed}.json").exists()}
         if not rows:
             continue
-        every = {seed: sum(row["psnr_mean"]) / len(row["psnr_mean"]) for seed, row in rows.items()}
+        every = {seed: _mean(row["psnr_mean"]) for seed, row in rows.items()}
         means = {seed: value for seed, value in every.items() if math.isfinite(value)}
         if len(means) < len(every):  # samples that are not finite: a mean over the other seeds would hide it
             lines.append(
@@ -77,10 +77,15 @@ def table(out: Path, seeds: list[int]) -> str:
         cells = [str(next(iter(rows.values()))["parameters"]), str(len(rows)), _estimate(list(means.values()), 2)]
         cells.append(_estimate(gaps, 2, sign="+") if gaps else "")
         for key, digits in (("psnr_single", 2), ("ssim_mean", 3), ("misfit", 3)):
-            cells.append(_estimate([sum(row[key]) / len(row[key]) for row in rows.values()], digits))
+            cells.append(_estimate([_mean(row[key]) for row in rows.values()], digits))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
         found[name] = means
     return "\n".join(lines)
+
+
+def _mean(values: list[float | None]) -> float:
+    """The mean over images; NaN where that of an image was not finite, which JSON says as null."""
+    return math.nan if None in values else sum(value for value in values if value is not None) / len(values)
 
 
 def _estimate(values: list[float], digits: int, sign: str = "") -> str:
@@ -105,7 +110,7 @@ def main() -> None:
     observation = problem.draw(test, Noise([mix(seed, 4, i) for i in range(len(test))]))
     sampler = DDIM(steps=plan["steps_of_sampler"], eta=config["deft"]["eta"], grid=setting.grid)
 
-    def measured(h: HTransform) -> dict[str, list[float]]:
+    def measured(h: HTransform) -> dict[str, list[float | None]]:
         samples = sampler(
             Posterior(prior, h, observation), plan["samples"], seed=[mix(seed, 5, i) for i in range(len(test))], batch_size=64
         )
@@ -114,7 +119,7 @@ def main() -> None:
         away = torch.stack([misfit(samples[:, j], observation) for j in range(plan["samples"])], dim=1)
         found = {"psnr_mean": psnr(cut.mean(1), test, 2.0), "psnr_single": single, "ssim_mean": ssim(cut.mean(1), test, 2.0)}
         found["misfit"] = torch.stack([root_mean_square(row) for row in away])
-        return {key: values.tolist() for key, values in found.items()}
+        return {key: [value if math.isfinite(value) else None for value in values.tolist()] for key, values in found.items()}
 
     for number in args.seeds:
         for name in args.only or VARIANTS:
@@ -139,8 +144,8 @@ def main() -> None:
             row: dict[str, Any] = {**plan, "variant": name, "seed": number, "parameters": h.num_parameters, "commit": provenance.commit()}
             row |= {"seconds": result.seconds, "prior": config["prior"], **measured(h.eval())}
             with atomic(file) as stream:
-                stream.write((json.dumps(row, indent=1) + "\n").encode())
-            print(f"{name}, seed {number}: {sum(row['psnr_mean']) / len(test):.2f} dB, {result.seconds:.0f} s", flush=True)
+                stream.write((json.dumps(row, indent=1, allow_nan=False) + "\n").encode())
+            print(f"{name}, seed {number}: {_mean(row['psnr_mean']):.2f} dB, {result.seconds:.0f} s", flush=True)
     print(table(args.out, args.seeds))
 
 
