@@ -171,17 +171,24 @@ def main() -> None:
     parser.add_argument("--regression", type=Path, help="the folder of benchmarks/regression.py, where the file has a section `classical`")
     parser.add_argument("--only", nargs="*", help="some of the problems")
     parser.add_argument("--baselines", action="store_true", help="leave DEFT out, before its h-transforms are there")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=["classical", *(m.key for m in TUNABLE), "deft"],
+        help="some of the methods, by their sections of the file",
+    )
     args, setting = Setting.of(parser)
     config, prior = setting.config, setting.prior
     test = setting.images(config["test"]["split"], config["test"]["count"])
     validation = setting.images(config["validation"]["split"], config["validation"]["count"])
+    asked = set(args.methods or ["classical", *(m.key for m in TUNABLE), "deft"]) - ({"deft"} if args.baselines else set())
     print(f"{len(test)} images to test, {len(validation)} to tune on", flush=True)
     for name in args.only or config["problems"]:
         problem = setting.problem(name)
         folder = args.out / name
         print(name, flush=True)
-        methods = classical.methods(setting, name, validation, folder, args.regression) if "classical" in config else []
-        for method in (method for method in TUNABLE if method.key in config):
+        methods = classical.methods(setting, name, validation, folder, args.regression) if {"classical"} <= asked & config.keys() else []
+        for method in (method for method in TUNABLE if method.key in asked & config.keys()):
             plan = dict(config[method.key])
             if problem.sigma_y == 0 and not plan.get("without_noise", True):
                 continue
@@ -192,7 +199,7 @@ def main() -> None:
             else:
                 methods.append(method.method(prior, problem, validation, plan, config["tuning"], folder))
         card = None
-        if not args.baselines:
+        if "deft" in asked:
             h, card = checkpoint.load(args.h / f"{name}.safetensors", prior)
             seconds = card["training"]["seconds"]  # type: ignore[index, call-overload]
             plan = config["deft"]
