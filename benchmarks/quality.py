@@ -4,7 +4,7 @@
 
 The YAML file says everything that a result depends on: a section for each method. DPS (zeta), DDNM+ (eta), RED-diff and DiffPIR (lambda), DAPS (the Langevin step) are tuned on validation images
 by the PSNR of the mean; DDNM takes the place of DDNM+ at sigma_y = 0, where it has no parameter. A section `classical` adds the filtered back-projection, total variation and
-regression (benchmarks/classical.py). DEFT draws with DDIM (eta) and, at the numbers of steps in `second_order`, with DPM-Solver++ 2M. `--h` is the folder that `recipes/train_h.py` wrote: one `PROBLEM.safetensors` for each problem. Each problem
+regression (benchmarks/classical.py). DEFT draws with DDIM (eta) and, at the numbers of steps in `second_order`, with DPM-Solver++ 2M. `--h` is the folder that `recipes/train_h.py` wrote: one `PROBLEM.safetensors` for each problem (`h_of` in the section `deft` names another's). Each problem
 leaves `OUT/PROBLEM/results.json` and `report.html`; finished parts are kept, so that the same command goes on from where it was stopped.
 """
 
@@ -200,7 +200,7 @@ def main() -> None:
                 methods.append(method.method(prior, problem, validation, plan, config["tuning"], folder))
         card = None
         if "deft" in asked:
-            h, card = checkpoint.load(args.h / f"{name}.safetensors", prior)
+            h, card = checkpoint.load(args.h / f"{config['deft'].get('h_of', {}).get(name, name)}.safetensors", prior)
             seconds = card["training"]["seconds"]  # type: ignore[index, call-overload]
             plan = config["deft"]
             samplers = {n: DDIM(steps=n, eta=plan["eta"], grid=setting.grid) for n in plan["steps"]}

@@ -2,7 +2,7 @@
 
     python benchmarks/success.py benchmarks/quality/digits-nonlinear.yaml --data DIGITS --out runs/quality-digits-nonlinear --problem phase-0.05
 
-reads the samples that `benchmarks/quality.py` left in `--out`. The measurement cannot tell aligned samples from those that were drawn. A success of one sample is a mean over samples and images; the best by misfit is chosen without the truth.
+reads the samples that `benchmarks/quality.py` left in `--out`, and scores beside them the classical inverse, hybrid input-output of so many starts (`--starts`). The measurement cannot tell aligned samples from those that were drawn. A success of one sample is a mean over samples and images; the best by misfit is chosen without the truth.
 Standard errors are over images.
 """
 
@@ -15,6 +15,7 @@ from setting import Setting
 
 from deft.metrics.image import misfit, psnr
 from deft.noise import Noise, mix
+from deft.problems import from_card
 from deft.reports.estimate import Estimate
 from deft.reports.evaluation import read_results, read_samples
 
@@ -25,12 +26,21 @@ def main() -> None:
     """Print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problem", required=True)
+    parser.add_argument("--starts", type=int, nargs="*", default=[1, 4, 16], help="of hybrid input-output alone")
     args, setting = Setting.of(parser)
     plan, folder = setting.config, args.out / args.problem
     test = setting.images(plan["test"]["split"], plan["test"]["count"])
-    observation = setting.problem(args.problem).draw(test, Noise([mix(plan["seed"], 4, i) for i in range(len(test))]))
+    noise = Noise([mix(plan["seed"], 4, i) for i in range(len(test))])
+    observation = setting.problem(args.problem).draw(test, noise)
     print("| method | images | one sample | best of all by misfit | median PSNR of the best (dB) |")
     print("| --- | ---: | ---: | ---: | ---: |")
+    card = plan["problems"][args.problem]
+    for starts in args.starts:
+        operator = from_card(card | {"init_args": card["init_args"] | {"restarts": starts}}).draw(test[:1], Noise([0])).operator
+        found = psnr(operator.align(operator.lift(observation.y).clamp(-1.0, 1.0), test), test, 2.0)
+        share = Estimate.mean((found > THRESHOLD).double().tolist())
+        name = f"hybrid input-output, {starts} start{'s' if starts > 1 else ''}"
+        print(f"| {name} | {len(test)} | {share.value:.2f} ± {share.standard_error:.2f} | – | {found.median():.2f} |")
     for method in read_results(folder)["methods"]:
         single, best, levels = [], [], []
         for i, aligned in enumerate(read_samples(folder, method["label"], len(test))):

@@ -83,7 +83,8 @@ def main() -> None:
     bank = Bank.build(prior, images, plan["bank"], times, seed=0, out=args.out / "bank")
     validation = Bank.build(prior, held_out, checked, times, seed=1, out=args.out / "bank-validation")
     print(f"bank: {time.time() - begin:.0f} s", flush=True)
-    for name in args.only or config["problems"]:
+    borrowed = config["deft"].get("h_of", {})  # problems that the h-transform of another is used for
+    for name in args.only or [name for name in config["problems"] if name not in borrowed]:
         problem = from_card(config["problems"][name])
         h = LearnedHTransform.for_prior(
             prior, fraction=args.fraction or plan["fraction"], patch=plan.get("patch"), fine=plan.get("fine", 0)
