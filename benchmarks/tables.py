@@ -2,7 +2,8 @@
 
     python benchmarks/tables.py runs/quality-digits --keep benchmarks/results/quality-digits --against DPS-500 > tables.md
 
-With `--against`, last a table of paired differences to that method, on the images that both have; its row "all" averages the problems image by image first, so that its
+Methods that a kept file has and this run lacks stay in it, where problem, observations, number of samples and seed are the same; differences are then taken again from the values by image
+(the patch distance has none, and its differences stay only where the reference is the same). With `--against`, last a table of paired differences to that method, on the images that both have; its row "all" averages the problems image by image first, so that its
 standard error knows that the problems share their images.
 """
 
@@ -44,6 +45,30 @@ def _row(name: str, differences: dict[str, list[float]]) -> str:
     return f"| {name} | {len(next(iter(differences.values())))} | " + " | ".join(cells) + " |"
 
 
+def merged(kept: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
+    """The methods of both, those of `results` where both have one; learned ones last, the last of them as the reference."""
+    for key in ("prior", "problem", "images", "observations", "samples", "seed"):
+        if kept[key] != results[key]:
+            raise SystemExit(
+                f"{key} of the kept file and of this run differ, so that their methods cannot stand side by side: {kept[key]} and {results[key]}"
+            )
+    found = {method["label"]: method for method in (*kept["methods"], *results["methods"])}
+    methods = sorted(found.values(), key=lambda method: method["label"].startswith("DEFT"))
+    reference = methods[-1]
+    for method in methods:
+        same = {method["label"], reference["label"]} <= {m["label"] for m in results["methods"]} and results["reference"] == reference[
+            "label"
+        ]
+        count = min(method["images"], reference["images"])
+        taken = {}
+        for key in (*MEASURES, "ssim_single", "misfit") if method is not reference and not same else ():
+            how = Estimate.root_mean_square if key == "misfit" else Estimate.mean
+            taken[key] = (how(method["per_image"][key][:count]) - how(reference["per_image"][key][:count])).card()
+        if not same:
+            method["difference"] = (method["difference"] if kept["reference"] == reference["label"] else {}) | taken
+    return results | {"methods": methods, "reference": reference["label"], "best": {}}
+
+
 def main() -> None:
     """Print the tables of every problem in a folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -53,8 +78,9 @@ def main() -> None:
     args = parser.parse_args()
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(args.folder.glob("*/results.json")):
-        results = read_results(path.parent)
-        name = path.parent.name
+        results, name = read_results(path.parent), path.parent.name
+        if args.keep and (args.keep / f"{name}.json").exists():
+            results = merged(json.loads((args.keep / f"{name}.json").read_text()), results)
         found[name] = results
         print(f"### {name}\n")
         print(results_table(results).markdown())
