@@ -3,7 +3,7 @@
     python benchmarks/tables.py runs/quality-digits --keep benchmarks/results/quality-digits --against DPS-500 > tables.md
 
 Methods that a kept file has and this run lacks stay in it, where problem, observations, number of samples and seed are the same; differences are then taken again from the values by image
-(the patch distance has none, and its differences stay only where the reference is the same). With `--against`, last a table of paired differences to that method, on the images that both have; its row "all" averages the problems image by image first, so that its
+(the patch distance has none, and its difference is then left out). With `--against`, last a table of paired differences to that method, on the images that both have; its row "all" averages the problems image by image first, so that its
 standard error knows that the problems share their images.
 """
 
@@ -55,17 +55,15 @@ def merged(kept: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
     found = {method["label"]: method for method in (*kept["methods"], *results["methods"])}
     methods = sorted(found.values(), key=lambda method: method["label"].startswith("DEFT"))
     reference = methods[-1]
+    own = {method["label"] for method in results["methods"]}
     for method in methods:
-        same = {method["label"], reference["label"]} <= {m["label"] for m in results["methods"]} and results["reference"] == reference[
-            "label"
-        ]
-        count = min(method["images"], reference["images"])
-        taken = {}
-        for key in (*MEASURES, "ssim_single", "misfit") if method is not reference and not same else ():
+        measured_against = results["reference"] if method["label"] in own else kept["reference"]
+        if measured_against == reference["label"]:
+            continue
+        method["difference"], count = {}, min(method["images"], reference["images"])
+        for key in (*MEASURES, "ssim_single", "misfit") if method is not reference else ():
             how = Estimate.root_mean_square if key == "misfit" else Estimate.mean
-            taken[key] = (how(method["per_image"][key][:count]) - how(reference["per_image"][key][:count])).card()
-        if not same:
-            method["difference"] = (method["difference"] if kept["reference"] == reference["label"] else {}) | taken
+            method["difference"][key] = (how(method["per_image"][key][:count]) - how(reference["per_image"][key][:count])).card()
     return results | {"methods": methods, "reference": reference["label"], "best": {}}
 
 
