@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -177,6 +177,7 @@ def main() -> None:
         choices=["classical", *(m.key for m in TUNABLE), "deft"],
         help="some of the methods, by their sections of the file",
     )
+    parser.add_argument("--images", type=int, help="no method on more than so many of the test images, the first ones")
     args, setting = Setting.of(parser)
     config, prior = setting.config, setting.prior
     test = setting.images(config["test"]["split"], config["test"]["count"])
@@ -206,6 +207,8 @@ def main() -> None:
             samplers = {n: DDIM(steps=n, eta=plan["eta"], grid=setting.grid) for n in plan["steps"]}
             methods += [Method(f"DEFT-{n}-2M", h, DPMSolver(n), training_seconds=seconds) for n in plan.get("second_order", [])]
             methods += [Method(f"DEFT-{n}", h, sampler, training_seconds=seconds) for n, sampler in samplers.items()]
+        if args.images:
+            methods = [replace(method, images=min(method.images or len(test), args.images)) for method in methods]
         evaluate(
             prior,
             problem,

@@ -46,18 +46,18 @@ def _row(name: str, differences: dict[str, list[float]]) -> str:
 
 
 def merged(kept: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
-    """The methods of both, those of `results` where both have one; learned ones last, the last of them as the reference."""
+    """The methods of both, where both have one that over more images (those of `results` where there are as many); learned ones last, the last of them as the reference."""
     for key in ("prior", "problem", "images", "observations", "samples", "seed"):
         if kept[key] != results[key]:
             raise SystemExit(
                 f"{key} of the kept file and of this run differ, so that their methods cannot stand side by side: {kept[key]} and {results[key]}"
             )
-    found = {method["label"]: method for method in (*kept["methods"], *results["methods"])}
-    methods = sorted(found.values(), key=lambda method: method["label"].startswith("DEFT"))
+    found = {method["label"]: method for method in kept["methods"]}
+    fresh = {method["label"]: method for method in results["methods"] if method["images"] >= found.get(method["label"], method)["images"]}
+    methods = sorted((found | fresh).values(), key=lambda method: method["label"].startswith("DEFT"))
     reference = methods[-1]
-    own = {method["label"] for method in results["methods"]}
     for method in methods:
-        measured_against = results["reference"] if method["label"] in own else kept["reference"]
+        measured_against = results["reference"] if method["label"] in fresh else kept["reference"]
         if measured_against == reference["label"]:
             continue
         method["difference"], count = {}, min(method["images"], reference["images"])
