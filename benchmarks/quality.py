@@ -1,6 +1,6 @@
 """Posterior samples of DEFT and of the methods it is compared with, side by side: quality against the truth, on the same prior, observations and seeds.
 
-    python benchmarks/quality.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER --h runs/h-digits --out runs/quality-digits [--only box-0.05] [--baselines]
+    python benchmarks/quality.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER --h runs/h-digits --out runs/quality-digits [--only box-0.05] [--methods dps deft]
 
 The YAML file says everything that a result depends on: a section for each method. DPS (zeta), DDNM+ (eta), RED-diff and DiffPIR (lambda), DAPS (the Langevin step) are tuned on validation images
 by the PSNR of the mean; DDNM takes the place of DDNM+ at sigma_y = 0, where it has no parameter. A section `classical` adds the filtered back-projection, total variation and
@@ -170,7 +170,6 @@ def main() -> None:
     parser.add_argument("--h", type=Path, help="the folder of learned h-transforms")
     parser.add_argument("--regression", type=Path, help="the folder of benchmarks/regression.py, where the file has a section `classical`")
     parser.add_argument("--only", nargs="*", help="some of the problems")
-    parser.add_argument("--baselines", action="store_true", help="leave DEFT out, before its h-transforms are there")
     parser.add_argument(
         "--methods",
         nargs="+",
@@ -179,10 +178,14 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, help="no method on more than so many of the test images, the first ones")
     args, setting = Setting.of(parser)
+    if args.images is not None and args.images < 1:
+        parser.error(f"--images {args.images} is no number of images; it is 1 or more")
+    if args.h is None and "deft" in (args.methods or ["deft"]):
+        parser.error("DEFT needs --h, the folder that recipes/train_h.py wrote; --methods says which methods to run without it")
     config, prior = setting.config, setting.prior
     test = setting.images(config["test"]["split"], config["test"]["count"])
     validation = setting.images(config["validation"]["split"], config["validation"]["count"])
-    asked = set(args.methods or ["classical", *(m.key for m in TUNABLE), "deft"]) - ({"deft"} if args.baselines else set())
+    asked = set(args.methods or ["classical", *(m.key for m in TUNABLE), "deft"])
     print(f"{len(test)} images to test, {len(validation)} to tune on", flush=True)
     for name in args.only or config["problems"]:
         problem = setting.problem(name)

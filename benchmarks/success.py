@@ -27,9 +27,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problem", required=True)
     parser.add_argument("--starts", type=int, nargs="*", default=[1, 4, 16], help="of hybrid input-output alone")
+    parser.add_argument("--images", type=int, help="the first so many images alone, so that methods are compared on the same ones")
     args, setting = Setting.of(parser)
     plan, folder = setting.config, args.out / args.problem
-    test = setting.images(plan["test"]["split"], plan["test"]["count"])
+    test = setting.images(plan["test"]["split"], min(plan["test"]["count"], args.images or plan["test"]["count"]))
     noise = Noise([mix(plan["seed"], 4, i) for i in range(len(test))])
     observation = setting.problem(args.problem).draw(test, noise)
     print("| method | images | one sample | best of all by misfit | median PSNR of the best (dB) |")

@@ -3,7 +3,7 @@
     python benchmarks/tables.py runs/quality-digits --keep benchmarks/results/quality-digits --against DPS-500 > tables.md
 
 Methods that a kept file has and this run lacks stay in it, where problem, observations, number of samples and seed are the same; differences are then taken again from the values by image
-(the patch distance has none, and its difference is then left out). With `--against`, last a table of paired differences to that method, on the images that both have; its row "all" averages the problems image by image first, so that its
+(the patch distance has none, and its difference is then left out). With `--against`, of the same problem or of one with the same observations, last a table of paired differences to that method, on the images that both have; its row "all" averages the problems image by image first, so that its
 standard error knows that the problems share their images.
 """
 
@@ -26,8 +26,10 @@ def paired(folders: dict[str, dict[str, Any]], against: str) -> str:
     lines = ["| | images | " + " | ".join(MEASURES.values()) + " |", "| --- | ---: |" + " ---: |" * len(MEASURES)]
     together: dict[str, dict[str, list[list[float]]]] = {}
     for name, results in folders.items():
-        methods = {method["label"]: method["per_image"] for method in results["methods"]}
-        for label in (label for label in methods if label.startswith("DEFT") and against in methods):
+        same = [r for r in folders.values() if all(r[key] == results[key] for key in ("images", "observations", "samples", "seed"))]
+        methods = {method["label"]: method["per_image"] for r in (*same, results) for method in r["methods"]}
+        own = [method["label"] for method in results["methods"] if method["label"].startswith("DEFT") and against in methods]
+        for label in own:
             differences = {key: [a - b for a, b in zip(methods[label][key], methods[against][key])] for key in MEASURES}
             lines.append(_row(f"{label}, {name}", differences))
             for key, values in differences.items():
