@@ -30,12 +30,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problem", required=True, help="one of HighDynamicRange")
     parser.add_argument("--against", required=True, help="the label of a method")
+    parser.add_argument("--images", type=int, help="the first so many images alone, so that methods are compared on the same ones")
     args, setting = Setting.of(parser)
     plan, folder = setting.config, args.out / args.problem
     methods = [method["label"] for method in read_results(folder)["methods"]]
     if args.against not in methods:
         parser.error(f"--against {args.against}: not a method in {folder / 'results.json'}, which has {', '.join(methods)}")
-    test = setting.images(plan["test"]["split"], plan["test"]["count"])
+    test = setting.images(plan["test"]["split"], min(plan["test"]["count"], args.images or plan["test"]["count"]))
     observation = setting.problem(args.problem).draw(test, Noise([mix(plan["seed"], 4, i) for i in range(len(test))]))
     operator = observation.operator
     if not isinstance(operator, HighDynamicRange):
