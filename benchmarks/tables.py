@@ -59,9 +59,9 @@ def merged(kept: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
     methods = sorted((found | fresh).values(), key=lambda method: method["label"].startswith("DEFT"))
     reference = methods[-1]
     for method in methods:
-        measured_against = results["reference"] if method["label"] in fresh else kept["reference"]
-        if measured_against == reference["label"]:
-            continue
+        run = results if method["label"] in fresh else kept
+        if run["reference"] == reference["label"] and any(other is reference for other in run["methods"]):
+            continue  # it was measured against these very values
         method["difference"], count = {}, min(method["images"], reference["images"])
         for key in (*MEASURES, "ssim_single", "misfit") if method is not reference else ():
             how = Estimate.root_mean_square if key == "misfit" else Estimate.mean

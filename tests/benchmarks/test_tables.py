@@ -28,6 +28,11 @@ def test_of_a_method_in_both_runs_the_one_over_more_images_stays():
     assert joined["methods"][0]["per_image"]["psnr_mean"] == [1.0, 2.0, 3.0]
 
 
+def test_differences_follow_a_reference_that_was_measured_again():
+    joined = merged(_run("DEFT-20", {"DPS": [2.0, 4.0], "DEFT-20": [1.0, 2.0]}), _run("DEFT-20", {"DEFT-20": [5.0, 6.0]}))
+    assert joined["methods"][0]["difference"]["psnr_mean"]["value"] == pytest.approx(-2.5)
+
+
 def test_other_observations_are_refused():
     with pytest.raises(SystemExit, match="seed of the kept file and of this run differ"):
         merged(_run("DPS", {"DPS": [1.0]}), _run("DPS", {"DPS": [1.0]}, seed=1))

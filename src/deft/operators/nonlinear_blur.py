@@ -9,7 +9,13 @@ Light adds up, pixel values do not: the response R of the camera lies between th
     R(l) = 12.92 l below l = 0.0031308,    R(l) = 1.055 l^(1/2.4) - 0.055 above,
 
 continued by the same formulas below 0 and above 1, so that estimates outside of the range have derivatives. Where the sensor is saturated A has none:
-what guides is the map without the white level, as for `HighDynamicRange`.
+what guides is the map without the white level, as for `HighDynamicRange`. Its derivative at x_0 is a blur between two slopes,
+
+    J = exposure diag(R'(exposure k * R^{-1}(u))) K diag((R^{-1})'(u)),
+
+so that a residual pulls as for a linear operator, by the equations of J (one step of Gauss and Newton):
+
+    J^T (r2 J J^T + s2 I)^{-1} residual
 """
 
 from __future__ import annotations
@@ -20,9 +26,9 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
-from deft.operators.base import ForwardOperator
+from deft.operators.base import ForwardOperator, conjugate_gradients, within_reach
 from deft.operators.blur import Blur
-from deft.types import Measurement, Signal
+from deft.types import Measurement, Signal, Times, expand
 
 
 @final
@@ -49,6 +55,21 @@ class NonlinearBlur(ForwardOperator):
     def surrogate(self, x_0: Signal) -> Measurement:
         """The same without the sensor's white level."""
         return self._pixels(response(self._exposed(x_0)))
+
+    def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
+        """J^T (r2 J J^T + s2 I)^{-1} residual, by conjugate gradients, J being the derivative of the surrogate at x_0; kept `within_reach`."""
+        if not len(x_0):
+            return torch.zeros_like(x_0)
+        r2, s2 = expand(torch.as_tensor(r2), x_0).to(x_0), expand(torch.as_tensor(s2), x_0).to(x_0)
+        before, after = _slope_of_light(self._unit(x_0)), self.exposure * _slope_of_response(self._exposed(x_0))
+
+        def transposed(v: Measurement) -> Signal:
+            return before * self.blur.adjoint(after * v)
+
+        def normal(v: Measurement) -> Measurement:
+            return r2 * after * self.blur(before * transposed(v)) + s2 * v
+
+        return within_reach(transposed(conjugate_gradients(normal, residual, _ITERATIONS, _TOLERANCE)), r2)
 
     def lift(self, y: Measurement) -> Signal:
         """The light of y, deblurred by the regularised inverse of `Blur.lift` and seen through the response again, within the range."""
@@ -78,4 +99,14 @@ def light_of(pixels: Tensor) -> Tensor:
     return torch.where(pixels <= toe, pixels / _SLOPE, ((pixels.clamp(min=toe) + 0.055) / 1.055) ** 2.4)
 
 
+def _slope_of_response(light: Tensor) -> Tensor:
+    return torch.where(light <= _TOE, _SLOPE, 1.055 / 2.4 * light.clamp(min=_TOE) ** (1 / 2.4 - 1))
+
+
+def _slope_of_light(pixels: Tensor) -> Tensor:
+    toe = _SLOPE * _TOE
+    return torch.where(pixels <= toe, 1 / _SLOPE, 2.4 / 1.055 * ((pixels.clamp(min=toe) + 0.055) / 1.055) ** 1.4)
+
+
 _TOE, _SLOPE = 0.0031308, 12.92
+_ITERATIONS, _TOLERANCE = 12, 1e-3  # of the pull: where it points matters, not its last digits
