@@ -45,7 +45,7 @@ def main() -> None:
         )
     low, high = (float(end) / operator.factor for end in operator.clip)
     training = setting.images("train", TRAINING)
-    means = {ALONE: _alone(observation, training)}
+    means = {ALONE: entry_by_entry(observation, training)}
     for label in methods:
         means[label] = read_samples(folder, label, len(test)).float().mean(1)
     saturated = (test < low) | (test > high)
@@ -69,7 +69,7 @@ def main() -> None:
         print(f"| {label} | {int(here.sum())} | {of[0]} | {of[1]} | {'– | –' if label == args.against else ' | '.join(less)} |")
 
 
-def _alone(observation: Observation, training: torch.Tensor) -> torch.Tensor:
+def entry_by_entry(observation: Observation, training: torch.Tensor) -> torch.Tensor:
     """E[x_0 | y] of each entry under the histogram of the entries of `training`: sum x p(y | x) p(x) / sum p(y | x) p(x)."""
     share, edges = torch.histogram(training.flatten(), bins=256, range=(-1.0, 1.0))
     x = (edges[1:] + edges[:-1]) / 2
