@@ -16,7 +16,6 @@ import torch
 from setting import Setting
 
 from deft.likelihoods import Observation
-from deft.noise import Noise, mix
 from deft.operators import HighDynamicRange
 from deft.reports.estimate import Estimate
 from deft.reports.evaluation import read_results, read_samples
@@ -37,7 +36,7 @@ def main() -> None:
     if args.against not in methods:
         parser.error(f"--against {args.against}: not a method in {folder / 'results.json'}, which has {', '.join(methods)}")
     test = setting.images(plan["test"]["split"], min(plan["test"]["count"], args.images or plan["test"]["count"]))
-    observation = setting.problem(args.problem).draw(test, Noise([mix(plan["seed"], 4, i) for i in range(len(test))]))
+    observation = setting.observation(args.problem, test)
     operator = observation.operator
     if not isinstance(operator, HighDynamicRange):
         parser.error(

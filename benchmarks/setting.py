@@ -12,6 +12,8 @@ import torch
 import yaml
 from torch import Tensor
 
+from deft.likelihoods import Observation
+from deft.noise import Noise, mix
 from deft.priors import zoo
 from deft.priors.unet import UNetPrior
 from deft.problems import Problem, from_card
@@ -55,6 +57,10 @@ class Setting:
     def problem(self, name: str) -> Problem:
         """A problem by its name in the file."""
         return from_card(self.config["problems"][name])
+
+    def observation(self, name: str, test: Tensor) -> Observation:
+        """The measurements of the first test images that benchmarks/quality.py draws."""
+        return self.problem(name).draw(test, Noise([mix(self.config["seed"], 4, i) for i in range(len(test))]))
 
     @property
     def grid(self) -> TimeGrid:

@@ -14,7 +14,7 @@ import torch
 from setting import Setting
 
 from deft.metrics.image import misfit, psnr
-from deft.noise import Noise, mix
+from deft.noise import Noise
 from deft.problems import from_card
 from deft.reports.estimate import Estimate
 from deft.reports.evaluation import read_results, read_samples
@@ -31,8 +31,7 @@ def main() -> None:
     args, setting = Setting.of(parser)
     plan, folder = setting.config, args.out / args.problem
     test = setting.images(plan["test"]["split"], min(plan["test"]["count"], args.images or plan["test"]["count"]))
-    noise = Noise([mix(plan["seed"], 4, i) for i in range(len(test))])
-    observation = setting.problem(args.problem).draw(test, noise)
+    observation = setting.observation(args.problem, test)
     print("| method | images | one sample | best of all by misfit | median PSNR of the best (dB) |")
     print("| --- | ---: | ---: | ---: | ---: |")
     card = plan["problems"][args.problem]

@@ -15,7 +15,8 @@ What a residual y - A(x_0) says about an x_0 that is known to within r, from a m
     linear:      A^T (r2 A A^T + s2 I)^{-1} residual
     any other:   J^T residual / (r2 L^2 + s2),    J = dA / dx_0,    L = |A(x_0 + h) - A(x_0)| / |h|,    h along J^T residual, of length r sqrt(d)
 
-unless it knows better (`NonlinearBlur` solves the equations of J); the latter is the gradient of the log-likelihood log N(y; A(x_0), (s2 + r2 L^2) I), tempered by what the uncertainty of x_0 adds to the noise.
+The latter is the gradient of the log-likelihood log N(y; A(x_0), (s2 + r2 L^2) I), tempered by what the uncertainty of x_0 adds to the noise; an operator
+that knows J well solves its equations instead, J^T (r2 J J^T + s2 I)^{-1} residual (`NonlinearBlur`).
 """
 
 from __future__ import annotations
