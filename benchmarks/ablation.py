@@ -30,7 +30,6 @@ from ablated import Ablated
 from setting import Setting
 from train_h import law
 
-from deft.data.files import atomic
 from deft.htransforms.base import HTransform
 from deft.htransforms.learned import LearnedHTransform
 from deft.metrics.image import misfit, psnr, root_mean_square, ssim
@@ -39,6 +38,7 @@ from deft.posterior import Posterior
 from deft.reports import provenance
 from deft.reports.estimate import Estimate
 from deft.samplers.ddim import DDIM
+from deft.storage.atomic import atomic
 from deft.training.bank import Bank
 from deft.training.denoising import DenoisingScoreMatching
 from deft.training.loop import train

@@ -29,7 +29,6 @@ from setting import Setting, drawn, keep
 from torch import Tensor
 from tqdm import tqdm
 
-from deft.data.files import atomic
 from deft.htransforms.base import HTransform
 from deft.likelihoods import Observation
 from deft.metrics.calibration import Coverage, RankHistogram, coverage, crps, linear_functionals, rank_histogram, ranks, uncertain
@@ -43,6 +42,7 @@ from deft.reports.estimate import Estimate
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
+from deft.storage.atomic import atomic
 from deft.training import checkpoint
 
 THRESHOLD, FUNCTIONALS = 0.05, 50

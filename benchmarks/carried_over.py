@@ -21,7 +21,6 @@ from ablated import Ablated
 from setting import Setting
 from train_h import LAW
 
-from deft.data.files import atomic
 from deft.metrics.calibration import crps
 from deft.metrics.image import psnr
 from deft.noise import Noise, mix
@@ -29,6 +28,7 @@ from deft.posterior import Posterior
 from deft.reports import provenance
 from deft.reports.estimate import Estimate
 from deft.samplers.dpm_solver import DPMSolver
+from deft.storage.atomic import atomic
 from deft.training.bank import Bank
 from deft.training.base import Images
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw

@@ -20,11 +20,11 @@ from PIL import Image
 from setting import Setting
 from torch import Tensor
 
-from deft.data.files import atomic
 from deft.metrics.calibration import coverage, crps, linear_functionals, ranks, uncertain
 from deft.reports.estimate import Estimate
 from deft.reports.evaluation import read_results, read_samples
 from deft.reports.method import folder_name
+from deft.storage.atomic import atomic
 
 BODY = -750.0  # HU
 SHOWN = 4

@@ -19,7 +19,6 @@ from quality import dps
 from setting import Setting
 from train_h import LAW
 
-from deft.data.files import atomic
 from deft.htransforms.base import HTransform
 from deft.htransforms.learned import LearnedHTransform
 from deft.metrics.image import psnr, ssim
@@ -30,6 +29,7 @@ from deft.reports.chart import Series, as_file, scatter_chart
 from deft.reports.estimate import Estimate
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
+from deft.storage.atomic import atomic
 from deft.training.bank import Bank
 from deft.training.base import Images
 from deft.training.denoising import DenoisingScoreMatching

@@ -23,7 +23,6 @@ import torch
 from mixture_setting import DOUBLE, HIGH, Cell, distance
 from torch import Tensor
 
-from deft.data.files import atomic
 from deft.htransforms.base import HTransform
 from deft.htransforms.exact import Exact
 from deft.htransforms.gaussian_potential import GaussianPotential
@@ -39,6 +38,7 @@ from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
 from deft.samplers.heun import Heun
 from deft.samplers.smc import TwistedSMC
+from deft.storage.atomic import atomic
 from deft.types import Signal, Times
 
 Columns = dict[str, list[float]]

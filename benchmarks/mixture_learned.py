@@ -25,7 +25,6 @@ import torch
 from mixture import Known
 from mixture_setting import HIGH, Cell, distance
 
-from deft.data.files import atomic
 from deft.errors import DeftError
 from deft.htransforms.base import HTransform, NoConditioning
 from deft.htransforms.ddnm import DDNM
@@ -52,6 +51,7 @@ from deft.samplers.diffpir import DiffPIR
 from deft.samplers.red_diff import REDDiff
 from deft.samplers.replacement import Replacement
 from deft.samplers.smc import TwistedSMC
+from deft.storage.atomic import atomic
 from deft.training import checkpoint
 from deft.training.base import Batch, Source
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw

@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 from setting import Setting
 
-from deft.data.files import atomic
 from deft.metrics.orthogonality import slopes
 from deft.noise import Noise, mix
 from deft.posterior import Posterior
+from deft.storage.atomic import atomic
 from deft.training import checkpoint
 
 LEVELS = (1.0, 3.0, 5.0, 6.0, 7.0, 8.0, 9.0)

@@ -23,7 +23,6 @@ from safetensors.torch import load_file, save
 from setting import Setting
 from torch import Tensor
 
-from deft.data.files import atomic
 from deft.errors import DeftError
 from deft.htransforms.base import HTransform, NoConditioning
 from deft.htransforms.ddnm import DDNM
@@ -44,6 +43,7 @@ from deft.samplers.ddnm_plus import DDNMPlus
 from deft.samplers.diffpir import DiffPIR
 from deft.samplers.dpm_solver import DPMSolver
 from deft.samplers.red_diff import REDDiff
+from deft.storage.atomic import atomic
 from deft.training import checkpoint
 from deft.training.tune import geometric_grid, tune
 

@@ -20,12 +20,12 @@ import torch
 from mixture_setting import DOUBLE, Cell, component_width
 from torch import Tensor
 
-from deft.data.files import atomic
 from deft.noise import Noise, mix
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.reports import provenance
 from deft.reports.estimate import Estimate
 from deft.schedules import VPCosine, VPLinear
+from deft.storage.atomic import atomic
 
 DRAWS, PART, ONE = 100_000, 10_000, torch.ones(1, dtype=DOUBLE)
 SCHEDULES = {"linear betas, 0.1 to 20": VPLinear(), "cosine, log-SNR -9.5 to 9.5": VPCosine(-9.5, 9.5)}

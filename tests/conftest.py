@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import hypothesis
 from jaxtyping import install_import_hook
 
 import tests.shapes  # noqa: F401  the hook looks the checker up where it is already imported
@@ -12,6 +13,9 @@ import tests.shapes  # noqa: F401  the hook looks the checker up where it is alr
 # The mathematics only: functions that take what a user hands in (metrics, data, reports) say themselves what is wrong with it.
 CHECKED = ("htransforms", "likelihoods", "networks", "operators", "paths", "posterior", "priors", "problems", "samplers", "schedules")
 install_import_hook([f"deft.{name}" for name in CHECKED], "tests.shapes.checked")
+
+hypothesis.settings.register_profile("deft", deadline=None)  # no test depends on a clock
+hypothesis.settings.load_profile("deft")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from deft import cli
-from deft.data.files import atomic
 from deft.errors import InvalidInput
+from deft.storage.atomic import atomic
 
 
 def test_help_imports_nothing_heavy() -> None:

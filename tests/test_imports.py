@@ -13,12 +13,13 @@ LAYERS = {
     "types": set(),
     "errors": set(),
     "noise": {"errors"},
+    "storage": {"types", "errors", "noise"},
     "networks": {"types"},
     "schedules": {"types", "errors", "noise"},
-    "priors": {"types", "errors", "noise", "networks", "schedules"},
-    "operators": {"types", "errors", "noise"},
-    "likelihoods": {"types", "errors", "noise", "operators"},
-    "problems": {"types", "errors", "noise", "operators", "likelihoods"},
+    "priors": {"types", "errors", "noise", "storage", "networks", "schedules"},
+    "operators": {"types", "errors", "noise", "storage"},
+    "likelihoods": {"types", "errors", "noise", "storage", "operators"},
+    "problems": {"types", "errors", "noise", "storage", "operators", "likelihoods"},
 }
 LAYERS["htransforms"] = {"networks", "schedules", "priors", *LAYERS["problems"], "problems"}
 LAYERS["posterior"] = LAYERS["htransforms"] | {"htransforms"}

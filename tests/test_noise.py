@@ -11,7 +11,7 @@ seeds = st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=5)
 
 
 @given(seeds=seeds, step=st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_draw_depends_on_its_own_seed_alone(seeds, step):
     together = Noise(seeds).normal(step, (2, 3))
     for i, seed in enumerate(seeds):

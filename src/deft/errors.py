@@ -1,11 +1,41 @@
-"""Errors that users meet: each says what was given, what was expected, and what to do."""
+"""Errors that users meet: each says what was given, what was expected, and what to do.
+
+InvalidInput("sigma_y", given=-1, expected="a standard deviation >= 0 in the units of y", advice="use 0 for no noise")
+sigma_y: got -1; expected a standard deviation >= 0 in the units of y. Use 0 for no noise.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+_LONGEST = 200  # characters of a value that is shown
+
 
 class DeftError(Exception):
-    """The base of every error that this library raises on purpose."""
+    """The base of every error that this library raises on purpose.
+
+    `what` names what is wrong, or is the whole sentence where no part is given. The parts (`given`: the value, any object; `expected` and `advice`: text) are
+    kept as attributes, and the message is composed of them, so that tests and other programs need not read prose.
+    """
+
+    def __init__(self, what: str = "", *, given: object = None, expected: str = "", advice: str = "") -> None:
+        self.what, self.given, self.expected, self.advice = what, given, expected, advice
+        super().__init__(_composed(what, given, expected, advice))
+
+
+def _composed(what: str, given: object, expected: str, advice: str) -> str:
+    """`what: got given; expected expected. Advice.`, of the parts that there are."""
+    facts = ([f"got {shown(given)}"] if given is not None else []) + ([f"expected {expected}"] if expected else [])
+    sentence = f"{what}: {'; '.join(facts)}" if facts else what
+    if not advice:
+        return f"{sentence.rstrip('.')}." if facts else sentence
+    return f"{sentence.rstrip('.')}. {advice[:1].upper()}{advice[1:].rstrip('.')}."
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it: text as it is, control characters escaped, long ones cut."""
+    text = value if isinstance(value, str) else repr(value)
+    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - 3]}..."
 
 
 class InvalidInput(DeftError, ValueError):

@@ -31,7 +31,7 @@ class ScheduleContract(ABC):
         torch.testing.assert_close(2 * (alpha.log() - sigma.log()), schedule.log_snr(t), rtol=0, atol=1e-9)
 
     @given(t=st.floats(0, 1))
-    @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+    @settings(max_examples=50, suppress_health_check=[HealthCheck.differing_executors])
     def test_time_inverts_log_snr(self, t):
         schedule, t = self.schedule(), torch.tensor([t], dtype=torch.float64)
         # cancellation near the noise end: log-SNRs there are differences of numbers of order one
@@ -44,7 +44,7 @@ class ScheduleContract(ABC):
         torch.testing.assert_close(schedule.time(outside), torch.tensor([1.0, 0.0], dtype=torch.float64), rtol=0, atol=1e-7)
 
     @given(t=st.floats(0, 1))
-    @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+    @settings(max_examples=50, suppress_health_check=[HealthCheck.differing_executors])
     def test_snap_is_idempotent_and_stays_within_the_range(self, t):
         schedule, t = self.schedule(), torch.tensor([t], dtype=torch.float64)
         snapped = schedule.snap(t)

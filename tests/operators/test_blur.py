@@ -90,7 +90,7 @@ def test_it_is_scipys_convolution(border, mode, size):
     border=st.sampled_from(["circular", "reflect"]),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_size(size, kernel, border, seed):
     noise = Noise([seed, seed + 1], dtype=torch.float64)
     operator = Blur(noise.uniform(0, kernel), border)

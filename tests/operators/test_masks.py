@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -85,7 +83,7 @@ def test_every_half_is_drawn():
     ends=st.tuples(st.floats(0.05, 0.8), st.floats(0, 0.1)),
     seed=st.integers(0, 2**40),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_strokes_cover_what_they_should(space, ends, seed):
     """Within the bounds, or the whole number nearest to them where no whole number lies between."""
     low, high = ends[0], ends[0] + ends[1]
@@ -106,17 +104,6 @@ def test_strokes_are_strokes():
     missing = 1 - FreeFormMasks().draw(torch.empty(8, 1, 64, 64), Noise(range(8)))
     both = (missing[..., 1:] * missing[..., :-1]).sum() / missing[..., 1:].sum()
     assert both > 0.75
-
-
-def test_strokes_are_fast_enough_for_training():
-    """About 2 ms each on one core; the bound leaves room for a busy machine."""
-    like, masks = torch.empty(16, 3, 64, 64), FreeFormMasks()
-    seconds = []
-    for k in range(3):
-        start = time.perf_counter()
-        masks.draw(like, Noise(range(k, k + 16)))
-        seconds.append((time.perf_counter() - start) / 16)
-    assert min(seconds) < 0.03
 
 
 def write(path, mask):

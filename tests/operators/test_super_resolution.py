@@ -65,7 +65,7 @@ def test_bicubic_is_pillows(factor, size):
     channels=st.integers(1, 3),
     kernel=st.sampled_from(["average", "bicubic"]),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_size(factor, blocks, channels, kernel):
     event_shape = (channels, *(factor * n for n in blocks))
     operator = SuperResolution(factor, event_shape, kernel=kernel)

@@ -14,7 +14,7 @@ SCHEDULES = [VPLinear(), VE(), EDM(), RectifiedFlow()]
 
 
 @given(ends=st.tuples(st.floats(0, 1), st.floats(0, 1)), eta=st.floats(0, 1), which=st.integers(0, len(SCHEDULES) - 1))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_transition_keeps_the_marginals(ends, eta, which):
     """alpha_s x_0 and variance sigma_s^2, from x_t = alpha_t x_0 + sigma_t eps and x_0_hat = x_0."""
     s, t = sorted(ends)

@@ -34,9 +34,9 @@ from deft.reports.page import style_sheet, write_report
 from deft.reports.table import results_table
 from deft.samplers.base import UniformLogSNR
 from deft.samplers.ddim import DDIM
+from deft.storage.atomic import atomic
 from deft.training import checkpoint
 from deft.training.denoising import DenoisingScoreMatching
-from deft.training.files import atomic
 from deft.training.loop import train
 
 HELP = {

@@ -2,8 +2,8 @@
 
 from deft.data.arrays import Arrays, convert_range, read_array, to_uint8, write_npz
 from deft.data.ct import Slices, read_dicom, split_patients
-from deft.data.files import atomic
 from deft.data.images import ImageFolder, open_images, write_png
+from deft.storage.atomic import atomic
 
 __all__ = [
     "Arrays",

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from deft.data.files import atomic
 from deft.errors import BadImage, InvalidInput
+from deft.storage.atomic import atomic
 
 Range = tuple[float, float]
 

@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 
 from deft.data.arrays import Arrays, Range, convert_range, to_uint8
 from deft.data.ct import Slices, holds_slices
-from deft.data.files import atomic
 from deft.errors import BadImage, InvalidInput
+from deft.storage.atomic import atomic
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _CHANNELS = {"1": 1, "L": 1, "I;16": 1, "I;16L": 1, "I;16B": 1, "P": 3, "RGB": 3, "YCbCr": 3, "LA": 2, "RGBA": 4, "PA": 4, "CMYK": 4}

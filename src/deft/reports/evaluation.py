@@ -36,7 +36,7 @@ from deft.reports.exactness import path_weights
 from deft.reports.method import Method, describe, folder_name
 from deft.reports.parts import claim, draw, read_parts
 from deft.reports.scores import MEASURES, PATCHES, PROJECTIONS, Scores, best
-from deft.training.files import atomic
+from deft.storage.atomic import atomic
 from deft.types import Signal
 
 FORMAT = 1

@@ -17,7 +17,7 @@ from deft.paths import simulate, weigh
 from deft.priors.base import Prior
 from deft.reports.method import Method
 from deft.samplers.weights import gaussian_steps, weighable
-from deft.training.files import atomic
+from deft.storage.atomic import atomic
 
 
 def path_weights(

@@ -21,7 +21,7 @@ from deft.reports import chart, figure
 from deft.reports.evaluation import read_results, read_samples
 from deft.reports.scores import FEWEST
 from deft.reports.table import Table, difference_table, results_table, tuning_table, weights_table
-from deft.training.files import atomic
+from deft.storage.atomic import atomic
 
 _WIDEST_TILE = 160
 

@@ -27,7 +27,8 @@ from deft.likelihoods import Observation
 from deft.priors.base import Prior
 from deft.reports.counted import Counted
 from deft.reports.method import Method
-from deft.training.files import as_recorded, atomic
+from deft.storage.atomic import atomic
+from deft.training.files import as_recorded
 
 
 @final

@@ -26,10 +26,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from deft.data.files import atomic
 from deft.errors import CheckpointError, InvalidInput, room_for
 from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Denoised, Prior
+from deft.storage.atomic import atomic
 from deft.training.base import Batch, Images, Order, Source
 from deft.training.denoising import TimeLaw, noised, noisy, spread
 from deft.training.files import as_recorded, refusal

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from deft.data.files import atomic
 from deft.errors import CheckpointError
+from deft.storage.atomic import atomic
 
 _MAX_HEADER = 100_000_000
 _LATER = ("fingerprint", "signals")  # of data and of a user's own operator

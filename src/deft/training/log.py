@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, final
 
-from deft.data.files import atomic
 from deft.errors import CheckpointError, InvalidInput
+from deft.storage.atomic import atomic
 from deft.training.files import refusal
 
 
