@@ -28,6 +28,7 @@ from deft.priors.base import Prior
 from deft.reports.counted import Counted
 from deft.reports.method import Method
 from deft.storage.atomic import atomic
+from deft.storage.table import modern
 from deft.training.files import as_recorded
 
 
@@ -143,7 +144,7 @@ def claim(path: Path, card: Mapping[str, object], what: str) -> None:
         with atomic(path) as file:
             file.write(json.dumps(ours, indent=1).encode())
         return
-    theirs = json.loads(path.read_text())
+    ours, theirs = modern(ours), modern(json.loads(path.read_text()))
     changed = _changes(theirs, as_recorded(ours, theirs))
     if changed:
         raise InvalidInput(

@@ -30,9 +30,10 @@ from deft.errors import CheckpointError, InvalidInput, room_for
 from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Denoised, Prior
 from deft.storage.atomic import atomic
+from deft.storage.tensors import refusal
 from deft.training.base import Batch, Images, Order, Source
 from deft.training.denoising import TimeLaw, noised, noisy, spread
-from deft.training.files import as_recorded, refusal
+from deft.training.files import as_recorded
 
 _FORMAT = 1
 

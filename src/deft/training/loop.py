@@ -28,6 +28,7 @@ from deft.errors import CheckpointError, InvalidInput, TrainingDiverged, room_fo
 from deft.htransforms.base import HTransform
 from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Prior
+from deft.storage.table import modern
 from deft.training.base import Batch, Images, Loss, Objective, Order, Source
 from deft.training.checkpoint import architecture
 from deft.training.files import as_recorded
@@ -363,11 +364,12 @@ def _check_same(theirs: Mapping[str, Any], ours: Mapping[str, Any], out: Path | 
 
 def _different(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
     """What differs between two settings, by its dotted name."""
-    ours = as_recorded(json.loads(json.dumps(ours)), theirs)
+    theirs, ours = modern(theirs), modern(json.loads(json.dumps(ours)))  # type: ignore[assignment]
+    ours = as_recorded(ours, theirs)
     found = []
     for name in {**theirs, **ours}:
         old, new = theirs.get(name), ours.get(name)
-        if isinstance(old, Mapping) and isinstance(new, Mapping) and old.get("class_path") == new.get("class_path"):
+        if isinstance(old, Mapping) and isinstance(new, Mapping) and old.get("class") == new.get("class"):
             found += [f"{name}.{one}" for one in _different(old, new)]
         elif old != new:
             found.append(f"{name} was {old} and is {new}")
