@@ -85,7 +85,7 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file({"w": torch.ones(2)}, path)
-    with pytest.raises(CheckpointError, match="no prior of this library"):
+    with pytest.raises(CheckpointError, match="no deft prior"):
         zoo.load(path)
     with pytest.raises(CheckpointError, match="no card"):
         zoo.card(tmp_path / "none.safetensors")
