@@ -69,10 +69,10 @@ _SAMPLERS = {
     "deft.samplers.heun": "Heun",
     "deft.samplers.red_diff": "REDDiff",
     "deft.samplers.replacement": "Replacement",
-    "deft.samplers.smc": "ResampledSMC TwistedSMC",
+    "deft.samplers.smc": "ResampledSMC",
 }
 _GRIDS = {"deft.samplers.base": "UniformLogSNR UniformTime", "deft.samplers.daps": "Karras", "deft.samplers.diffpir": "RootTime"}
-_OBJECTIVES = {"deft.training.denoising": "DenoisingScoreMatching TimeLaw"}
+_OBJECTIVES = {"deft.training.denoising": "DenoisingScoreMatching"}
 
 
 @final
