@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_LATER = ("fingerprint", "signals")  # of data and of a user's own operator
+_LATER = ("fingerprint", "signals", "schedule", "prediction", "scale")  # of data, of a user's own operator, and of a prior
 
 
 def as_recorded(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
