@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from deft.data import Slices, read_dicom
-from deft.errors import BadImage, InvalidInput
-from tests.data.slices import stack, write_dicom
+from deft.errors import BadImage, DeftError, InvalidInput
+from tests.data.slices import stack, write_dicom, write_enhanced
 
 pytest.importorskip("pydicom", reason="pydicom is in the extra `data`")
 
@@ -81,3 +81,571 @@ def test_an_extra_that_is_missing(monkeypatch, tmp_path):
     (tmp_path / "a.dcm").write_bytes(b"")
     with pytest.raises(InvalidInput, match=r"pip install deft-diffusion\[data\]"):
         read_dicom(tmp_path)
+
+
+HU = stack(n=4)
+SEG, CAPTURE, REPORT = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.88.67"
+STRUCTURES, STATE, MR = "1.2.840.10008.5.1.4.1.1.481.3", "1.2.840.10008.5.1.4.1.1.11.1", "1.2.840.10008.5.1.4.1.1.4"
+CORONAL = [1, 0, 0, 0, 0, -1]
+
+
+def good(folder, n=3, **tags):
+    """A series of n slices, 2 mm apart."""
+    for k in range(n):
+        write_dicom(folder / f"{k}.dcm", HU[k] + 1024, 2.0 * k, InstanceNumber=k + 1, **tags)
+
+
+def one(folder, name="x.dcm", values=None, place=6.0, **tags):
+    write_dicom(folder / name, HU[3] + 1024 if values is None else values, place, **tags)
+
+
+def without_pixels(data):
+    for name in ("PixelData", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel"):
+        delattr(data, name)
+
+
+def colour(folder):
+    values = np.zeros((8, 8 * 3), np.int16)
+
+    def edit(data):
+        data.Columns, data.SamplesPerPixel, data.PhotometricInterpretation, data.PlanarConfiguration = 8, 3, "RGB", 0
+        data.BitsAllocated = data.BitsStored = 8
+        data.HighBit, data.PixelRepresentation, data.PixelData = 7, 0, bytes(192)
+
+    one(folder, values=values, edit=edit)
+
+
+def truncated(folder):
+    one(folder)
+    path = folder / "x.dcm"
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def cut_header(folder):
+    one(folder)
+    path = folder / "x.dcm"
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def written(name, content):
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+LEFT_OUT = {
+    "localizer": (lambda f: one(f, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "1 localizer"),
+    "localizer without rescale tags": (
+        lambda f: one(f, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], slope=None, intercept=None),
+        "1 localizer",
+    ),
+    "localizer at a slice's place": (lambda f: one(f, place=2.0, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "1 localizer"),
+    "topogram": (lambda f: one(f, SeriesDescription="Topogram 0.6 T20s", series="1.2.4"), "1 localizer"),
+    "scout": (lambda f: one(f, ImageOrientationPatient=CORONAL), "1 scout"),
+    "scout of another size": (lambda f: one(f, values=HU[3][:6], ImageOrientationPatient=CORONAL), "1 scout"),
+    "secondary capture": (lambda f: one(f, SOPClassUID=CAPTURE), "1 secondary capture"),
+    "secondary capture without a place": (
+        lambda f: one(f, SOPClassUID=CAPTURE, slope=None, intercept=None, ImagePositionPatient=None),
+        "1 secondary capture",
+    ),
+    "colour": (colour, "1 picture in colour"),
+    "segmentation": (lambda f: one(f, values=HU, SOPClassUID=SEG, Modality="SEG"), "1 of the modality SEG"),
+    "segmentation that says CT": (lambda f: one(f, SOPClassUID=SEG), "1 object of the class Segmentation Storage"),
+    "dose report": (lambda f: one(f, SOPClassUID=REPORT, Modality="SR", edit=without_pixels), "1 of the modality SR"),
+    "structures": (lambda f: one(f, SOPClassUID=STRUCTURES, Modality="RTSTRUCT", edit=without_pixels), "1 of the modality RTSTRUCT"),
+    "presentation state": (lambda f: one(f, SOPClassUID=STATE, Modality="PR", edit=without_pixels), "1 of the modality PR"),
+    "object without an image": (lambda f: one(f, edit=without_pixels), "1 object without an image"),
+    "magnetic resonance": (lambda f: one(f, SOPClassUID=MR, Modality="MR", series="1.9"), "1 of the modality MR"),
+    "positron emission": (lambda f: one(f, Modality="PT", series="1.9"), "1 of the modality PT"),
+    "truncated pixels": (truncated, "1 damaged file"),
+    "truncated header": (cut_header, "1 damaged file"),
+    "empty": (written("x.dcm", b""), "1 damaged file"),
+    "no DICOM file of that name": (written("x.dcm", b"no such thing"), "1 damaged file"),
+    "README": (written("README", b"These are slices."), "1 other file (README)"),
+    "text": (written("notes.txt", b"These are slices."), "1 other file (notes.txt)"),
+    "picture": (written("x.png", b"\x89PNG"), "1 other file (x.png)"),
+    "empty without a suffix": (written("IM9", b""), "1 other file (IM9)"),
+    "the same slice twice": (lambda f: write_dicom(f / "copy.dcm", HU[1] + 1024, 2.0), "1 repeated slice ("),
+}
+
+
+class TestWhatIsLeftOut:
+    @pytest.mark.parametrize("name", LEFT_OUT)
+    def test_it_is_counted_in_one_warning(self, tmp_path, name):
+        add, says = LEFT_OUT[name]
+        good(tmp_path)
+        add(tmp_path)
+        with pytest.warns(UserWarning) as warned:  # noqa: PT030
+            (found,) = read_dicom(tmp_path)
+        np.testing.assert_array_equal(found.hu, HU[:3])
+        (said,) = [str(w.message) for w in warned if str(tmp_path) in str(w.message)]
+        assert "skipped 1 of 4" in said
+        assert says in said
+
+    @pytest.mark.parametrize("name", LEFT_OUT)
+    def test_it_is_fatal_with_strict(self, tmp_path, name):
+        add, _ = LEFT_OUT[name]
+        good(tmp_path)
+        add(tmp_path)
+        with pytest.raises(BadImage):
+            read_dicom(tmp_path, strict=True)
+
+    @pytest.mark.parametrize("name", [name for name in LEFT_OUT if name not in ("the same slice twice", "scout", "scout of another size")])
+    def test_alone_it_is_an_error(self, tmp_path, name):
+        if name == "secondary capture":  # with places and rescale tags: some program exported slices so
+            return
+        LEFT_OUT[name][0](tmp_path)
+        with pytest.raises(BadImage):
+            read_dicom(tmp_path)
+
+    def test_many_are_counted_by_their_kinds(self, tmp_path):
+        good(tmp_path)
+        for k in range(7):
+            (tmp_path / f"note{k}.txt").write_text("")
+        one(tmp_path, "s.dcm", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+        with pytest.warns(UserWarning, match=r"skipped 8 of 11 .*: 7 other files, 1 localizer \(note0\.txt, .*, \.\.\.\)"):
+            assert len(read_dicom(tmp_path)[0].hu) == 3
+
+    def test_hidden_files_and_the_index_of_a_disc(self, tmp_path, recwarn):
+        good(tmp_path)
+        (tmp_path / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
+        (tmp_path / ".DS_Store").write_bytes(b"x")
+        (tmp_path / ".cache").mkdir()
+        one(tmp_path / ".cache")
+        assert len(read_dicom(tmp_path, strict=True)[0].hu) == 3
+        assert not recwarn.list
+
+    def test_slices_that_were_exported_as_secondary_captures(self, tmp_path):
+        good(tmp_path, SOPClassUID=CAPTURE)
+        with pytest.warns(UserWarning, match="secondary captures with places and rescale tags are read as slices"):
+            (found,) = read_dicom(tmp_path)
+        np.testing.assert_array_equal(found.hu, HU[:3])
+
+
+class TestNames:
+    @pytest.mark.parametrize("name", ["1.2.840.0", "IM0001", "slice.DCM", "a.IMA", "x.dcm.bak", "image.0001"])
+    def test_files_are_found_by_their_content(self, tmp_path, name, recwarn):
+        one(tmp_path, name)
+        np.testing.assert_array_equal(read_dicom(tmp_path)[0].hu, HU[3:])
+        assert len(Slices.open(tmp_path, (1, 8, 8), "full")) == 1
+        assert not recwarn.list
+
+    @pytest.mark.parametrize("name", ["IM0", "x.dcm", "1.2.3"])
+    @pytest.mark.parametrize("meta", [True, False])
+    def test_files_without_a_preamble(self, tmp_path, name, meta):
+        import pydicom
+
+        one(tmp_path, "x.dcm")
+        content = (tmp_path / "x.dcm").read_bytes()[132:]
+        if not meta:
+            data = pydicom.dcmread(tmp_path / "x.dcm")
+            del data.file_meta
+            data.save_as(tmp_path / "y", implicit_vr=True, little_endian=True)
+            content = (tmp_path / "y").read_bytes()
+            (tmp_path / "y").unlink()
+        (tmp_path / "x.dcm").unlink()
+        (tmp_path / name).write_bytes(content)
+        np.testing.assert_array_equal(read_dicom(tmp_path)[0].hu, HU[3:])
+
+
+def missing_place(folder):
+    good(folder)
+    write_dicom(folder / "1.dcm", HU[1] + 1024, ImagePositionPatient=None)
+
+
+def halves(**tags):
+    def write(folder):
+        good(folder, n=2)
+        for k in range(2):
+            write_dicom(folder / f"b{k}.dcm", HU[2 + k] + 1024, 10.0 + 2 * k, **tags)
+
+    return write
+
+
+def one_with(**tags):
+    """A series, of whose slices one has other tags."""
+
+    def write(folder):
+        good(folder)
+        one(folder, **tags)
+
+    return write
+
+
+def all_with(**tags):
+    return lambda folder: good(folder, **tags)
+
+
+REFUSED = {
+    "one without a place": (missing_place, "2 slices with a position and 1 without", "a position for every slice"),
+    "two orientations": (halves(ImageOrientationPatient=CORONAL), "2 such as", "one orientation"),
+    "one slice that is turned over": (one_with(ImageOrientationPatient=[-1, 0, 0, 0, -1, 0]), "such as x.dcm", "one orientation"),
+    "one without an orientation": (one_with(ImageOrientationPatient=None), "none", "one orientation"),
+    "two spacings": (halves(PixelSpacing=[0.5, 0.5]), "(0.7, 0.7) and (0.5, 0.5)", "one pixel spacing"),
+    "one without a spacing": (one_with(PixelSpacing=None), "none", "one pixel spacing"),
+    "different slices at one place": (one_with(place=2.0), "at 2 mm", "one slice for each place"),
+    "pixels that are not square": (all_with(PixelSpacing=[0.5, 1.0]), "0.5 x 1 mm", "the same spacing"),
+    "a spacing of 0": (all_with(PixelSpacing=[0, 0]), "(0.0, 0.0)", "lengths > 0"),
+    "a negative spacing": (all_with(PixelSpacing=[-1, -1]), "(-1.0, -1.0)", "lengths > 0"),
+    "one spacing": (all_with(PixelSpacing=[1.0]), "1.0", "2 numbers"),
+    "a place of two numbers": (one_with(ImagePositionPatient=[0, 0]), "(0.0, 0.0)", "3 numbers"),
+    "a place that is not finite": (one_with(ImagePositionPatient=[0, 0, "nan"]), "nan", "3 numbers"),
+    "no orientation at all": (all_with(ImageOrientationPatient=[0, 0, 0, 0, 0, 0]), "(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)", "right angles"),
+    "no place and no number": (
+        lambda f: [write_dicom(f / f"{k}.dcm", HU[k] + 1024, ImagePositionPatient=None) for k in range(2)],
+        "",
+        "so that slices have an order",
+    ),
+    "a slope of 0": (all_with(slope=0), "slope 0", "a slope > 0"),
+    "a negative slope": (all_with(slope=-1), "slope -1", "a slope > 0"),
+    "a slope that is not finite": (all_with(slope="nan"), "nan", "one number"),
+    "two slopes": (all_with(slope=[1, 1]), "(1.0, 1.0)", "one number"),
+    "an empty intercept": (all_with(intercept=""), "", ""),
+    "an intercept beyond all": (all_with(intercept=1e9), "intercept 1e+09", "an intercept in HU"),
+    "another unit": (all_with(RescaleType="HU_MOD"), "", ""),
+    "electron density": (all_with(RescaleType="ED"), "", ""),
+    "nothing but padding": (
+        lambda f: write_dicom(f / "a.dcm", np.full((8, 8), -2000, np.int16), PixelPaddingValue=-2000),
+        "",
+        "",
+    ),
+    "signed values read as unsigned": (
+        lambda f: write_dicom(f / "a.dcm", HU[0].view(np.uint16), intercept=0),
+        "pixels between",
+        "31743 HU",
+    ),
+    "a shift of the bits": (
+        lambda f: write_dicom(f / "a.dcm", ((HU[0] + 1024).astype(np.uint16) << 4), BitsStored=12, HighBit=15),
+        "HighBit 15",
+        "HighBit = BitsStored - 1",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+class TestWhatIsRefused:
+    @pytest.mark.parametrize("name", REFUSED)
+    def test_it_is_one_error(self, tmp_path, name):
+        write, given, expected = REFUSED[name]
+        write(tmp_path)
+        with pytest.raises(BadImage) as raised:
+            read_dicom(tmp_path)
+        assert given in str(raised.value.given or "")
+        assert expected in raised.value.expected
+        assert "\n" not in str(raised.value)
+
+    @pytest.mark.parametrize(
+        ("values", "advice"),
+        [
+            (np.arange(64, dtype=np.uint16).reshape(8, 8) * 14, "slope and intercept"),  # stored values, which begin at 0
+            (np.arange(64, dtype=np.uint16).reshape(8, 8) // 2, "slope and intercept"),  # attenuation in 1/m
+            (np.arange(64, dtype=np.uint16).reshape(8, 8) % 2, "window"),
+        ],
+    )
+    def test_values_that_are_no_hounsfield_units(self, tmp_path, values, advice):
+        write_dicom(tmp_path / "a.dcm", values, intercept=0)
+        with pytest.raises(InvalidInput) as raised:
+            read_dicom(tmp_path)
+        assert "1.2.3" in raised.value.what
+        assert "Hounsfield" in raised.value.expected
+        assert advice in raised.value.advice
+
+    def test_padding_does_not_hide_them(self, tmp_path):
+        values = np.arange(64, dtype=np.uint16).reshape(8, 8) * 14
+        write_dicom(tmp_path / "a.dcm", values, intercept=0, PixelPaddingValue=0)
+        with pytest.raises(InvalidInput):
+            read_dicom(tmp_path)
+
+    def test_a_compression_without_a_decoder(self, tmp_path):
+        from pydicom.uid import JPEGLSLossless
+
+        def compressed(data):
+            from pydicom.encaps import encapsulate
+
+            data.file_meta.TransferSyntaxUID = JPEGLSLossless
+            data.PixelData = encapsulate([b"\xff\xd8\xff\xd9"])
+            data["PixelData"].VR = "OB"
+
+        good(tmp_path, edit=compressed)
+        with pytest.raises(BadImage) as raised:
+            read_dicom(tmp_path)
+        if raised.value.expected:  # no decoder is installed
+            assert "JPEG-LS" in raised.value.given
+            assert "pip install pyjpegls" in raised.value.advice
+
+
+class TestWhatIsSaid:
+    @pytest.mark.parametrize(
+        ("write", "says"),
+        [
+            (all_with(PixelSpacing=[0.7, 0.8]), "0.7 x 0.8 mm are not quite square"),
+            (all_with(GantryDetectorTilt=15), "tilted by 15 degrees"),
+            (all_with(ImageOrientationPatient=[1, 0, 0, 0, 0.9659258, 0.2588190]), "oblique by 15.0 degrees"),
+            (all_with(ImageOrientationPatient=[-1, 0, 0, 0, -1, 0]), "turned or mirrored"),
+            (all_with(PatientID=""), "no PatientID"),
+            (all_with(PhotometricInterpretation="MONOCHROME1"), "MONOCHROME1 concerns the display alone"),
+            (all_with(LossyImageCompression="01"), "compressed with loss"),
+            (one_with(place=20.0), "2 to 16 mm (usually 2), with 1 gap where slices may be missing"),
+            (one_with(place=5.0), "unevenly spaced, 1 to 2 mm"),
+        ],
+    )
+    def test_of_a_series_that_is_read(self, tmp_path, write, says):
+        write(tmp_path)
+        with pytest.warns(UserWarning) as warned:  # noqa: PT030
+            (found,) = read_dicom(tmp_path)
+        np.testing.assert_array_equal(found.hu[:2], HU[:2])
+        (said,) = [str(w.message) for w in warned]
+        assert says in said
+        assert "series 1.2.3" in said
+
+    def test_planes(self, tmp_path):
+        for k in range(3):
+            write_dicom(tmp_path / f"{k}", HU[k] + 1024, ImageOrientationPatient=CORONAL, ImagePositionPatient=[0, 2 * k, 0])
+        with pytest.warns(UserWarning, match="coronal, not axial"):
+            read_dicom(tmp_path)
+
+    def test_the_order_without_places(self, tmp_path):
+        for k, number in enumerate((3, 1, 2)):
+            write_dicom(tmp_path / f"{k}.dcm", HU[k] + 1024, ImagePositionPatient=None, InstanceNumber=number)
+        with pytest.warns(UserWarning, match="order of InstanceNumber"):
+            (found,) = read_dicom(tmp_path)
+        np.testing.assert_array_equal(found.hu, HU[[1, 2, 0]])
+        write_dicom(tmp_path / "9.dcm", HU[3] + 1024, ImagePositionPatient=None, InstanceNumber=2)
+        with pytest.raises(BadImage) as raised:
+            read_dicom(tmp_path)
+        assert raised.value.expected == "one slice for each place"
+
+
+class TestPadding:
+    """A field of view with padding around it; what is right is air, -1000 HU, before anything is averaged."""
+
+    @staticmethod
+    def framed(padding, inside=1024, kind=np.int16):
+        values = np.full((8, 8), padding, np.int64)
+        values[2:6, 2:6] = inside
+        values[3, 3] = 24
+        return values.astype(kind)
+
+    def check(self, folder):
+        hu = read_dicom(folder)[0].hu[0]
+        assert (hu[:2] == -1000).all()
+        assert hu[2, 2] == 0
+        assert Slices.dicom(folder, "full", size=4).slice(0)[0, 0] == -1000.0
+
+    @pytest.mark.parametrize(
+        ("padding", "kind", "tags"),
+        [
+            (-2000, np.int16, {"PixelPaddingValue": -2000}),
+            (63536, np.uint16, {"PixelPaddingValue": 63536}),
+            (-2000, np.int16, {"PixelPaddingValue": -2001, "PixelPaddingRangeLimit": -1990}),
+            (-2000, np.int16, {"PixelPaddingValue": -1990, "PixelPaddingRangeLimit": -2001}),
+            (63536, np.uint16, {"PixelPaddingValue": 63000, "PixelPaddingRangeLimit": 65535}),
+            (-32768, np.int16, {"PixelPaddingValue": -32768}),
+            (0, np.uint16, {"PixelPaddingValue": 0}),
+            (-2000, np.int16, {"PixelPaddingValue": -2000, "BitsStored": 12, "HighBit": 11}),
+        ],
+    )
+    def test_that_a_tag_names(self, tmp_path, padding, kind, tags, recwarn):
+        write_dicom(tmp_path / "a.dcm", self.framed(padding, kind=kind), **tags)
+        self.check(tmp_path)
+        assert not recwarn.list
+
+    @pytest.mark.parametrize("kind", [np.int16, np.uint16])
+    def test_of_another_sign_than_the_pixels(self, tmp_path, kind):
+        from pydicom.dataelem import DataElement
+
+        other = ("US", 63536) if kind == np.int16 else ("SS", -2000)
+        values = self.framed(-2000 if kind == np.int16 else 63536, kind=kind)
+        write_dicom(tmp_path / "a.dcm", values, edit=lambda data: data.add(DataElement(0x00280120, *other)))
+        self.check(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("padding", "kind", "tags"),
+        [
+            (-2000, np.int16, {}),
+            (63536, np.uint16, {}),
+            (-32768, np.int16, {}),
+            (63536, np.uint16, {"BitsStored": 12, "HighBit": 11}),
+            (-3024, np.int16, {"BitsStored": 12, "HighBit": 11}),
+        ],
+    )
+    def test_that_no_tag_names(self, tmp_path, padding, kind, tags):
+        write_dicom(tmp_path / "a.dcm", self.framed(padding, kind=kind), **tags)
+        with pytest.warns(UserWarning, match="padding that no PixelPaddingValue names"):
+            self.check(tmp_path)
+
+    def test_at_a_value_that_tissue_has(self, tmp_path):
+        write_dicom(tmp_path / "a.dcm", self.framed(1000), PixelPaddingValue=1000)
+        with pytest.warns(UserWarning, match="PixelPaddingValue is at -24 HU, where tissue is"):
+            self.check(tmp_path)
+
+
+class TestBits:
+    def test_a_sign_that_was_not_extended(self, tmp_path, recwarn):
+        values = (HU[0].astype(int) & 0xFFF).astype(np.int16)
+        write_dicom(tmp_path / "a.dcm", values, BitsStored=12, HighBit=11, intercept=0)
+        np.testing.assert_array_equal(read_dicom(tmp_path)[0].hu[0], HU[0])
+        assert not recwarn.list
+
+    def test_an_overlay_above_the_values(self, tmp_path):
+        stored = (HU[0] + 1024).astype(np.uint16)
+        drawn = stored.copy()
+        drawn[:2] |= 1 << 12
+        write_dicom(tmp_path / "a.dcm", drawn, BitsStored=12, HighBit=11)
+        with pytest.warns(UserWarning, match=r"bits above BitsStored \(12\)"):
+            np.testing.assert_array_equal(read_dicom(tmp_path)[0].hu[0], HU[0])
+
+    def test_run_lengths(self, tmp_path):
+        from pydicom import dcmread
+        from pydicom.uid import RLELossless
+
+        one(tmp_path)
+        data = dcmread(tmp_path / "x.dcm")
+        data.compress(RLELossless)
+        data.save_as(tmp_path / "x.dcm")
+        np.testing.assert_array_equal(read_dicom(tmp_path)[0].hu, HU[3:])
+
+
+class TestEnhanced:
+    @pytest.mark.parametrize("n", [1, 3])
+    def test_each_frame_has_its_own_place_and_rescaling(self, tmp_path, n, recwarn):
+        places, intercepts = [4.0, 0.0, 2.0][:n], [-1024, -1000, -900][:n]
+        values = np.stack([HU[k] - intercept for k, intercept in enumerate(intercepts)])
+        write_enhanced(tmp_path / "a.dcm", values, places, intercepts)
+        (found,) = read_dicom(tmp_path)
+        np.testing.assert_array_equal(found.hu, HU[[0] if n == 1 else [1, 2, 0]])
+        assert found.spacing == (0.7, 0.7)
+        assert not recwarn.list
+
+    def test_pixels_that_are_not_square(self, tmp_path):
+        write_enhanced(tmp_path / "a.dcm", HU[:2] + 1024, [0, 1], [-1024] * 2, spacing=(0.5, 1.0))
+        with pytest.raises(BadImage) as raised:
+            read_dicom(tmp_path)
+        assert "0.5 x 1 mm" in raised.value.given
+
+    def test_frames_that_say_nothing_of_themselves(self, tmp_path):
+        write_dicom(tmp_path / "a.dcm", HU + 1024)
+        with pytest.raises(BadImage, match="a volume of 4 frames") as raised:
+            read_dicom(tmp_path)
+        assert "one file per slice" in raised.value.advice
+
+    def test_groups_of_fewer_frames(self, tmp_path):
+        write_enhanced(tmp_path / "a.dcm", HU[:2] + 1024, [0, 1], [-1024] * 2, NumberOfFrames=2)
+        import pydicom
+
+        data = pydicom.dcmread(tmp_path / "a.dcm")
+        del data.PerFrameFunctionalGroupsSequence[1]
+        data.save_as(tmp_path / "a.dcm")
+        with pytest.raises(BadImage) as raised:
+            read_dicom(tmp_path)
+        assert raised.value.expected == "one functional group per frame"
+
+    def test_a_localizer_among_the_files(self, tmp_path):
+        write_enhanced(tmp_path / "a.dcm", HU[:2] + 1024, [0, 1], [-1024] * 2)
+        write_enhanced(tmp_path / "b.dcm", HU[2:3] + 1024, [2], [-1024], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER", "NONE"])
+        with pytest.warns(UserWarning, match="1 localizer"):
+            np.testing.assert_array_equal(read_dicom(tmp_path)[0].hu, HU[:2])
+
+
+class TestSeveralSeries:
+    def two(self, folder):
+        for name, k in (("1.2.3", 0), ("1.2.4", 2)):
+            for i in range(2):
+                described = {"SeriesDescription": f"Thorax {name[-1]}", "SeriesNumber": name[-1], "StudyInstanceUID": "1.1"}
+                write_dicom(folder / f"{name}-{i}.dcm", HU[k + i] + 1024, i, series=name, **described)
+
+    def test_each_is_one(self, tmp_path):
+        self.two(tmp_path)
+        found = read_dicom(tmp_path)
+        assert [one.name for one in found] == ["1.2.3", "1.2.4"]
+        assert [one.description for one in found] == ["Thorax 3", "Thorax 4"]
+
+    def test_one_study_is_ambiguous(self, tmp_path):
+        self.two(tmp_path)
+        with pytest.raises(InvalidInput) as raised:
+            Slices.dicom(tmp_path)
+        assert raised.value.given == "1.2.3 (Thorax 3, 2 slices, 8 x 8); 1.2.4 (Thorax 4, 2 slices, 8 x 8)"
+        assert "series='1.2.3'" in raised.value.advice
+        assert len(Slices.dicom(tmp_path, series="all")) == 4
+
+    @pytest.mark.parametrize("name", ["1.2.4", "Thorax 4", "thorax 4", "4"])
+    def test_one_is_named(self, tmp_path, name):
+        self.two(tmp_path)
+        (found,) = read_dicom(tmp_path, series=name)
+        np.testing.assert_array_equal(found.hu, HU[2:])
+        assert len(Slices.open(tmp_path, (1, 8, 8), "full", series=name)) == 2
+
+    def test_another_is_not_looked_at(self, tmp_path):
+        self.two(tmp_path)
+        write_dicom(tmp_path / "wrong.dcm", HU[0], 9, slope=None, StudyInstanceUID="1.1")
+        with pytest.raises(BadImage):
+            read_dicom(tmp_path)
+        assert len(read_dicom(tmp_path, series="1.2.4")[0].hu) == 2
+
+    def test_an_unknown_name(self, tmp_path):
+        self.two(tmp_path)
+        with pytest.raises(InvalidInput) as raised:
+            read_dicom(tmp_path, series="Thorx 4")
+        assert raised.value.given == "Thorx 4"
+        assert "1.2.3 (Thorax 3" in raised.value.expected
+        assert "did you mean Thorax 4" in raised.value.advice
+
+    def test_two_studies_of_a_patient_are_not(self, tmp_path):
+        good(tmp_path, n=2, StudyInstanceUID="1.1")
+        for k in range(2):
+            one(tmp_path, f"b{k}.dcm", HU[k + 2] + 1024, k, series="1.2.9", StudyInstanceUID="1.2")
+        assert len(Slices.dicom(tmp_path)) == 4
+
+
+def test_damaged_files_alone(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.dcm").write_bytes(b"no such thing")
+    with pytest.raises(BadImage, match=r"holds no CT slices .* 2 damaged files .*a\.dcm is truncated or no DICOM file"):
+        read_dicom(tmp_path)
+
+
+def test_a_folder_without_any(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(BadImage, match=r"holds no DICOM files .* it holds 1 other file \(a\.png\)"):
+        read_dicom(tmp_path)
+
+
+def test_a_wrong_file_concerns_its_own_series(tmp_path):
+    good(tmp_path)
+    write_dicom(tmp_path / "volume.dcm", HU + 1024, series="1.2.4")
+    assert len(read_dicom(tmp_path, series="1.2.3")[0].hu) == 3
+    with pytest.raises(BadImage, match="a volume of 4 frames"):
+        read_dicom(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")
+class TestDamage:
+    """Whatever is damaged, one error of the library's own says so, or the slices are read."""
+
+    @pytest.fixture(scope="class")
+    def content(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("whole")
+        one(folder, PixelPaddingValue=-2000, BitsStored=12, HighBit=11)
+        write_enhanced(folder / "e.dcm", HU[:2] + 1024, [0, 1], [-1024] * 2)
+        return [(folder / name).read_bytes() for name in ("x.dcm", "e.dcm")]
+
+    @staticmethod
+    def read(folder, content):
+        (folder / "x.dcm").write_bytes(content)
+        try:
+            (found,) = read_dicom(folder)
+        except DeftError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+        else:
+            assert np.isfinite(found.hu).all()
+
+    @pytest.mark.parametrize("which", [0, 1])
+    def test_one_byte(self, tmp_path, content, which):
+        whole, draw = content[which], np.random.default_rng(which)
+        for _ in range(150):
+            changed = bytearray(whole)
+            changed[draw.integers(128, len(whole))] = draw.integers(256)
+            self.read(tmp_path, bytes(changed))
+
+    @pytest.mark.parametrize("which", [0, 1])
+    def test_the_end(self, tmp_path, content, which):
+        for end in np.linspace(0, len(content[which]) - 1, 60).astype(int):
+            self.read(tmp_path, content[which][:end])

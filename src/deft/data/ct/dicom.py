@@ -17,9 +17,9 @@ import numpy as np
 
 from deft.data.ct import series as geometry
 from deft.data.ct.extra import extra
-from deft.data.ct.files import files_below, has_mark, is_index, may_be_dicom
+from deft.data.ct.files import Unreadable, files_below, has_mark, is_index, may_be_dicom
 from deft.data.ct.frames import CAPTURE, Frame, frames_of, is_measured, text
-from deft.data.ct.pixels import Unreadable, read_frames
+from deft.data.ct.pixels import read_frames
 from deft.data.ct.units import check_hounsfield
 from deft.errors import BadImage, InvalidInput, nearest_names
 
@@ -57,7 +57,7 @@ class _Report:
     def leave_out(self, file: Path, what: str) -> None:
         """Raises BadImage with `strict`."""
         if self.strict:
-            raise BadImage(f"{file} is no CT slice", given=what, expected="nothing but slices", advice="it would be skipped without strict")
+            raise BadImage(f"{file}", given=what, expected="CT slices alone, each once", advice="it would be skipped without strict")
         if what != _OTHER:
             self.first = self.first or BadImage(f"{file} is {_article(what)}; Hounsfield units are defined for CT slices.")
         self.left_out.append((file, what))
@@ -81,16 +81,14 @@ class _Report:
 
     def warn(self) -> None:
         if self.left_out:
-            warnings.warn(
-                f"{self.path}: skipped {len(self.left_out)} of {self.count} that are no CT slices: {self.summary()}.", stacklevel=4
-            )
+            warnings.warn(f"{self.path}: skipped {len(self.left_out)} of {self.count} files: {self.summary()}.", stacklevel=4)
         if self.said:
             lines = [f"{what} ({_names(list(dict.fromkeys(whose)))})" for what, whose in self.said.items()]
             warnings.warn(f"{self.path}: {'; '.join(lines)}.", stacklevel=4)
 
 
 def _plural(what: str, n: int) -> str:
-    return f"{what}s" if n > 1 and what.rpartition(" ")[2] in ("file", "localizer", "capture") else what
+    return f"{what}s" if n > 1 and what.rpartition(" ")[2] in ("file", "localizer", "capture", "slice") else what
 
 
 def _names(whose: list[str]) -> str:
@@ -134,18 +132,15 @@ def _grouped(report: _Report) -> dict[_Key, list[Frame]]:
         if is_index(file):
             continue
         report.count += 1
-        if not may_be_dicom(file):
-            report.leave_out(file, _OTHER)
-            continue
         try:
-            header = _header(pydicom, file)
+            header = _header(pydicom, file) if may_be_dicom(file) else None
+            found = [] if header is None else frames_of(header, file)
         except Unreadable as error:
             report.damaged(file, error)
             continue
         if header is None:
             report.leave_out(file, _OTHER)
             continue
-        found = frames_of(header, file)
         captures += [replace(frame, what="") for frame in found if frame.what == CAPTURE and is_measured(header)]
         frames += [frame for frame in found if not frame.what]
         if frames and frames[-1].file == file and not text(header, "PatientID"):
@@ -241,6 +236,9 @@ def _listed(groups: dict[_Key, list[Frame]]) -> str:
 def _read(frames: list[Frame], report: _Report) -> Series | None:
     """One series; None where every file of it is damaged."""
     first = frames[0]
+    wrong = next((frame.error for frame in frames if frame.error is not None), None)
+    if wrong is not None:
+        raise wrong
     note = report.note(first.series)
     frames = geometry.one_geometry(frames, report.leave_out)
     geometry.check_square(frames[0], note)

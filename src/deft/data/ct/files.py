@@ -6,10 +6,12 @@ A DICOM file has "DICM" at byte 128; older ones begin with their first element, 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import final
 
 from deft.data.ct.lodopab import lodopab_parts
-from deft.errors import BadImage
+from deft.errors import BadImage, DeftError
 
 _DICOM = (".dcm", ".ima", ".dicom")
 _OTHERS = frozenset(
@@ -63,6 +65,22 @@ _OTHERS = frozenset(
 """Suffixes that no DICOM file has, so that a folder of a million images is not opened to look for one."""
 
 
+@final
+class Unreadable(BadImage):
+    """A file that is damaged, which can be left out."""
+
+
+@contextmanager
+def sound(file: Path) -> Iterator[None]:
+    """Within the block, any error of a decoder means that the file is damaged."""
+    try:
+        yield
+    except (DeftError, MemoryError):
+        raise
+    except Exception as error:  # of many kinds
+        raise Unreadable(f"{file} is truncated or damaged ({' '.join(str(error).split())[:200]}).") from error
+
+
 def files_below(path: Path) -> list[Path]:
     """The files below a folder (or the one file) in the order of their names, without hidden ones and those in hidden folders."""
     if path.is_file():
@@ -106,14 +124,22 @@ def _beginning(file: Path) -> bytes:
         with file.open("rb") as opened:
             return opened.read(132)
     except OSError as error:
-        raise BadImage(f"{file} cannot be read ({error.strerror or error}).") from error
+        raise Unreadable(f"{file} cannot be read ({error.strerror or error}).") from error
 
 
 def holds_slices(path: str | Path) -> bool:
     """Whether a path is a DICOM file, or a folder with such files or with those of LoDoPaB-CT."""
     path = Path(path)
     if path.is_file():
-        return may_be_dicom(path)
+        return _seems_dicom(path)
     if not path.is_dir():
         return False
-    return bool(lodopab_parts(path)) or any(may_be_dicom(file) for file in _visible(path) if not is_index(file))
+    return bool(lodopab_parts(path)) or any(_seems_dicom(file) for file in _visible(path) if not is_index(file))
+
+
+def _seems_dicom(file: Path) -> bool:
+    """`may_be_dicom`, of a file that may be locked."""
+    try:
+        return may_be_dicom(file)
+    except Unreadable:
+        return False

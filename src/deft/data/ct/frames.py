@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
+from deft.data.ct.files import sound
 from deft.errors import BadImage
 
 _CT = {
@@ -19,7 +20,7 @@ _CT = {
     "1.2.840.10008.5.1.4.1.1.2.2": "Legacy Converted Enhanced CT Image Storage",
 }
 _CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-_SCOUT = re.compile(r"localizer|localiser|scout|topogram|surview|scanogram", re.IGNORECASE)
+_SCOUT = re.compile(r"(\w+\s+)?(localizer|localiser|scout|topogram|surview|scanogram)\b", re.IGNORECASE)
 CAPTURE, LOCALIZER = "secondary capture", "localizer"
 
 
@@ -47,6 +48,8 @@ class Frame:
     """Of the gantry, in degrees, as the scanner says."""
     what: str = ""
     """What it is where it is no slice: a localizer, for example."""
+    error: BadImage | None = None
+    """What is wrong with it, for whoever reads its series."""
 
     @property
     def label(self) -> str:
@@ -55,34 +58,64 @@ class Frame:
 
 
 def frames_of(header: Any, file: Path) -> list[Frame]:
-    """The images of one file; of a foreign object one, which says what it is.
+    """The images of one file; of a foreign object one, which says what it is. Raises Unreadable for a damaged header.
 
-    Raises BadImage for a volume whose frames say nothing of themselves, and for places that are no numbers.
+    A volume whose frames say nothing of themselves, and places that are no numbers, are an `error` of the frame.
     """
-    what = _what(header)
-    if what and not (what == CAPTURE and is_measured(header)):
-        return [Frame(file, 0, "", "", "", "", "", None, (0, 0), None, None, None, 0.0, what)]
-    count = _count(header, file)
-    every = header.get("PerFrameFunctionalGroupsSequence") or []
-    if count > 1 and not every:
-        raise BadImage(
-            f"{file} holds a volume of {count} frames where slices are expected; its frames have no places and no rescaling of their own",
-            advice="export it as one file per slice",
-        )
-    if count > 1 and len(every) != count:
-        raise BadImage(f"{file}", given=f"{count} frames and functional groups of {len(every)}", expected="one functional group per frame")
-    return [replace(_frame(header, i, file), what=what or _frame_kind(header, i)) for i in range(count)]
+    with sound(file):
+        what = _what(header)
+        bare = _bare(header, file, what)
+        if what and not (what == CAPTURE and is_measured(header)):
+            return [bare]
+        try:
+            return [replace(_frame(bare, header, i), what=what or _frame_kind(header, i)) for i in range(_count(header, file))]
+        except BadImage as error:
+            return [replace(bare, error=error)]
+
+
+def _bare(header: Any, file: Path, what: str) -> Frame:
+    """Whose a file is, and of which series."""
+    folder = file.absolute().parent
+    return Frame(
+        file,
+        0,
+        patient=text(header, "PatientID") or folder.name,
+        study=text(header, "StudyInstanceUID") or str(folder),
+        series=text(header, "SeriesInstanceUID") or folder.name,
+        description=text(header, "SeriesDescription"),
+        series_number=text(header, "SeriesNumber"),
+        number=None,
+        shape=(int(header.get("Rows") or 0), int(header.get("Columns") or 0)),
+        position=None,
+        orientation=None,
+        spacing=None,
+        tilt=0.0,
+        what=what,
+    )
 
 
 def _count(header: Any, file: Path) -> int:
+    """The number of frames. Raises BadImage where they have no functional groups to say what they are."""
     given = numbers(header, "NumberOfFrames", file, 1)
     count = 1 if given is None else given[0]
     if count != int(count) or count < 1:
         raise BadImage(f"{file}: NumberOfFrames", given=count, expected="a whole number, at least 1")
+    every = header.get("PerFrameFunctionalGroupsSequence") or []
+    if count > 1 and not every:
+        raise BadImage(
+            f"{file} holds a volume of {count:g} frames where slices are expected; its frames have no places and no rescaling of their own",
+            advice="export it as one file per slice",
+        )
+    if count > 1 and len(every) != count:
+        raise BadImage(
+            f"{file}", given=f"{count:g} frames and functional groups of {len(every)}", expected="one functional group per frame"
+        )
     return int(count)
 
 
-def _frame(header: Any, i: int, file: Path) -> Frame:
+def _frame(bare: Frame, header: Any, i: int) -> Frame:
+    """Frame i, with its place. Raises BadImage for directions and lengths that are none."""
+    file = bare.file
     orientation = numbers(part(header, i, "PlaneOrientationSequence"), "ImageOrientationPatient", file, 6)
     if orientation is not None and not _orthonormal(orientation):
         raise BadImage(f"{file}: ImageOrientationPatient", given=orientation, expected="two directions of length 1 at right angles")
@@ -90,16 +123,10 @@ def _frame(header: Any, i: int, file: Path) -> Frame:
     if spacing is not None and not min(spacing) > 0:
         raise BadImage(f"{file}: PixelSpacing", given=spacing, expected="two lengths > 0, in mm")
     number = numbers(header, "InstanceNumber", file, 1)
-    return Frame(
-        file,
-        i,
-        patient=text(header, "PatientID") or file.absolute().parent.name,
-        study=text(header, "StudyInstanceUID") or str(file.absolute().parent),
-        series=text(header, "SeriesInstanceUID") or file.absolute().parent.name,
-        description=text(header, "SeriesDescription"),
-        series_number=text(header, "SeriesNumber"),
+    return replace(
+        bare,
+        index=i,
         number=None if number is None else number[0] + i,
-        shape=(int(header.get("Rows") or 0), int(header.get("Columns") or 0)),
         position=numbers(part(header, i, "PlanePositionSequence"), "ImagePositionPatient", file, 3),
         orientation=orientation,
         spacing=None if spacing is None else (spacing[0], spacing[1]),
@@ -125,8 +152,7 @@ def _what(header: Any) -> str:
     if not header.get("Rows") or not header.get("Columns"):
         return "object without an image"
     types = [str(value).upper() for value in _values(header.get("ImageType"))]
-    described = " ".join(text(header, name) for name in ("SeriesDescription", "ImageComments"))
-    if "LOCALIZER" in types or ("AXIAL" not in types and _SCOUT.search(described)):
+    if "LOCALIZER" in types or ("AXIAL" not in types and _SCOUT.match(text(header, "SeriesDescription"))):
         return LOCALIZER
     if text(header, "SamplesPerPixel") not in ("", "1") or text(header, "PhotometricInterpretation") == "PALETTE COLOR":
         return "picture in colour"

@@ -9,11 +9,12 @@ MONOCHROME1 concerns the display alone; it leaves Hounsfield units as they are.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 
 from deft.data.ct.extra import extra
+from deft.data.ct.files import Unreadable, sound
 from deft.data.ct.frames import numbers, part, text
 from deft.data.ct.units import AIR, AIR_ENDS, LARGEST
 from deft.errors import BadImage
@@ -27,11 +28,6 @@ _PACKAGES = {
 }
 
 
-@final
-class Unreadable(BadImage):
-    """A file that is damaged, which can be left out."""
-
-
 def read_frames(file: Path, wanted: list[int], notes: list[str]) -> dict[int, tuple[np.ndarray, float, float]]:
     """The frames of a file that are wanted: HU (height, width), the least and the greatest of what is not padding.
 
@@ -39,7 +35,12 @@ def read_frames(file: Path, wanted: list[int], notes: list[str]) -> dict[int, tu
     unit is not known.
     """
     pydicom = extra("pydicom")
-    header = pydicom.dcmread(file, force=True)
+    with sound(file):
+        header = pydicom.dcmread(file, force=True)
+        return _read(header, file, wanted, notes)
+
+
+def _read(header: Any, file: Path, wanted: list[int], notes: list[str]) -> dict[int, tuple[np.ndarray, float, float]]:
     rescaled = {i: _rescale(header, i, file) for i in wanted}
     stored = _stored(header, file)
     frames = stored[None] if stored.ndim == 2 else stored

@@ -17,7 +17,7 @@ import numpy as np
 from deft.data.ct.frames import Frame
 from deft.errors import BadImage
 
-_SAME_PLACE = 0.01  # mm
+_SAME_PLACE = 1e-3  # mm
 _SQUARE, _NEARLY_SQUARE = 1.01, 1.25  # ratios of the two spacings: no word, a warning, an error
 _AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -145,7 +145,7 @@ def without_repeats(frames: list[Frame], hu: list[np.ndarray], leave_out: LeaveO
     for i, frame in enumerate(frames):
         at = [k for k in kept if abs(place(frames[k]) - place(frame)) < _SAME_PLACE] if len(frames) > 1 else []
         if any(_same(frames[k], frame) and np.array_equal(hu[k], hu[i]) for k in at):
-            leave_out(frame.file, "slice that is there twice")
+            leave_out(frame.file, "repeated slice")
             continue
         if at:
             other = frames[at[0]]
