@@ -372,179 +372,6 @@ class TestWhatIsRefused:
             assert "pip install pyjpegls" in raised.value.advice
 
 
-class TestWhatIsSaid:
-    @pytest.mark.parametrize(
-        ("write", "says"),
-        [
-            (all_with(PixelSpacing=[0.7, 0.8]), "0.7 x 0.8 mm are not quite square"),
-            (all_with(GantryDetectorTilt=15), "tilted by 15 degrees"),
-            (all_with(ImageOrientationPatient=[1, 0, 0, 0, 0.9659258, 0.2588190]), "oblique by 15.0 degrees"),
-            (all_with(ImageOrientationPatient=[-1, 0, 0, 0, -1, 0]), "turned or mirrored"),
-            (all_with(PatientID=""), "no PatientID"),
-            (all_with(PhotometricInterpretation="MONOCHROME1"), "MONOCHROME1 concerns the display alone"),
-            (all_with(LossyImageCompression="01"), "compressed with loss"),
-            (one_with(place=20.0), "2 to 16 mm (usually 2), with 1 gap where slices may be missing"),
-            (one_with(place=5.0), "unevenly spaced, 1 to 2 mm"),
-        ],
-    )
-    def test_of_a_series_that_is_read(self, tmp_path, write, says):
-        write(tmp_path)
-        with pytest.warns(UserWarning) as warned:  # noqa: PT030
-            (found,) = read_dicom(tmp_path)
-        np.testing.assert_array_equal(found.hu[:2], HU[:2])
-        (said,) = [str(w.message) for w in warned]
-        assert says in said
-        assert "series 1.2.3" in said
-
-    def test_planes(self, tmp_path):
-        for k in range(3):
-            write_dicom(tmp_path / f"{k}", HU[k] + 1024, ImageOrientationPatient=CORONAL, ImagePositionPatient=[0, 2 * k, 0])
-        with pytest.warns(UserWarning, match="coronal, not axial"):
-            read_dicom(tmp_path)
-
-    def test_the_order_without_places(self, tmp_path):
-        for k, number in enumerate((3, 1, 2)):
-            write_dicom(tmp_path / f"{k}.dcm", HU[k] + 1024, ImagePositionPatient=None, InstanceNumber=number)
-        with pytest.warns(UserWarning, match="order of InstanceNumber"):
-            (found,) = read_dicom(tmp_path)
-        np.testing.assert_array_equal(found.hu, HU[[1, 2, 0]])
-        write_dicom(tmp_path / "9.dcm", HU[3] + 1024, ImagePositionPatient=None, InstanceNumber=2)
-        with pytest.raises(BadImage) as raised:
-            read_dicom(tmp_path)
-        assert raised.value.expected == "one slice for each place"
-
-
-class TestPadding:
-    """A field of view with padding around it; what is right is air, -1000 HU, before anything is averaged."""
-
-    @staticmethod
-    def framed(padding, inside=1024, kind=np.int16):
-        values = np.full((8, 8), padding, np.int64)
-        values[2:6, 2:6] = inside
-        values[3, 3] = 24
-        return values.astype(kind)
-
-    def check(self, folder):
-        hu = read_dicom(folder)[0].hu[0]
-        assert (hu[:2] == -1000).all()
-        assert hu[2, 2] == 0
-        assert Slices.dicom(folder, "full", size=4).slice(0)[0, 0] == -1000.0
-
-    @pytest.mark.parametrize(
-        ("padding", "kind", "tags"),
-        [
-            (-2000, np.int16, {"PixelPaddingValue": -2000}),
-            (63536, np.uint16, {"PixelPaddingValue": 63536}),
-            (-2000, np.int16, {"PixelPaddingValue": -2001, "PixelPaddingRangeLimit": -1990}),
-            (-2000, np.int16, {"PixelPaddingValue": -1990, "PixelPaddingRangeLimit": -2001}),
-            (63536, np.uint16, {"PixelPaddingValue": 63000, "PixelPaddingRangeLimit": 65535}),
-            (-32768, np.int16, {"PixelPaddingValue": -32768}),
-            (0, np.uint16, {"PixelPaddingValue": 0}),
-            (-2000, np.int16, {"PixelPaddingValue": -2000, "BitsStored": 12, "HighBit": 11}),
-        ],
-    )
-    def test_that_a_tag_names(self, tmp_path, padding, kind, tags, recwarn):
-        write_dicom(tmp_path / "a.dcm", self.framed(padding, kind=kind), **tags)
-        self.check(tmp_path)
-        assert not recwarn.list
-
-    @pytest.mark.parametrize("kind", [np.int16, np.uint16])
-    def test_of_another_sign_than_the_pixels(self, tmp_path, kind):
-        from pydicom.dataelem import DataElement
-
-        other = ("US", 63536) if kind == np.int16 else ("SS", -2000)
-        values = self.framed(-2000 if kind == np.int16 else 63536, kind=kind)
-        write_dicom(tmp_path / "a.dcm", values, edit=lambda data: data.add(DataElement(0x00280120, *other)))
-        self.check(tmp_path)
-
-    @pytest.mark.parametrize(
-        ("padding", "kind", "tags"),
-        [
-            (-2000, np.int16, {}),
-            (63536, np.uint16, {}),
-            (-32768, np.int16, {}),
-            (63536, np.uint16, {"BitsStored": 12, "HighBit": 11}),
-            (-3024, np.int16, {"BitsStored": 12, "HighBit": 11}),
-        ],
-    )
-    def test_that_no_tag_names(self, tmp_path, padding, kind, tags):
-        write_dicom(tmp_path / "a.dcm", self.framed(padding, kind=kind), **tags)
-        with pytest.warns(UserWarning, match="padding that no PixelPaddingValue names"):
-            self.check(tmp_path)
-
-    def test_at_a_value_that_tissue_has(self, tmp_path):
-        write_dicom(tmp_path / "a.dcm", self.framed(1000), PixelPaddingValue=1000)
-        with pytest.warns(UserWarning, match="PixelPaddingValue is at -24 HU, where tissue is"):
-            self.check(tmp_path)
-
-
-class TestBits:
-    def test_a_sign_that_was_not_extended(self, tmp_path, recwarn):
-        values = (HU[0].astype(int) & 0xFFF).astype(np.int16)
-        write_dicom(tmp_path / "a.dcm", values, BitsStored=12, HighBit=11, intercept=0)
-        np.testing.assert_array_equal(read_dicom(tmp_path)[0].hu[0], HU[0])
-        assert not recwarn.list
-
-    def test_an_overlay_above_the_values(self, tmp_path):
-        stored = (HU[0] + 1024).astype(np.uint16)
-        drawn = stored.copy()
-        drawn[:2] |= 1 << 12
-        write_dicom(tmp_path / "a.dcm", drawn, BitsStored=12, HighBit=11)
-        with pytest.warns(UserWarning, match=r"bits above BitsStored \(12\)"):
-            np.testing.assert_array_equal(read_dicom(tmp_path)[0].hu[0], HU[0])
-
-    def test_run_lengths(self, tmp_path):
-        from pydicom import dcmread
-        from pydicom.uid import RLELossless
-
-        one(tmp_path)
-        data = dcmread(tmp_path / "x.dcm")
-        data.compress(RLELossless)
-        data.save_as(tmp_path / "x.dcm")
-        np.testing.assert_array_equal(read_dicom(tmp_path)[0].hu, HU[3:])
-
-
-class TestEnhanced:
-    @pytest.mark.parametrize("n", [1, 3])
-    def test_each_frame_has_its_own_place_and_rescaling(self, tmp_path, n, recwarn):
-        places, intercepts = [4.0, 0.0, 2.0][:n], [-1024, -1000, -900][:n]
-        values = np.stack([HU[k] - intercept for k, intercept in enumerate(intercepts)])
-        write_enhanced(tmp_path / "a.dcm", values, places, intercepts)
-        (found,) = read_dicom(tmp_path)
-        np.testing.assert_array_equal(found.hu, HU[[0] if n == 1 else [1, 2, 0]])
-        assert found.spacing == (0.7, 0.7)
-        assert not recwarn.list
-
-    def test_pixels_that_are_not_square(self, tmp_path):
-        write_enhanced(tmp_path / "a.dcm", HU[:2] + 1024, [0, 1], [-1024] * 2, spacing=(0.5, 1.0))
-        with pytest.raises(BadImage) as raised:
-            read_dicom(tmp_path)
-        assert "0.5 x 1 mm" in raised.value.given
-
-    def test_frames_that_say_nothing_of_themselves(self, tmp_path):
-        write_dicom(tmp_path / "a.dcm", HU + 1024)
-        with pytest.raises(BadImage, match="a volume of 4 frames") as raised:
-            read_dicom(tmp_path)
-        assert "one file per slice" in raised.value.advice
-
-    def test_groups_of_fewer_frames(self, tmp_path):
-        write_enhanced(tmp_path / "a.dcm", HU[:2] + 1024, [0, 1], [-1024] * 2, NumberOfFrames=2)
-        import pydicom
-
-        data = pydicom.dcmread(tmp_path / "a.dcm")
-        del data.PerFrameFunctionalGroupsSequence[1]
-        data.save_as(tmp_path / "a.dcm")
-        with pytest.raises(BadImage) as raised:
-            read_dicom(tmp_path)
-        assert raised.value.expected == "one functional group per frame"
-
-    def test_a_localizer_among_the_files(self, tmp_path):
-        write_enhanced(tmp_path / "a.dcm", HU[:2] + 1024, [0, 1], [-1024] * 2)
-        write_enhanced(tmp_path / "b.dcm", HU[2:3] + 1024, [2], [-1024], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER", "NONE"])
-        with pytest.warns(UserWarning, match="1 localizer"):
-            np.testing.assert_array_equal(read_dicom(tmp_path)[0].hu, HU[:2])
-
-
 class TestSeveralSeries:
     def two(self, folder):
         for name, k in (("1.2.3", 0), ("1.2.4", 2)):
@@ -562,7 +389,8 @@ class TestSeveralSeries:
         self.two(tmp_path)
         with pytest.raises(InvalidInput) as raised:
             Slices.dicom(tmp_path)
-        assert raised.value.given == "1.2.3 (Thorax 3, 2 slices, 8 x 8); 1.2.4 (Thorax 4, 2 slices, 8 x 8)"
+        assert raised.value.given == "2 series"
+        assert "1.2.3 (Thorax 3, 2 slices, 8 x 8); 1.2.4 (Thorax 4, 2 slices, 8 x 8)" in raised.value.expected
         assert "series='1.2.3'" in raised.value.advice
         assert len(Slices.dicom(tmp_path, series="all")) == 4
 
@@ -572,6 +400,20 @@ class TestSeveralSeries:
         (found,) = read_dicom(tmp_path, series=name)
         np.testing.assert_array_equal(found.hu, HU[2:])
         assert len(Slices.open(tmp_path, (1, 8, 8), "full", series=name)) == 2
+
+    def test_a_name_that_several_have(self, tmp_path):
+        self.two(tmp_path)
+        for k in range(2):
+            one(tmp_path, f"c{k}.dcm", HU[k] + 1024, k, series="1.2.5", SeriesDescription="Thorax 4", StudyInstanceUID="1.1")
+        with pytest.raises(InvalidInput) as raised:
+            Slices.dicom(tmp_path, series="Thorax 4")
+        assert "series='1.2.4'" in raised.value.advice
+
+    def test_what_is_said_of_another(self, tmp_path, recwarn):
+        good(tmp_path)
+        one(tmp_path, series="1.2.4", PatientID="", PixelSpacing=[0.7, 0.8])
+        read_dicom(tmp_path, series="1.2.3")
+        assert not recwarn.list
 
     def test_another_is_not_looked_at(self, tmp_path):
         self.two(tmp_path)

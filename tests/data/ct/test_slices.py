@@ -170,17 +170,18 @@ class TestCopies:
         slices[0].add_(1)
         assert np.array_equal(hu, before)
 
-    @pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16])
-    def test_a_mapped_file_is_not_handed_out(self, tmp_path, kind):
+    def test_a_mapped_file_is_not_handed_out(self, tmp_path):
         """Memory that is mapped for reading ends the process that writes to it; hence another process."""
-        path = tmp_path / "hu.npy"
-        np.save(path, stack().astype(kind))
-        before = path.read_bytes()
+        files = {kind: tmp_path / f"{kind}.npy" for kind in ("float32", "float64", "int16")}
+        for kind, path in files.items():
+            np.save(path, stack().astype(kind))
+        before = {path: path.read_bytes() for path in files.values()}
         code = (
-            f"from deft.data import Slices; s = Slices.read({str(path)!r}, 'full'); s.slice(0).add_(1); s[0].add_(1); "
-            "s.take([0]).slice(0).zero_(); print('alive')"
+            "import sys\nfrom deft.data import Slices\nfor path in sys.argv[1:]:\n"
+            "    s = Slices.read(path, 'full'); s.slice(0).add_(1); s[0].add_(1); s.take([0]).slice(0).zero_()\nprint('alive')"
         )
-        done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120, check=False)
+        command = [sys.executable, "-W", "error", "-c", code, *map(str, files.values())]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr
         assert "alive" in done.stdout
-        assert path.read_bytes() == before
+        assert {path: path.read_bytes() for path in files.values()} == before

@@ -141,13 +141,15 @@ def _grouped(report: _Report) -> dict[_Key, list[Frame]]:
         if header is None:
             report.leave_out(file, _OTHER)
             continue
-        captures += [replace(frame, what="") for frame in found if frame.what == CAPTURE and is_measured(header)]
         frames += [frame for frame in found if not frame.what]
-        if frames and frames[-1].file == file and not text(header, "PatientID"):
-            report.note(frames[-1].series)("no PatientID says whose the slices are; the folder's name stands for it")
-        for what in dict.fromkeys(frame.what for frame in found if frame.what):
+        if is_measured(header):
+            captures += [frame for frame in found if frame.what == CAPTURE]
+        for what in dict.fromkeys(frame.what for frame in found if frame.what and frame not in captures):
             report.leave_out(file, what)
-    if not frames and captures:
+    if frames:
+        for capture in captures:
+            report.leave_out(capture.file, capture.what)
+    else:
         frames = _exported(captures, report)
     if not frames:
         raise _nothing(report)
@@ -180,11 +182,9 @@ def _header(pydicom: Any, file: Path) -> Any | None:
 
 def _exported(captures: list[Frame], report: _Report) -> list[Frame]:
     """Secondary captures as slices: where there is nothing else, some program exported them so."""
-    files = {frame.file for frame in captures}
-    report.left_out = [(file, what) for file, what in report.left_out if file not in files]
     for name in sorted({frame.series for frame in captures}):
         report.note(name)("secondary captures with places and rescale tags are read as slices")
-    return captures
+    return [replace(frame, what="") for frame in captures]
 
 
 def _nothing(report: _Report) -> BadImage:
@@ -198,31 +198,36 @@ def _nothing(report: _Report) -> BadImage:
 
 
 def _chosen(groups: dict[_Key, list[Frame]], series: str | None, one_per_study: bool, path: Path) -> list[list[Frame]]:
-    """The series that are asked for. Raises InvalidInput for an unknown name, and for a study of several series where one is to be named."""
-    if series is not None and series != "all":
-        named = [frames for frames in groups.values() if series in (frames[0].series, frames[0].series_number)]
-        named = named or [frames for frames in groups.values() if frames[0].description.lower() == str(series).lower()]
-        if not named:
-            known = [name for frames in groups.values() for name in (frames[0].series, frames[0].description) if name]
-            near = nearest_names(str(series), known).rstrip("?")
-            raise InvalidInput(
-                "unknown series",
-                given=series,
-                expected=f"one of those in {path}: {_listed(groups)}",
-                advice=f"use its UID or description{near}",
-            )
-        return named
-    studies = Counter(key[:2] for key in groups)
-    if one_per_study and series is None and max(studies.values()) > 1:
-        patient, study = studies.most_common(1)[0][0]
-        several = {key: frames for key, frames in groups.items() if key[:2] == (patient, study)}
+    """The series that are asked for. Raises InvalidInput for an unknown name, and for a study of several such series where one is to be named."""
+    if series == "all":
+        return list(groups.values())
+    found = groups if series is None else _named(groups, str(series), path)
+    studies = Counter(key[:2] for key in found)
+    patient, study = studies.most_common(1)[0][0]
+    several = {key: frames for key, frames in found.items() if key[:2] == (patient, study)}
+    if one_per_study and len(several) > 1:
         raise InvalidInput(
             f"{path} holds several series of one study (patient {patient})",
-            given=_listed(several),
-            expected="one series for each study, or the name of the one that is meant",
+            given=f"{len(several)} series",
+            expected=f"one of these for each study: {_listed(several)}",
             advice=f"name it with series={next(iter(several))[2]!r}, take each with series='all', or move the others elsewhere",
         )
-    return list(groups.values())
+    return list(found.values())
+
+
+def _named(groups: dict[_Key, list[Frame]], name: str, path: Path) -> dict[_Key, list[Frame]]:
+    """The series of this UID, else of this description, else of this number. Raises InvalidInput where there is none."""
+    for attribute in ("series", "description", "series_number"):
+        found = {key: frames for key, frames in groups.items() if str(getattr(frames[0], attribute)).lower() == name.strip().lower()}
+        if found and name.strip():
+            return found
+    known = [known for frames in groups.values() for known in (frames[0].series, frames[0].description) if known]
+    raise InvalidInput(
+        "unknown series",
+        given=name,
+        expected=f"one of those in {path}: {_listed(groups)}",
+        advice=f"use its UID or description{nearest_names(name, known).rstrip('?')}",
+    )
 
 
 def _listed(groups: dict[_Key, list[Frame]]) -> str:
@@ -240,6 +245,8 @@ def _read(frames: list[Frame], report: _Report) -> Series | None:
     if wrong is not None:
         raise wrong
     note = report.note(first.series)
+    if not all(frame.identified for frame in frames):
+        note("no PatientID says whose the slices are; the folder's name stands for it")
     frames = geometry.one_geometry(frames, report.leave_out)
     geometry.check_square(frames[0], note)
     frames = geometry.in_order(frames, note)

@@ -113,10 +113,12 @@ def may_be_dicom(file: Path) -> bool:
     if file.suffix.lower() in _OTHERS:
         return False
     beginning = _beginning(file)
-    return beginning[128:] == b"DICM" or beginning[:4] in _FIRST_ELEMENTS
+    return beginning[128:] == b"DICM" or beginning[:8] in _GROUP_LENGTHS or beginning[:4] in (_VERSION, *_FIRST_ELEMENTS)
 
 
-_FIRST_ELEMENTS = tuple(bytes((group, 0, element, 0)) for group in (2, 8) for element in (0, 1, 5, 8, 0x10, 0x12, 0x13, 0x16, 0x18, 0x20))
+_GROUP_LENGTHS = tuple(bytes((group, 0, 0, 0)) + length for group in (2, 8) for length in (b"UL\4\0", b"\4\0\0\0"))
+_VERSION = b"\2\0\1\0"
+_FIRST_ELEMENTS = tuple(bytes((8, 0, element, 0)) for element in (5, 8, 0x10, 0x12, 0x13, 0x16, 0x18, 0x20))
 
 
 def _beginning(file: Path) -> bytes:

@@ -48,6 +48,8 @@ class Frame:
     """Of the gantry, in degrees, as the scanner says."""
     what: str = ""
     """What it is where it is no slice: a localizer, for example."""
+    identified: bool = True
+    """Whether the file says whose it is."""
     error: BadImage | None = None
     """What is wrong with it, for whoever reads its series."""
 
@@ -91,6 +93,7 @@ def _bare(header: Any, file: Path, what: str) -> Frame:
         spacing=None,
         tilt=0.0,
         what=what,
+        identified=bool(text(header, "PatientID")),
     )
 
 

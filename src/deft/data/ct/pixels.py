@@ -96,7 +96,9 @@ def _stored(header: Any, file: Path) -> np.ndarray:
     syntax = header.file_meta.TransferSyntaxUID
     _check_decoder(syntax, file)
     try:
-        return np.asarray(pixel_array(header, raw=True, **({} if syntax.is_encapsulated else {"correct_unused_bits": False})))
+        if syntax.is_encapsulated:
+            return np.asarray(pixel_array(header, raw=True))
+        return np.asarray(pixel_array(header, raw=True, correct_unused_bits=False))
     except Exception as error:  # of many kinds
         said = " ".join(str(error).split())
         hint = f"; another decoder may read it: pip install {_packages(syntax)}" if syntax.is_encapsulated else ""

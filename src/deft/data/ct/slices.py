@@ -201,10 +201,10 @@ class Slices(Dataset):
     def take(self, index: Sequence[int]) -> Slices:
         """Some of the slices, by their numbers."""
         chosen = list(index)
-        wrong = next((i for i in chosen if isinstance(i, (bool, np.bool_)) or not isinstance(i, (int, np.integer))), None)
-        wrong = next((i for i in chosen if not -len(self) <= i < len(self)), None) if wrong is None else wrong
-        if wrong is not None:
-            raise InvalidInput("take", given=wrong, expected=f"numbers of slices, below {len(self)}")
+        whole = [isinstance(i, (int, np.integer)) and not isinstance(i, bool) for i in chosen]
+        wrong = [i for i, is_whole in zip(chosen, whole, strict=True) if not is_whole or not -len(self) <= i < len(self)]
+        if wrong:
+            raise InvalidInput("take", given=wrong[0], expected=f"numbers of slices, below {len(self)}")
         other: Slices = object.__new__(Slices)
         other.__dict__.update(self.__dict__)
         other._index = self._index[chosen]
