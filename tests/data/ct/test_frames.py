@@ -51,3 +51,34 @@ class TestEnhanced:
         write_enhanced(tmp_path / "b.dcm", HU[2:3] + 1024, [2], [-1024], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER", "NONE"])
         with pytest.warns(UserWarning, match="1 localizer"):
             np.testing.assert_array_equal(read_dicom(tmp_path)[0].hu, HU[:2])
+
+    def test_the_kind_of_each_frame(self, tmp_path):
+        """A frame that is a localizer, among slices."""
+        import pydicom
+        from pydicom.dataset import Dataset
+
+        write_enhanced(tmp_path / "a.dcm", HU[:3] + 1024, [0, 1, 2], [-1024] * 3)
+        data = pydicom.dcmread(tmp_path / "a.dcm")
+        for item, kind in zip(data.PerFrameFunctionalGroupsSequence, ("AXIAL", "LOCALIZER", "AXIAL"), strict=True):
+            said = Dataset()
+            said.FrameType = ["ORIGINAL", "PRIMARY", kind, "NONE"]
+            item.CTImageFrameTypeSequence = [said]
+        data.save_as(tmp_path / "a.dcm")
+        with pytest.warns(UserWarning, match="1 localizer"):
+            np.testing.assert_array_equal(read_dicom(tmp_path)[0].hu, HU[[0, 2]])
+
+    def test_rescaling_that_all_frames_share(self, tmp_path):
+        import pydicom
+
+        write_enhanced(tmp_path / "a.dcm", HU[:2] + 1024, [0, 1], [-1024] * 2)
+        data = pydicom.dcmread(tmp_path / "a.dcm")
+        shared = data.SharedFunctionalGroupsSequence[0]
+        for item in data.PerFrameFunctionalGroupsSequence:
+            shared.PixelValueTransformationSequence = item.PixelValueTransformationSequence
+            del item.PixelValueTransformationSequence
+        data.save_as(tmp_path / "a.dcm")
+        np.testing.assert_array_equal(read_dicom(tmp_path)[0].hu, HU[:2])
+        del shared.PixelValueTransformationSequence
+        data.save_as(tmp_path / "a.dcm")
+        with pytest.raises(BadImage, match="has no RescaleSlope and no RescaleIntercept"):
+            read_dicom(tmp_path)

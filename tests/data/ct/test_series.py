@@ -1,7 +1,11 @@
 """Slices of one series in the order of their places, and what is said of them."""
 
+import warnings
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deft.data import read_dicom
 from deft.errors import BadImage
@@ -33,6 +37,21 @@ def one_at(place):
         write_dicom(folder / "x.dcm", HU[3] + 1024, place)
 
     return write
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.permutations(range(4)), st.permutations(range(4)), st.booleans())
+def test_the_order_of_files_does_not_matter(tmp_path_factory, names, numbers, placed):
+    """Neither names nor, where there are places, numbers order slices."""
+    folder = tmp_path_factory.mktemp("series")
+    for k, (name, number) in enumerate(zip(names, numbers, strict=True)):
+        tags = {} if placed else {"ImagePositionPatient": None}
+        write_dicom(folder / f"{name}", HU[k] + 1024, 1.5 * k - 2, InstanceNumber=number, **tags)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        (found,) = read_dicom(folder)
+    np.testing.assert_array_equal(found.hu, HU if placed else HU[np.argsort(numbers)])
+    assert len(said) == (0 if placed else 1)
 
 
 class TestWhatIsSaid:

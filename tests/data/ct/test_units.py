@@ -131,7 +131,7 @@ class TestWhatCannotBeHounsfieldUnits:
         assert "Hounsfield units" in raised.value.expected
         assert advice in raised.value.advice
 
-    @pytest.mark.parametrize("hu", [body(-3, 36), body(-20, 60), body(30, 90)])
+    @pytest.mark.parametrize("hu", [body(-3, 36), body(-20, 60), body(30, 90), body(-1024, -769)])
     def test_hardly(self, hu):
         with pytest.warns(UserWarning, match="hardly Hounsfield units"):
             assert len(Slices(hu)) == 4
@@ -153,6 +153,11 @@ class TestWhatCannotBeHounsfieldUnits:
     def test_taken_without_a_word(self, hu, through, recwarn):
         assert len(Slices(hu, through)) == len(hu)
         assert not recwarn.list
+
+    @pytest.mark.parametrize("through", [(400.0, 900.0), (-2000.0, -1100.0)])
+    def test_a_window_that_shows_nothing(self, through):
+        with pytest.warns(UserWarning, match="all of it is beyond the window"):
+            Slices(body(-900, 300), through)
 
     def test_values_that_are_not_finite(self):
         with pytest.raises(BadImage):

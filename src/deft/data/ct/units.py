@@ -33,6 +33,8 @@ AIR_ENDS = -1500.0
 LARGEST = 32767.0
 """Above it, values are no Hounsfield units; the extended scale of metal ends at 31743."""
 _SOFT = -50.0  # fat is at -100: slices whose least value lies above are hardly of a patient
+_EMPTY = -300.0  # lung is below, every other tissue above
+_NARROWEST = 2.0  # HU; [-1, 1] and [0, 1] are ranges of a prior, not windows
 
 
 def to_attenuation(hu: Tensor, mu_water: float) -> Tensor:
@@ -64,11 +66,11 @@ def window(name: str | Range) -> Range:
         low, high = (float(end) for end in name)
     except (TypeError, ValueError):
         low = high = math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    if not (math.isfinite(low) and math.isfinite(high) and low + _NARROWEST < high):
         raise InvalidInput(
             "window",
             given=name if name is not None else "None",
-            expected="(low, high) in Hounsfield units, finite, with low < high",
+            expected=f"(low, high) in Hounsfield units, finite, with low < high, and wider than {_NARROWEST:g} HU",
             advice=f"use a name ({', '.join(WINDOWS)}) or two numbers such as (-1000, 400)",
         )
     return low, high
@@ -142,10 +144,15 @@ def check_hounsfield(low: float, high: float, whose: str, seen: Range | None = N
             expected=expected,
             advice="convert them to HU: stored values with slope and intercept, attenuations with to_hounsfield, grey values with levels_to_hounsfield",
         )
-    if low > _SOFT:
+    if low > _SOFT or high < _EMPTY:
+        lacks = "air (-1000) and fat (-100)" if low > _SOFT else "tissue and water (0)"
         warnings.warn(
-            f"{whose} are in [{low:g}, {high:g}], without air (-1000) and fat (-100): hardly Hounsfield units of a patient; "
-            "they are taken as they are.",
+            f"{whose} are in [{low:g}, {high:g}], without {lacks}: hardly Hounsfield units of a patient; they are taken as they are.",
+            stacklevel=3,
+        )
+    if seen is not None and (high <= seen[0] or low >= seen[1]):
+        warnings.warn(
+            f"{whose} are in [{low:g}, {high:g}] HU and the window is [{seen[0]:g}, {seen[1]:g}]: all of it is beyond the window.",
             stacklevel=3,
         )
 
