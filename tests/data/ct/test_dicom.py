@@ -487,6 +487,20 @@ class TestDamage:
             changed[draw.integers(128, len(whole))] = draw.integers(256)
             self.read(tmp_path, bytes(changed))
 
+    @pytest.mark.parametrize("tag", ["Modality", "SOPClassUID", "PatientID", "RescaleSlope", "ImagePositionPatient", "Rows", "BitsStored"])
+    def test_a_type_of_value_that_is_none(self, tmp_path, content, tag):
+        """pydicom converts a tag when it is asked for, and raises errors of many kinds then."""
+        import struct
+
+        from pydicom.datadict import tag_for_keyword
+
+        number = tag_for_keyword(tag)
+        start = struct.pack("<HH", number >> 16, number & 0xFFFF)
+        whole = bytearray(content[0])
+        at = whole.index(start, 132 + 200 if tag == "SOPClassUID" else 132)
+        whole[at + 4 : at + 6] = b"D\x9d"
+        self.read(tmp_path, bytes(whole))
+
     @pytest.mark.parametrize("which", [0, 1])
     def test_the_end(self, tmp_path, content, which):
         for end in np.linspace(0, len(content[which]) - 1, 60).astype(int):

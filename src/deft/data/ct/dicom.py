@@ -18,7 +18,7 @@ import numpy as np
 from deft.data.ct import series as geometry
 from deft.data.ct.extra import extra
 from deft.data.ct.files import Unreadable, files_below, has_mark, is_index, may_be_dicom
-from deft.data.ct.frames import CAPTURE, Frame, frames_of, is_measured, text
+from deft.data.ct.frames import CAPTURE, Frame, frames_of, text
 from deft.data.ct.pixels import read_frames
 from deft.data.ct.units import check_hounsfield
 from deft.errors import BadImage, InvalidInput, nearest_names
@@ -142,8 +142,7 @@ def _grouped(report: _Report) -> dict[_Key, list[Frame]]:
             report.leave_out(file, _OTHER)
             continue
         frames += [frame for frame in found if not frame.what]
-        if is_measured(header):
-            captures += [frame for frame in found if frame.what == CAPTURE]
+        captures += [frame for frame in found if frame.what == CAPTURE and frame.position is not None]
         for what in dict.fromkeys(frame.what for frame in found if frame.what and frame not in captures):
             report.leave_out(file, what)
     if frames:

@@ -67,7 +67,7 @@ def frames_of(header: Any, file: Path) -> list[Frame]:
     with sound(file):
         what = _what(header)
         bare = _bare(header, file, what)
-        if what and not (what == CAPTURE and is_measured(header)):
+        if what and not (what == CAPTURE and _is_measured(header)):
             return [bare]
         try:
             return [replace(_frame(bare, header, i), what=what or _frame_kind(header, i)) for i in range(_count(header, file))]
@@ -178,7 +178,7 @@ def _class_name(kind: str) -> str:
     return str(UID(kind).name)
 
 
-def is_measured(header: Any) -> bool:
+def _is_measured(header: Any) -> bool:
     """Whether a secondary capture is a slice that some program exported so: grey, with a place and a rescaling."""
     return all(text(header, tag) for tag in ("RescaleSlope", "RescaleIntercept", "ImagePositionPatient"))
 

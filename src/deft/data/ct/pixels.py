@@ -101,7 +101,7 @@ def _stored(header: Any, file: Path) -> np.ndarray:
         return np.asarray(pixel_array(header, raw=True, correct_unused_bits=False))
     except Exception as error:  # of many kinds
         said = " ".join(str(error).split())
-        hint = f"; another decoder may read it: pip install {_packages(syntax)}" if syntax.is_encapsulated else ""
+        hint = f"; another decoder may read it: `pip install {_packages(syntax)}`" if syntax.is_encapsulated else ""
         raise Unreadable(f"the pixels of {file} are truncated, or cannot be decoded ({said[:200]}){hint}.") from error
 
 
@@ -122,7 +122,7 @@ def _check_decoder(syntax: Any, file: Path) -> None:
             f"the pixels of {file} cannot be decoded",
             given=f"the compression {syntax.name}",
             expected="an installed decoder for it",
-            advice=f"pip install {_packages(syntax)}, or decompress the series",
+            advice=f"install one with `pip install {_packages(syntax)}`, or decompress the series",
         )
 
 
