@@ -36,6 +36,24 @@ def heat(x: NDArray, high: float) -> Picture:
     return np.round(rgb if x.ndim == 2 else np.repeat(rgb[None], 24, axis=0)).astype(np.uint8)
 
 
+def with_scale(shown: Picture, high: float) -> Picture:
+    """A picture of `heat` with its colours and their values, 0 to `high`, in a strip below it."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font, label, gap = ImageFont.load_default(size=11), f"{high:.3g}", 4
+    least = font.getlength("0") + font.getlength(label) + 3 * gap + 24
+    scale = max(1, -(-round(least) // shown.shape[1]))
+    picture = np.kron(shown, np.ones((scale, scale, 1), dtype=np.uint8))
+    width = picture.shape[1]
+    start, end = gap + int(font.getlength("0")) + gap, width - int(font.getlength(label)) - 2 * gap
+    strip = Image.new("RGB", (width, 18), "white")
+    strip.paste(Image.fromarray(heat(np.linspace(0, 1, end - start)[None].repeat(10, 0), 1.0)), (start, 4))
+    draw = ImageDraw.Draw(strip)
+    draw.text((gap, 2), "0", fill="#222", font=font)
+    draw.text((end + gap, 2), label, fill="#222", font=font)
+    return np.concatenate([picture, np.asarray(strip)])
+
+
 def heat_gradient() -> str:
     """The colour map as a CSS gradient."""
     return "linear-gradient(to right," + ",".join(f"#{code}" for code in _MAGMA) + ")"

@@ -6,15 +6,14 @@ import errno
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from deft.errors import CheckpointError
 from deft.storage.atomic import atomic
+from deft.storage.claims import as_recorded as as_recorded
 
 _MAX_HEADER = 100_000_000
-_LATER = ("fingerprint", "signals")  # of data and of a user's own operator
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, object], kind: str) -> None:
@@ -94,15 +93,6 @@ def _header(path: Path) -> tuple[dict, int]:
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise CheckpointError(f"{path} is no safetensors file, or a damaged one. {_ADVICE}") from error
     return header, 8 + size + max(ends, default=0)
-
-
-def as_recorded(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Our card without what earlier versions did not record and theirs lacks: what is not known is not compared."""
-    kept = {name: value for name, value in ours.items() if name not in _LATER or theirs.get(name) is not None}
-    return {
-        name: as_recorded(value, theirs[name]) if isinstance(value, Mapping) and isinstance(theirs.get(name), Mapping) else value
-        for name, value in kept.items()
-    }
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

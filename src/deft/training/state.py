@@ -125,6 +125,20 @@ class StateFile:
             return None
 
 
+def unfinished(place: str | Path) -> str | None:
+    """What to say of a run folder whose run has not ended, so that it holds no h.safetensors; None for anything else."""
+    folder = Path(place)
+    file = StateFile(folder)
+    if not folder.is_dir() or (folder / "h.safetensors").exists() or not (file.path.exists() or file.previous.exists()):
+        return None
+    step = file.last_step()
+    reached = "" if step is None else f"; it has reached step {step}"
+    return (
+        f"the training run in {folder} has not ended{reached}: there is no {folder / 'h.safetensors'} yet. Run the same deft train command again to end it, or start "
+        f"another run from the weights that it has, with --initial {file.path}."
+    )
+
+
 def flatten(
     module: nn.Module, objective: nn.Module, average: Average, optimiser: torch.optim.Optimizer, best: Mapping[str, Tensor] | None
 ) -> dict[str, Tensor]:
