@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from deft.errors import InvalidInput
+from deft.errors import InvalidInput, at_least_one
 from deft.likelihoods import Observation
 from deft.metrics.learned import Weights
 from deft.noise import Noise, as_seed, mix
@@ -72,6 +72,7 @@ def evaluate(
     `batch_size` counts signals and changes no result. One run has the folder at a time (`FolderInUse`). Samples that are not finite are marked, and a warning names their images.
     """
     _check(prior, images, methods, samples, clip, reference, paths)
+    at_least_one({"batch_size": batch_size})
     seed = as_seed(seed)
     files = (weights or Weights()).card()  # now, so that a missing file is found before anything is drawn
     reference = reference or methods[-1].label
@@ -262,6 +263,10 @@ def _check(prior: Prior, images: Signal, methods: Sequence[Method], samples: int
         raise InvalidInput(
             f"the prior is given context for {prior.num_observations} signals and there are {len(images)} images; give one for all, or one for each."
         )
+    if not bool(torch.isfinite(images).all()):
+        broken = (~torch.isfinite(images)).flatten(1).any(1).nonzero().flatten().tolist()
+        given = f"NaN or infinite values in image {some([str(i + 1) for i in broken])}"
+        raise InvalidInput("images", given=given, expected="finite values", advice="mend these images, or leave them out")
     if samples < 1 or not methods:
         raise InvalidInput(f"an evaluation needs at least one method and one sample per image; got {len(methods)} and {samples}.")
     if paths < 0 or paths == 1:

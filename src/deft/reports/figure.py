@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
+_BROKEN = (255, 0, 255)
 
 # Eleven places of the colour map `magma` (Smith & van der Walt 2015, public domain); lightness rises evenly.
 _MAGMA = ("000004", "140e36", "3b0f70", "641a80", "8c2981", "b73779", "de4968", "f7705c", "fe9f6d", "fecf92", "fcfdbf")
@@ -26,6 +27,15 @@ def picture(x: NDArray, value_range: tuple[float, float]) -> Picture:
     unit = np.clip((np.nan_to_num(x, nan=low) - low) / max(high - low, 1e-12), 0, 1)
     shown = unit if len(x) == 3 else np.repeat(unit[:1], 3, axis=0)
     return np.round(255 * shown.transpose(1, 2, 0)).astype(np.uint8)
+
+
+def drawn(x: NDArray, value_range: tuple[float, float]) -> Picture:
+    """A sample as a picture, in which values that are not finite are magenta; a curve of which any is not is magenta as a whole."""
+    broken = ~np.isfinite(x).all(axis=0)
+    shown = picture(x, value_range)
+    if not broken.any():
+        return shown
+    return np.where(broken[..., None] if x.ndim > 2 else True, np.array(_BROKEN, dtype=np.uint8), shown)
 
 
 def heat(x: NDArray, high: float) -> Picture:
