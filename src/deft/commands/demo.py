@@ -102,7 +102,9 @@ def run(
     if not 0 < minutes <= MOST_MINUTES:
         raise InvalidInput("minutes", given=minutes, expected=f"a number above 0 and at most {MOST_MINUTES:,.0f}")
     if not 0 < fraction <= 1:
-        raise InvalidInput("fraction", given=fraction, expected="a share of the prior's parameters above 0 and at most 1", advice="0.05 is the usual one")
+        raise InvalidInput(
+            "fraction", given=fraction, expected="a share of the prior's parameters above 0 and at most 1", advice="0.05 is the usual one"
+        )
     at_least_one({"--samples": samples})
     begin = time.monotonic()
     network = resolve.load(prior)
@@ -176,7 +178,9 @@ def _plan(out: Path, prior: Prior, data: Tensor, fraction: float, samples: int, 
         try:
             return Plan(**claims.read_json(path))
         except TypeError as error:
-            raise CheckpointError(f"{path} is no plan of a demo that this version can go on with ({error}); delete it, or give another --out.") from error
+            raise CheckpointError(
+                f"{path} is no plan of a demo that this version can go on with ({error}); delete it, or give another --out."
+            ) from error
     plan = Plan(4, 4, 2, 4, 4, 4, 10.0) if quick else _measured(prior, data, fraction, samples, 60 * minutes)
     with atomic(path) as file:
         file.write(json.dumps(asdict(plan), indent=1).encode())

@@ -162,7 +162,9 @@ class Drawing:
         for side, meaning in _MEANING.items():
             far = [record["name"] for record in records if record.get("far") == side]
             if far:
-                warnings.warn(f"the misfit of {number(len(far), 'image')} is far {side} what is right ({some(far)}): {meaning}.", stacklevel=2)
+                warnings.warn(
+                    f"the misfit of {number(len(far), 'image')} is far {side} what is right ({some(far)}): {meaning}.", stacklevel=2
+                )
 
     def _not_finite(self, broken: Sequence[int]) -> SamplesNotFinite:
         first = broken[0]

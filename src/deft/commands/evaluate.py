@@ -87,7 +87,9 @@ def run(
         )
         claims.keep_yaml(out, resolved)
         folders = {recipe.run_folder: label for label, recipe in reversed(methods.items())}  # the first method of each run
-        logs = {label: folder for label, recipe in methods.items() if (folder := recipe.run_folder) is not None and folders[folder] == label}
+        logs = {
+            label: folder for label, recipe in methods.items() if (folder := recipe.run_folder) is not None and folders[folder] == label
+        }
         card = next((card for recipe in methods.values() if (card := recipe.card()) is not None), None)
         page = write_report(out, title=title, training=logs, card=card)
     print(results_table(results).markdown())

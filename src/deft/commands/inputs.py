@@ -1,4 +1,4 @@
-"""What a command line names, read: images, measurements, masks; """
+"""What a command line names, read: images, measurements, masks;"""
 
 from __future__ import annotations
 

@@ -36,7 +36,12 @@ class Method:
 
     def __post_init__(self) -> None:
         if self.images is not None and self.images < 1:
-            raise InvalidInput("images", given=self.images, expected="how many of the first images the method is run on, at least 1", advice="leave it out for all")
+            raise InvalidInput(
+                "images",
+                given=self.images,
+                expected="how many of the first images the method is run on, at least 1",
+                advice="leave it out for all",
+            )
 
     @property
     def folder(self) -> str:

@@ -36,7 +36,9 @@ class Difference:
         return f"{self.name} was {self.before} and is {self.now}"
 
 
-def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any], *, free: Collection[str] = (), named_only: bool = False) -> list[Difference]:
+def differences(
+    theirs: Mapping[str, Any], ours: Mapping[str, Any], *, free: Collection[str] = (), named_only: bool = False
+) -> list[Difference]:
     """What differs between a recorded configuration and the present one, but for the names in `free` (of the first level).
 
     With `named_only` what the record does not name is not compared: options that an earlier version did not have.

@@ -32,6 +32,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 NAME = ".deft-lock"
+_MOST_BYTES = 1 << 16
 _TAKEN = (BlockingIOError, PermissionError)  # EAGAIN or EACCES, by system
 _held: dict[Path, _Held] = {}
 _guard = threading.Lock()
@@ -97,7 +98,7 @@ def _taken(path: Path, folder: Path) -> int | None:
                 os.close(file)
                 break
             if _is_there(path, file):
-                _warn_of(folder, _read(path))
+                _warn_of(folder, _parsed(os.pread(file, _MOST_BYTES, 0)))  # closing a second descriptor would end the lock
                 _say(file)
                 return file
             os.close(file)
@@ -137,7 +138,9 @@ def _put(beside: Path, path: Path) -> None:
 def _is_over(known: Mapping[str, Any]) -> bool:
     """Whether the process that left a lock is known to have ended. An empty file is ours: it was opened before it turned out that there are no locks."""
     number = known.get("process")
-    return not known or (known.get("host") == socket.gethostname() and isinstance(number, int) and number != os.getpid() and not alive(number))
+    return not known or (
+        known.get("host") == socket.gethostname() and isinstance(number, int) and number != os.getpid() and not alive(number)
+    )
 
 
 def _let_go(path: Path, file: int | None) -> None:
@@ -173,9 +176,17 @@ def _say(file: int) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """What a lock that this process does not hold says."""
     try:
-        known = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return _parsed(path.read_bytes())
+    except OSError:
+        return {}
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    try:
+        known = json.loads(content)
+    except ValueError:
         return {}
     return known if isinstance(known, dict) else {}
 

@@ -29,7 +29,11 @@ def seconds(card: Mapping[str, object] | None) -> float:
 def facts(initial: Path, own: float) -> dict[str, object]:
     """What the card of a run says of the one that it began from; `own` are its own seconds."""
     before = round(seconds_of(initial), 3)
-    return {"began_from": initial.stem if initial.parent == FOLDER else str(initial), "seconds_before": before, "seconds_in_all": round(own + before, 3)}
+    return {
+        "began_from": initial.stem if initial.parent == FOLDER else str(initial),
+        "seconds_before": before,
+        "seconds_in_all": round(own + before, 3),
+    }
 
 
 def seconds_of(path: Path, depth: int = 0) -> float:
@@ -60,4 +64,3 @@ def _initial(config: Path) -> str | None:
 
 def _number(value: object) -> float:
     return float(value) if isinstance(value, (int, float)) and 0 <= value < float("inf") else 0.0
-

@@ -38,7 +38,6 @@ from deft.training.plan import Plan, draws_for, interval_for, long
 from deft.training.state import Average, Progress, StateFile, flatten, restore
 from deft.training.validation import Validation, validate
 
-
 _TIMED = 20  # steps after which it is known how long the others take
 
 
@@ -127,7 +126,9 @@ def train(
     folder = None if out is None else Path(out)
     with _alone(folder, accelerator):
         found = StateFile(folder).read() if folder is not None and resume else None
-        stopping = {} if found is None or patience is None else found[1]["config"]  # whose validations, early stopping being the same, go on as they were
+        stopping = (
+            {} if found is None or patience is None else found[1]["config"]
+        )  # whose validations, early stopping being the same, go on as they were
         every, draws = _validated(
             steps, batch_size * accumulate * accelerator.num_processes, held_out, validate_every, validation_draws, patience, stopping
         )  # fmt: skip

@@ -55,12 +55,21 @@ class Plan:
             raise InvalidInput(
                 f"training needs learning_rate > 0, 0 <= ema < 1 and clip > 0 or None; got {self.learning_rate}, {self.ema} and {self.clip}."
             )
-        for name, expected in (("learning_rate", "a finite number > 0"), ("weight_decay", "a finite number >= 0"), ("warmup", "a number of steps >= 0")):
+        for name, expected in (
+            ("learning_rate", "a finite number > 0"),
+            ("weight_decay", "a finite number >= 0"),
+            ("warmup", "a number of steps >= 0"),
+        ):
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 raise InvalidInput(name, given=value, expected=expected)
         if self.steps > MOST_STEPS:
-            raise InvalidInput("steps", given=self.steps, expected=f"between 1 and {MOST_STEPS:,} optimiser steps", advice="a small h-transform learns in thousands")
+            raise InvalidInput(
+                "steps",
+                given=self.steps,
+                expected=f"between 1 and {MOST_STEPS:,} optimiser steps",
+                advice="a small h-transform learns in thousands",
+            )
         if self.precision not in ("fp32", "bf16"):
             raise InvalidInput(f"precision is 'fp32' or 'bf16'; got {self.precision!r}.")
         if self.patience is not None and (self.patience < 1 or not self.validation_draws):
