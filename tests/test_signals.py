@@ -42,9 +42,14 @@ def test_the_first_is_noted_and_the_second_strikes_as_usual(number: int) -> None
 @pytest.mark.parametrize("number", signals.TERMINATION)
 def test_a_termination_is_raised_within_the_block_alone(number: int) -> None:
     before = signal.getsignal(number)
-    with pytest.raises(signals.Stopped) as raised, signals.raised():
-        send(number)
-        time.sleep(1)  # the handler runs at the next instruction
+
+    def end() -> None:
+        with signals.raised():
+            send(number)
+            time.sleep(1)  # the handler runs at the next instruction
+
+    with pytest.raises(signals.Stopped) as raised:
+        end()
     assert raised.value.number == signals.number_of(raised.value) == number
     assert signal.getsignal(number) is before
 

@@ -209,7 +209,7 @@ class TestMeasurement:
 
     def test_of_complex_and_sparse_parts(self) -> None:
         observed = Observation(torch.zeros(1, 2, 4, 4), GaussianLikelihood(MRI(torch.ones(1, 1, 4, 4)), 0.1))
-        for kind in (torch.eye(3).to_sparse(), torch.eye(3).to_sparse_csr(), torch.ones(2, dtype=torch.complex64)):
+        for kind in (torch.eye(3).to_sparse(), (2 * torch.eye(3)).to_sparse_csr(), torch.ones(2, dtype=torch.complex64)):
             problem = Fixed(MRI(torch.ones(1, 1, 4, 4)), sigma_y=0.1)
             before = of_measurement(problem, observed, None)
             observed.likelihood.register_buffer("extra", kind)
