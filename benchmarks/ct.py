@@ -94,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args, setting = Setting.of(parser)
     truth = setting.images(setting.config["test"]["split"], setting.config["test"]["count"])
-    low, high = setting.config["problems"][next(iter(setting.config["problems"]))]["init_args"]["window"]
+    low, high = setting.config["problems"][next(iter(setting.config["problems"]))]["args"]["window"]
     body = truth > 2 * (BODY - low) / (high - low) - 1
     for name in setting.config["problems"]:
         folder = args.out / name

@@ -20,7 +20,7 @@ from deft.noise import Noise
 from deft.operators.base import ForwardOperator
 from deft.operators.matrix import Matrix
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.problems import Problem
+from deft.problems import Problem, card_of
 from deft.schedules import Schedule, VPCosine
 from deft.types import Signal
 
@@ -48,7 +48,7 @@ class RandomMatrices(Problem):
         return Observation(likelihood.sample(x_0, noise.stream(5)), likelihood)
 
     def card(self) -> dict[str, object]:
-        return {"class_path": "mixture_setting.RandomMatrices", "init_args": {"d_y": self.d_y, "unit": self.unit}}
+        return card_of(self, {"d_y": self.d_y, "unit": self.unit})
 
 
 @final

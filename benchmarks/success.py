@@ -18,6 +18,7 @@ from deft.noise import Noise
 from deft.problems import from_card
 from deft.reports.estimate import Estimate
 from deft.reports.evaluation import read_results, read_samples
+from deft.storage.table import modern
 
 THRESHOLD = 25.0
 
@@ -34,9 +35,9 @@ def main() -> None:
     observation = setting.observation(args.problem, test)
     print("| method | images | one sample | best of all by misfit | median PSNR of the best (dB) |")
     print("| --- | ---: | ---: | ---: | ---: |")
-    card = plan["problems"][args.problem]
+    card = modern(plan["problems"][args.problem])
     for starts in args.starts:
-        operator = from_card(card | {"init_args": card["init_args"] | {"restarts": starts}}).draw(test[:1], Noise([0])).operator
+        operator = from_card(card | {"args": card["args"] | {"restarts": starts}}).draw(test[:1], Noise([0])).operator
         found = psnr(operator.align(operator.lift(observation.y).clamp(-1.0, 1.0), test), test, 2.0)
         share = Estimate.mean((found > THRESHOLD).double().tolist())
         name = f"hybrid input-output, {starts} start{'s' if starts > 1 else ''}"

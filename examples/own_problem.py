@@ -7,7 +7,7 @@ import torch
 from deft.noise import Noise
 from deft.operators.base import ForwardOperator
 from deft.operators.inpainting import Inpainting
-from deft.problems import Problem
+from deft.problems import Problem, card_of
 from deft.types import Signal
 
 
@@ -25,4 +25,4 @@ class MissingRows(Problem):
         return Inpainting(seen[:, None, :, None].expand(-1, 1, -1, x_0.shape[-1]).contiguous())
 
     def card(self) -> dict[str, object]:
-        return {"class_path": "own_problem.MissingRows", "init_args": {"keep": self.keep, "sigma_y": self.sigma_y}}
+        return card_of(self, {"keep": self.keep, "sigma_y": self.sigma_y})

@@ -2,7 +2,7 @@
 
     python recipes/export_prior.py digits-32 --data DIGITS_FOLDER --run runs/digits-32 --out src/deft/weights --sheets docs/priors
 
-reads the moving average of the weights that `train_prior.py` left in RUN/state.pt, fits the gains by noise level where the prior has them (deft.priors.unet), and writes OUT/<name>.safetensors, OUT/<name>.json and a sheet
+reads the moving average of the weights that `train_prior.py` left in RUN/state.pt, fits the gains by noise level where the prior has them (deft.priors.unet), and writes OUT/<name>.safetensors with its card, and a sheet
 of samples. The card holds the denoising error on held-out images by noise level, per entry,
 
     error(log-SNR) = E || x_0 - D(x_t) ||^2 / dimensions,
@@ -228,7 +228,7 @@ def measure_again(name: str, out: Path, training: Tensor, images: Tensor, levels
     assert isinstance(gate, dict)
     gate["below_wiener_at_every_noise_level"] = below(errors)
     gate["passed"] = gate["below_wiener_at_every_noise_level"] and gate["samples_closer_than_gaussian"]
-    path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+    zoo.save(path, prior, card)
     print(json.dumps(gate))
 
 

@@ -30,7 +30,8 @@ def _composed(what: str, given: object, expected: str, advice: str) -> str:
     sentence = f"{what}: {'; '.join(facts)}" if facts else what
     if not advice:
         return f"{sentence.rstrip('.')}." if facts else sentence
-    return f"{sentence.rstrip('.')}. {advice[:1].upper()}{advice[1:].rstrip('.')}."
+    end = "" if advice.endswith(("?", ".")) else "."
+    return f"{sentence.rstrip('.')}. {advice[:1].upper()}{advice[1:]}{end}"
 
 
 def shown(value: object) -> str:

@@ -94,4 +94,4 @@ class ObjectiveContract(ABC):
     def test_card_is_json(self):
         import json
 
-        assert "class_path" in json.loads(json.dumps(self.objective().card()))
+        assert "class" in json.loads(json.dumps(self.objective().card()))

@@ -19,6 +19,8 @@ class OwnProblem(Problem):
 
 
 class TestOwnProblem(ProblemContract):
+    allow = ("tests",)
+
     def make(self):
         return OwnProblem(sigma_y=0.05)
 

@@ -75,11 +75,15 @@ def counted():
 
 
 class TestShared(ProblemContract):
+    allow = ("deepinv", "tests")
+
     def make(self):
         return Deepinv("tests.problems.test_deepinv.averaged")
 
 
 class TestOwnParameters(ProblemContract):
+    allow = ("deepinv", "tests")
+
     def make(self):
         return Deepinv("tests.problems.test_deepinv.shown", parameters="tests.problems.test_deepinv.holes")
 

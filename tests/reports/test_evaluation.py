@@ -57,7 +57,7 @@ def counting(monkeypatch):
 def test_results_say_what_was_done(finished, images):
     results = read_results(finished)
     assert results["command"] == "deft evaluate x.yaml"
-    assert results["problem"]["init_args"]["sigma_y"] == 0.05
+    assert results["problem"]["args"]["sigma_y"] == 0.05
     assert results["sigma_y"] == pytest.approx([0.05] * 5)
     assert results["samples"] == 2
     assert results["reference"] == "DEFT"
@@ -147,7 +147,7 @@ def test_a_killed_run_goes_on(prior, h_transform, images, tmp_path, finished, mo
 
 def test_a_changed_configuration_is_named(finished, prior, h_transform, images):
     run = {"out": finished, "samples": 2, "progress": False}
-    with pytest.raises(InvalidInput, match=r"problem\.init_args\.sigma_y: 0\.05 before, 0\.1 now"):
+    with pytest.raises(InvalidInput, match=r"problem\.args\.sigma_y: 0\.05 before, 0\.1 now"):
         evaluate(prior, Inpainting(sigma_y=0.1), images, methods(h_transform), **run)
     with pytest.raises(InvalidInput, match="seed: 0 before, 3 now"):
         evaluate(prior, Inpainting(sigma_y=0.05), images, methods(h_transform), seed=3, **run)

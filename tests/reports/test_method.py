@@ -36,7 +36,7 @@ def test_a_card_says_what_samples_depend_on():
     card = Method("a", DPS(1.0), DDIM(3), training_seconds=5.0, notes="slow", images=3).card()
     assert card == Method("a", DPS(1.0), DDIM(3)).card()
     assert card != Method("a", DPS(1.0), DDIM(4)).card()
-    assert card["sampler"]["class_path"] == "deft.samplers.ddim.DDIM"
+    assert card["sampler"]["class"] == "DDIM"
 
 
 def test_what_does_not_apply_is_refused_with_its_label_and_nothing_is_evaluated(images):

@@ -8,6 +8,7 @@ import torch
 
 from deft.errors import CheckpointError, InvalidInput, OutOfMemory
 from deft.noise import Noise
+from deft.training import shards
 from deft.training.bank import Bank
 from deft.training.denoising import TimeLaw
 from deft.training.loop import train
@@ -19,8 +20,8 @@ def build(n=20, **settings):
 
 
 def assert_same(a: Bank, b: Bank):
-    assert a.entries.tobytes() == b.entries.tobytes()
     assert len(a) == len(b)
+    assert np.array_equal(*(bank.entries[np.arange(len(bank))].view(np.uint8) for bank in (a, b)))
 
 
 def test_holds_what_the_prior_says():
@@ -138,27 +139,78 @@ class TestFolder:
         """As earlier versions wrote it."""
         build(out=tmp_path)
         path = tmp_path / "bank.json"
-        card = json.loads(path.read_text())
-        assert card["data"].pop("fingerprint")
-        path.write_text(json.dumps(card))
+        written = json.loads(path.read_text())
+        assert written["card"]["data"].pop("fingerprint")
+        path.write_text(json.dumps({**written["card"], "done": written["done"]}))
+        assert_same(Bank.open(tmp_path, small.prior()), build())
         assert_same(build(out=tmp_path), build())
 
     def test_damaged(self, tmp_path):
         build(out=tmp_path)
         content = (tmp_path / "bank.npy").read_bytes()
         (tmp_path / "bank.npy").write_bytes(content[:-5])
-        with pytest.raises(CheckpointError, match=r"bank\.npy is missing or damaged"):
+        with pytest.raises(CheckpointError, match=r"bank\.npy is truncated"):
             Bank.open(tmp_path, small.prior())
         with pytest.raises(CheckpointError, match="is truncated"):
             build(out=tmp_path)
         (tmp_path / "bank.json").write_text("{")
-        with pytest.raises(CheckpointError, match=r"bank.json cannot be read"):
+        with pytest.raises(CheckpointError, match=r"bank\.json is damaged.*no JSON"):
             Bank.open(tmp_path, small.prior())
         (tmp_path / "bank.json").write_text(json.dumps({"a": 1}))
-        with pytest.raises(CheckpointError, match="no card of a bank"):
+        with pytest.raises(CheckpointError, match=r"bank\.json is damaged"):
             Bank.open(tmp_path, small.prior())
         with pytest.raises(CheckpointError, match="holds no bank"):
             Bank.open(tmp_path / "none", small.prior())
+
+
+class TestShards:
+    @pytest.fixture(autouse=True)
+    def small_shards(self, monkeypatch):
+        monkeypatch.setattr(shards, "SHARD", 8)
+
+    def test_another_size_of_batches_makes_the_same_shards(self, tmp_path):
+        entries, card = build().entries, build()._card
+        for size in (1, 5, 8, 20):
+            store = shards.Shards.grow(tmp_path / str(size), card)
+            for start in range(0, 20, size):
+                store.append(entries[start : start + size])
+        assert len({(tmp_path / str(size) / "bank.json").read_bytes() for size in (1, 5, 8, 20)}) == 1
+        assert len(json.loads((tmp_path / "5" / "bank.json").read_text())["shards"]) == 3
+
+    def test_a_shard_is_verified_when_it_is_first_read(self, tmp_path):
+        build(out=tmp_path)
+        path = tmp_path / "bank.npy"
+        content = bytearray(path.read_bytes())
+        content[-3] ^= 4
+        path.write_bytes(content)
+        bank = Bank.open(tmp_path, small.prior())
+        assert len(bank.batch([0, 9, 15], Noise(range(3))).x_0) == 3
+        with pytest.raises(CheckpointError, match="the entries from 16 do not have the hash"):
+            bank.batch([3, 19], Noise(range(2)))
+        content[20] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match="header"):
+            Bank.open(tmp_path, small.prior())
+
+    def test_a_bank_that_grows_is_verified_too(self, tmp_path, monkeypatch):
+        grown = shards.Shards.append
+        monkeypatch.setattr(
+            shards.Shards,
+            "append",
+            lambda self, entries: (_ for _ in ()).throw(KeyboardInterrupt) if self.done == 12 else grown(self, entries),
+        )
+        with pytest.raises(KeyboardInterrupt):
+            build(out=tmp_path)
+        monkeypatch.undo()
+        path = tmp_path / "bank.npy"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with monkeypatch.context() as patch:
+            patch.setattr(shards, "SHARD", 8)
+            with pytest.raises(CheckpointError, match="the entries from 8 do not have the hash"):
+                build(out=tmp_path)
+            path.write_bytes(whole)
+            assert_same(build(out=tmp_path), build())
 
 
 class TestOutOfMemory:

@@ -91,7 +91,7 @@ def test_a_file_keeps_the_slopes_and_what_is_inside(tmp_path):
     checkpoint.save(tmp_path / "h.safetensors", h, prior, {"problem": PROBLEM.card()})
     again, card = checkpoint.load(tmp_path / "h.safetensors", prior)
     assert not small.differing(again.state_dict(), h.state_dict())
-    assert card["architecture"]["init_args"]["h_transform"]["class_path"] == "deft.htransforms.learned.LearnedHTransform"
+    assert card["architecture"]["args"]["h_transform"]["class"] == "LearnedHTransform"
     assert again.levels.tolist() == h.levels.tolist()
     assert torch.equal(again.band, h.band)
 

@@ -18,9 +18,9 @@ from torch import nn
 from deft.errors import CheckpointError, InvalidInput, OutOfMemory, TrainingDiverged
 from deft.htransforms.base import HTransform
 from deft.noise import Noise
+from deft.storage import tensors as files
 from deft.training.base import Batch, Images, Loss, Objective
 from deft.training.denoising import DenoisingScoreMatching
-from deft.training.files import read_header, read_tensors, write_tensors
 from deft.training.loop import _Losses, train
 from deft.training.state import KIND, StateFile
 from tests.training import small
@@ -288,14 +288,15 @@ class TestResume:
         with pytest.raises(RuntimeError, match="stop here"):
             run_until(10, small.h_transform(), out=tmp_path)
         path = tmp_path / "state.safetensors"
-        card = read_header(path, KIND)
+        weights, head = files.read(path, KIND)
+        card = head.card
         for name in ("data", "validation"):
             assert card["config"][name].pop("fingerprint")
-        write_tensors(path, read_tensors(path), card, KIND)
+        files.write(path, weights, card, KIND)
         h = small.h_transform(3)
         small.run(h, out=tmp_path)
         assert not small.differing(h.state_dict(), uninterrupted[0])
-        assert read_header(path, KIND)["config"]["data"]["fingerprint"]
+        assert files.header(path, KIND).card["config"]["data"]["fingerprint"]
 
     def test_a_run_that_never_moved_does_not_bind(self, uninterrupted, tmp_path):
         """Its settings were at fault, say, and are mended."""

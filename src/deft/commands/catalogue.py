@@ -7,7 +7,7 @@ import pkgutil
 from importlib import import_module
 
 from deft.errors import InvalidInput, nearest_names
-from deft.problems.cards import class_path
+from deft.storage.table import dotted
 
 KINDS = {
     "problems": ("deft.problems", "Problem", "deft.problems"),
@@ -54,7 +54,7 @@ def named(kind: str, name: str) -> type:
 
 def path(cls: type) -> str:
     """The dotted path that a YAML file gives."""
-    return class_path(cls)
+    return dotted(cls)
 
 
 def sentence(documented: object) -> str:

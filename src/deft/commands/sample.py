@@ -11,7 +11,7 @@ from deft.commands import inputs
 from deft.commands.drawing import Drawing
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.methods import DEFT, MethodRecipe
-from deft.errors import CheckpointError, InvalidInput, at_least_one
+from deft.errors import InvalidInput, at_least_one
 from deft.noise import Noise, mix
 from deft.priors import resolve
 from deft.problems import Problem, from_card
@@ -20,7 +20,7 @@ from deft.samplers.base import Sampler
 from deft.samplers.dpm_solver import DPMSolver
 from deft.storage import claims
 from deft.storage.lock import locked
-from deft.training import checkpoint, state
+from deft.training import checkpoint
 
 HELP = {
     "out": "where samples go; the same command goes on from what is there",
@@ -75,9 +75,6 @@ def run(
     if (measurements is None) == (images is None):
         raise InvalidInput("say what to condition on: either --measurements, or --images with a problem.")
     at_least_one({"--samples": samples, "--batch_size": batch_size, "--limit": limit})
-    unfinished = None if h is None else state.unfinished(h)
-    if unfinished is not None:
-        raise CheckpointError(unfinished)
     h = None if h is None else checkpoint.located(h)
     network = resolve.load(prior or _on_card(h))
     problem = problem or _problem(h)

@@ -22,13 +22,14 @@ from deft.priors import resolve
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.storage import claims
+from deft.storage.cards import described
 from deft.storage.lock import first_process, locked
+from deft.storage.tensors import kind_of
 from deft.training import chain, checkpoint, state
 from deft.training.bank import Bank
 from deft.training.base import Images, Source
 from deft.training.calibrate import calibrate
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw
-from deft.training.files import kind_of
 from deft.training.loop import train as train_in_place
 
 MOST_OF_PRIOR = 10.0
@@ -110,7 +111,7 @@ def run(
     size = sum(p.numel() for p in learned.parameters())
     print(f"prior {network.name}: {network.num_parameters:,} parameters, frozen")
     print(
-        f"{type(learned).__name__}: {size:,} parameters ({100 * size / max(network.num_parameters, 1):.1f} %), {checkpoint.describe(problem.card())}"
+        f"{type(learned).__name__}: {size:,} parameters ({100 * size / max(network.num_parameters, 1):.1f} %), {described(problem.card())}"
     )
     print(f"images: {_count(data)} to train, {_count(held_out)} held out; run folder {out}")
 

@@ -50,8 +50,10 @@ class Calibrated(Wrapped):
             )
         self.low, self.high = low, high
         self.settings = {"event_shape": list(event_shape), "low": low, "high": high, "levels": levels}
-        self.edges = bands(event_shape[1:])
-        places = torch.bucketize(radial_frequency(event_shape[1:]), torch.tensor(self.edges[1:-1], dtype=torch.float64), right=True)
+        with torch.device("cpu"):  # numbers of the shape alone, also where the weights are not made yet
+            self.edges = bands(event_shape[1:])
+            frequency = radial_frequency(event_shape[1:])
+        places = torch.bucketize(frequency, torch.tensor(self.edges[1:-1], dtype=torch.float64, device="cpu"), right=True)
         self.register_buffer("band", places, persistent=False)
         self.register_buffer("slopes", torch.zeros(levels, len(self.edges) - 1))
 

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deft.errors import CheckpointError, InvalidInput
+from deft.storage.fingerprint import of_file
 from deft.types import Signal
 
 _BATCH = 64
@@ -229,11 +230,8 @@ def kernel_distance(x: Tensor, y: Tensor) -> float:
 
 def file_sha256(path: str | Path) -> str:
     """The SHA-256 of a file. Raises `InvalidInput` where it is not there."""
-    import hashlib
-
     _check_there(path)
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return of_file(path)
 
 
 def _check_there(path: str | Path) -> None:

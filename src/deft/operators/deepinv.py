@@ -9,7 +9,6 @@ to its word by the dot product <A u, v> = <u, A^T v>. deepinv itself is not impo
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from deft.errors import InvalidInput
 from deft.operators.base import ForwardOperator, LinearOperator, conjugate_gradients
 from deft.operators.units import InUnits
+from deft.storage.fingerprint import digest, in_half
 from deft.types import Mask, Measurement, Signal, Times, expand
 
 _TOLERANCE = (
@@ -134,18 +134,18 @@ class _Box:
 
     def identity(self) -> str:
         """A hash of the physics: its class, its tensors in half precision, its plain settings, and where its callables are from."""
-        digest = hashlib.sha256(f"{type(self.physics).__module__}.{type(self.physics).__qualname__} {self.event_shape}".encode())
+        parts: list[bytes | str] = [f"{type(self.physics).__module__}.{type(self.physics).__qualname__} {self.event_shape}"]
         values = self.physics.state_dict() if isinstance(self.physics, nn.Module) else {}
         for name, value in sorted(values.items()):
             if isinstance(value, Tensor):
                 real = torch.view_as_real(value.detach().resolve_conj()) if value.is_complex() else value.detach()
-                digest.update(name.encode() + (real.half() if real.is_floating_point() else real).cpu().numpy().tobytes())
+                parts += [name, in_half(real)]
         for name, value in sorted(vars(self.physics).items()):
             if isinstance(value, (bool, int, float, str)) and name != "training":
-                digest.update(f"{name} {value}".encode())
+                parts.append(f"{name} {value}")
             elif callable(value) and hasattr(value, "__qualname__"):
-                digest.update(f"{name} {value.__module__}.{value.__qualname__}".encode())
-        return digest.hexdigest()[:16]
+                parts.append(f"{name} {value.__module__}.{value.__qualname__}")
+        return digest(*parts)[:16]
 
 
 @final

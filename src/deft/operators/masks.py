@@ -16,6 +16,7 @@ from torch import Tensor
 
 from deft.errors import BadImage, InvalidInput, nearest_names
 from deft.noise import Noise
+from deft.storage.cards import card_of
 from deft.types import Mask, Signal
 
 
@@ -31,8 +32,8 @@ class Masks(ABC):
         """The arguments that rebuild this distribution; plain values."""
 
     def card(self) -> dict[str, object]:
-        """The distribution as `class_path` and `init_args`."""
-        return {"class_path": f"{type(self).__module__}.{type(self).__qualname__}", "init_args": self.init_args()}
+        """The distribution as plain values (deft.storage.cards)."""
+        return card_of(self, self.init_args())
 
 
 @final

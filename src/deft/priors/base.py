@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.schedules import Schedule
+from deft.storage.fingerprint import of_state as state_hash
 from deft.types import LogProb, Signal, Times, expand
 
 
@@ -136,17 +137,3 @@ class Prior(nn.Module, ABC):
     def frozen(self) -> Self:
         """The prior in evaluation mode, with no parameter that asks for gradients."""
         return self.eval().requires_grad_(False)
-
-
-def state_hash(module: nn.Module) -> str:
-    """SHA-256 of a module's state (names, shapes and values in half precision), shortened to 16 hexadecimal digits.
-
-    In half precision, so that a prior and its fp16 checkpoint are the same prior.
-    """
-    import hashlib
-
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(f"{name}{tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().to(torch.float16 if value.is_floating_point() else value.dtype).numpy().tobytes())
-    return digest.hexdigest()[:16]

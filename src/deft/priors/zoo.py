@@ -1,36 +1,37 @@
 """The small priors that ship with the library, and files of the same kind.
 
-    weights/<name>.safetensors    weights in half precision, the mean and the variances in single; the architecture in the metadata
-    weights/<name>.json           the card: data and its terms, training, held-out denoising error by noise level beside that of Wiener filters
+    weights/<name>.safetensors    weights in half precision, the mean and the variances in single; the card in the metadata, sealed by a hash (deft.storage.tensors)
 
-How they were made is in `recipes/`. A prior of one's own is saved and loaded in the same way: `save("mine.safetensors", prior)`.
+The card says what builds the network (`architecture`), and what is known of it: data and its terms, training, held-out denoising error by noise level beside that of Wiener filters.
+How those that ship were made is in `recipes/`. A prior of one's own is saved and loaded in the same way: `save("mine.safetensors", prior)`. Version 0.1 kept the card as JSON beside
+the file, which is still read.
 """
 
 from __future__ import annotations
 
 import inspect
-import json
-import os
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from deft.errors import CheckpointError, InvalidInput, nearest_names
+from deft.errors import CheckpointError, DeftError, InvalidInput, nearest_names
 from deft.priors.unet import UNetPrior
 from deft.schedules import Schedule
+from deft.storage import cards, tensors
+from deft.storage.schema import LARGEST, Object, OneOf, Part, Plain, parsed
+from deft.storage.table import modern
 
 KIND = "deft prior"
+CARD = Object({"architecture": OneOf((Part(("prior",)), Plain())), "facts": Object({}, open=True)}, ("architecture",), open=True)
 _SINGLE = ("gaussian.mean", "gaussian.variance", "gain")  # variances of 1e-6 and less have no place in half precision
 FOLDER = Path(__file__).parent.parent / "weights"
 
 
 def names() -> list[str]:
     """The priors that ship."""
-    return sorted(
-        path.stem for path in FOLDER.glob("*.safetensors") if path.with_suffix(".json").exists() and not path.stem.startswith("h-")
-    )
+    return sorted(path.stem for path in FOLDER.glob("*.safetensors") if not path.stem.startswith("h-"))
 
 
 def load(name: str | Path, *, precision: str = "fp32") -> UNetPrior:
@@ -41,53 +42,76 @@ def load(name: str | Path, *, precision: str = "fp32") -> UNetPrior:
     if precision not in ("fp32", "bf16"):
         raise InvalidInput(f"precision is 'fp32' or 'bf16'; got {precision!r}.")
     path = _path(name)
-    architecture = _architecture(path)
+    weights, head = tensors.read(path, KIND, CARD)
     try:
-        arguments = dict(architecture["init_args"])
-        arguments["value_range"] = None if arguments["value_range"] is None else tuple(arguments["value_range"])
-        prior = UNetPrior(schedule=_schedule(architecture["schedule"]), name=architecture["name"], **arguments)
-        prior.load_state_dict(_tensors(path))
-        prior.precision = precision
-    except (KeyError, TypeError, RuntimeError) as error:
+        card, given = _architecture(head.card)
+        with torch.device("meta"):  # no file can ask for more memory than it holds
+            empty = cards.build(card, "prior", where="architecture", given=given)
+        wanted = {key: tuple(value.shape) for key, value in empty.state_dict().items()}
+        wrong = sorted(key for key in {*wanted, *head.shapes} if wanted.get(key) != head.shapes.get(key))
+        if wrong:
+            raise InvalidInput(
+                f"architecture: {wrong[0]}", given=head.shapes.get(wrong[0], "nothing"), expected=f"{wanted.get(wrong[0], 'nothing')}"
+            )
+        prior = cards.build(card, "prior", where="architecture", given=given)
+        prior.load_state_dict({key: value.float() for key, value in weights.items()})
+    except DeftError as error:
+        raise CheckpointError(
+            f"the weights in {path} do not fit the architecture that it names: {error.what}",
+            given=error.given,
+            expected=error.expected,
+            advice=error.advice,
+        ) from error
+    except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
         raise CheckpointError(f"the weights in {path} do not fit the architecture that it names: {error}") from error
+    prior.precision = precision
     return prior.frozen()
 
 
 def save(path: str | Path, prior: UNetPrior, card: Mapping[str, object] | None = None) -> None:
-    """Write a prior, and its card as JSON beside it; the file is replaced in one step."""
-    from safetensors.torch import save as to_bytes
-
+    """Write a prior with its card; the file is replaced in one step. Raises `CheckpointError` where weights are not finite, or the disk refuses."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    architecture = {"name": prior.name, "init_args": prior.config, "schedule": _schedule_card(prior.schedule)}
-    half = {
-        key: value.detach().cpu().to(torch.float32 if key in _SINGLE else torch.float16).contiguous()
-        for key, value in prior.state_dict().items()
-    }
-    content = to_bytes(half, metadata={"kind": KIND, "architecture": json.dumps(architecture)})
-    _replace(path, content)
+    half = {key: value.detach().cpu().to(torch.float32 if key in _SINGLE else torch.float16) for key, value in prior.state_dict().items()}
+    tensors.finite(path, half)
+    arguments = {**prior.config, "schedule": schedule_card(prior.schedule), "name": prior.name}
     facts = {"name": prior.name, "parameters": prior.num_parameters, **prior.identity(), **(card or {})}
-    _replace(path.with_suffix(".json"), (json.dumps(facts, indent=2) + "\n").encode())
+    tensors.write(path, half, {"architecture": cards.card_of(prior, arguments), "facts": cards.plain(facts)}, KIND)
 
 
-def card(name: str | Path) -> dict[str, object]:
-    """What is recorded of a prior."""
-    path = _path(name).with_suffix(".json")
+def card(name: str | Path) -> dict[str, Any]:
+    """What is recorded of a prior. Raises `CheckpointError` for a file without a card."""
+    path = _path(name)
+    if path.is_file():
+        facts = tensors.header(path, KIND, CARD).card.get("facts")
+        if isinstance(facts, dict):
+            return facts
+    beside = path.with_suffix(".json")  # of version 0.1
     try:
-        return json.loads(path.read_text())
+        if beside.stat().st_size > LARGEST:
+            raise CheckpointError(f"{beside}", given=f"{beside.stat().st_size} bytes", expected=f"a card of at most {LARGEST}")
+        found = parsed(beside.read_bytes(), str(beside))
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist: this prior has no card.") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is no JSON: {error}.") from error
+        raise CheckpointError(f"{path} has no card: neither within, nor {beside} beside it.") from error
+    except OSError as error:
+        raise CheckpointError(f"{beside} cannot be read ({error.strerror or error}).") from error
+    except InvalidInput as error:
+        raise CheckpointError(error.what, given=error.given, expected=error.expected, advice=error.advice) from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{beside}", given=found, expected="an object")
+    return found
 
 
 def is_prior(path: str | Path) -> bool:
-    """Whether a file is a safetensors file that `save` wrote; its weights are not read."""
+    """Whether a file is a safetensors file that `save` wrote."""
     try:
-        _architecture(Path(path))
+        return tensors.kind_of(path) == KIND
     except CheckpointError:
         return False
-    return True
+
+
+def schedule_card(schedule: Schedule) -> dict[str, object]:
+    """The class of a schedule and the arguments that build it."""
+    return cards.card_of(schedule, {key: getattr(schedule, key) for key in inspect.signature(type(schedule)).parameters})
 
 
 def _path(name: str | Path) -> Path:
@@ -101,54 +125,12 @@ def _path(name: str | Path) -> Path:
     return FOLDER / f"{name}.safetensors"
 
 
-def _architecture(path: Path) -> dict:
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist.")
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is truncated or no safetensors file: {error}. Copy it again from where it came from.") from error
-    if metadata.get("kind") != KIND:
-        raise CheckpointError(
-            f"{path} is a safetensors file but no prior of this library: it is a {metadata.get('kind', 'file of unknown kind')}."
-        )
-    try:
-        return json.loads(metadata["architecture"])
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{path} calls itself a {KIND} but its architecture cannot be read; it is damaged.") from error
-
-
-def _tensors(path: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return {key: value.float() for key, value in load_file(str(path)).items()}
-
-
-def _schedule_card(schedule: Schedule) -> dict[str, object]:
-    arguments = {key: getattr(schedule, key) for key in inspect.signature(type(schedule)).parameters}
-    plain = {key: value.tolist() if isinstance(value, torch.Tensor) else value for key, value in arguments.items()}
-    return {"class_path": f"{type(schedule).__module__}.{type(schedule).__qualname__}", "init_args": plain}
-
-
-def _schedule(card: Mapping) -> Schedule:
-    module, _, name = str(card["class_path"]).rpartition(".")
-    try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise CheckpointError(f"the schedule {card['class_path']} cannot be imported here; install what defines it.") from error
-    if not (isinstance(found, type) and issubclass(found, Schedule)):
-        raise CheckpointError(f"{card['class_path']} is no schedule.")
-    return found(**card["init_args"])
-
-
-def _replace(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.partial")
-    try:
-        beside.write_bytes(content)
-        os.replace(beside, path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise CheckpointError(f"{path} could not be written ({error.strerror or error}).") from error
+def _architecture(card: Mapping[str, Any]) -> tuple[object, dict[str, object]]:
+    """What builds the network, as a card, whichever version wrote it, and the schedule that goes with it."""
+    made = modern(card["architecture"])
+    if isinstance(made, Mapping) and "class" not in made and isinstance(made.get("init_args"), Mapping):  # version 0.1
+        made = {"class": "UNetPrior", "args": {**made["init_args"], "schedule": made.get("schedule"), "name": made.get("name")}}
+    if not isinstance(made, Mapping) or not isinstance(made.get("args"), Mapping) or "schedule" not in made["args"]:
+        raise InvalidInput("architecture", given=made, expected='an object {"class": NAME, "args": {...}} with a schedule')
+    schedule = cards.build(made["args"]["schedule"], "schedule", where="schedule")
+    return {**made, "args": {name: value for name, value in made["args"].items() if name != "schedule"}}, {"schedule": schedule}

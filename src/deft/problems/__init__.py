@@ -7,6 +7,7 @@ from deft.problems.linear import MRI, Deblurring, Denoising, Inpainting, SuperRe
 from deft.problems.nonlinear import HighDynamicRange, NonlinearBlur, PhaseRetrieval, PoissonPhaseRetrieval
 from deft.problems.own import BlackBox, Fixed
 from deft.problems.tomography import Tomography
+from deft.storage.cards import card_of
 
 __all__ = [
     "MRI",
@@ -23,6 +24,7 @@ __all__ = [
     "Problem",
     "SuperResolution",
     "Tomography",
+    "card_of",
     "from_card",
     "observation_from_deepinv",
 ]

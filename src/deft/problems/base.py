@@ -43,7 +43,7 @@ class Problem(ABC):
 
     @abstractmethod
     def card(self) -> dict[str, object]:
-        """The problem as `class_path` and `init_args`: what a checkpoint records, and what a YAML file holds."""
+        """The problem as plain values (deft.storage.cards): what a checkpoint records."""
 
     def draw(self, x_0: Signal, noise: Noise) -> Observation:
         """Observations of clean signals, each with its own operator and noise level."""

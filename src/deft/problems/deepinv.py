@@ -25,8 +25,7 @@ from deft.operators.base import ForwardOperator, LinearOperator
 from deft.operators.deepinv import from_deepinv
 from deft.operators.transmission import Transmission
 from deft.problems.base import Problem
-from deft.problems.cards import card_of
-from deft.problems.own import python_function
+from deft.storage.cards import card_of, function
 from deft.types import Measurement, Signal, expand
 
 _NOISES = ("ZeroNoise", "GaussianNoise", "PoissonNoise", "LogPoissonNoise")
@@ -85,8 +84,8 @@ class Deepinv(Problem):
         adjoint: str = "own",
     ) -> None:
         self.physics, self.parameters, self.value_range, self.adjoint = physics, parameters, value_range, adjoint
-        self._physics = python_function(physics)()
-        self._draw = None if parameters is None else python_function(parameters)
+        self._physics = function(physics)()
+        self._draw = None if parameters is None else function(parameters)
         noise = getattr(self._physics, "noise_model", None)
         sigma = noise.sigma if _noise(self._physics) == "GaussianNoise" else torch.zeros(1)  # type: ignore[union-attr]
         if sigma.numel() != 1:

@@ -11,7 +11,7 @@ from deft.operators.base import ForwardOperator
 from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels
 from deft.operators.masks import BoxMasks, CartesianMasks, FreeFormMasks, HalfMasks, Masks, RandomPixelMasks
 from deft.problems.base import NoiseLevel, Problem, unknown
-from deft.problems.cards import card_of
+from deft.storage.cards import card_of
 from deft.types import Signal
 
 

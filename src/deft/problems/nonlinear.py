@@ -14,8 +14,8 @@ from deft.operators import high_dynamic_range, nonlinear_blur, phase_retrieval
 from deft.operators.base import ForwardOperator
 from deft.operators.kernels import Kernels
 from deft.problems.base import NoiseLevel, Problem, log_uniform
-from deft.problems.cards import card_of
 from deft.problems.linear import named_kernels
+from deft.storage.cards import card_of
 from deft.types import Signal, expand
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-from collections.abc import Callable, Sequence
-from importlib import import_module
-from typing import Any, final
+from collections.abc import Sequence
+from typing import final
 
-import torch
 from torch import Tensor
 
-from deft.errors import InvalidInput, nearest_names
+from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.operators.base import ForwardOperator
 from deft.operators.callable import CallableOperator
 from deft.problems.base import NoiseLevel, Problem
-from deft.problems.cards import card_of, class_path
+from deft.storage import cards
+from deft.storage.cards import card_of
+from deft.storage.fingerprint import of_named
+from deft.storage.table import dotted
 from deft.types import Signal
 
 
@@ -44,7 +43,7 @@ class Fixed(Problem):
         return card_of(
             self,
             {
-                "operator": class_path(type(operator)),
+                "operator": dotted(type(operator)),
                 "signals": operator.signals,
                 "fingerprint": _fingerprint(operator),
                 "sigma_y": self.sigma_y,
@@ -66,8 +65,8 @@ class BlackBox(Problem):
     ) -> None:
         super().__init__(sigma_y)
         self.function, self.lift, self.differentiable, self.parameters = function, lift, differentiable, parameters
-        self._function, self._lift = python_function(function), None if lift is None else python_function(lift)
-        self._draw = None if parameters is None else python_function(parameters)
+        self._function, self._lift = cards.function(function), None if lift is None else cards.function(lift)
+        self._draw = None if parameters is None else cards.function(parameters)
         self._operator((), ())  # says what is missing
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
@@ -84,36 +83,14 @@ class BlackBox(Problem):
         return card_of(self, {name: getattr(self, name) for name in names})
 
 
-def python_function(path: str) -> Callable[..., Any]:
-    """The Python function of this dotted path; nothing else, for a card comes out of a file."""
-    module_name, _, name = path.rpartition(".")
-    try:
-        module = import_module(module_name or "deft.problems")
-    except ModuleNotFoundError as error:
-        raise InvalidInput(
-            f"the function {path!r} cannot be imported: {error}; give the dotted path of one in a module on the path."
-        ) from error
-    function = getattr(module, name, None)
-    if not module_name or not inspect.isfunction(function) or function.__module__ != module.__name__:
-        known = [key for key, value in vars(module).items() if inspect.isfunction(value) and value.__module__ == module.__name__]
-        raise InvalidInput(
-            f"{path!r} is not the dotted path of a function written in that module; {module.__name__} has {', '.join(known) or 'none'}"
-            f"{nearest_names(name, known)}"
-        )
-    return function
-
-
 def _fingerprint(operator: ForwardOperator) -> str:
     """A hash of an operator: its classes, plain settings and tensors in half precision; names that begin with _ are derived and do not count."""
-    digest = hashlib.sha256()
+    start = ""
     for name, part in operator.named_modules():
         settings = {key: value for key, value in sorted(vars(part).items()) if key[0] != "_" and key != "training" and _is_plain(value)}
-        digest.update(f"{name} {class_path(type(part))} {settings}".encode())
-    for name, value in sorted([*operator.named_parameters(), *operator.named_buffers()]):
-        if name.rpartition(".")[2][0] != "_":
-            digest.update(f"{name} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().to(torch.float16 if value.is_floating_point() else value.dtype).numpy().tobytes())
-    return digest.hexdigest()[:16]
+        start += f"{name} {dotted(type(part))} {settings}"
+    values = {name: value for name, value in [*operator.named_parameters(), *operator.named_buffers()] if name.rpartition(".")[2][0] != "_"}
+    return of_named(values, start=start, between=" ")
 
 
 def _is_plain(value: object) -> bool:

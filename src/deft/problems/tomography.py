@@ -15,7 +15,7 @@ from deft.noise import Noise
 from deft.operators import tomography, transmission, units
 from deft.operators.base import ForwardOperator, LinearOperator
 from deft.problems.base import NoiseLevel, Problem, log_uniform, unknown
-from deft.problems.cards import card_of
+from deft.storage.cards import card_of
 from deft.types import Measurement, Signal
 
 

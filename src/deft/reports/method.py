@@ -13,8 +13,10 @@ from deft.errors import DeftError, InvalidInput
 from deft.htransforms.base import HTransform, NoConditioning
 from deft.likelihoods import Observation
 from deft.posterior import Posterior
-from deft.priors.base import Prior, state_hash
+from deft.priors.base import Prior
 from deft.samplers.base import Sampling
+from deft.storage.fingerprint import digest, of_state
+from deft.storage.table import public_name
 
 
 @final
@@ -77,9 +79,7 @@ def describe(value: object) -> object:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Tensor):
-        import hashlib
-
-        return hashlib.sha256(f"{tuple(value.shape)}".encode() + value.detach().cpu().float().numpy().tobytes()).hexdigest()[:16]
+        return digest(f"{tuple(value.shape)}", value.detach().cpu().float().numpy().tobytes())[:16]
     if isinstance(value, Mapping):
         return {str(key): describe(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -88,9 +88,9 @@ def describe(value: object) -> object:
     path = f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', repr(kind))}"
     if kind is value:
         return path
-    card: dict[str, object] = {"class_path": path}
+    card: dict[str, object] = {"class": public_name(kind)}
     card |= {name: describe(item) for name, item in vars(value).items() if not name.startswith("_") and name != "training"}
     if isinstance(value, nn.Module):
-        card["hash"] = state_hash(value)
+        card["hash"] = of_state(value)
         card |= {name: describe(part) for name, part in value.named_modules() if name and isinstance(part, HTransform)}
     return card

@@ -23,6 +23,7 @@ from deft.reports.scores import FEWEST
 from deft.reports.table import Table, difference_table, results_table, tuning_table, weights_table
 from deft.reports.words import number, some
 from deft.storage.atomic import atomic
+from deft.storage.table import modern
 
 _WIDEST_TILE, _NARROWEST_TILE = 160, 40  # pixels; on a narrow page pictures shrink before they scroll
 
@@ -129,7 +130,7 @@ def _title(results: Mapping) -> str:
 
 
 def _problem_name(results: Mapping) -> str:
-    name = str(results["problem"].get("class_path", "Posterior samples")).rsplit(".", 1)[-1]
+    name = str(modern(results["problem"]).get("class", "Posterior samples")).rsplit(".", 1)[-1]  # type: ignore[attr-defined]
     return {"SuperResolution": "Super-resolution"}.get(name, name)
 
 
@@ -470,16 +471,17 @@ def _narrow(table: Table) -> str:
 
 
 def _arguments(results: Mapping) -> Mapping[str, object]:
-    arguments = results["problem"].get("init_args")
+    arguments = modern(results["problem"]).get("args")  # type: ignore[attr-defined]
     return arguments if isinstance(arguments, Mapping) else {}
 
 
 def _plain(value: object) -> str:
     """A part of a card in one line: a class as Name(argument = value)."""
-    if isinstance(value, Mapping) and "class_path" in value:
-        arguments = value.get("init_args", {k: v for k, v in value.items() if k != "class_path"})
+    value = modern(value)
+    if isinstance(value, Mapping) and "class" in value:
+        arguments = value.get("args", {k: v for k, v in value.items() if k != "class"})
         inside = ", ".join(f"{k} = {_plain(v)}" for k, v in arguments.items()) if isinstance(arguments, Mapping) else ""
-        name = str(value["class_path"]).rsplit(".", 1)[-1]
+        name = str(value["class"]).rsplit(".", 1)[-1]
         return f"{name}({inside})" if inside else name
     if isinstance(value, Mapping):
         return ", ".join(f"{str(k).replace('_', ' ')} {_plain(v)}" for k, v in value.items())

@@ -1,6 +1,6 @@
 """What a folder remembers of the run that filled it, and what differs from it now.
 
-A configuration is JSON. Two are compared name by name, `problem.sigma_y`, down to where one of them is no object, or they are objects of different classes. What
+A configuration is JSON, with the public names of classes, also where an earlier version wrote dotted paths. Two are compared name by name, `problem.sigma_y`, down to where one of them is no object, or they are objects of different classes. What
 an earlier version did not record is not compared.
 """
 
@@ -14,6 +14,7 @@ from typing import Any, final
 
 from deft.errors import CheckpointError, InvalidInput
 from deft.storage.atomic import atomic
+from deft.storage.table import modern
 
 _LATER = ("fingerprint", "signals")  # of data and of a user's own operator
 
@@ -43,7 +44,8 @@ def differences(
 
     With `named_only` what the record does not name is not compared: options that an earlier version did not have.
     """
-    ours = as_recorded(plain(ours), theirs)
+    theirs, ours = modern(theirs), modern(plain(ours))  # type: ignore[assignment]
+    ours = as_recorded(ours, theirs)
     return [
         one for name in {**theirs, **ours} if name not in free for one in _between(name, theirs.get(name), ours.get(name), name in theirs, named_only)
     ]  # fmt: skip
@@ -52,15 +54,11 @@ def differences(
 def _between(name: str, old: object, new: object, recorded: bool, named_only: bool) -> list[Difference]:
     if named_only and not recorded:
         return []
-    if isinstance(old, Mapping) and isinstance(new, Mapping) and _class(old) == _class(new):
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.get("class") == new.get("class"):
         return [
             one for key in {**old, **new} for one in _between(f"{name}.{key}", old.get(key), new.get(key), key in old, named_only)
         ]  # fmt: skip
     return [] if old == new else [Difference(name, old, new)]
-
-
-def _class(card: Mapping[str, Any]) -> object:
-    return card.get("class", card.get("class_path"))
 
 
 def as_recorded(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,11 +54,11 @@ def of_state(module: nn.Module) -> str:
     return of_named(module.state_dict())
 
 
-def of_named(tensors: Mapping[str, Tensor], *, start: bytes | str = b"") -> str:
+def of_named(tensors: Mapping[str, Tensor], *, start: str = "", between: str = "") -> str:
     """The hash of named tensors in half precision, whole numbers as they are, in the order of their names; shortened to 16 hexadecimal digits."""
-    found = hashlib.sha256(start.encode() if isinstance(start, str) else start)
+    found = hashlib.sha256(start.encode())
     for name, value in sorted(tensors.items()):
-        found.update(f"{name}{tuple(value.shape)}".encode())
+        found.update(f"{name}{between}{tuple(value.shape)}".encode())
         found.update(in_half(value))
     return found.hexdigest()[:_SHORT]
 

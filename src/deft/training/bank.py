@@ -8,13 +8,12 @@ prior at all, as often and for as many problems as one likes.
 An entry holds x_0, t, the seed of eps, and the error (x_0_hat - x_0) / r_t in half precision: the error is of order one at every noise level
 (r_t as in deft.training.denoising), so that half precision costs 5e-4 of it, whereas x_0_hat itself would lose everything at low noise. x_0 is rounded before
 the prior is evaluated.
+
+A bank in a folder is kept in shards, each with a hash that is verified when the shard is first read (deft.training.shards).
 """
 
 from __future__ import annotations
 
-import io
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,10 +28,9 @@ from tqdm.auto import tqdm
 from deft.errors import CheckpointError, InvalidInput, room_for
 from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Denoised, Prior
-from deft.storage.atomic import atomic
 from deft.training.base import Batch, Images, Order, Source
 from deft.training.denoising import TimeLaw, noised, noisy, spread
-from deft.training.files import as_recorded, refusal
+from deft.training.shards import Shards, entry_type
 
 _FORMAT = 1
 
@@ -41,7 +39,7 @@ _FORMAT = 1
 class Bank(Source):
     """Stored prior evaluations, in memory or in a folder (`bank.npy` and its card `bank.json`): a source of batches for `train`."""
 
-    def __init__(self, entries: np.ndarray, prior: Prior, card: dict[str, Any]) -> None:
+    def __init__(self, entries: np.ndarray | Shards, prior: Prior, card: dict[str, Any]) -> None:
         self.entries, self.prior, self._card = entries, prior, card
 
     def __len__(self) -> int:
@@ -78,7 +76,7 @@ class Bank(Source):
             "seed": seed,
             "data": source.card(),
         }
-        store = _Store(Path(out), card) if out is not None else None
+        store = Shards.grow(Path(out), card) if out is not None else None
         begin = store.done if store is not None else 0
         with room_for(f"{evaluations} evaluations in memory", "give a folder `out`, where the bank is read from the disk"):
             kept = np.empty(evaluations if store is None else 0, entry_type(prior.event_shape))
@@ -98,25 +96,21 @@ class Bank(Source):
     @classmethod
     def open(cls, folder: str | Path, prior: Prior) -> Bank:
         """The bank in a folder. Raises `CheckpointError` where it is unfinished, damaged, or was made with another prior."""
-        card = _read_card(Path(folder))
+        shards = Shards.open(Path(folder))
+        card = shards.card
         theirs, ours = card["prior"], prior.identity()
         if theirs.get("hash") != ours["hash"] or card["event_shape"] != list(prior.event_shape):
             raise CheckpointError(
                 f"the bank in {folder} was made with the prior {theirs.get('name')} (hash {theirs.get('hash')}); the prior given is {ours['name']} (hash {ours['hash']})."
             )
-        if card["done"] < card["evaluations"]:
+        if shards.done < card["evaluations"]:
             raise CheckpointError(
-                f"the bank in {folder} holds {card['done']} of {card['evaluations']} evaluations; call Bank.build again to finish it."
+                f"the bank in {folder} holds {shards.done} of {card['evaluations']} evaluations; call Bank.build again to finish it."
             )
-        path = Path(folder) / "bank.npy"
-        try:
-            entries = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path} is missing or damaged ({error}); delete the folder and build the bank again.") from error
-        return cls(entries, prior, {name: value for name, value in card.items() if name != "done"})
+        return cls(shards, prior, card)
 
     def batch(self, index: Sequence[int], noise: Noise) -> Batch:
-        entries = self.entries[np.asarray(index)]
+        entries = self.entries[np.asarray(index, dtype=np.int64)]
         x_0, error = (torch.from_numpy(entries[name].astype(np.float32)).to(noise.device, noise.dtype) for name in ("x_0", "error"))
         t = torch.from_numpy(entries["t"].copy()).to(noise.device, noise.dtype)
         x_t = noisy(self.prior, x_0, t, Noise(entries["seed"].tolist(), noise.device, noise.dtype))
@@ -126,12 +120,6 @@ class Bank(Source):
 
     def card(self) -> dict[str, object]:
         return {"bank": self._card, "fingerprint": self.fingerprint()}
-
-
-def entry_type(event_shape: Sequence[int]) -> np.dtype:
-    """One evaluation as a record."""
-    shape = tuple(event_shape)
-    return np.dtype([("x_0", "<f2", shape), ("error", "<f2", shape), ("t", "<f4"), ("seed", "<i8")])
 
 
 def _evaluate(prior: Prior, source: Source, index: list[int], seeds: list[int], times: TimeLaw) -> np.ndarray:
@@ -150,74 +138,3 @@ def _smaller(batch_size: int) -> str:
     if batch_size == 1:
         return "one evaluation at a time is the least, so take another device"
     return f"try batch_size={batch_size // 2}, which makes the same bank and goes on with one in a folder"
-
-
-@final
-class _Store:
-    """A growing npy file: entries are appended and flushed, then the card says how many there are."""
-
-    def __init__(self, folder: Path, card: dict[str, Any]) -> None:
-        self.folder, self.path, self.card = folder, folder / "bank.npy", json.loads(json.dumps(card))
-        self.done = 0
-        self.type = entry_type(card["event_shape"])
-        head = io.BytesIO()
-        np.lib.format.write_array_header_1_0(
-            head, {"descr": np.lib.format.dtype_to_descr(self.type), "fortran_order": False, "shape": (card["evaluations"],)}
-        )
-        self.head = head.getvalue()
-        if (folder / "bank.json").exists():
-            self._resume()
-        else:
-            self._write(0, self.head)
-
-    def _resume(self) -> None:
-        theirs = _read_card(self.folder)
-        ours = as_recorded(self.card, theirs)
-        different = [f"{k} was {theirs.get(k)} and is {v}" for k, v in ours.items() if theirs.get(k) != v]
-        if different:
-            raise CheckpointError(f"{self.folder} holds another bank: {'; '.join(different)}. Give another folder, or delete that one.")
-        self.done = theirs["done"]
-        there, expected = self.path.stat().st_size if self.path.exists() else 0, len(self.head) + self.done * self.type.itemsize
-        if there < expected:
-            raise CheckpointError(
-                f"{self.path} is truncated ({there} bytes, {expected} expected); delete {self.folder} and build the bank again."
-            )
-
-    def append(self, entries: np.ndarray) -> None:
-        self._write(len(self.head) + self.done * self.type.itemsize, entries.tobytes())
-        self.done += len(entries)
-        self._say()
-
-    def _write(self, place: int, content: bytes) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(self.path, "r+b" if self.path.exists() else "wb") as file:
-                file.seek(place)
-                file.write(content)
-                file.truncate()
-                file.flush()
-                os.fsync(file.fileno())
-            if place == 0:
-                self._say()
-        except OSError as error:
-            raise CheckpointError(refusal(self.path, error)) from error
-
-    def _say(self) -> None:
-        try:
-            with atomic(self.folder / "bank.json") as file:
-                file.write(json.dumps({**self.card, "done": self.done}, indent=1).encode())
-        except OSError as error:
-            raise CheckpointError(refusal(self.folder / "bank.json", error)) from error
-
-
-def _read_card(folder: Path) -> dict[str, Any]:
-    path = folder / "bank.json"
-    try:
-        card = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{folder} holds no bank: {path} does not exist.") from error
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); delete the folder and build the bank again.") from error
-    if not isinstance(card, dict) or card.get("format") != _FORMAT or not isinstance(card.get("prior"), dict):
-        raise CheckpointError(f"{path} is no card of a bank that this version can read.")
-    return card

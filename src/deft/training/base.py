@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -17,6 +16,8 @@ from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.noise import Noise, mix
 from deft.priors.base import Denoised, Prior
+from deft.storage.fingerprint import of_values
+from deft.storage.table import public_name
 from deft.types import LogProb, Signal
 
 _LOOKED_AT = 16
@@ -57,7 +58,7 @@ class Objective(nn.Module, ABC):
 
     def card(self) -> dict[str, object]:
         """What a checkpoint and a resumable run record of the objective."""
-        return {"class_path": f"{type(self).__module__}.{type(self).__qualname__}"}
+        return {"class": public_name(type(self))}
 
 
 class Source(ABC):
@@ -81,7 +82,7 @@ class Source(ABC):
         None where an item is not the same twice (a data set that draws at random), so that there is nothing to compare.
         """
         places = sorted({round(i * (len(self) - 1) / (_LOOKED_AT - 1)) for i in range(_LOOKED_AT)})
-        first, second = (_hash(self.batch(places, Noise(range(len(places)))).x_0) for _ in range(2))
+        first, second = (of_values(self.batch(places, Noise(range(len(places)))).x_0) for _ in range(2))
         return first if first == second else None
 
 
@@ -172,7 +173,3 @@ class Order:
             generator = torch.Generator().manual_seed(mix(self.seed, 5, epoch))
             self.epoch, self.permutation = epoch, torch.randperm(self.items, generator=generator).tolist()
         return self.permutation[place]
-
-
-def _hash(x: Tensor) -> str:
-    return hashlib.sha256(f"{tuple(x.shape)}".encode() + x.detach().cpu().half().numpy().tobytes()).hexdigest()[:16]

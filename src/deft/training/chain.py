@@ -12,8 +12,8 @@ from pathlib import Path
 
 from deft.errors import DeftError
 from deft.priors.zoo import FOLDER
+from deft.storage.tensors import header, kind_of
 from deft.training import checkpoint, state
-from deft.training.files import kind_of, read_header
 
 _DEEPEST = 100  # runs
 
@@ -40,7 +40,7 @@ def seconds_of(path: Path, depth: int = 0) -> float:
     """The same of a file: an h-transform, or the state of a run that has not ended, whose beginning is in the config.yaml beside it."""
     if kind_of(path) != state.KIND:
         return seconds(checkpoint.read_card(path))
-    progress = read_header(path, state.KIND).get("progress")
+    progress = header(path, state.KIND, state.CARD).card.get("progress")
     own = _number(progress.get("seconds")) if isinstance(progress, Mapping) else 0.0
     initial = _initial(path.parent / "config.yaml") if depth < _DEEPEST else None
     if initial is None:

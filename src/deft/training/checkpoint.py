@@ -1,58 +1,83 @@
-"""Checkpoints of learned h-transforms: one safetensors file with a JSON card in its metadata.
+"""Checkpoints of learned h-transforms: one sealed safetensors file with a JSON card in its metadata (deft.storage.tensors).
 
-The card says what the weights are (class and configuration), for which prior (name and hash of its weights), for which problem, and how they came to be;
-it can be read without torch. No pickle is ever written, and none is executed.
+The card says what the weights are (class and arguments), for which prior (name and hash of its weights), for which problem, and how they came to be;
+it can be read without torch. A file is safe to open, whoever wrote it: classes go by public names (deft.storage.cards), and sizes are checked before anything is allocated.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from deft.errors import CheckpointError, nearest_names
+from deft.errors import CheckpointError, DeftError, InvalidInput, nearest_names
 from deft.htransforms.base import HTransform
 from deft.priors.base import Prior
 from deft.priors.zoo import FOLDER
 from deft.problems import Problem
 from deft.schedules import Schedule
+from deft.storage import cards, tensors
+from deft.storage.cards import Allow, described
+from deft.storage.schema import Items, Nothing, Object, OneOf, Part, Plain, Real, Text, Whole
+from deft.storage.table import modern, public_name
 from deft.training import state
-from deft.training.files import as_recorded, read_header, read_tensors, write_tensors
+from deft.training.files import as_recorded
 
-FORMAT = 1
+FORMAT = tensors.FORMAT
 KIND = "deft h-transform"
+
+_BIN = Object(
+    {"low": Real(), "high": Real(), "count": Whole(0), "loss": Real(), "without": Real()}, ("low", "high", "count", "loss", "without")
+)
+_METRICS = Object({"loss": Real(), "without": Real(), "bins": Items(_BIN, most=1000)}, open=True)
+_PRIOR = Object(
+    {"name": Text(200), "hash": OneOf((Text(128), Nothing())), "event_shape": Items(Whole(1), 1, 8)}, ("event_shape",), open=True
+)
+CARD = Object(
+    {
+        "format": Whole(1),
+        "architecture": Part(("h-transform",)),
+        "prior": _PRIOR,
+        "prior_from": OneOf((Text(), Nothing())),
+        "schedule": Plain(),
+        "problem": OneOf((Part(("problem",)), Nothing())),
+        "training": OneOf((Object({}, open=True), Nothing())),
+        "metrics": OneOf((_METRICS, Nothing())),
+    },
+    ("architecture", "prior"),
+    open=True,
+)
+"""What the card of an h-transform may hold."""
 
 
 def save(path: str | Path, h_transform: HTransform, prior: Prior, card: Mapping[str, object]) -> None:
     """Write an h-transform. `card` adds to what is recorded of itself (format, architecture, prior, schedule): `problem`, `training`, `metrics`.
 
-    The file is replaced in one step. Raises `CheckpointError` where the disk is full; an earlier file is then intact.
+    The file is replaced in one step. Raises `CheckpointError` where the disk is full (an earlier file is then intact), and where weights are not finite.
     """
-    own = {
-        "format": FORMAT,
-        "architecture": architecture(h_transform),
-        "prior": prior.identity(),
-        "schedule": schedule_card(prior.schedule),
-    }
-    write_tensors(Path(path), h_transform.state_dict(), {**_plain(card), **_plain(own)}, KIND)
+    own = {"architecture": architecture(h_transform), "prior": prior.identity(), "schedule": schedule_card(prior.schedule)}
+    weights = h_transform.state_dict()
+    tensors.finite(Path(path), weights)
+    tensors.write(Path(path), weights, modern(cards.plain({**card, **own})), KIND)  # type: ignore[arg-type]
 
 
-def load(path: str | Path, prior: Prior, *, problem: Problem | None = None) -> tuple[HTransform, dict[str, object]]:
+def load(path: str | Path, prior: Prior, *, problem: Problem | None = None, allow: Allow = ()) -> tuple[HTransform, dict[str, object]]:
     """The h-transform in a file, on the prior's device, and its card.
 
-    Raises `CheckpointError` where the file was made for another prior, or for another problem than the one given, or is damaged.
+    `allow` names modules of the user's own that the file may name. Raises `CheckpointError` where the file was made for another prior, or for another problem than the one given,
+    is damaged, holds weights that are not finite, or names a class that is neither this library's nor allowed.
     """
     path = Path(path)
     card = read_card(path)
     _check_prior(path, card, prior)
     if problem is not None:
         check_problem(path, card, problem)
-    h_transform = _build(path, card, prior)
+    weights, head = tensors.read(path, KIND, CARD)
+    h_transform = _build(path, card, prior, head.shapes, allow)
     try:
-        h_transform.load_state_dict(read_tensors(path))
+        h_transform.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(f"the weights in {path} do not fit the architecture on its card: {error}") from error
     return h_transform.to(prior.device), card
@@ -66,10 +91,17 @@ def shipped() -> list[str]:
 def located(place: str | Path) -> Path:
     """The file of an h-transform: of a run folder, of one that ships, by its name, or the file itself.
 
-    Raises `CheckpointError` where there is nothing, with the names of what ships that are near.
+    Raises `CheckpointError` where there is nothing, with the names of what ships that are near, and for a run that has not ended.
     """
     path = Path(place)
     if path.is_dir():
+        if not (path / "h.safetensors").exists() and (path / "state.safetensors").exists():
+            raise CheckpointError(
+                f"{path}",
+                given="a training run that has not ended",
+                expected="one that has written h.safetensors",
+                advice="give the training command again, which goes on from where it stopped; --initial of deft train starts another run from its weights",
+            )
         return path / "h.safetensors"
     if path.exists():
         return path
@@ -78,31 +110,37 @@ def located(place: str | Path) -> Path:
     raise CheckpointError(f"{path} does not exist, and no h-transform of that name ships (deft list){nearest_names(str(place), shipped())}")
 
 
-def load_average(path: str | Path, prior: Prior) -> HTransform:
+def load_average(path: str | Path, prior: Prior, *, allow: Allow = ()) -> HTransform:
     """The averaged weights in the state of a run that has not ended, such as one that diverged: what another run may start from.
 
     Raises `CheckpointError` where the file is no such state, is damaged, or was made for another prior.
     """
     path = Path(path)
-    config = read_header(path, state.KIND).get("config")
+    head = tensors.header(path, state.KIND, state.CARD)
+    config = modern(head.card.get("config"))
     config = config if isinstance(config, Mapping) else {}
     card = {"prior": config.get("prior"), "architecture": config.get("h_transform")}
     _check_prior(path, card, prior)
-    h_transform = _build(path, card, prior)
+    weights, _ = tensors.read(path, state.KIND, state.CARD)
+    shapes = {name.removeprefix("h."): shape for name, shape in head.shapes.items() if name.startswith("h.")}
+    h_transform = _build(path, card, prior, shapes, allow)
     try:
-        state.restore_average(read_tensors(path), h_transform)
+        state.restore_average(weights, h_transform)
     except (RuntimeError, KeyError) as error:
         raise CheckpointError(f"the weights in {path} do not fit the architecture on its card: {error}") from error
     return h_transform.to(prior.device)
 
 
 def read_card(path: str | Path) -> dict[str, object]:
-    """The card alone; no weight is read."""
-    card = read_header(Path(path), KIND)
-    version = card.get("format")
-    if not isinstance(version, int) or version > FORMAT:
-        raise CheckpointError(f"{path} has format {version} and this version of the library reads up to {FORMAT}; update deft-diffusion.")
-    return card
+    """The card alone, with public names whichever version wrote it; no tensor is built. The hash of the file is verified."""
+    path = Path(path)
+    head = tensors.header(path, KIND)
+    card = cards.noted(head.card, str(path))
+    try:
+        CARD.check("card", card)
+    except InvalidInput as error:
+        raise _of(path, error) from error
+    return card  # type: ignore[return-value]
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -111,7 +149,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if not path.exists():
         raise CheckpointError(f"{path} does not exist.")
     if path.suffix == ".safetensors":
-        return read_tensors(path)
+        return tensors.foreign(path)
     import torch
 
     try:
@@ -133,44 +171,34 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 def check_problem(path: str | Path, card: Mapping[str, object], problem: Problem) -> None:
     """Raise `CheckpointError` where the file was trained for another problem."""
-    theirs, ours = card.get("problem"), _plain(problem.card())
-    if theirs != (as_recorded(ours, theirs) if isinstance(theirs, Mapping) else ours):
+    theirs, ours = modern(card.get("problem")), modern(cards.plain(problem.card()))
+    if theirs != (as_recorded(ours, theirs) if isinstance(theirs, Mapping) and isinstance(ours, Mapping) else ours):
+        theirs_in_words = described(theirs) if theirs is not None else "an unnamed problem"
         raise CheckpointError(
-            f"{path} was trained for {describe(theirs)}; it was asked to serve {describe(ours)}. Train one for this problem."
+            f"{path} was trained for {theirs_in_words}; it was asked to serve {described(ours)}. Train one for this problem."
         )
 
 
-def describe(card: object) -> str:
-    """`class(name=value, ...)` for a card of a class, JSON for anything else."""
-    if isinstance(card, Mapping) and "class_path" in card:
-        arguments = card.get("init_args")
-        inside = ", ".join(f"{k}={_described(v)}" for k, v in arguments.items()) if isinstance(arguments, Mapping) else ""
-        return f"{str(card['class_path']).rsplit('.', 1)[-1]}({inside})"
-    return "an unnamed problem" if card is None else json.dumps(card)
-
-
-def _described(value: object) -> object:
-    return describe(value) if isinstance(value, Mapping) and "class_path" in value else value
-
-
 def architecture(h_transform: HTransform) -> dict[str, object]:
-    """The class of an h-transform and the arguments that build it; `scale` is the prior's and comes with the weights."""
+    """The card of an h-transform: its class and the arguments that build it; `scale` is the prior's and comes with the weights."""
     config = getattr(h_transform, "config", None)
     if config is None:
         raise CheckpointError(
             f"{type(h_transform).__name__} has no `config` (the arguments that build it), so that it could not be loaded again."
         )
-    arguments = {name: architecture(value) if isinstance(value, HTransform) else value for name, value in config.items()}
-    return {"class_path": f"{type(h_transform).__module__}.{type(h_transform).__qualname__}", "init_args": arguments}
+    return cards.card_of(
+        h_transform, {name: architecture(value) if isinstance(value, HTransform) else value for name, value in config.items()}
+    )
 
 
 def schedule_card(schedule: Schedule) -> dict[str, object]:
     """The class of a schedule, and its range of log-SNR."""
-    return {"class_path": f"{type(schedule).__module__}.{type(schedule).__qualname__}", "log_snr_range": list(schedule.log_snr_range)}
+    return {"class": public_name(type(schedule)), "log_snr_range": list(schedule.log_snr_range)}
 
 
-def _check_prior(path: Path, card: Mapping[str, object], prior: Prior) -> None:
-    theirs, ours = card.get("prior"), _plain(prior.identity())
+def _check_prior(path: Path, card: Mapping[str, Any], prior: Prior) -> None:
+    theirs, ours = card.get("prior"), cards.plain(prior.identity())
+    assert isinstance(ours, Mapping)
     if not isinstance(theirs, Mapping) or any(theirs.get(key) != ours.get(key) for key in ("hash", "event_shape")):
         theirs = theirs if isinstance(theirs, Mapping) else {}
         raise CheckpointError(
@@ -179,30 +207,46 @@ def _check_prior(path: Path, card: Mapping[str, object], prior: Prior) -> None:
         )
 
 
-def _build(path: Path, card: Mapping[str, object], prior: Prior) -> HTransform:
-    return _made(path, card.get("architecture"), prior)
-
-
-def _made(path: Path, made: object, prior: Prior) -> HTransform:
-    if not isinstance(made, Mapping) or not isinstance(made.get("class_path"), str) or not isinstance(made.get("init_args"), Mapping):
-        raise CheckpointError(f"the card of {path} names no architecture; it is damaged.")
-    module, _, name = made["class_path"].rpartition(".")
+def _build(path: Path, card: Mapping[str, Any], prior: Prior, shapes: Mapping[str, tuple[int, ...]], allow: Allow) -> HTransform:
+    """The h-transform of a card, which the weights fit: it is built without memory first, so that no file can ask for more than it holds."""
+    made, given = card.get("architecture"), {"scale": prior.scale}
     try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise CheckpointError(f"{path} holds a {made['class_path']}, which cannot be imported here; install what defines it.") from error
-    if not (isinstance(found, type) and issubclass(found, HTransform)):
-        raise CheckpointError(f"{path} names {made['class_path']} as its architecture, which is no h-transform.")
-    arguments = {
-        key: _made(path, value, prior) if isinstance(value, Mapping) and "class_path" in value else value
-        for key, value in made["init_args"].items()
-    }
-    try:
-        return found(scale=prior.scale, **arguments)
-    except TypeError as error:
-        raise CheckpointError(f"{path} was made by another version of {name}: {error}.") from error
+        cards.check(made, ("h-transform",), cards.names(allow), "architecture")
+        if isinstance(made, Mapping) and made["class"] in cards.LEARNED:
+            _check_signals(made, prior, "architecture")
+            _check_shapes(path, made, given, shapes, allow)
+        return cards.build(made, "h-transform", allow=allow, where="architecture", given=given)
+    except InvalidInput as error:
+        raise _of(path, error) from error
+    except (TypeError, ValueError, IndexError) as error:
+        raise CheckpointError(f"the architecture on the card of {path} cannot be built: {error}.") from error
 
 
-def _plain(card: Mapping[str, object]) -> dict[str, object]:
-    """The card as JSON gives it back: tuples become lists."""
-    return json.loads(json.dumps(dict(card)))
+def _check_signals(made: Mapping[str, Any], prior: Prior, where: str) -> None:
+    """Raise where an architecture is for other signals than the prior's: what it computes of their shape would have no bound."""
+    for name, value in (made.get("args") or {}).items():
+        if name == "event_shape" and list(value) != list(prior.event_shape):
+            raise InvalidInput(f"{where}.event_shape", given=value, expected=f"{list(prior.event_shape)}, that of the prior")
+        if isinstance(value, Mapping) and "class" in value:
+            _check_signals(value, prior, f"{where}.{name}")
+
+
+def _check_shapes(path: Path, made: object, given: Mapping[str, object], shapes: Mapping[str, tuple[int, ...]], allow: Allow) -> None:
+    import torch
+
+    with torch.device("meta"):
+        empty = cards.build(made, "h-transform", allow=allow, where="architecture", given=given)
+    expected = {name: tuple(value.shape) for name, value in empty.state_dict().items()}
+    if expected != shapes:
+        wrong = sorted(name for name in {*expected, *shapes} if expected.get(name) != shapes.get(name))
+        first = wrong[0]
+        raise CheckpointError(
+            f"the weights in {path} do not fit the architecture on its card: {first}",
+            given=shapes.get(first, "nothing"),
+            expected=f"{expected.get(first, 'nothing')}; {len(wrong)} of {len(expected)} tensors differ",
+        )
+
+
+def _of(path: Path, error: DeftError) -> CheckpointError:
+    """An error of a card as one of its file."""
+    return CheckpointError(f"{path}: {error.what}", given=error.given, expected=error.expected, advice=error.advice)

@@ -15,7 +15,6 @@ minimiser is the same under every weight. `weighting="eps"` gives the paper's ow
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from typing import final
 
@@ -29,6 +28,7 @@ from deft.noise import Noise, mix
 from deft.priors.base import Denoised, Prior
 from deft.problems import Problem
 from deft.schedules import Schedule
+from deft.storage.fingerprint import digest, in_half
 from deft.training.base import Batch, Loss, Objective
 from deft.types import Signal, Times, expand
 
@@ -145,7 +145,7 @@ class DenoisingScoreMatching(Objective):
 
 def _hash(signal: Signal) -> int:
     """A number that depends on a signal's values in half precision."""
-    return int.from_bytes(hashlib.sha256(signal.detach().to("cpu", torch.float16).numpy().tobytes()).digest()[:7], "big")
+    return int(digest(in_half(signal))[:14], 16)
 
 
 def noised(prior: Prior, times: TimeLaw, x_0: Signal, noise: Noise) -> Denoised:

@@ -8,7 +8,7 @@ from typing import Any, final
 
 from deft.errors import CheckpointError, InvalidInput
 from deft.storage.atomic import atomic
-from deft.training.files import refusal
+from deft.storage.tensors import refusal
 
 
 @final

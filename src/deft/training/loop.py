@@ -30,9 +30,9 @@ from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Prior
 from deft.storage.claims import Difference, differences
 from deft.storage.lock import locked
+from deft.storage.tensors import refusal
 from deft.training.base import Batch, Images, Loss, Objective, Order, Source
 from deft.training.checkpoint import architecture
-from deft.training.files import refusal
 from deft.training.log import Log
 from deft.training.plan import Plan, draws_for, interval_for, long
 from deft.training.state import Average, Progress, StateFile, flatten, restore

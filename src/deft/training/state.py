@@ -17,9 +17,31 @@ import torch
 from torch import Tensor, nn
 
 from deft.errors import CheckpointError
-from deft.training.files import read_header, read_tensors, refusal, write_tensors
+from deft.storage import tensors as files
+from deft.storage.schema import Flag, Nothing, Object, OneOf, Plain, Real, Text, Whole
+from deft.storage.table import modern
 
 KIND = "deft training state"
+_PROGRESS = {
+    "step": Whole(0),
+    "seconds": Real(),
+    "sums": Object({}, open=True),
+    "best": OneOf((Real(), Nothing())),
+    "best_step": Whole(0),
+    "stale": Whole(0),
+    "stopped": Flag(),
+    "validation": OneOf((Object({}, open=True), Nothing())),
+}
+CARD = Object(
+    {
+        "format": Whole(1),
+        "config": Object({"steps": Whole(0), "prior": Object({"name": Text(200)}, open=True), "h_transform": Plain()}, open=True),
+        "progress": Object(_PROGRESS, ("step",)),
+    },
+    ("config", "progress"),
+    open=True,
+)
+"""What the card of a training state may hold."""
 
 
 @final
@@ -90,11 +112,11 @@ class StateFile:
         """Save; the earlier state becomes `previous`. Raises `CheckpointError` where the disk refuses; the earlier state is then intact."""
         fresh = self.path.with_name("state.next.safetensors")
         try:
-            write_tensors(fresh, tensors, card, KIND)
+            files.write(fresh, tensors, card, KIND)
         except CheckpointError as error:
             if isinstance(error.__cause__, OSError):
                 last = f" The last good state is that of step {self.last_step()}." if self.path.exists() else ""
-                raise CheckpointError(refusal(self.path, error.__cause__) + last) from error.__cause__
+                raise CheckpointError(files.refusal(self.path, error.__cause__) + last) from error.__cause__
             raise
         if self.path.exists():
             os.replace(self.path, self.previous)
@@ -108,8 +130,8 @@ class StateFile:
             if not path.exists():
                 return None
         try:
-            card = read_header(path, KIND)
-            return read_tensors(path), card
+            tensors, head = files.read(path, KIND, CARD)
+            return tensors, {**head.card, "config": modern(head.card["config"])}
         except CheckpointError as error:
             other = self.previous if path == self.path else None
             advice = (
@@ -120,23 +142,9 @@ class StateFile:
     def last_step(self) -> int | None:
         """The step of the last state, or None where there is none that can be read."""
         try:
-            return read_header(self.path, KIND)["progress"]["step"]  # type: ignore[index]
+            return files.header(self.path, KIND, CARD).card["progress"]["step"]
         except CheckpointError:
             return None
-
-
-def unfinished(place: str | Path) -> str | None:
-    """What to say of a run folder whose run has not ended, so that it holds no h.safetensors; None for anything else."""
-    folder = Path(place)
-    file = StateFile(folder)
-    if not folder.is_dir() or (folder / "h.safetensors").exists() or not (file.path.exists() or file.previous.exists()):
-        return None
-    step = file.last_step()
-    reached = "" if step is None else f"; it has reached step {step}"
-    return (
-        f"the training run in {folder} has not ended{reached}: there is no {folder / 'h.safetensors'} yet. Run the same deft train command again to end it, or start "
-        f"another run from the weights that it has, with --initial {file.path}."
-    )
 
 
 def flatten(

@@ -1,0 +1,162 @@
+"""The public names by which a card names classes.
+
+    {"class": "Inpainting", "args": {"masks": "box", "sigma_y": 0.05}}
+
+A file can name what stands here, and nothing else: no name that comes out of a file is ever imported. A new class has its row here (a test walks the package and says
+which is missing). The dotted paths of version 0.1, `{"class_path": "deft.problems.Inpainting", "init_args": {...}}`, are read through the aliases that follow from the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import final
+
+_PROBLEMS = {
+    "deft.problems.linear": "Deblurring Denoising Inpainting MRI SuperResolution",
+    "deft.problems.nonlinear": "HighDynamicRange NonlinearBlur PhaseRetrieval PoissonPhaseRetrieval",
+    "deft.problems.tomography": "Tomography",
+    "deft.problems.own": "BlackBox Fixed",
+    "deft.problems.deepinv": "Deepinv",
+}
+_MASKS = {"deft.operators.masks": "BoxMasks CartesianMasks FreeFormMasks HalfMasks MaskFiles RandomPixelMasks"}
+_KERNELS = {"deft.operators.kernels": "GaussianKernels MotionKernels"}
+_OPERATORS = {
+    "deft.operators.blur": "CircularBlur ReflectBlur",
+    "deft.operators.callable": "CallableOperator",
+    "deft.operators.deepinv": "DeepinvLinear DeepinvOperator",
+    "deft.operators.high_dynamic_range": "HighDynamicRange",
+    "deft.operators.identity": "Identity",
+    "deft.operators.inpainting": "Inpainting",
+    "deft.operators.matrix": "Matrix",
+    "deft.operators.mri": "MRI",
+    "deft.operators.nonlinear_blur": "NonlinearBlur",
+    "deft.operators.phase_retrieval": "PhaseRetrieval",
+    "deft.operators.super_resolution": "SuperResolution",
+    "deft.operators.tomography": "Tomography",
+    "deft.operators.transmission": "Transmission",
+    "deft.operators.units": "InUnits",
+}
+_H_TRANSFORMS = {
+    "deft.htransforms.base": "NoConditioning Scaled Sum",
+    "deft.htransforms.calibrated": "Calibrated",
+    "deft.htransforms.cfg": "ClassifierFree",
+    "deft.htransforms.classifier": "Classifier",
+    "deft.htransforms.conditional_score": "ConditionalScore",
+    "deft.htransforms.ddnm": "DDNM",
+    "deft.htransforms.dps": "DPS",
+    "deft.htransforms.exact": "Exact",
+    "deft.htransforms.flat": "FlatHTransform",
+    "deft.htransforms.gaussian_potential": "GaussianPotential",
+    "deft.htransforms.learned": "LearnedHTransform",
+    "deft.htransforms.lgd": "LGD",
+    "deft.htransforms.mcg": "MCG",
+    "deft.htransforms.mmps": "MMPS",
+    "deft.htransforms.paper": "PaperHTransform",
+    "deft.htransforms.pigdm": "PiGDM",
+    "deft.htransforms.tmpd": "TMPD",
+}
+_SCHEDULES = {"deft.schedules": "EDM RectifiedFlow VE VPCosine VPLinear VPTabulated"}
+_PRIORS = {"deft.priors.unet": "UNetPrior"}
+_SAMPLERS = {
+    "deft.samplers.daps": "DAPS",
+    "deft.samplers.ddim": "DDIM",
+    "deft.samplers.ddnm_plus": "DDNMPlus",
+    "deft.samplers.ddrm": "DDRM",
+    "deft.samplers.diffpir": "DiffPIR",
+    "deft.samplers.dpm_solver": "DPMSolver",
+    "deft.samplers.heun": "Heun",
+    "deft.samplers.red_diff": "REDDiff",
+    "deft.samplers.replacement": "Replacement",
+    "deft.samplers.smc": "ResampledSMC",
+}
+_GRIDS = {"deft.samplers.base": "UniformLogSNR UniformTime", "deft.samplers.daps": "Karras", "deft.samplers.diffpir": "RootTime"}
+_OBJECTIVES = {"deft.training.denoising": "DenoisingScoreMatching"}
+
+
+@final
+@dataclass(frozen=True)
+class Kind:
+    """A kind of object: the class that it derives from, and the home of each public name."""
+
+    name: str
+    base: str
+    homes: Mapping[str, str]
+
+    def base_class(self) -> type:
+        """The class that all of this kind derive from."""
+        return _found(self.base)
+
+    def find(self, name: str) -> type:
+        """The class of a public name. Raises KeyError for a name that is not in the table; nothing is imported then."""
+        return _found(f"{self.homes[name]}.{name}")
+
+
+def _kind(name: str, base: str, rows: Mapping[str, str]) -> Kind:
+    return Kind(name, base, {cls: home for home, classes in rows.items() for cls in classes.split()})
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        _kind("problem", "deft.problems.base.Problem", _PROBLEMS),
+        _kind("masks", "deft.operators.masks.Masks", _MASKS),
+        _kind("kernels", "deft.operators.kernels.Kernels", _KERNELS),
+        _kind("operator", "deft.operators.base.ForwardOperator", _OPERATORS),
+        _kind("h-transform", "deft.htransforms.base.HTransform", _H_TRANSFORMS),
+        _kind("schedule", "deft.schedules.Schedule", _SCHEDULES),
+        _kind("prior", "deft.priors.base.Prior", _PRIORS),
+        _kind("sampler", "deft.samplers.base.Sampling", _SAMPLERS),
+        _kind("time grid", "deft.samplers.base.TimeGrid", _GRIDS),
+        _kind("objective", "deft.training.base.Objective", _OBJECTIVES),
+    )
+}
+
+
+def _aliases() -> Iterator[tuple[str, str]]:
+    for kind in KINDS.values():
+        for name, home in kind.homes.items():
+            yield f"{home}.{name}", name
+            yield f"{home.rpartition('.')[0]}.{name}", name
+
+
+ALIASES: dict[str, str] = dict(_aliases())
+"""The dotted paths of version 0.1, and the shorter ones of their packages, to public names."""
+
+
+def public_name(cls: type) -> str:
+    """The public name of a class of this library; the dotted path of anyone else's."""
+    return cls.__name__ if _home(cls) else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def dotted(cls: type) -> str:
+    """The dotted path that a YAML file gives: it stays the same where a class moves into a room of its own."""
+    home = _home(cls) or cls.__module__
+    return f"{'deft.problems' if home.startswith('deft.problems.') else home}.{cls.__qualname__}"
+
+
+def _home(cls: type) -> str:
+    """Where the table has a class; empty for one that it does not have."""
+    for kind in KINDS.values():
+        home = kind.homes.get(cls.__qualname__, "")
+        if home and (cls.__module__ == home or cls.__module__.startswith(f"{home}.")):
+            return home
+    return ""
+
+
+def modern(value: object) -> object:
+    """A value out of a file with the dotted paths of version 0.1 replaced by public names: `class` and `args` in place of `class_path` and `init_args`."""
+    if isinstance(value, Mapping):
+        names = {"class_path": "class", "init_args": "args"} if "class_path" in value else {}
+        return {names.get(key, key): _public(item) if key == "class_path" else modern(item) for key, item in value.items()}
+    return [modern(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _public(path: object) -> object:
+    return ALIASES.get(path, path) if isinstance(path, str) else path
+
+
+def _found(path: str) -> type:
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
