@@ -24,7 +24,7 @@ def test_nothing_differs_from_itself_as_json() -> None:
         ({"more": 2}, "more: null before, 2 now"),
         (
             {"problem": {"class_path": "a.B", "init_args": {"sigma_y": 0.3, "mask": None}}},
-            "problem.init_args.sigma_y: [0.1, 0.2] before, 0.3 now",
+            "problem.args.sigma_y: [0.1, 0.2] before, 0.3 now",
         ),
         ({"problem": None}, "problem: {"),
     ],
@@ -44,7 +44,7 @@ def test_what_is_free_or_was_not_recorded_is_not_compared() -> None:
     assert differences(OLD, {**OLD, "steps": 9}, free=("steps",)) == []
     newer = {**OLD, "option": 1, "problem": {"class_path": "a.B", "init_args": {**OLD["problem"]["init_args"], "option": 2}}}
     assert differences(OLD, newer, named_only=True) == []
-    assert [d.name for d in differences(OLD, newer)] == ["option", "problem.init_args.option"] or len(differences(OLD, newer)) == 2
+    assert {d.name for d in differences(OLD, newer)} == {"option", "problem.args.option"}
     assert differences({"data": {"items": 3}}, {"data": {"items": 3, "fingerprint": "a"}}) == []
     assert as_recorded({"fingerprint": "a", "n": 1}, {}) == {"n": 1}
 
