@@ -1,15 +1,19 @@
 import hashlib
+import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from deft.errors import InvalidInput
+from deft.errors import CheckpointError, FolderInUse, InvalidInput
 from deft.htransforms.base import NoConditioning
 from deft.htransforms.dps import DPS
 from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.metrics import Weights, kid, psnr
 from deft.noise import Noise
+from deft.priors.base import Prior
 from deft.priors.unet import UNetPrior
 from deft.problems import Inpainting, PhaseRetrieval
 from deft.reports.evaluation import evaluate, read_results, read_samples
@@ -19,6 +23,8 @@ from deft.reports.parts import read_parts
 from deft.reports.table import results_table, weights_table
 from deft.samplers.ddim import DDIM
 from deft.samplers.smc import ResampledSMC, TwistedSMC
+from deft.schedules import VPLinear
+from deft.storage import lock
 from tests.reports.labelled import Labelled
 
 
@@ -304,14 +310,14 @@ class Breaks(Prior):
 
 class TestNotFinite:
     def test_it_is_marked_in_results_table_and_page(self, images, tmp_path):
-        with pytest.warns(UserWarning, match=r"a: 1 sample hold NaN or infinite values \(image 2\)"):
+        with pytest.warns(UserWarning, match=r"a: NaN or infinite values in 1 sample \(image 2\)"):
             results = evaluate(
                 Breaks(), Inpainting(sigma_y=0.05), images[:2], [Method("a", None, DDIM(1))], out=tmp_path, samples=1, progress=False
             )
         assert (results["methods"][0]["broken_samples"], results["methods"][0]["broken_images"]) == (1, [1])
         assert "1 sample not finite" in results_table(results).markdown()
         page = write_report(tmp_path).read_text()
-        assert "a: 1 sample of 2 samples hold NaN or infinite values (image 2)" in page
+        assert "a: NaN or infinite values in 1 of 2 samples (image 2)" in page
         assert "magenta" in page
 
     @pytest.mark.parametrize("value", [math.nan, math.inf])

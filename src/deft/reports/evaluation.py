@@ -203,7 +203,7 @@ def _warn_of_broken(scores: Mapping[str, Scores]) -> None:
         if own.broken:
             images = some([str(i + 1) for i in own.broken_images])
             warnings.warn(
-                f"{label}: {number(own.broken, 'sample')} hold NaN or infinite values (image {images}); they are marked, and measures over them have no value.",
+                f"{label}: NaN or infinite values in {number(own.broken, 'sample')} (image {images}); they are marked, and measures over them have no value.",
                 stacklevel=3,
             )
 

@@ -169,7 +169,7 @@ def _post_processing(results: Mapping) -> str:
 def _broken(results: Mapping) -> list[str]:
     """One sentence for each method that drew samples that are not finite."""
     return [
-        f"{method['label']}: {number(method['broken_samples'], 'sample')} of {number(method['images'] * results['samples'], 'sample')} hold NaN or infinite values"
+        f"{method['label']}: NaN or infinite values in {method['broken_samples']} of {number(method['images'] * results['samples'], 'sample')}"
         f"{_of_images(method.get('broken_images'))}; what is not finite is magenta in the pictures, and measures over it have no value."
         for method in results["methods"]
         if method.get("broken_samples")
