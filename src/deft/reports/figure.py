@@ -32,7 +32,7 @@ def picture(x: NDArray, value_range: tuple[float, float]) -> Picture:
 def drawn(x: NDArray, value_range: tuple[float, float]) -> Picture:
     """A sample as a picture, in which values that are not finite are magenta; a curve of which any is not is magenta as a whole."""
     broken = ~np.isfinite(x).all(axis=0)
-    shown = picture(x, value_range)
+    shown = picture(np.where(np.isfinite(x), x, value_range[0]), value_range)
     if not broken.any():
         return shown
     return np.where(broken[..., None] if x.ndim > 2 else True, np.array(_BROKEN, dtype=np.uint8), shown)
