@@ -14,6 +14,7 @@ LAYERS = {
     "errors": set(),
     "checks": {"errors"},
     "noise": {"errors"},
+    "signals": set(),
     "storage": {"types", "errors", "noise"},
     "networks": {"types"},
     "schedules": {"types", "errors", "noise"},
@@ -27,10 +28,10 @@ LAYERS["posterior"] = LAYERS["htransforms"] | {"htransforms"}
 LAYERS["samplers"] = LAYERS["posterior"] | {"posterior"}
 LAYERS["paths"] = LAYERS["samplers"] | {"samplers"}
 LAYERS["metrics"] = LAYERS["data"] = LAYERS["paths"] | {"paths"}
-LAYERS["training"] = LAYERS["data"] | {"metrics", "data"}
+LAYERS["training"] = LAYERS["data"] | {"metrics", "data", "signals"}
 LAYERS["reports"] = LAYERS["training"] | {"training"}
 LAYERS["commands"] = LAYERS["reports"] | {"reports"}
-LAYERS["cli"] = {"errors"}  # and what it imports by name once a command is known
+LAYERS["cli"] = {"errors", "signals"}  # and what it imports by name once a command is known
 for _part in LAYERS.values():
     if "errors" in _part:  # every part may check the numbers that it is given
         _part.add("checks")

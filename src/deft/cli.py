@@ -2,6 +2,9 @@
 
 Nothing heavy is imported before a command is known, so that `deft --help` answers at once. Each command is a typed function in `deft.commands`; its
 arguments are the options, and `--config run.yaml` gives any of them from a file.
+
+The exit status is 0; 1 where samples that were drawn are not finite; 2 for an error in what was given; and 128 + the signal's number where a signal stopped the
+command: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP, all of which save what is done.
 """
 
 from __future__ import annotations
@@ -10,8 +13,10 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
+from deft import signals
 from deft.errors import DeftError, nearest_names
 
 COMMANDS = {
@@ -45,7 +50,7 @@ def usage() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is 0, 2 for an error in what was given, or 130 after Ctrl-C."""
+    """Run a command and return its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -63,17 +68,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     sys.path.append(os.getcwd())  # so that a user's own module can be named in a YAML file
     try:
-        return import_module("deft.commands.parser").run(name, rest)
+        with signals.raised():
+            return import_module("deft.commands.parser").run(name, rest)
     except DeftError as error:
         if debug:
             raise
         _say(str(error))
-        return 2
+        return error.exit_status
     except KeyboardInterrupt as error:
         if debug:
             raise
-        _say(str(error) or "stopped; what was finished is kept, and the same command goes on from there.")
-        return 130
+        number = signals.number_of(error)
+        _say(str(error) or f"stopped{signals.by(number)}; what was finished is kept, and the same command goes on from there.")
+        return 128 + number
     except BrokenPipeError:  # the reader of our output has gone, as in `deft list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -89,7 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say(message: str) -> None:
-    print(f"deft: {message}", file=sys.stderr)
+    with suppress(OSError):  # the terminal may be gone
+        print(f"deft: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

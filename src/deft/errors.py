@@ -14,8 +14,10 @@ class DeftError(Exception):
     """The base of every error that this library raises on purpose.
 
     `what` names what is wrong, or is the whole sentence where no part is given. The parts (`given`: the value, any object; `expected` and `advice`: text) are
-    kept as attributes, and the message is composed of them, so that tests and other programs need not read prose.
+    kept as attributes, and the message is composed of them, so that tests and other programs need not read prose. `exit_status` is that of the command line.
     """
+
+    exit_status = 2
 
     def __init__(self, what: str = "", *, given: object = None, expected: str = "", advice: str = "") -> None:
         self.what, self.given, self.expected, self.advice = what, given, expected, advice
@@ -65,6 +67,16 @@ class TrainingDiverged(DeftError):
 
 class WeightsNotFinite(DeftError):
     """The weights of samples are not finite."""
+
+
+class FolderInUse(DeftError):
+    """Another run writes to the folder."""
+
+
+class SamplesNotFinite(DeftError):
+    """Samples hold NaN or infinite values."""
+
+    exit_status = 1
 
 
 class OutOfMemory(DeftError):

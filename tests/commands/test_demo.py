@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from deft.commands import photographs
-from tests.commands.conftest import save_images
+from deft.priors import zoo
+from tests.commands.conftest import save_images, tiny_prior
 
 
 def test_the_demo_ends_in_a_page_and_a_rerun_resumes(deft, prior_file: str, tmp_path: Path) -> None:
@@ -29,6 +30,40 @@ def test_the_demo_ends_in_a_page_and_a_rerun_resumes(deft, prior_file: str, tmp_
     assert code == 0
     assert "is there already" in said
     assert (tmp_path / "demo" / "inpainting" / "h.safetensors").stat().st_mtime_ns == first
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [("--fraction", "2", "at most 1"), ("--fraction", "0", "above 0"), ("--minutes", ".inf", "at most 10,000"), ("--minutes", ".nan", "above 0"), ("--minutes", "1e9", "at most")],
+)  # fmt: skip
+def test_numbers_that_cannot_be_meant(deft, prior_file: str, tmp_path: Path, option: str, value: str, expected: str) -> None:
+    code, _, said = deft("demo", "--prior", prior_file, "--out", tmp_path / "x", "--quick", option, value)
+    assert code == 2
+    assert expected in said
+    assert not (tmp_path / "x").exists()
+
+
+def test_another_prior_or_other_images_are_another_demo(deft, tmp_path: Path) -> None:
+    zoo.save(tmp_path / "tiny.safetensors", tiny_prior(), {"data": "ramps"})
+    own, out = save_images(tmp_path / "own", 16), tmp_path / "demo"
+    given = ["demo", "--prior", tmp_path / "tiny.safetensors", "--quick", "--samples", "1", "--images", own]
+    code, said, wrong = deft(*given, "--out", out)
+    assert code == 0, wrong
+    assert "1 sample of 2 test images" in said
+    for change in (
+        lambda: save_images(own, 16, seed=5),
+        lambda: zoo.save(tmp_path / "tiny.safetensors", tiny_prior(seed=2), {"data": "ramps"}),
+    ):
+        change()
+        code, _, wrong = deft(*given, "--out", out)
+        assert code == 2
+        assert "deft demo in another configuration" in wrong
+    (out / "content.json").unlink()  # as an earlier version left it
+    for content in ("", "{}", '{"steps": 3}'):
+        (out / "plan.json").write_text(content)
+        code, _, wrong = deft(*given, "--out", out)
+        assert code == 2
+        assert "plan.json" in wrong
 
 
 def test_ones_own_images(deft, prior_file: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`deft train`: what it writes, that it goes on, and what it refuses."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 import torch
 import yaml
 
+from deft.commands import methods
 from deft.commands.train import untrained
 from deft.htransforms.calibrated import Calibrated
 from deft.htransforms.learned import LearnedHTransform
 from deft.priors import zoo
+from deft.problems import Inpainting
 from deft.training import checkpoint
 from tests.commands.conftest import save_images, tiny_prior
 
@@ -40,6 +43,61 @@ def test_other_settings_in_the_same_folder_are_refused(deft, run_folder: Path, p
     assert code == 2
     assert "other settings" in said
     assert (run_folder / "config.yaml").read_text() == kept
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--validation_share", "0.999", "[0, 0.5]"),
+        ("--validation_share", "-0.1", "[0, 0.5]"),
+        ("--validation_share", ".nan", "[0, 0.5]"),
+        ("--fraction", "0", "above 0"),
+        ("--fraction", "-1", "above 0"),
+        ("--fraction", "1000", "at most 10"),
+        ("--bank", "-5", ">= 0"),
+        ("--slopes", "-1", ">= 0"),
+        ("--steps", "100000000", "10,000,000"),
+        ("--steps", "0", "at least 1"),
+        ("--validate_every", "0", "at least 1"),
+        ("--validation_draws", "0", "at least 1"),
+        ("--validation_draws", "-2", "at least 1"),
+        ("--learning_rate", ".inf", "finite"),
+    ],
+)
+def test_numbers_that_cannot_be_meant(
+    deft, prior_file: str, image_folder: str, tmp_path: Path, option: str, value: str, expected: str
+) -> None:
+    given = ["train", "--prior", prior_file, *INPAINTING, "--images", image_folder, "--out", tmp_path / "run", "--batch_size", "2"]
+    code, _, said = deft(*given, *([] if option == "--steps" else ["--steps", "1"]), option, value)
+    assert code == 2, said
+    assert option.removeprefix("--") in said
+    assert expected in said
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_validation_as_it_is_asked_for(deft, prior_file: str, image_folder: str, tmp_path: Path) -> None:
+    given = ["train", "--prior", prior_file, *INPAINTING, "--images", image_folder, "--out", tmp_path / "run", "--batch_size", "2"]
+    code, _, wrong = deft(*given, "--steps", "4", "--validate_every", "2", "--validation_draws", "3", "--validation_images", image_folder)
+    assert code == 0, wrong
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    checks = [(line["step"], sum(b["count"] for b in line["validation"]["bins"])) for line in lines if "validation" in line]
+    assert checks == [(2, 3), (4, 3)]
+
+
+def test_more_steps_and_a_start_whose_time_counts(deft, prior_file: str, image_folder: str, tmp_path: Path) -> None:
+    given = ["train", "--prior", prior_file, *INPAINTING, "--images", image_folder, "--batch-size", "2", "--validation-share", "0"]
+    assert deft(*given, "--out", tmp_path / "a", "--steps", "1")[0] == 0
+    code, _, said = deft(*given, "--out", tmp_path / "a", "--steps", "3")
+    assert code == 0, said
+    assert "goes on from step 1 of 1 to 3" in said
+    first = checkpoint.read_card(tmp_path / "a" / "h.safetensors")["training"]
+    assert (first["steps"], first["restarted_at"]) == (3, 1)
+    assert deft(*given, "--out", tmp_path / "b", "--steps", "1", "--initial", tmp_path / "a")[0] == 0
+    second = checkpoint.read_card(tmp_path / "b" / "h.safetensors")["training"]
+    assert second["seconds_before"] == pytest.approx(first["seconds"])
+    assert second["seconds_in_all"] == pytest.approx(first["seconds"] + second["seconds"], abs=2e-3)
+    method = methods.DEFT(tmp_path / "b").build("DEFT", zoo.load(prior_file), Inpainting(masks="box", sigma_y=0.05))
+    assert method.training_seconds == pytest.approx(second["seconds_in_all"], abs=2e-3)
 
 
 def test_slopes_are_taken_out_and_another_run_starts_without_them(deft, prior_file: str, image_folder: str, tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
 import hashlib
+import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from deft.errors import InvalidInput
+from deft.errors import CheckpointError, FolderInUse, InvalidInput
 from deft.htransforms.base import NoConditioning
 from deft.htransforms.dps import DPS
 from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.metrics import Weights, kid, psnr
 from deft.noise import Noise
+from deft.priors.base import Prior
 from deft.priors.unet import UNetPrior
 from deft.problems import Inpainting, PhaseRetrieval
 from deft.reports.evaluation import evaluate, read_results, read_samples
@@ -19,6 +23,8 @@ from deft.reports.parts import read_parts
 from deft.reports.table import results_table, weights_table
 from deft.samplers.ddim import DDIM
 from deft.samplers.smc import ResampledSMC, TwistedSMC
+from deft.schedules import VPLinear
+from deft.storage import lock
 from tests.reports.labelled import Labelled
 
 
@@ -289,3 +295,64 @@ def test_learned_measures_need_the_users_files(finished, prior, h_transform, ima
     assert learned["kid"]["standard_error"] > 0
     assert learned["fid"]["standard_error"] is None
     assert "lpips" not in learned
+
+
+class Breaks(Prior):
+    """Gives NaN for the second of two signals that are denoised."""
+
+    schedule, event_shape, value_range, name = VPLinear(), (1, 16, 16), (-1.0, 1.0), "breaks"
+
+    def denoise(self, x_t, t):
+        x_0_hat = torch.zeros_like(x_t)
+        x_0_hat[1] = torch.nan
+        return x_0_hat
+
+
+class TestNotFinite:
+    def test_it_is_marked_in_results_table_and_page(self, images, tmp_path):
+        with pytest.warns(UserWarning, match=r"a: NaN or infinite values in 1 sample \(image 2\)"):
+            results = evaluate(
+                Breaks(), Inpainting(sigma_y=0.05), images[:2], [Method("a", None, DDIM(1))], out=tmp_path, samples=1, progress=False
+            )
+        assert (results["methods"][0]["broken_samples"], results["methods"][0]["broken_images"]) == (1, [1])
+        assert "1 sample not finite" in results_table(results).markdown()
+        page = write_report(tmp_path).read_text()
+        assert "a: NaN or infinite values in 1 of 2 samples (image 2)" in page
+        assert "magenta" in page
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf])
+    def test_images_that_are_not_finite_are_refused(self, prior, images, tmp_path, value):
+        broken = images.clone()
+        broken[1, 0, 0, 0] = value
+        with pytest.raises(InvalidInput) as raised:
+            evaluate(prior, Inpainting(sigma_y=0.05), broken, [Method("a", None, DDIM(1))], out=tmp_path, samples=1, progress=False)
+        assert (raised.value.what, raised.value.given) == ("images", "NaN or infinite values in image 2")
+
+    def test_no_signal_at_once_is_refused(self, prior, images, tmp_path):
+        with pytest.raises(InvalidInput, match="batch_size must be at least 1"):
+            evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], out=tmp_path, batch_size=0, progress=False)
+
+
+def test_one_run_has_the_folder(prior, images, tmp_path):
+    code = "import sys; from deft.storage.lock import locked\nwith locked(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+    run = {"out": tmp_path, "samples": 1, "progress": False}
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(FolderInUse) as raised:
+            evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], **run)
+        assert f"process {other.pid}" in raised.value.given
+        other.communicate(timeout=60)
+    evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], **run)
+    assert not (tmp_path / lock.NAME).exists()
+
+
+@pytest.mark.parametrize("name", ["results.json", "evaluation.json"])
+@pytest.mark.parametrize("content", ["", "{", "[]"])
+def test_a_damaged_record_is_named(prior, images, tmp_path, name, content):
+    def run():
+        evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], out=tmp_path, samples=1, progress=False)
+
+    run()
+    (tmp_path / name).write_text(content)
+    with pytest.raises(CheckpointError, match=name):
+        read_results(tmp_path) if name == "results.json" else run()

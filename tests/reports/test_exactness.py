@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from deft.errors import WeightsNotFinite
+from deft.errors import CheckpointError, WeightsNotFinite
 from deft.htransforms.base import NoConditioning
 from deft.htransforms.exact import Exact
 from deft.paths import simulate, weigh
@@ -62,3 +62,12 @@ def test_weights_that_are_not_finite_are_a_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(exactness, "weigh", broken)
     answer = found(Method("a", NoConditioning(), DDIM(4, eta=1.0)), tmp_path)
     assert answer["reason"] == "not finite at step 3 of 4"
+
+
+@pytest.mark.parametrize("content", ["", "[{", "{}", "[1]"])
+def test_a_damaged_file_is_named(tmp_path, content):
+    method = Method("none", NoConditioning(), DDIM(4, eta=1.0))
+    found(method, tmp_path)
+    (tmp_path / "parts" / "none" / "paths-16.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"paths-16\.json"):
+        found(method, tmp_path)

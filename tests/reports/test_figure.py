@@ -28,6 +28,33 @@ def test_not_a_number_is_shown_somehow():
     assert figure.heat(np.full((4, 4), np.nan), 1.0).min() > 100
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_a_sample_has_that_is_not_finite_is_magenta(value):
+    for shape in ((1, 4, 4), (3, 4, 4)):
+        x = np.zeros(shape)
+        x[0, 1, 2] = value
+        shown = figure.drawn(x, (-1, 1))
+        assert shown[1, 2].tolist() == [255, 0, 255]
+        assert (np.delete(shown.reshape(-1, 3), 6, axis=0) == 128).all()
+    curve = np.zeros((1, 20))
+    assert not (figure.drawn(curve, (-1, 1)) == (255, 0, 255)).all()
+    curve[0, 3] = value
+    assert (figure.drawn(curve, (-1, 1)) == (255, 0, 255)).all()
+
+
+@pytest.mark.parametrize("side", [8, 32, 300])
+def test_a_scale_stands_below_a_picture_of_values(side):
+    shown = figure.heat(np.linspace(0, 0.25, side * side).reshape(side, side), 0.25)
+    scaled = figure.with_scale(shown, 0.25)
+    scale = scaled.shape[1] // side
+    assert scaled.shape == (side * scale + 18, side * scale, 3)
+    assert (scaled[: side * scale : scale, ::scale] == shown).all()
+    strip = scaled[side * scale :]
+    colours = {tuple(p) for p in strip[9].tolist()}
+    assert len(colours) > 10  # from one end of the map to the other
+    assert (strip == 0x22).any()  # and numbers
+
+
 def test_heat_rises_in_lightness():
     shades = figure.heat(np.linspace(0, 1, 50)[None], 1.0)[0].astype(float) @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(shades) > -1).all()

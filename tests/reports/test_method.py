@@ -50,3 +50,11 @@ def test_what_does_not_apply_is_refused_with_its_label_and_nothing_is_evaluated(
         Method("first", DPS(1.0), DDIM(2)).check(box, observation)
     with pytest.raises(InvalidInput, match="second: DDRM conditions by itself"):
         Method("second", Scaled(NoConditioning(), 1.0), DDRM(2)).check(box, observation)
+
+
+@pytest.mark.parametrize("images", [0, -1])
+def test_a_number_of_images_that_cannot_be_meant(images):
+    with pytest.raises(InvalidInput) as raised:
+        Method("a", None, DDIM(1), images=images)
+    assert (raised.value.what, raised.value.given) == ("images", images)
+    assert "at least 1" in raised.value.expected

@@ -10,7 +10,7 @@ from deft.htransforms.base import NoConditioning
 from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.htransforms.learned import LearnedHTransform
 from deft.priors.unet import UNetPrior
-from deft.problems import Inpainting
+from deft.problems import Inpainting, SuperResolution
 from deft.reports import Method, evaluate, write_report
 from deft.samplers.ddim import DDIM
 from deft.samplers.smc import ResampledSMC, TwistedSMC
@@ -148,3 +148,24 @@ def test_any_event_shape_one_method_one_sample(shape, tmp_path):
     evaluate(prior, Inpainting("random", sigma_y=0.0), x, [Method("a", NoConditioning(), DDIM(1))], out=tmp_path, samples=1, progress=False)
     text = " ".join(parse(write_report(tmp_path)).words)
     assert "Residual" in text
+
+
+def test_one_of_a_thing_is_one_and_a_measurement_is_lifted(tmp_path):
+    torch.manual_seed(0)
+    prior = UNetPrior((1, 16, 16), VPLinear(), channels=(8, 8), attention=(False, False), blocks=1, name="tiny").frozen()
+    images = torch.zeros(1, 1, 16, 16)
+    evaluate(prior, SuperResolution(factor=2), images, [Method("a", None, DDIM(1))], out=tmp_path, samples=1, progress=False)
+    page = write_report(tmp_path).read_text()
+    assert "1 image × 1 sample;" in page
+    assert not re.search(r"\b1 (samples|images)\b", re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL))
+    assert "pseudo-inverse" not in page
+
+
+def test_pictures_shrink_with_the_page_before_they_scroll(folder):
+    page = write_report(folder).read_text()
+    for columns in re.findall(r"grid-template-columns:([^\"]+)\"", page):
+        assert "minmax(" in columns
+        assert not re.search(r"repeat\(\d+,\d+px\)", columns.replace("6px", ""))
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)[1]
+    assert "width: max-content" not in style
+    assert "max-width: 100%" in re.search(r"\nimg \{[^}]*\}", style)[0]

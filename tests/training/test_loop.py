@@ -15,9 +15,11 @@ import pytest
 import torch
 from torch import nn
 
-from deft.errors import CheckpointError, InvalidInput, OutOfMemory, TrainingDiverged
+from deft import signals
+from deft.errors import CheckpointError, FolderInUse, InvalidInput, OutOfMemory, TrainingDiverged
 from deft.htransforms.base import HTransform
 from deft.noise import Noise
+from deft.storage import lock
 from deft.storage import tensors as files
 from deft.training.base import Batch, Images, Loss, Objective
 from deft.training.denoising import DenoisingScoreMatching
@@ -360,9 +362,9 @@ def run_until(step: int, h: HTransform, **settings) -> None:
 
 class TestInterruption:
     @staticmethod
-    def interrupt_at(call: int) -> Broken:
+    def interrupt_at(call: int, number: int = signal.SIGINT) -> Broken:
         def action(loss: Loss) -> Loss:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
             time.sleep(0.01)
             return loss
 
@@ -380,6 +382,17 @@ class TestInterruption:
         train(again, small.prior(), Broken(lambda loss: loss, -1), small.images(), steps=6, batch_size=4, out=tmp_path, progress=False)
         assert not small.differing(h.state_dict(), again.state_dict())
 
+    @pytest.mark.parametrize("number", signals.TERMINATION)
+    def test_a_termination_saves_as_well(self, tmp_path, number):
+        usual = signal.getsignal(number)
+        named = f"stopped by {signal.Signals(number).name} at step 3 of 6; saved in"
+        with pytest.raises(signals.Stopped, match=named) as raised:
+            run_broken(self.interrupt_at(3, number), out=tmp_path, save_every=100)
+        assert raised.value.number == number
+        assert signal.getsignal(number) is usual
+        assert StateFile(tmp_path).last_step() == 3
+        assert not (tmp_path / lock.NAME).exists()
+
     def test_without_a_folder(self):
         with pytest.raises(KeyboardInterrupt, match="nothing was saved"):
             run_broken(self.interrupt_at(2))
@@ -390,6 +403,133 @@ class TestInterruption:
         thread.start()
         thread.join()
         assert found[0].steps == 1
+
+
+class TestOneRunPerFolder:
+    def test_another_process_has_it(self, tmp_path):
+        code = "import sys; from deft.storage.lock import locked\nwith locked(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+        command = [sys.executable, "-c", code, str(tmp_path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout.readline() == "held\n"
+            with pytest.raises(FolderInUse) as raised:
+                small.run(small.h_transform(), out=tmp_path)
+            assert f"process {other.pid}" in raised.value.given
+            assert not (tmp_path / "metrics.jsonl").exists()
+            other.communicate(timeout=60)
+        small.run(small.h_transform(), steps=1, out=tmp_path)
+        assert not (tmp_path / lock.NAME).exists()
+
+    def test_an_error_lets_go(self, tmp_path):
+        def action(loss: Loss) -> Loss:
+            raise RuntimeError("shapes")
+
+        with pytest.raises(RuntimeError, match="shapes"):
+            run_broken(Broken(action, 3), out=tmp_path)
+        assert not (tmp_path / lock.NAME).exists()
+
+    def test_a_folder_that_cannot_be_one(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(CheckpointError, match="could not be written"):
+            small.run(small.h_transform(), out=tmp_path / "file")
+
+
+@pytest.mark.filterwarnings("ignore:.*goes on from step")
+class TestMoreSteps:
+    def rates(self, result) -> dict[int, float]:
+        return {line["step"]: line["learning_rate"] for line in result.history if "loss" in line}
+
+    def test_a_run_that_ended_goes_on_with_a_rate_that_begins_again(self, tmp_path):
+        h = small.h_transform()
+        small.run(h, out=tmp_path, log_every=1, warmup=None)
+        ended = {name: value.clone() for name, value in h.state_dict().items()}
+        with pytest.warns(
+            UserWarning, match=r"goes on from step 16 of 16 to 24: the learning rate rises again to 0\.001 and falls over the 8 steps"
+        ):
+            result = small.run(h, out=tmp_path, steps=24, log_every=1, warmup=None)
+        rates = self.rates(result)
+        assert result.steps == 24
+        assert result.restarted_at == result.facts()["restarted_at"] == 16
+        assert rates[16] < 1e-4 < 9e-4 < rates[17]
+        assert rates[24] < 1e-4
+        assert small.differing(h.state_dict(), ended)
+        again = small.h_transform(3)
+        small.run(again, out=tmp_path, steps=24, log_every=1, warmup=None)
+        assert not small.differing(again.state_dict(), h.state_dict())
+
+    def test_a_kill_afterwards_changes_nothing(self, tmp_path):
+        whole, parts = small.h_transform(), small.h_transform()
+        for h, out in ((whole, tmp_path / "whole"), (parts, tmp_path / "parts")):
+            small.run(h, out=out)
+        small.run(whole, out=tmp_path / "whole", steps=24)
+        for step in (17, 20):
+            with pytest.raises(RuntimeError, match="stop here"):
+                run_until(step, small.h_transform(7), out=tmp_path / "parts", steps=24)
+        again = small.h_transform(8)
+        small.run(again, out=tmp_path / "parts", steps=24)
+        assert not small.differing(again.state_dict(), whole.state_dict())
+
+    def test_a_run_that_was_stopped_goes_on(self, tmp_path):
+        with pytest.raises(RuntimeError, match="stop here"):
+            run_until(10, small.h_transform(), out=tmp_path)
+        result = small.run(small.h_transform(), out=tmp_path, steps=20)
+        assert (result.steps, result.restarted_at) == (20, 9)
+
+    @pytest.mark.slow
+    def test_one_that_stopped_early_goes_on(self, tmp_path):
+        settings = {"steps": 200, "batch_size": 4, "learning_rate": 2e-2, "ema": 0.5, "validation": small.images(16, 7), "validation_draws": 64,
+                    "validate_every": 5, "patience": 2, "progress": False, "out": tmp_path}  # fmt: skip
+        first = train(small.h_transform(), small.prior(), small.objective(), small.images(4), **settings)
+        assert first.stopped_early
+        more = train(small.h_transform(), small.prior(), small.objective(), small.images(4), **{**settings, "steps": 220})
+        assert more.steps > first.steps
+
+    def test_fewer_steps_and_other_settings_are_refused(self, tmp_path):
+        small.run(small.h_transform(), out=tmp_path)
+        with pytest.raises(CheckpointError, match="steps was 16 and is 8"):
+            small.run(small.h_transform(), out=tmp_path, steps=8)
+        with pytest.raises(CheckpointError, match="learning_rate was"):
+            small.run(small.h_transform(), out=tmp_path, steps=24, learning_rate=1e-2)
+
+
+class TestValidationByDefault:
+    def validated(self, **settings) -> list[tuple[int, int]]:
+        """At which steps, on how many draws."""
+        settings = {"batch_size": 8, "accumulate": 1, "validation_draws": None, "validate_every": None, "patience": None, **settings}
+        result = small.run(small.h_transform(), **settings)
+        checks = [line for line in result.history if "validation" in line]
+        return [(line["step"], sum(b["count"] for b in line["validation"]["bins"])) for line in checks]
+
+    def test_a_short_run_is_validated_at_its_end(self):
+        assert self.validated(steps=12) == [(12, 64)]
+
+    def test_what_is_asked_for_is_done(self):
+        assert self.validated(steps=12, validate_every=6, validation_draws=16) == [(6, 16), (12, 16)]
+        assert [step for step, _ in self.validated(steps=4, validation_draws=8)] == [1, 2, 3, 4]
+
+    def test_early_stopping_needs_validations(self):
+        assert self.validated(steps=2, patience=20) == [(1, 256), (2, 256)]
+
+    @pytest.mark.parametrize("setting", [{"validate_every": 0}, {"validation_draws": 0}, {"validation_draws": -3}])
+    def test_numbers_that_cannot_be_meant(self, setting):
+        with pytest.raises(InvalidInput, match=next(iter(setting))):
+            self.validated(steps=4, **setting)
+
+    def test_another_validation_changes_no_weights_and_does_not_bind(self, tmp_path):
+        whole, other = small.h_transform(), small.h_transform()
+        small.run(whole, patience=None)
+        with pytest.raises(RuntimeError, match="stop here"):
+            run_until(10, small.h_transform(), out=tmp_path, patience=None)
+        small.run(other, out=tmp_path, patience=None, validate_every=7, validation_draws=9)
+        assert not small.differing(whole.state_dict(), other.state_dict())
+
+    def test_with_early_stopping_the_recorded_one_goes_on(self, tmp_path):
+        usual = {"validation_draws": None, "validate_every": None, "out": tmp_path}
+        with pytest.raises(RuntimeError, match="stop here"):
+            run_until(10, small.h_transform(), **{**usual, "validation_draws": 8, "validate_every": 4})
+        small.run(small.h_transform(), **usual)
+        assert files.header(tmp_path / "state.safetensors", KIND).card["config"]["validation_draws"] == 8
+        with pytest.raises(CheckpointError, match="validate_every was 4 and is 5"):
+            small.run(small.h_transform(), **{**usual, "validate_every": 5})
 
 
 class TestTrouble:

@@ -21,7 +21,7 @@ from torch import Tensor
 from deft.commands import inputs, methods, photographs
 from deft.commands.inputs import Convert, Fit
 from deft.commands.train import untrained
-from deft.errors import InvalidInput, at_least_one
+from deft.errors import CheckpointError, InvalidInput, at_least_one
 from deft.htransforms.base import HTransform
 from deft.htransforms.learned import LearnedHTransform
 from deft.noise import Noise
@@ -32,10 +32,14 @@ from deft.reports.evaluation import evaluate
 from deft.reports.method import Method
 from deft.reports.page import style_sheet, write_report
 from deft.reports.table import results_table
+from deft.reports.words import number
 from deft.samplers.base import UniformLogSNR
 from deft.samplers.ddim import DDIM
+from deft.storage import claims
 from deft.storage.atomic import atomic
-from deft.training import checkpoint
+from deft.storage.fingerprint import fingerprint, of_file
+from deft.storage.lock import locked
+from deft.training import chain, checkpoint
 from deft.training.denoising import DenoisingScoreMatching
 from deft.training.loop import train
 
@@ -52,6 +56,7 @@ HELP = {
     "fit": "how your images come to the prior's size",
 }
 
+MOST_MINUTES = 10_000.0  # a week
 SIGMA_Y = 0.05
 PROBLEMS: dict[str, Problem] = {
     "inpainting": Inpainting(masks="freeform", sigma_y=SIGMA_Y),
@@ -94,38 +99,53 @@ def run(
 
     Works offline with what ships; --prior and --images do the same with your own. The result is one page, OUT/report.html.
     """
-    if not minutes > 0:
-        raise InvalidInput(f"--minutes must be positive; got {minutes:g}.")
+    if not 0 < minutes <= MOST_MINUTES:
+        raise InvalidInput("minutes", given=minutes, expected=f"a number above 0 and at most {MOST_MINUTES:,.0f}")
+    if not 0 < fraction <= 1:
+        raise InvalidInput(
+            "fraction", given=fraction, expected="a share of the prior's parameters above 0 and at most 1", advice="0.05 is the usual one"
+        )
     at_least_one({"--samples": samples})
     begin = time.monotonic()
     network = resolve.load(prior)
     print(f"DEFT demo. Prior: {network.name}, {network.num_parameters:,} parameters, frozen. Everything goes into {out}.", flush=True)
-    inputs.claim(out, resolved, "a demo", free=("open_report", "config"))
     data, held_out, test = _photographs(network, seed, 64 if quick else 1600) if images is None else _own(images, network, convert, fit)
     start = {name: _start(network, name) for name in PROBLEMS}
-    plan = _plan(out, network, data, fraction, samples, minutes, quick)
-    test = test[: plan.test_images]
-    _announce(network, plan, start, data, test, samples, images)
+    with locked(out):
+        claims.claim_yaml(out, resolved, "deft demo", free=("open_report", "config"))
+        claims.claim(out / "content.json", _content(network, start, (data, held_out, test)), "deft demo", update=True)
+        plan = _plan(out, network, data, fraction, samples, minutes, quick)
+        test = test[: plan.test_images]
+        _announce(network, plan, start, data, test, samples, images)
 
-    pages = {}
-    for name, problem in PROBLEMS.items():
-        h_transform, card = _learn(out / name, network, name, problem, start[name], data, held_out, plan, prior, fraction, seed)
-        print(f"{name}: drawing samples for {len(test)} test images with four methods", flush=True)
-        compared = _methods(network, name, problem, h_transform, card, plan)
-        results = evaluate(network, problem, test, compared, out=out / name, samples=samples, seed=seed)
-        write_report(
-            out / name,
-            introduction=_told([start[name]], images),
-            warning=_warning(prior, quick),
-            training={"DEFT": out / name},
-            card=card,
-        )
-        print(results_table(results).markdown(), flush=True)
-        pages[name] = results
-    page = _index(out, network, pages, _told(list(start.values()), images), _warning(prior, quick))
+        pages = {}
+        for name, problem in PROBLEMS.items():
+            h_transform, card = _learn(out / name, network, name, problem, start[name], data, held_out, plan, prior, fraction, seed)
+            print(f"{name}: drawing samples for {number(len(test), 'test image')} with four methods", flush=True)
+            compared = _methods(network, name, problem, h_transform, card, plan)
+            results = evaluate(network, problem, test, compared, out=out / name, samples=samples, seed=seed)
+            write_report(
+                out / name,
+                introduction=_told([start[name]], images),
+                warning=_warning(prior, quick),
+                training={"DEFT": out / name},
+                card=card,
+            )
+            print(results_table(results).markdown(), flush=True)
+            pages[name] = results
+        page = _index(out, network, pages, _told(list(start.values()), images), _warning(prior, quick))
     print(f"done in {(time.monotonic() - begin) / 60:.1f} minutes. Open {page.resolve()}")
     if open_report and _has_display():
         webbrowser.open(page.resolve().as_uri())
+
+
+def _content(prior: Prior, start: Mapping[str, Path | None], images: Sequence[Tensor]) -> dict[str, object]:
+    """By hash, what the demo is made from: a prior, a file or images that were changed since are another demo."""
+    return {
+        "prior": fingerprint(prior.identity()),
+        "images": fingerprint(*images),
+        "start": {name: None if path is None else of_file(path) for name, path in start.items()},
+    }
 
 
 def _photographs(prior: Prior, seed: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -155,7 +175,12 @@ def _start(prior: Prior, name: str) -> Path | None:
 def _plan(out: Path, prior: Prior, data: Tensor, fraction: float, samples: int, minutes: float, quick: bool) -> Plan:
     path = out / "plan.json"
     if path.exists():
-        return Plan(**json.loads(path.read_text()))
+        try:
+            return Plan(**claims.read_json(path))
+        except TypeError as error:
+            raise CheckpointError(
+                f"{path} is no plan of a demo that this version can go on with ({error}); delete it, or give another --out."
+            ) from error
     plan = Plan(4, 4, 2, 4, 4, 4, 10.0) if quick else _measured(prior, data, fraction, samples, 60 * minutes)
     with atomic(path) as file:
         file.write(json.dumps(asdict(plan), indent=1).encode())
@@ -206,7 +231,7 @@ def _announce(
         f"This takes about {max(plan.seconds / 60, 0.5):.1f} minutes here:\n"
         f"  1. an h-transform for free-form inpainting and one for 4x super-resolution, sigma_y = {SIGMA_Y}: {plan.training_steps} steps of "
         f"{plan.batch_size} on {len(data)} {where} ({'; '.join(begins)})\n"
-        f"  2. {samples} samples of {len(test)} test images with: the prior alone, DPS ({plan.dps_steps} steps), DDNM+ ({plan.ddnm_steps}), DEFT ({plan.deft_steps})\n"
+        f"  2. {number(samples, 'sample')} of {number(len(test), 'test image')} with: the prior alone, DPS ({plan.dps_steps} steps), DDNM+ ({plan.ddnm_steps}), DEFT ({plan.deft_steps})\n"
         "  3. a page with pictures and numbers\n"
         "Ctrl-C stops; the same command goes on.",
         flush=True,
@@ -231,7 +256,8 @@ def _learn(
         out=out, save_every=50, log_every=max(plan.training_steps // 40, 1),
     )  # fmt: skip
     metrics = None if result.validation is None else result.validation.card()
-    training = {**result.facts(), "batch_size": plan.batch_size, "started_from": start.stem if start else "scratch"}
+    before = {} if start is None else chain.facts(start, result.seconds)
+    training = {**result.facts(), **before, "batch_size": plan.batch_size, "started_from": start.stem if start else "scratch"}
     checkpoint.save(path, h_transform, prior, {"prior_from": source, "problem": problem.card(), "training": training, "metrics": metrics})
     return h_transform, checkpoint.read_card(path)
 
@@ -242,13 +268,11 @@ def _sampler(plan: Plan) -> DDIM:
 
 
 def _methods(prior: Prior, name: str, problem: Problem, h: HTransform, card: Mapping[str, object], plan: Plan) -> list[Method]:
-    training = card.get("training")
-    seconds = float(training["seconds"]) if isinstance(training, Mapping) else 0.0
     return [
         methods.Unconditional(_sampler(plan)).build("Prior alone", prior, problem),
         methods.DPS(zeta=ZETA[name], steps=plan.dps_steps).build("DPS", prior, problem),
         methods.DDNMPlus(steps=plan.ddnm_steps).build("DDNM+", prior, problem),
-        Method("DEFT", h, _sampler(plan), training_seconds=seconds),
+        Method("DEFT", h, _sampler(plan), training_seconds=chain.seconds(card)),
     ]
 
 

@@ -15,6 +15,8 @@ from deft.problems import Problem
 from deft.reports.evaluation import evaluate
 from deft.reports.page import write_report
 from deft.reports.table import results_table, weights_table
+from deft.storage import claims
+from deft.storage.lock import locked
 
 HELP = {
     "prior": "as in deft train",
@@ -68,25 +70,28 @@ def run(
     found = inputs.opened(images, network, convert=convert, fit=fit, value_range=value_range, strict=strict, window=window, problem=problem)
     truth, _ = inputs.images(found, limit)
     built = [recipe.build(label, network, problem) for label, recipe in methods.items()]
-    results = evaluate(
-        network,
-        problem,
-        truth,
-        built,
-        out=out,
-        samples=samples,
-        seed=seed,
-        batch_size=batch_size,
-        reference=reference,
-        clip=clip,
-        weights=weights,
-        paths=paths,
-    )
-    inputs.keep(out, resolved)
-    folders = {recipe.run_folder: label for label, recipe in reversed(methods.items())}  # the first method of each run
-    logs = {label: folder for label, recipe in methods.items() if (folder := recipe.run_folder) is not None and folders[folder] == label}
-    card = next((card for recipe in methods.values() if (card := recipe.card()) is not None), None)
-    page = write_report(out, title=title, training=logs, card=card)
+    with locked(out):
+        results = evaluate(
+            network,
+            problem,
+            truth,
+            built,
+            out=out,
+            samples=samples,
+            seed=seed,
+            batch_size=batch_size,
+            reference=reference,
+            clip=clip,
+            weights=weights,
+            paths=paths,
+        )
+        claims.keep_yaml(out, resolved)
+        folders = {recipe.run_folder: label for label, recipe in reversed(methods.items())}  # the first method of each run
+        logs = {
+            label: folder for label, recipe in methods.items() if (folder := recipe.run_folder) is not None and folders[folder] == label
+        }
+        card = next((card for recipe in methods.values() if (card := recipe.card()) is not None), None)
+        page = write_report(out, title=title, training=logs, card=card)
     print(results_table(results).markdown())
     exactness = weights_table(results)
     if exactness.rows:

@@ -1,4 +1,4 @@
-"""What a command line names, read: images, measurements, masks; and where results go."""
+"""What a command line names, read: images, measurements, masks;"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
-from deft.data import ImageFolder, Slices, atomic, convert_range, open_images, read_array
+from deft.data import ImageFolder, Slices, convert_range, open_images, read_array
 from deft.data.arrays import INTEGERS
 from deft.data.ct import window as window_range
 from deft.data.images import SUFFIXES
@@ -266,26 +266,3 @@ def _fixed(problem: Problem, like: Tensor) -> ForwardOperator:
             "or a deft.problems.Fixed in Python."
         )
     return problem.operator(like, Noise(range(len(like))))
-
-
-def claim(out: Path, resolved: str, what: str, free: tuple[str, ...] = ()) -> None:
-    """`keep` the resolved YAML. Raises where the folder holds results of another configuration; `free` keys may differ."""
-    import yaml
-
-    path = out / "config.yaml"
-    if path.exists():
-        old, new = yaml.safe_load(path.read_text()) or {}, yaml.safe_load(resolved) or {}
-        changed = [
-            f"{key}: {old.get(key)} before, {new.get(key)} now"
-            for key in {**old, **new}
-            if key not in free and old.get(key) != new.get(key)
-        ]
-        if changed:
-            raise InvalidInput(f"{out} holds {what} of another configuration: {'; '.join(changed)}. Use another --out, or delete this one.")
-    keep(out, resolved)
-
-
-def keep(out: Path, resolved: str) -> None:
-    """Save the resolved YAML beside the results, as `config.yaml`."""
-    with atomic(out / "config.yaml") as file:
-        file.write(resolved.encode())

@@ -23,6 +23,7 @@ from deft.samplers.base import Sampler, UniformLogSNR
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
 from deft.samplers.weights import gaussian_steps
+from deft.training import chain
 from deft.training import checkpoint as checkpoints
 
 
@@ -66,9 +67,7 @@ class DEFT(MethodRecipe):
 
     def build(self, label: str, prior: Prior, problem: Problem) -> Method:
         h_transform, card = checkpoints.load(self.checkpoint, prior, problem=None if self.any_problem else problem)
-        training = card.get("training")
-        seconds = float(training.get("seconds", 0.0)) if isinstance(training, dict) else 0.0
-        return Method(label, h_transform, self.sampler, training_seconds=seconds)
+        return Method(label, h_transform, self.sampler, training_seconds=chain.seconds(card))
 
 
 @final

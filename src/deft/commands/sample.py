@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import warnings
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from deft.commands import inputs
+from deft.commands.drawing import Drawing
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.methods import DEFT, MethodRecipe
-from deft.data import atomic, write_npz, write_png
 from deft.errors import InvalidInput, at_least_one
-from deft.likelihoods import Observation
 from deft.noise import Noise, mix
 from deft.priors import resolve
-from deft.priors.base import Prior
 from deft.problems import Problem, from_card
-from deft.reports import figure
+from deft.reports.words import number
 from deft.samplers.base import Sampler
 from deft.samplers.dpm_solver import DPMSolver
+from deft.storage import claims
+from deft.storage.lock import locked
 from deft.training import checkpoint
 
 HELP = {
@@ -72,7 +67,8 @@ def run(
 ) -> None:
     """Draw posterior samples for measurements, or for clean images that are measured first.
 
-    Writes for each image NAME.npz (samples, mean, std, y), and PNG files: NAME-mean, NAME-std, NAME-samples; for TwistedSMC also NAME-weights.json.
+    Writes for each image NAME.npz (samples, mean, std, y), and PNG files: NAME-mean, NAME-std, NAME-samples; for TwistedSMC also NAME-weights.json; and done.jsonl,
+    which remembers by content what each came from: what changed is drawn again. Prints the misfit, 1 where the samples explain the measurement as well as the truth does.
     """
     if (h is None) == (method is None):
         raise InvalidInput("say how to condition: either --h FILE, or --method such as DPS.")
@@ -107,23 +103,11 @@ def run(
             if not bool(torch.isfinite(observed.y[i]).all()):
                 raise InvalidInput(f"the measurement {name} holds NaN or infinite values; mend it, or take it away.")
     chosen.check(network, observed.to(network.device))
-    inputs.claim(out, resolved, "samples", free=("batch_size", "limit", "config"))
     seeds = [mix(seed, 5, i) for i in range(len(names))]
-    left = [i for i, name in enumerate(names) if not (out / f"{name}.npz").exists()]
-    if len(left) < len(names):
-        print(f"{len(names) - len(left)} of {len(names)} images are done already")
-    with tqdm(total=len(names), initial=len(names) - len(left), unit="image", desc="sampling", dynamic_ncols=True) as bar:
-        size = max(1, batch_size // chosen.sampler.signals(samples))
-        for start in range(0, len(left), size):
-            chunk = left[start : start + size]
-            part = observed.take(chunk).to(network.device)
-            drawn = chosen.sampler.draw(chosen.posterior(network, part), samples, seed=[seeds[i] for i in chunk], batch_size=batch_size)
-            for k, i in enumerate(chunk):
-                if drawn.weights:
-                    _write_weights(out, names[i], drawn.weights[k])
-                _write(out, names[i], drawn.x_0[k].cpu(), observed.take([i]), network, None if truth is None else truth[i])
-            bar.update(len(chunk))
-    print(f"{len(names)} x {samples} samples in {out}")
+    with locked(out):
+        claims.claim_yaml(out, resolved, "deft sample", free=("batch_size", "limit", "config"))
+        Drawing(out, network, problem, chosen, observed.take(range(len(names))), names, seeds, samples, batch_size, h, truth).run()
+    print(f"{number(len(names), 'image')} x {number(samples, 'sample')} in {out}")
 
 
 def _on_card(h: Path | None) -> str:
@@ -140,42 +124,3 @@ def _problem(h: Path | None) -> Problem:
     if not isinstance(card, dict):
         raise InvalidInput("say what is measured: --problem, such as --problem Inpainting --problem.sigma_y 0.05.")
     return from_card(card)
-
-
-def _write(out: Path, name: str, samples: Tensor, observed: Observation, prior: Prior, truth: Tensor | None) -> None:
-    mean = samples.mean(0)
-    std = samples.std(0) if len(samples) > 1 else torch.zeros_like(mean)
-    if samples.ndim == 4 and samples.shape[1] in (1, 3):
-        value_range = prior.value_range or (float(samples.min()), float(samples.max()))
-        write_png(out / f"{name}-mean.png", mean, value_range)
-        shown = figure.heat(np.asarray(std.square().mean(0).sqrt()), float(std.max()) or 1.0)
-        _write_bytes(out / f"{name}-std.png", figure.png(shown))
-        row = [figure.picture(np.asarray(x), value_range) for x in ([truth] if truth is not None else [])]
-        measured = figure.picture(np.asarray(observed.operator.lift(observed.y)[0]), value_range)
-        row.append(figure.hatch(measured, np.asarray(observed.operator.coverage(mean[None])[0])))
-        row += [figure.picture(np.asarray(x), value_range) for x in samples]
-        row += [figure.picture(np.asarray(mean), value_range), shown]
-        titles = [
-            *(["truth"] if truth is not None else []),
-            "measurement",
-            *(f"sample {j + 1}" for j in range(len(samples))),
-            "mean",
-            "std",
-        ]
-        sheet = figure.grid([row], titles, scale=figure.enlargement(tuple(samples.shape[1:])))
-        _write_bytes(out / f"{name}-samples.png", figure.png(sheet))
-    arrays = {"samples": samples, "mean": mean, "std": std, "y": observed.y[0]} | ({} if truth is None else {"truth": truth})
-    write_npz(out / f"{name}.npz", arrays)
-
-
-def _write_weights(out: Path, name: str, card: Mapping[str, object]) -> None:
-    _write_bytes(out / f"{name}-weights.json", json.dumps(card, indent=1, allow_nan=False).encode())
-    if card["collapsed"]:
-        warnings.warn(
-            f"{name}: the weights collapsed (effective sample size below 2); its samples and log p(y) are not to be trusted.", stacklevel=2
-        )
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    with atomic(path) as file:
-        file.write(content)

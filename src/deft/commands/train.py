@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -20,14 +21,18 @@ from deft.noise import Noise, mix
 from deft.priors import resolve
 from deft.priors.base import Prior
 from deft.problems import Problem
+from deft.storage import claims
 from deft.storage.cards import described
+from deft.storage.lock import first_process, locked
 from deft.storage.tensors import kind_of
-from deft.training import checkpoint, state
+from deft.training import chain, checkpoint, state
 from deft.training.bank import Bank
 from deft.training.base import Images, Source
 from deft.training.calibrate import calibrate
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw
 from deft.training.loop import train as train_in_place
+
+MOST_OF_PRIOR = 10.0
 
 HELP = {
     "prior": "a prior that ships (deft list), a file, a diffusers folder or a hub id",
@@ -39,10 +44,12 @@ HELP = {
     "h_transform": "LearnedHTransform (the default), PaperHTransform, ConditionalScore, or the dotted path of your own with for_prior(prior, fraction=...)",
     "fraction": "the h-transform's parameters as a share of the prior's; default: that of its class, 0.05, and 1 for ConditionalScore",
     "initial": "start from the weights of this h-transform: a run folder, its h.safetensors, one that ships (deft list), or the state.safetensors of a run that has not ended",
-    "steps": "optimiser steps",
+    "steps": "optimiser steps; a run that has ended or was stopped goes on with more of them, and a learning rate that begins again",
     "accumulate": "batches per optimiser step",
     "bank": "evaluate the prior this many times beforehand and train on stored evaluations; 0: evaluate in every step",
     "flip": "mirror images at random",
+    "validate_every": "optimiser steps between validations; default: a tenth of --steps, or as rarely as keeps them below a sixth of the training signals",
+    "validation_draws": "signals of each validation; default: one per held-out image, at least 256 and at most 512, fewer in short runs",
     "patience": "stop after this many validations without a better loss",
     "slopes": "after training, measure on this many training images (32, say) what the errors of h still share with x_t, and take it out (deft.Calibrated); 0: leave h as it is",
     "times": "where in log-SNR training happens, such as --times.mean 0 --times.std 3; default: TimeLaw()",
@@ -69,6 +76,8 @@ def run(
     ema: float = 0.999,
     bank: int = 0,
     flip: bool = False,
+    validate_every: int | None = None,
+    validation_draws: int | None = None,
     patience: int | None = None,
     slopes: int = 0,
     times: TimeLaw | None = None,
@@ -88,6 +97,7 @@ def run(
 
     Writes OUT/h.safetensors with its card, OUT/metrics.jsonl and OUT/config.yaml. The run saves itself; the same command goes on from there.
     """
+    _check_numbers(validation_share, fraction, bank, slopes)
     form = catalogue.named("h-transforms", h_transform) if h_transform else None
     network = resolve.load(prior)
     options = {"convert": convert, "fit": fit, "value_range": value_range, "strict": strict, "window": window, "problem": problem}
@@ -105,39 +115,55 @@ def run(
     )
     print(f"images: {_count(data)} to train, {_count(held_out)} held out; run folder {out}")
 
-    if not resume or not (out / "config.yaml").exists():
-        inputs.keep(out, resolved)
-    source: Source = Images(data, network, flip=flip)
-    if bank:
-        source = Bank.build(network, source, bank, times, seed=seed, out=out / "bank")
-    result = train_in_place(
-        learned, network, DenoisingScoreMatching(problem, times=times), source,
-        steps=steps, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, precision=precision, ema=ema,
-        validation=held_out, patience=patience, seed=seed, out=out, save_every=save_every, resume=resume, tensorboard=tensorboard,
-    )  # fmt: skip
-    inputs.keep(out, resolved)
-    metrics = None if result.validation is None else result.validation.card()
-    training = {
-        **result.facts(),
-        "batch_size": batch_size * accumulate,
-        "learning_rate": learning_rate,
-        "images": _count(data),
-        "bank": bank,
-    }
-    saved: HTransform = learned
-    if slopes:
-        clean = Images(data, network)
-        few = clean.batch(range(min(slopes, len(clean))), Noise([seed], network.device)).x_0
-        saved, training["slopes_from_images"] = calibrate(learned, network, problem, few, seed=seed), len(few)
-    checkpoint.save(
-        out / "h.safetensors",
-        saved,
-        network,
-        {"prior_from": prior, "problem": problem.card(), "training": training, "metrics": metrics},
-    )
+    with locked(out) if first_process() else nullcontext():
+        if not resume or not (out / "config.yaml").exists():
+            claims.keep_yaml(out, resolved)
+        source: Source = Images(data, network, flip=flip)
+        if bank:
+            source = Bank.build(network, source, bank, times, seed=seed, out=out / "bank")
+        result = train_in_place(
+            learned, network, DenoisingScoreMatching(problem, times=times), source,
+            steps=steps, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, precision=precision, ema=ema,
+            validation=held_out, validate_every=validate_every, validation_draws=validation_draws, patience=patience, seed=seed,
+            out=out, save_every=save_every, resume=resume, tensorboard=tensorboard,
+        )  # fmt: skip
+        claims.keep_yaml(out, resolved)
+        metrics = None if result.validation is None else result.validation.card()
+        training = {
+            **result.facts(),
+            **({} if initial is None else chain.facts(checkpoint.located(initial), result.seconds)),
+            "batch_size": batch_size * accumulate,
+            "learning_rate": learning_rate,
+            "images": _count(data),
+            "bank": bank,
+        }
+        saved: HTransform = learned
+        if slopes:
+            clean = Images(data, network)
+            few = clean.batch(range(min(slopes, len(clean))), Noise([seed], network.device)).x_0
+            saved, training["slopes_from_images"] = calibrate(learned, network, problem, few, seed=seed), len(few)
+        checkpoint.save(
+            out / "h.safetensors",
+            saved,
+            network,
+            {"prior_from": prior, "problem": problem.card(), "training": training, "metrics": metrics},
+        )
     if result.validation is not None:
         print(result.validation.table())
     print(f"saved {out / 'h.safetensors'}; draw samples with: deft sample --h {out / 'h.safetensors'} --images FOLDER --out FOLDER")
+
+
+def _check_numbers(validation_share: float, fraction: float | None, bank: int, slopes: int) -> None:
+    """Raise for numbers that cannot be meant, before anything is read."""
+    if not 0 <= validation_share <= 0.5:
+        expected = "a share of the images in [0, 0.5], so that more of them train than are held out"
+        raise InvalidInput("validation_share", given=validation_share, expected=expected, advice="use 0 for none")
+    if fraction is not None and not 0 < fraction <= MOST_OF_PRIOR:
+        expected = f"a share of the prior's parameters above 0 and at most {MOST_OF_PRIOR:g}"
+        raise InvalidInput("fraction", given=fraction, expected=expected, advice="0.05 is the usual one")
+    for name, value in (("bank", bank), ("slopes", slopes)):
+        if value < 0:
+            raise InvalidInput(name, given=value, expected="a count >= 0", advice="use 0 for none")
 
 
 def _check_slopes(slopes: int, images: int, learned: HTransform, prior: Prior) -> None:

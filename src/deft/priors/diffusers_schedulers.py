@@ -148,7 +148,9 @@ def read(config: Mapping[str, Any], file: str) -> tuple[Schedule, str]:
     if name not in READ:
         known = sorted(READ | {"ScoreSdeVeScheduler"})
         near = nearest_names(str(name), known).removeprefix("; ")
-        raise InvalidInput(f"{file}: _class_name", given=name, expected="a scheduler of diffusers that is known here", advice=f"{near} {_ADVICE}".strip())
+        raise InvalidInput(
+            f"{file}: _class_name", given=name, expected="a scheduler of diffusers that is known here", advice=f"{near} {_ADVICE}".strip()
+        )
     _check_settings(config, file)
     return VPTabulated(_table(config, file)), _prediction(config, file)
 

@@ -14,6 +14,7 @@ import inspect
 import io
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from deft.errors import InvalidInput
+from deft.errors import InvalidInput, at_least_one
 from deft.likelihoods import Observation
 from deft.metrics.learned import Weights
 from deft.noise import Noise, as_seed, mix
@@ -34,9 +35,12 @@ from deft.reports import provenance
 from deft.reports.estimate import finite
 from deft.reports.exactness import path_weights
 from deft.reports.method import Method, describe, folder_name
-from deft.reports.parts import claim, draw, read_parts
+from deft.reports.parts import draw, read_parts
 from deft.reports.scores import MEASURES, PATCHES, PROJECTIONS, Scores, best
+from deft.reports.words import number, some
 from deft.storage.atomic import atomic
+from deft.storage.claims import claim, read_json
+from deft.storage.lock import locked
 from deft.types import Signal
 
 FORMAT = 1
@@ -65,9 +69,10 @@ def evaluate(
     Finished parts in the folder `out` are kept: the same call again does only what is missing. `reference` is the label of the method that differences are taken
     against (the last one by default); `clip` cuts all samples of all methods to the prior's range before anything is measured; `weights` names the user's files for LPIPS, FID and KID, which are not available without; `pictures` says how
     many images are kept for the report; `paths` > 0 weighs that many paths of each image by every method whose steps have a density (deft.reports.exactness);
-    `batch_size` counts signals and changes no result.
+    `batch_size` counts signals and changes no result. One run has the folder at a time (`FolderInUse`). Samples that are not finite are marked, and a warning names their images.
     """
     _check(prior, images, methods, samples, clip, reference, paths)
+    at_least_one({"batch_size": batch_size})
     seed = as_seed(seed)
     files = (weights or Weights()).card()  # now, so that a missing file is found before anything is drawn
     reference = reference or methods[-1].label
@@ -87,59 +92,61 @@ def evaluate(
         "samples": samples,
         "seed": seed,
     }
-    claim(folder / "evaluation.json", common, "this evaluation")
-    for method in methods:
-        claim(folder / "parts" / method.folder / "method.json", method.card(), f"the method {method.label!r}")
-    _keep_pictures(folder, images[:pictures], observation, prior.value_range)
-
-    truth = images.cpu()
-    scores: dict[str, Scores] = {}
-    exactness: dict[str, dict[str, object] | None] = {}
-    trained = any(method.training_seconds for method in methods)
-    with tqdm(total=sum(_count(method, images) for method in methods), disable=not progress, desc="evaluating", unit="image") as bar:
+    with locked(folder):
+        claim(folder / "evaluation.json", common, "this evaluation")
         for method in methods:
-            bar.set_description(method.label)
-            here = observation.take(range(_count(method, images)))
-            parts = draw(prior, here, method, folder, samples, seeds["samples"], batch_size, bar)
-            scores[method.label] = Scores(
-                parts,
-                truth,
-                observation,
-                prior.value_range,
-                clip,
-                weights or Weights(),
-                own_evaluations=method.h_transform.network_evaluations_per_step if method.h_transform else 0,
-                training_seconds=method.training_seconds if trained else None,
-            )
-            if observation.operator.symmetries:
-                _keep_aligned(folder, method.label, scores[method.label].samples)
-            exactness[method.label] = path_weights(prior, here, method, folder, paths, seeds["samples"], batch_size) if paths else None
+            claim(folder / "parts" / method.folder / "method.json", method.card(), f"the method {method.label!r}")
+        _keep_pictures(folder, images[:pictures], observation, prior.value_range)
 
-    results = {
-        **common,
-        "problem_in_words": _first_sentence(problem),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": provenance.commit(),
-        "command": command or provenance.command(),
-        "versions": provenance.versions(),
-        "machine": provenance.machine(str(prior.device)),
-        "batch_size": batch_size,
-        "peak_memory": _memory_in_words(prior, batch_size),
-        "clipped": clip,
-        "aligned": observation.operator.symmetries,
-        "weights": files,
-        "patch_distance": {"patches": PATCHES, "projections": PROJECTIONS},
-        "value_range": list(prior.value_range) if prior.value_range else None,
-        "sigma_y": [float(s) for s in observation.sigma_y.expand(len(images))],
-        "seeds": seeds,
-        "reference": reference,
-        "measures": [vars(measure) for measure in MEASURES],
-        "best": {measure.key: best(measure, methods, scores) for measure in MEASURES},
-        "methods": [_report(method, scores, reference) | {"path_weights": exactness[method.label]} for method in methods],
-    }
-    with atomic(folder / "results.json") as file:
-        file.write(json.dumps(results, indent=1, allow_nan=False).encode())
-    return results
+        truth = images.cpu()
+        scores: dict[str, Scores] = {}
+        exactness: dict[str, dict[str, object] | None] = {}
+        trained = any(method.training_seconds for method in methods)
+        with tqdm(total=sum(_count(method, images) for method in methods), disable=not progress, desc="evaluating", unit="image") as bar:
+            for method in methods:
+                bar.set_description(method.label)
+                here = observation.take(range(_count(method, images)))
+                parts = draw(prior, here, method, folder, samples, seeds["samples"], batch_size, bar)
+                scores[method.label] = Scores(
+                    parts,
+                    truth,
+                    observation,
+                    prior.value_range,
+                    clip,
+                    weights or Weights(),
+                    own_evaluations=method.h_transform.network_evaluations_per_step if method.h_transform else 0,
+                    training_seconds=method.training_seconds if trained else None,
+                )
+                if observation.operator.symmetries:
+                    _keep_aligned(folder, method.label, scores[method.label].samples)
+                exactness[method.label] = path_weights(prior, here, method, folder, paths, seeds["samples"], batch_size) if paths else None
+
+        results = {
+            **common,
+            "problem_in_words": _first_sentence(problem),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": provenance.commit(),
+            "command": command or provenance.command(),
+            "versions": provenance.versions(),
+            "machine": provenance.machine(str(prior.device)),
+            "batch_size": batch_size,
+            "peak_memory": _memory_in_words(prior, batch_size),
+            "clipped": clip,
+            "aligned": observation.operator.symmetries,
+            "weights": files,
+            "patch_distance": {"patches": PATCHES, "projections": PROJECTIONS},
+            "value_range": list(prior.value_range) if prior.value_range else None,
+            "sigma_y": [float(s) for s in observation.sigma_y.expand(len(images))],
+            "seeds": seeds,
+            "reference": reference,
+            "measures": [vars(measure) for measure in MEASURES],
+            "best": {measure.key: best(measure, methods, scores) for measure in MEASURES},
+            "methods": [_report(method, scores, reference) | {"path_weights": exactness[method.label]} for method in methods],
+        }
+        _warn_of_broken(scores)
+        with atomic(folder / "results.json") as file:
+            file.write(json.dumps(results, indent=1, allow_nan=False).encode())
+        return results
 
 
 def read_results(folder: str | Path) -> dict[str, Any]:
@@ -147,7 +154,7 @@ def read_results(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / "results.json"
     if not path.exists():
         raise InvalidInput(f"{folder} holds no results.json; run the evaluation to its end first.")
-    return json.loads(path.read_text())
+    return read_json(path)
 
 
 def read_samples(folder: str | Path, label: str, count: int) -> Tensor:
@@ -181,6 +188,7 @@ def _report(method: Method, scores: Mapping[str, Scores], reference: str) -> dic
         "notes": method.notes,
         "images": own.count,
         "broken_samples": own.broken,
+        "broken_images": own.broken_images,
         "weights": own.cards or None,
         "collapsed": sum(bool(card["collapsed"]) for card in own.cards),
         "parameters": sum(p.numel() for p in method.h_transform.parameters()) if method.h_transform else 0,
@@ -188,6 +196,16 @@ def _report(method: Method, scores: Mapping[str, Scores], reference: str) -> dic
         "difference": difference,
         "per_image": {key: [finite(v) for v in values] for key, values in own.per_image.items()},
     }
+
+
+def _warn_of_broken(scores: Mapping[str, Scores]) -> None:
+    for label, own in scores.items():
+        if own.broken:
+            images = some([str(i + 1) for i in own.broken_images])
+            warnings.warn(
+                f"{label}: NaN or infinite values in {number(own.broken, 'sample')} (image {images}); they are marked, and measures over them have no value.",
+                stacklevel=3,
+            )
 
 
 def _first_sentence(problem: Problem) -> str:
@@ -245,6 +263,10 @@ def _check(prior: Prior, images: Signal, methods: Sequence[Method], samples: int
         raise InvalidInput(
             f"the prior is given context for {prior.num_observations} signals and there are {len(images)} images; give one for all, or one for each."
         )
+    if not bool(torch.isfinite(images).all()):
+        broken = (~torch.isfinite(images)).flatten(1).any(1).nonzero().flatten().tolist()
+        given = f"NaN or infinite values in image {some([str(i + 1) for i in broken])}"
+        raise InvalidInput("images", given=given, expected="finite values", advice="mend these images, or leave them out")
     if samples < 1 or not methods:
         raise InvalidInput(f"an evaluation needs at least one method and one sample per image; got {len(methods)} and {samples}.")
     if paths < 0 or paths == 1:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from deft.errors import InvalidInput, WeightsNotFinite
+from deft.errors import CheckpointError, InvalidInput, WeightsNotFinite
 from deft.likelihoods import Observation
 from deft.paths import simulate, weigh
 from deft.priors.base import Prior
@@ -27,7 +27,7 @@ def path_weights(
     if method.h_transform is None:
         return {"paths": paths, "cards": [], "reason": "the prior alone does not see the measurement"}
     kept = folder / "parts" / method.folder / f"paths-{paths}.json"
-    cards = json.loads(kept.read_text()) if kept.exists() else []
+    cards = _kept(kept) if kept.exists() else []
     try:
         sampler = gaussian_steps(method.sampler, "a path weight")
         weighable(method.posterior(prior, observation), "a path weight")
@@ -40,3 +40,14 @@ def path_weights(
     except (InvalidInput, WeightsNotFinite) as error:
         return {"paths": paths, "cards": cards[: len(observation)], "reason": str(error)}
     return {"paths": paths, "cards": cards[: len(observation)], "reason": None}
+
+
+def _kept(path: Path) -> list[dict[str, object]]:
+    """The cards that are there. Raises `CheckpointError` where the file is damaged."""
+    try:
+        cards = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); delete it, and the same call will make it again.") from error
+    if not isinstance(cards, list) or not all(isinstance(card, dict) for card in cards):
+        raise CheckpointError(f"{path} holds no cards of weights; delete it, and the same call will make it again.")
+    return cards

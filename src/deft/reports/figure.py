@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
+_BROKEN = (255, 0, 255)
 
 # Eleven places of the colour map `magma` (Smith & van der Walt 2015, public domain); lightness rises evenly.
 _MAGMA = ("000004", "140e36", "3b0f70", "641a80", "8c2981", "b73779", "de4968", "f7705c", "fe9f6d", "fecf92", "fcfdbf")
@@ -28,12 +29,39 @@ def picture(x: NDArray, value_range: tuple[float, float]) -> Picture:
     return np.round(255 * shown.transpose(1, 2, 0)).astype(np.uint8)
 
 
+def drawn(x: NDArray, value_range: tuple[float, float]) -> Picture:
+    """A sample as a picture, in which values that are not finite are magenta; a curve of which any is not is magenta as a whole."""
+    broken = ~np.isfinite(x).all(axis=0)
+    shown = picture(np.where(np.isfinite(x), x, value_range[0]), value_range)
+    if not broken.any():
+        return shown
+    return np.where(broken[..., None] if x.ndim > 2 else True, np.array(_BROKEN, dtype=np.uint8), shown)
+
+
 def heat(x: NDArray, high: float) -> Picture:
     """Values (height, width) between 0 and `high` in colour."""
     table = np.array([[int(code[i : i + 2], 16) for i in (0, 2, 4)] for code in _MAGMA], dtype=np.float64)
     place = np.clip(np.nan_to_num(x, nan=high) / max(high, 1e-12), 0, 1) * (len(table) - 1)
     rgb = np.stack([np.interp(place, np.arange(len(table)), table[:, c]) for c in range(3)], axis=-1)
     return np.round(rgb if x.ndim == 2 else np.repeat(rgb[None], 24, axis=0)).astype(np.uint8)
+
+
+def with_scale(shown: Picture, high: float) -> Picture:
+    """A picture of `heat` with its colours and their values, 0 to `high`, in a strip below it."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font, label, gap = ImageFont.load_default(size=11), f"{high:.3g}", 4
+    least = font.getlength("0") + font.getlength(label) + 3 * gap + 24
+    scale = max(1, -(-round(least) // shown.shape[1]))
+    picture = np.kron(shown, np.ones((scale, scale, 1), dtype=np.uint8))
+    width = picture.shape[1]
+    start, end = gap + int(font.getlength("0")) + gap, width - int(font.getlength(label)) - 2 * gap
+    strip = Image.new("RGB", (width, 18), "white")
+    strip.paste(Image.fromarray(heat(np.linspace(0, 1, end - start)[None].repeat(10, 0), 1.0)), (start, 4))
+    draw = ImageDraw.Draw(strip)
+    draw.text((gap, 2), "0", fill="#222", font=font)
+    draw.text((end + gap, 2), label, fill="#222", font=font)
+    return np.concatenate([picture, np.asarray(strip)])
 
 
 def heat_gradient() -> str:

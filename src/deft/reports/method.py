@@ -9,7 +9,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from deft.errors import DeftError
+from deft.errors import DeftError, InvalidInput
 from deft.htransforms.base import HTransform, NoConditioning
 from deft.likelihoods import Observation
 from deft.posterior import Posterior
@@ -35,6 +35,15 @@ class Method:
     tuned: Mapping[str, object] | None = None
     notes: str = ""
     images: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.images is not None and self.images < 1:
+            raise InvalidInput(
+                "images",
+                given=self.images,
+                expected="how many of the first images the method is run on, at least 1",
+                advice="leave it out for all",
+            )
 
     @property
     def folder(self) -> str:

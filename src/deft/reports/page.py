@@ -21,10 +21,11 @@ from deft.reports import chart, figure
 from deft.reports.evaluation import read_results, read_samples
 from deft.reports.scores import FEWEST
 from deft.reports.table import Table, difference_table, results_table, tuning_table, weights_table
+from deft.reports.words import number, some
 from deft.storage.atomic import atomic
 from deft.storage.table import modern
 
-_WIDEST_TILE = 160
+_WIDEST_TILE, _NARROWEST_TILE = 160, 40  # pixels; on a narrow page pictures shrink before they scroll
 
 
 def write_report(
@@ -117,7 +118,7 @@ def comparison_grid(results: Mapping, pictures: Mapping[str, NDArray], drawn: Ma
     rows: list[list[figure.Picture | None]] = []
     for i in range(min(images, len(pictures["truth"]))):
         row: list[figure.Picture | None] = [figure.picture(pictures["truth"][i], value_range), _measurement(pictures, i)]
-        row += [figure.picture(x[i, 0], value_range) if i < len(x) else None for x in drawn.values()]
+        row += [figure.drawn(x[i, 0], value_range) if i < len(x) else None for x in drawn.values()]
         rows.append(row)
     return figure.grid(rows, ["truth", "measurement", *drawn], scale=figure.enlargement(pictures["truth"].shape[1:]))
 
@@ -142,7 +143,7 @@ def _head(results: Mapping, title: str, introduction: str, warning: str) -> str:
     ]
     if warning:
         parts.append(f'<p class="finding warning">{escape(warning)}</p>')
-    parts += [f'<p class="finding warning">{escape(text)}</p>' for text in _collapsed(results)]
+    parts += [f'<p class="finding warning">{escape(text)}</p>' for text in (*_broken(results), *_collapsed(results))]
     parts.append(f'<p class="finding">{escape(_finding(results))}</p>')
     if introduction:
         parts.append(f"<p>{escape(introduction)}</p>")
@@ -151,7 +152,7 @@ def _head(results: Mapping, title: str, introduction: str, warning: str) -> str:
         **{_words(key): _plain(value) for key, value in _arguments(results).items() if key != "sigma_y"},
         "Measurement noise": _noise_in_words(results["sigma_y"]),
         "Prior": f"{results['prior']['name']}, signals of shape {_shape(results['prior']['event_shape'])}, frozen",
-        "Test": f"{results['images']['count']} images × {results['samples']} samples; the same observations and seeds for every method",
+        "Test": f"{number(results['images']['count'], 'image')} × {number(results['samples'], 'sample')}; the same observations and seeds for every method",
         "Post-processing": _post_processing(results),
     }
     return "\n".join([*parts, _definitions(facts)])
@@ -165,10 +166,25 @@ def _post_processing(results: Mapping) -> str:
     return f"all samples of all methods {' and '.join(done)}" if done else "none"
 
 
+def _broken(results: Mapping) -> list[str]:
+    """One sentence for each method that drew samples that are not finite."""
+    return [
+        f"{method['label']}: NaN or infinite values in {method['broken_samples']} of {number(method['images'] * results['samples'], 'sample')}"
+        f"{_of_images(method.get('broken_images'))}; what is not finite is magenta in the pictures, and measures over it have no value."
+        for method in results["methods"]
+        if method.get("broken_samples")
+    ]
+
+
+def _of_images(broken: Sequence[int] | None) -> str:
+    """Which images, counted from 1 as in the figures; earlier evaluations do not say."""
+    return f" (image {some([str(i + 1) for i in broken])})" if broken else ""
+
+
 def _collapsed(results: Mapping) -> list[str]:
     """One sentence for each method whose samples were chosen by weights that collapsed."""
     return [
-        f"{method['label']}: the weights collapsed (effective sample size below 2) on {method['collapsed']} of {method['images']} images; its samples there, and "
+        f"{method['label']}: the weights collapsed (effective sample size below 2) on {method['collapsed']} of {number(method['images'], 'image')}; its samples there, and "
         "what it says of log p(y), are not to be trusted."
         for method in results["methods"]
         if method.get("collapsed")
@@ -201,14 +217,14 @@ def _comparison(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mappin
         row = [("truth", figure.picture(pictures["truth"][i], value_range)), ("measurement", _measurement(pictures, i))]
         cells += [_tile(shown, f"image {i + 1}, {name}") for name, shown in row]
         cells += [
-            _tile(figure.picture(x[i, 0], value_range), f"image {i + 1}, {label}") if i < len(x) else "<span></span>"
+            _tile(figure.drawn(x[i, 0], value_range), f"image {i + 1}, {label}") if i < len(x) else "<span></span>"
             for label, x in drawn.items()
         ]
     masked = pictures["coverage"].min() < 0.5
-    shown = "What was not measured is hatched." if masked else "The measurement is drawn as its pseudo-inverse."
+    shown = "What was not measured is hatched." if masked else "The measurement is drawn as the signal that its operator lifts it to."
     seams = "seams at the border of what was measured, for " if masked else ""
     caption = (
-        f"<b>Figure 1.</b> One sample of each method for the first {count} test images, none chosen. {shown} "
+        f"<b>Figure 1.</b> One sample of each method for the first {'test image' if count == 1 else f'{count} test images'}, none chosen. {shown} "
         f"Look for {seams}structure that contradicts the measurement, and for a loss of fine texture."
     )
     return f'<h2>At a glance</h2>\n<figure><div class="scroll">{_tiles(cells, len(heads), _tile_width(pictures))}</div><figcaption>{caption}</figcaption></figure>'
@@ -222,7 +238,7 @@ def _measures(results: Mapping) -> str:
         else "Misfit: ‖y − A x‖ / (σ_y √m) of a sample, root mean square over images; 1 is right, below is as wrong as above."
     )
     reading = (
-        f"<b>Table 1.</b> Means over images ± standard error. <i>Of the mean</i>: the average of {results['samples']} samples per image. <i>Of a sample</i>: "
+        f"<b>Table 1.</b> Means over images ± standard error. <i>Of the mean</i>: the average of {number(results['samples'], 'sample')} per image. <i>Of a sample</i>: "
         "a single sample. Patch distance: sliced Wasserstein distance between 7×7 patches of Laplacian pyramids of samples and of the true images, lower is better; "
         f"its size depends on the number of images. {_mathematics(misfit)} A value is marked where it beats every other conditional method by more than two standard errors "
         f"of the paired difference, over {FEWEST} images or more.{_costs(results)}"
@@ -244,7 +260,7 @@ def _costs(results: Mapping) -> str:
     parts = [" Costs count every signal that was denoised, particles too, per sample that is given."]
     if trained:
         parts.append(
-            f"<i>Training counted in</i>: shared by the {results['images']['count']} images of this comparison, or those that the method saw."
+            f"<i>Training counted in</i>: shared by the {number(results['images']['count'], 'image')} of this comparison, or those that the method saw."
         )
     if "peak_memory" in results:
         parts.append(f"Peak memory: {escape(results['peak_memory'])}.")
@@ -287,7 +303,7 @@ def _quality_against_time(results: Mapping) -> str:
     extra = f" Training of the h-transform, done once, is not in the time: {_listed(trained)}." if trained else ""
     return (
         f'<h2>Quality against time</h2>\n<figure><div class="charts">{"".join(charts)}</div><figcaption><b>Figure 2.</b> '
-        f"Time to draw {results['samples']} samples of one image, on a logarithmic axis; bars are one standard error.{escape(extra)}</figcaption></figure>"
+        f"Time to draw {number(results['samples'], 'sample')} of one image, on a logarithmic axis; bars are one standard error.{escape(extra)}</figcaption></figure>"
     )
 
 
@@ -310,11 +326,11 @@ def _panels(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[st
             if i >= len(x):
                 continue
             cells.append(f'<span class="row">{escape(label)}</span>')
-            cells += [_tile(figure.picture(x[i, j], value_range), f"image {i + 1}, {label}, sample {j + 1}") for j in range(shown)]
+            cells += [_tile(figure.drawn(x[i, j], value_range), f"image {i + 1}, {label}, sample {j + 1}") for j in range(shown)]
             cells.append("<i></i>")
-            cells.append(_tile(figure.picture(x[i].mean(0), value_range), f"image {i + 1}, {label}, mean"))
+            cells.append(_tile(figure.drawn(x[i].mean(0), value_range), f"image {i + 1}, {label}, mean"))
             cells.append(_tile(figure.heat(_spread(x[i : i + 1])[0], high), f"image {i + 1}, {label}, standard deviation"))
-        columns = f"max-content repeat({shown},{width}px) 6px repeat(2,{width}px)"
+        columns = f"max-content repeat({shown},{_track(width)}) 6px repeat(2,{_track(width)})"
         right = f'<div class="scroll"><div class="tiles" style="grid-template-columns:{columns}">{"".join(cells)}</div></div>'
         blocks.append(f'<div class="panel"><div class="pair">{left}</div>{right}</div>')
     scale = f'<div class="scale">0<div style="background:{figure.heat_gradient()}"></div>{high:.2g}</div>'
@@ -418,7 +434,12 @@ def _tile_width(pictures: Mapping[str, NDArray]) -> int:
 
 
 def _tiles(cells: Sequence[str], columns: int, width: int) -> str:
-    return f'<div class="tiles" style="grid-template-columns:repeat({columns},{width}px)">{"".join(cells)}</div>'
+    return f'<div class="tiles" style="grid-template-columns:repeat({columns},{_track(width)})">{"".join(cells)}</div>'
+
+
+def _track(width: int) -> str:
+    """A column of pictures: as wide as they are, and narrower where the page is."""
+    return f"minmax({min(width, _NARROWEST_TILE)}px,{width}px)"
 
 
 def _measurement(pictures: Mapping[str, NDArray], i: int) -> figure.Picture:

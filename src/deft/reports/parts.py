@@ -22,14 +22,14 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from deft.errors import CheckpointError, InvalidInput, OutOfMemory
+from deft import signals
+from deft.errors import CheckpointError, OutOfMemory
 from deft.likelihoods import Observation
 from deft.priors.base import Prior
 from deft.reports.counted import Counted
 from deft.reports.method import Method
 from deft.storage.atomic import atomic
-from deft.storage.table import modern
-from deft.training.files import as_recorded
+from deft.storage.claims import claim as claim
 
 
 @final
@@ -93,7 +93,10 @@ def _explained(method: Method, folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(f"stopped in {method.label}; what is finished is in {folder}: the same call goes on from there.") from error
+        number = signals.number_of(error)
+        raise signals.Stopped(
+            f"stopped{signals.by(number)} in {method.label}; what is finished is in {folder}: the same call goes on from there.", number
+        ) from error
     except OutOfMemory as error:
         raise OutOfMemory(f"{method.label}: {error} Finished parts are kept.") from error
 
@@ -135,29 +138,6 @@ def read_parts(where: Path) -> list[Part]:
         except Exception as error:
             raise CheckpointError(f"{path} cannot be read ({error}); delete it, and the same call will make it again.") from error
     return parts
-
-
-def claim(path: Path, card: Mapping[str, object], what: str) -> None:
-    """Record a configuration, or raise `InvalidInput` where another one has been recorded, naming what differs."""
-    ours = json.loads(json.dumps(card))
-    if not path.exists():
-        with atomic(path) as file:
-            file.write(json.dumps(ours, indent=1).encode())
-        return
-    ours, theirs = modern(ours), modern(json.loads(path.read_text()))
-    changed = _changes(theirs, as_recorded(ours, theirs))
-    if changed:
-        raise InvalidInput(
-            f"{path.parent} holds results of {what} in another configuration: {'; '.join(changed)}. Use another folder, or delete this one."
-        )
-
-
-def _changes(old: object, new: object, name: str = "") -> list[str]:
-    """What differs, one clause each: `seed: 0 before, 1 now`."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = [*old, *(key for key in new if key not in old)]
-        return [change for key in keys for change in _changes(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))]
-    return [] if old == new else [f"{name}: {json.dumps(old)} before, {json.dumps(new)} now"]
 
 
 def _begin(device: torch.device) -> None:

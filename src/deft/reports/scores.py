@@ -101,7 +101,8 @@ class Scores:
         once = {"training_seconds": training_seconds, "peak_memory": max(memory) / 2**30 if memory else None}
         self.once = {key: value for key, value in once.items() if value is not None}
         self.cards = [card for part in parts for card in part.weights]
-        self.broken = int((~torch.isfinite(samples.flatten(2))).any(2).sum())
+        broken = (~torch.isfinite(samples.flatten(2))).any(2)
+        self.broken, self.broken_images = int(broken.sum()), broken.any(1).nonzero().flatten().tolist()
         self._sets: dict[tuple[str, int], Estimate | None] = {}
 
     def estimate(self, key: str, count: int) -> Estimate | None:

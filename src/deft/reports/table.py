@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import final
 
+from deft.reports.words import number
+
 
 @final
 @dataclass(frozen=True)
@@ -161,9 +163,9 @@ def _title(measure: Mapping, results: Mapping) -> str:
 def _note(method: Mapping, results: Mapping) -> str:
     parts = [method["notes"]] if method["notes"] else []
     if method["images"] < results["images"]["count"]:
-        parts.append(f"first {method['images']} images only")
+        parts.append("first image only" if method["images"] == 1 else f"first {method['images']} images only")
     if method["broken_samples"]:
-        parts.append(f"{method['broken_samples']} samples not finite")
+        parts.append(f"{number(method['broken_samples'], 'sample')} not finite")
     if method.get("collapsed"):
-        parts.append(f"weights collapsed on {method['collapsed']} of {method['images']} images")
+        parts.append(f"weights collapsed on {method['collapsed']} of {number(method['images'], 'image')}")
     return "; ".join(parts)

@@ -21,10 +21,10 @@ from deft.problems import Problem
 from deft.schedules import Schedule
 from deft.storage import cards, tensors
 from deft.storage.cards import Allow, described
+from deft.storage.claims import as_recorded
 from deft.storage.schema import Items, Nothing, Object, OneOf, Part, Plain, Real, Text, Whole
 from deft.storage.table import modern, public_name
 from deft.training import state
-from deft.training.files import as_recorded
 
 FORMAT = tensors.FORMAT
 KIND = "deft h-transform"

@@ -2,18 +2,17 @@
 
 Sample k of a run is item pi_e(k mod n) of the data, with pi_e the permutation of epoch e = k // n, and all that is drawn for it comes from the seed (seed, k).
 A run is therefore a function of its arguments: the state that moves is (step, weights, average, optimiser), and a run that was killed and started again ends with
-the weights of one that was not (on a CPU with the same number of threads: the same bits).
+the weights of one that was not (on a CPU with the same number of threads: the same bits). Its number of steps may be raised (deft.training.plan).
 """
 
 from __future__ import annotations
 
-import json
 import math
 import signal
-import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,18 +23,22 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from deft import signals
 from deft.errors import CheckpointError, InvalidInput, TrainingDiverged, room_for
 from deft.htransforms.base import HTransform
 from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Prior
-from deft.storage.table import modern
+from deft.storage.claims import Difference, differences
+from deft.storage.lock import locked
+from deft.storage.tensors import refusal
 from deft.training.base import Batch, Images, Loss, Objective, Order, Source
 from deft.training.checkpoint import architecture
-from deft.training.files import as_recorded
 from deft.training.log import Log
-from deft.training.plan import Plan
+from deft.training.plan import Plan, draws_for, interval_for, long
 from deft.training.state import Average, Progress, StateFile, flatten, restore
 from deft.training.validation import Validation, validate
+
+_TIMED = 20  # steps after which it is known how long the others take
 
 
 @final
@@ -51,6 +54,7 @@ class TrainingResult:
     best_step: int | None
     stopped_early: bool
     state: Path | None
+    restarted_at: int | None = None
 
     def facts(self) -> dict[str, object]:
         """What a checkpoint's card records of the training."""
@@ -62,6 +66,8 @@ class TrainingResult:
         }
         if self.best_step is not None:
             facts["best_step"] = self.best_step
+        if self.restarted_at:
+            facts["restarted_at"] = self.restarted_at
         return facts
 
 
@@ -99,14 +105,16 @@ def train(
     times `batch_size` signals on each process. `warmup` defaults to a twentieth of the steps. `precision="bf16"` runs prior and h-transform under autocast. The
     h-transform and the prior are moved to the device that accelerate chooses (a GPU where there is one).
 
-    `validation` is compared with "no h" every `validate_every` steps (default: a tenth of them), on `validation_draws` fixed draws (default: one per
-    image, at least 256 and at most 512). `patience` stops early: after that many validations without a lower loss the best weights are taken.
+    `validation` is compared with "no h" every `validate_every` steps, on `validation_draws` fixed draws. By default it costs at most 15 % of the training signals, and the
+    one at the end: every tenth of the steps or more rarely, on one draw per image, at least 256 and at most 512, of short runs on fewer. `patience` stops early: after that
+    many validations, a tenth of the steps apart, without a lower loss the best weights are taken.
 
-    With `out` the run saves its state there every `save_every` steps, and the same call goes on from it (`resume=False` starts again). Ctrl-C
-    saves, then raises `KeyboardInterrupt`; without `out` the h-transform then holds the average so far.
+    With `out` the run saves its state there every `save_every` steps, and the same call goes on from it (`resume=False` starts again); with more `steps` a run that has ended or
+    was stopped goes on as well, with a learning rate that begins again (deft.training.plan). One run has a folder at a time. Ctrl-C, SIGTERM and SIGHUP
+    save, then raise `KeyboardInterrupt`; without `out` the h-transform then holds the average so far.
 
-    Raises `CheckpointError` where a state is damaged, belongs to a run with other settings, or cannot be written; `TrainingDiverged` where a loss or gradient is
-    not finite; `OutOfMemory`.
+    Raises `CheckpointError` where a state is damaged, belongs to a run with other settings, or cannot be written; `FolderInUse` where another run has the folder;
+    `TrainingDiverged` where a loss or gradient is not finite; `OutOfMemory`.
     """
     from accelerate import Accelerator
 
@@ -115,42 +123,86 @@ def train(
     source = images if isinstance(images, Source) else Images(images, prior, flip=flip)
     held_out = validation if validation is None or isinstance(validation, Source) else Images(validation, prior)
     accelerator = Accelerator()
-    plan = Plan(
-        steps=steps,
-        batch_size=batch_size,
-        accumulate=accumulate,
-        processes=accelerator.num_processes,
-        learning_rate=learning_rate,
-        warmup=max(steps // 20, 1) if warmup is None else warmup,
-        weight_decay=weight_decay,
-        clip=clip,
-        ema=ema,
-        precision=precision,
-        validate_every=validate_every or max(steps // 10, 1),
-        validation_draws=0 if held_out is None else validation_draws or min(max(len(held_out), 256), 512),
-        patience=patience,
-        seed=as_seed(seed),
-        save_every=save_every,
-        log_every=log_every,
-    )
-    run = _Run(h_transform, prior, objective, source, held_out, plan, accelerator, None if out is None else Path(out))
-    run.begin(resume, tensorboard)
-    shown = progress and accelerator.is_main_process
-    bar = tqdm(total=steps, initial=run.at.step, unit="step", desc="training", disable=not shown, dynamic_ncols=True)
-    with _interruptible() as interrupted, bar, run.log:
-        while run.at.step < steps and not run.at.stopped:
-            with room_for(f"batch_size={batch_size}", plan.with_less_memory()):
+    folder = None if out is None else Path(out)
+    with _alone(folder, accelerator):
+        found = StateFile(folder).read() if folder is not None and resume else None
+        stopping = (
+            {} if found is None or patience is None else found[1]["config"]
+        )  # whose validations, early stopping being the same, go on as they were
+        every, draws = _validated(
+            steps, batch_size * accumulate * accelerator.num_processes, held_out, validate_every, validation_draws, patience, stopping
+        )  # fmt: skip
+        plan = Plan(
+            steps=steps,
+            batch_size=batch_size,
+            accumulate=accumulate,
+            processes=accelerator.num_processes,
+            learning_rate=learning_rate,
+            warmup=max(steps // 20, 1) if warmup is None else warmup,
+            weight_decay=weight_decay,
+            clip=clip,
+            ema=ema,
+            precision=precision,
+            validate_every=every,
+            validation_draws=draws,
+            patience=patience,
+            seed=as_seed(seed),
+            save_every=save_every,
+            log_every=log_every,
+        )
+        run = _Run(h_transform, prior, objective, source, held_out, plan, accelerator, folder)
+        run.begin(found, tensorboard)
+        _go(run, progress and accelerator.is_main_process)
+        return run.result()
+
+
+def _validated(
+    steps: int, signals_per_step: int, held_out: Source | None, every: int | None, draws: int | None, patience: int | None, before: Mapping[str, Any]
+) -> tuple[int, int]:  # fmt: skip
+    """Between which steps a run is validated, and on how many draws: as asked, as `before`, or by default."""
+    if draws is not None and draws < 1:
+        raise InvalidInput("validation_draws", given=draws, expected="at least 1 draw", advice="leave out the validation images for none")
+    counted = 0
+    if held_out is not None:
+        usual = before.get("validation_draws") or draws_for(len(held_out), signals_per_step * steps, early_stopping=patience is not None)
+        counted = draws or usual
+    if every is None:
+        any_cost = draws is not None or patience is not None or not counted or signals_per_step < 1
+        same = before.get("steps") == steps and before.get("validate_every")
+        every = same or interval_for(steps, signals_per_step, None if any_cost else counted)
+    return every, counted
+
+
+def _go(run: _Run, shown: bool) -> None:
+    """All steps that are left. Raises `Stopped` where a signal asked for that, when the state is saved."""
+    plan = run.plan
+    bar = tqdm(total=plan.steps, initial=run.at.step, unit="step", desc="training", disable=not shown, dynamic_ncols=True)
+    with signals.noted() as asked, bar, run.log:
+        while run.at.step < plan.steps and not run.at.stopped:
+            with room_for(f"batch_size={plan.batch_size}", plan.with_less_memory()):
                 run.step()
                 run.note(bar)
                 run.examine()
-            stop = _anywhere(interrupted.is_set(), accelerator)
-            if stop or run.at.stopped or run.due(save_every):
+            stop = _anywhere(asked.is_set(), run.accelerator)
+            if stop or run.at.stopped or run.due(plan.save_every):
                 run.save()
-            if stop and run.at.step < steps and not run.at.stopped:
+            if stop and run.at.step < plan.steps and not run.at.stopped:
                 run.average.put()
-                h_transform.eval()
-                raise KeyboardInterrupt(_resume_advice(run.at.step, steps, run.file))
-    return run.result()
+                run.h_transform.eval()
+                number = asked.number or int(signal.SIGINT)
+                raise signals.Stopped(_resume_advice(run.at.step, plan.steps, run.file, number), number)
+
+
+@contextmanager
+def _alone(folder: Path | None, accelerator: Any) -> Iterator[None]:
+    """Within the block the folder is this run's; the first of its processes holds it for all."""
+    with ExitStack() as held:
+        if folder is not None and accelerator.is_main_process:
+            try:
+                held.enter_context(locked(folder))
+            except OSError as error:
+                raise CheckpointError(refusal(folder / "state.safetensors", error)) from error
+        yield
 
 
 @final
@@ -186,20 +238,36 @@ class _Run:
         self.at = Progress()
         self.best: dict[str, Tensor] | None = None
 
-    def begin(self, resume: bool, tensorboard: bool) -> None:
-        """Go on from the state in the folder, or save the start."""
-        found = self.file.read() if self.file is not None and resume else None
-        if found is not None and found[1]["progress"]["step"] == 0 and _different(found[1]["config"], self.config):
+    def begin(self, found: tuple[dict[str, Tensor], dict[str, Any]] | None, tensorboard: bool) -> None:
+        """Go on from the state that was found, if any was, or save the start."""
+        raised = False
+        if found is not None and found[1]["progress"]["step"] == 0 and differences(found[1]["config"], self.config):
             found = None  # it had learned nothing, so that nothing is lost
         if found is not None:
             tensors, card = found
-            _check_same(card["config"], self.config, self.out)
+            raised = self.plan.steps > int(card["config"].get("steps", self.plan.steps))
+            _check_same(differences(card["config"], self.config, free=self.plan.free(raised)), self.out)
             self.best = restore(tensors, self.h_transform, self.objective, self.average, self.optimiser)
             self.at = Progress(**card["progress"])
+            self.plan = replace(self.plan, begun=int(card.get("begun", 0)))
         self.log = Log(self.out if self.accelerator.is_main_process else None, self.at.step, tensorboard)
-        self.began = time.monotonic() - self.at.seconds
-        if found is None:
+        self.started, self.first = time.monotonic(), self.at.step
+        self.began = self.started - self.at.seconds
+        if raised:
+            self.raise_steps(int(found[1]["config"]["steps"]))  # type: ignore[index]
+        if found is None or raised:
             self.save()
+
+    def raise_steps(self, before: int) -> None:
+        """Begin the learning rate again, for more steps than the run was to have."""
+        self.plan = replace(self.plan, begun=self.at.step)
+        self.at.stopped, self.at.stale = False, 0
+        if self.accelerator.is_main_process:
+            warnings.warn(
+                f"{self.out} goes on from step {self.at.step} of {before} to {self.plan.steps}: the learning rate rises again to {self.plan.learning_rate:g} and falls over "
+                f"the {self.plan.steps - self.at.step} steps that are left.",
+                stacklevel=4,
+            )
 
     @cached_property
     def config(self) -> dict[str, object]:
@@ -253,6 +321,8 @@ class _Run:
         at, plan = self.at, self.plan
         at.seconds = time.monotonic() - self.began
         bar.update()
+        if at.step == self.first + _TIMED and (warning := long((time.monotonic() - self.started) / _TIMED * (plan.steps - at.step))):
+            warnings.warn(f"{warning}.", stacklevel=2)
         if not self.due(plan.log_every):
             return
         since = at.step - (at.step - 1) // plan.log_every * plan.log_every
@@ -287,7 +357,7 @@ class _Run:
         """Write the state, where there is a folder."""
         if self.file is not None and self.accelerator.is_main_process:
             tensors = flatten(self.h_transform, self.objective, self.average, self.optimiser, self.best)
-            self.file.write(tensors, {"config": self.config, "progress": asdict(self.at)})
+            self.file.write(tensors, {"config": self.config, "progress": asdict(self.at), "begun": self.plan.begun})
 
     def result(self) -> TrainingResult:
         """Hand the averaged weights (or the best ones) to the h-transform, and say what happened."""
@@ -302,6 +372,7 @@ class _Run:
             best_step=None if self.best is None else self.at.best_step,
             stopped_early=self.at.stopped,
             state=None if self.file is None else self.file.path,
+            restarted_at=self.plan.begun or None,
         )
 
 
@@ -320,26 +391,6 @@ class _Losses(nn.Module):
         return replace(loss, value=loss.value.float() if self.bf16 else loss.value)
 
 
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Within the block the first Ctrl-C sets the event instead of striking anywhere; the second one strikes."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    usual = signal.getsignal(signal.SIGINT)
-
-    def ask(number: int, frame: object) -> None:
-        asked.set()
-        signal.signal(signal.SIGINT, usual)
-
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, usual)
-
-
 def _anywhere(flag: bool, accelerator: Any) -> bool:
     """Whether the flag is set on any process."""
     if accelerator.num_processes == 1:
@@ -347,33 +398,19 @@ def _anywhere(flag: bool, accelerator: Any) -> bool:
     return bool(accelerator.reduce(torch.tensor(float(flag), device=accelerator.device)) > 0)
 
 
-def _resume_advice(step: int, steps: int, file: StateFile | None) -> str:
+def _resume_advice(step: int, steps: int, file: StateFile | None, number: int) -> str:
+    stopped = f"stopped{signals.by(number)} at step {step} of {steps}"
     if file is None:
-        return f"stopped at step {step} of {steps}; nothing was saved, since no folder `out` was given. The h-transform holds the average so far."
-    return f"stopped at step {step} of {steps}; saved in {file.path}. The same call goes on from there."
+        return f"{stopped}; nothing was saved, since no folder `out` was given. The h-transform holds the average so far."
+    return f"{stopped}; saved in {file.path}. The same call goes on from there."
 
 
-def _check_same(theirs: Mapping[str, Any], ours: Mapping[str, Any], out: Path | None) -> None:
+def _check_same(different: list[Difference], out: Path | None) -> None:
     """Raise where a run was started with other settings."""
-    different = _different(theirs, ours)
     if different:
         raise CheckpointError(
-            f"{out} holds a run with other settings: {'; '.join(different)}. Give those settings to resume it, another folder `out`, or resume=False to start again."
+            f"{out} holds a run with other settings: {'; '.join(one.was for one in different)}. Give those settings to resume it, another folder `out`, or resume=False to start again."
         )
-
-
-def _different(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    """What differs between two settings, by its dotted name."""
-    theirs, ours = modern(theirs), modern(json.loads(json.dumps(ours)))  # type: ignore[assignment]
-    ours = as_recorded(ours, theirs)
-    found = []
-    for name in {**theirs, **ours}:
-        old, new = theirs.get(name), ours.get(name)
-        if isinstance(old, Mapping) and isinstance(new, Mapping) and old.get("class") == new.get("class"):
-            found += [f"{name}.{one}" for one in _different(old, new)]
-        elif old != new:
-            found.append(f"{name} was {old} and is {new}")
-    return found
 
 
 def _divergence(loss: Loss, step: int, prior: Prior, file: StateFile | None) -> str:

@@ -1,7 +1,10 @@
 """The numbers of a training run, and what follows from them alone.
 
-    learning rate of step k = peak (k + 1) / warmup                                        k < warmup
-                              peak (1 + cos(pi (k - warmup) / (steps - warmup))) / 2       afterwards
+    learning rate of step b + k = peak (k + 1) / warmup                                            k < warmup
+                                  peak (1 + cos(pi (k - warmup) / (steps - b - warmup))) / 2       afterwards
+
+b is 0. A run whose number of steps is raised when it has taken b of them begins again at b (a warm restart: Loshchilov & Hutter 2017, arXiv:1608.03983): it keeps its
+weights, its average and its optimiser, and the rate rises once more, over at most a twentieth of the steps that are left.
 
 How a step is split into batches changes no result but rounding.
 """
@@ -14,11 +17,17 @@ from typing import final
 
 from deft.errors import InvalidInput
 
+MOST_STEPS = 10_000_000
+_SHARE = 0.15  # of the training signals: what validation may cost, but for the one at the end
+_LONG = 7 * 86_400.0  # seconds
+
 
 @final
 @dataclass(frozen=True)
 class Plan:
-    """The numbers of a run. A run that goes on must share them, but for how a step is split into batches and how often it is saved."""
+    """The numbers of a run. A run that goes on must share them, but for how a step is split into batches, how often it is saved and, without early stopping, how it is
+    validated; its `steps` may be raised. `begun` is the step at which the learning rate began last.
+    """
 
     steps: int
     batch_size: int
@@ -36,6 +45,7 @@ class Plan:
     seed: int
     save_every: int
     log_every: int
+    begun: int = 0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulate", "validate_every", "save_every", "log_every"):
@@ -44,6 +54,21 @@ class Plan:
         if not self.learning_rate > 0 or not 0 <= self.ema < 1 or (self.clip is not None and not self.clip > 0):
             raise InvalidInput(
                 f"training needs learning_rate > 0, 0 <= ema < 1 and clip > 0 or None; got {self.learning_rate}, {self.ema} and {self.clip}."
+            )
+        for name, expected in (
+            ("learning_rate", "a finite number > 0"),
+            ("weight_decay", "a finite number >= 0"),
+            ("warmup", "a number of steps >= 0"),
+        ):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise InvalidInput(name, given=value, expected=expected)
+        if self.steps > MOST_STEPS:
+            raise InvalidInput(
+                "steps",
+                given=self.steps,
+                expected=f"between 1 and {MOST_STEPS:,} optimiser steps",
+                advice="a small h-transform learns in thousands",
             )
         if self.precision not in ("fp32", "bf16"):
             raise InvalidInput(f"precision is 'fp32' or 'bf16'; got {self.precision!r}.")
@@ -57,14 +82,22 @@ class Plan:
 
     def shared(self) -> dict[str, object]:
         """What a run that goes on must have in common with the one that was stopped."""
-        own = {name: value for name, value in asdict(self).items() if name not in ("batch_size", "accumulate", "processes", "save_every")}
+        alone = ("batch_size", "accumulate", "processes", "save_every", "begun")
+        own = {name: value for name, value in asdict(self).items() if name not in alone}
         return {**own, "signals_per_step": self.signals_per_step}
 
     def learning_rate_at(self, step: int) -> float:
-        """A straight rise over `warmup` steps, then half a cosine down to zero: a function of the step alone."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - self.warmup) / max(self.steps - self.warmup, 1)))
+        """A straight rise over `warmup` steps, then half a cosine down to zero: a function of the step, and of where the schedule began, alone."""
+        k, steps = step - self.begun, self.steps - self.begun
+        warmup = min(self.warmup, max(steps // 20, 1)) if self.begun else self.warmup
+        if k < warmup:
+            return self.learning_rate * (k + 1) / warmup
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (k - warmup) / max(steps - warmup, 1)))
+
+    def free(self, raised: bool) -> tuple[str, ...]:
+        """What may differ from the run that was stopped: how it is validated, where that decides nothing, and what follows from `steps` where they are raised."""
+        validated = () if self.patience is not None else ("validate_every", "validation_draws")
+        return (*validated, "steps", "warmup", "validate_every") if raised else validated
 
     def with_less_memory(self) -> str:
         """What to do where there is no room for a batch."""
@@ -73,3 +106,22 @@ class Plan:
         signals = self.batch_size * self.accumulate
         smaller = max(size for size in range(1, self.batch_size // 2 + 1) if signals % size == 0)
         return f"try batch_size={smaller}, accumulate={signals // smaller}, which takes the same optimiser steps and resumes this run"
+
+
+def draws_for(items: int, signals: int, *, early_stopping: bool) -> int:
+    """The default number of validation draws: one per item, at least 256 and at most 512; of a short run a quarter of its training signals, but at least 64."""
+    usual = min(max(items, 256), 512)
+    return usual if early_stopping else min(usual, max(64, signals // 4))
+
+
+def interval_for(steps: int, signals_per_step: int, draws: int | None) -> int:
+    """The default number of steps between validations: a tenth of all, or as many as keep `draws` draws at 15 % of the training signals (None: whatever they cost)."""
+    tenth = max(steps // 10, 1)
+    return tenth if draws is None else min(max(tenth, math.ceil(draws / (_SHARE * signals_per_step))), steps)
+
+
+def long(seconds: float) -> str | None:
+    """What to say of a run that will take this long, where that is more than a week."""
+    if not seconds > _LONG:
+        return None
+    return f"at this speed the steps that are left take {seconds / 86_400:,.0f} days; Ctrl-C saves, and fewer steps may do"

@@ -1,0 +1,274 @@
+"""What `deft sample` draws, keeps and says.
+
+    misfit of an image    root mean square of ||y - A x|| / (sigma_y sqrt(m)) over its samples; 1 is right
+
+Over truths and measurements a sample of the posterior is distributed as the truth itself, so that the misfit of m measurements is 1 with a standard deviation of
+1 / sqrt(2 m). It is called far from 1 beyond half of it and four of these.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from deft import signals
+from deft.commands.done import Done, of_measurement
+from deft.data import write_npz, write_png
+from deft.errors import DeftError, InvalidInput, SamplesNotFinite
+from deft.likelihoods import Observation
+from deft.metrics.image import misfit, psnr, root_mean_square
+from deft.posterior import Posterior
+from deft.priors.base import Prior
+from deft.problems import Problem
+from deft.reports import figure
+from deft.reports.method import Method, describe
+from deft.reports.words import number, some
+from deft.samplers.base import Sampler, State
+from deft.storage.atomic import atomic
+from deft.storage.fingerprint import fingerprint, of_file
+
+_NOISELESS = 0.05  # a residual above this share of y's own root mean square is far from 0
+
+
+@final
+@dataclass(frozen=True)
+class Drawing:
+    """Samples of every image of an observation, in a folder that goes on from what is done.
+
+    `h` is the file that the method came from, where it came from one; `truth` the clean images, where they are known.
+    """
+
+    out: Path
+    prior: Prior
+    problem: Problem
+    method: Method
+    observed: Observation
+    names: Sequence[str]
+    seeds: Sequence[int]
+    samples: int
+    batch_size: int
+    h: Path | None = None
+    truth: Tensor | None = None
+
+    def run(self) -> None:
+        """Draw what is not done. Raises `SamplesNotFinite` where samples are not finite: at once where all are, else when the other images are done."""
+        done = Done(self.out)
+        origins = self._origins()
+        left = self._left(done, origins)
+        broken: list[int] = []
+        size = max(1, self.batch_size // self.method.sampler.signals(self.samples))
+        total = len(self.names)
+        with tqdm(total=total, initial=total - len(left), unit="image", desc="sampling", dynamic_ncols=True) as bar:
+            try:
+                for start in range(0, len(left), size):
+                    chunk = left[start : start + size]
+                    broken += self._draw(chunk, done, origins)
+                    if len(broken) == start + len(chunk):
+                        break
+                    bar.update(len(chunk))
+            except KeyboardInterrupt as error:
+                by = signals.number_of(error)
+                kept = f"{bar.n} of {number(total, 'image')} are in {self.out}"
+                raise signals.Stopped(f"stopped{signals.by(by)}; {kept}: the same command goes on from there.", by) from error
+        self._say_fit(done)
+        if broken:
+            raise self._not_finite(broken)
+
+    def _origins(self) -> list[dict[str, str]]:
+        """By hash, all that the samples of each image come from."""
+        card = self.method.card()
+        h = fingerprint(of_file(self.h) if self.h is not None else card["h_transform"])
+        prior, settings = fingerprint(self.prior.identity()), fingerprint(describe(self.method.sampler), self.samples)
+        return [
+            {
+                "h": h,
+                "prior": prior,
+                "measurement": of_measurement(self.problem, self.observed.take([i]), None if self.truth is None else self.truth[i]),
+                "settings": fingerprint(settings, seed),
+            }
+            for i, seed in enumerate(self.seeds)
+        ]
+
+    def _left(self, done: Done, origins: Sequence[Mapping[str, str]]) -> list[int]:
+        """The images that are not done; those that are drawn again are said, by the reason."""
+        why = [done.why_again(name, origin) for name, origin in zip(self.names, origins, strict=True)]
+        left = [i for i, reason in enumerate(why) if reason is not None]
+        if len(left) < len(why):
+            print(f"{len(why) - len(left)} of {number(len(why), 'image')} {'is' if len(why) == 1 else 'are'} done already")
+        by_reason: dict[str, list[str]] = {}
+        for i in left:
+            if why[i]:
+                by_reason.setdefault(str(why[i]), []).append(self.names[i])
+        for reason, names in by_reason.items():
+            print(f"drawn again, since {reason}: {some(names)}")
+        return left
+
+    def _draw(self, chunk: list[int], done: Done, origins: Sequence[Mapping[str, str]]) -> list[int]:
+        """Draw and keep these images; those whose samples are not finite are not kept, and returned."""
+        part = self.observed.take(chunk).to(self.prior.device)
+        posterior = self.method.posterior(self.prior, part)
+        drawn = self.method.sampler.draw(posterior, self.samples, seed=[self.seeds[i] for i in chunk], batch_size=self.batch_size)
+        broken = []
+        for k, (i, x) in enumerate(zip(chunk, drawn.x_0, strict=True)):
+            if not bool(torch.isfinite(x).all()):
+                broken.append(i)
+                continue
+            clean = None if self.truth is None else self.truth[i]
+            facts = self._facts(x, part.take([k]), clean)
+            files = write(self.out, self.names[i], x.cpu(), self.observed.take([i]), self.prior, clean)
+            if drawn.weights:
+                files.append(_write_weights(self.out, self.names[i], drawn.weights[k]))
+            done.add(self.names[i], origins[i], files, facts)
+        return broken
+
+    def _facts(self, samples: Tensor, observed: Observation, truth: Tensor | None) -> dict[str, object]:
+        """How well samples explain their measurement, and how near their mean is to the truth, where that is known."""
+        facts: dict[str, object] = {}
+        try:
+            value = float(root_mean_square(misfit(samples, observed.take([0] * len(samples)))))
+            facts["misfit"] = value if math.isfinite(value) else None
+            facts["far"] = _far(value, observed)
+        except InvalidInput:
+            pass  # the likelihood defines none
+        if truth is not None and not observed.operator.symmetries:
+            low, high = self.prior.value_range or (float(truth.min()), float(truth.max()))
+            if high > low:
+                value = float(psnr(samples.mean(0, keepdim=True).cpu(), truth[None], high - low))
+                facts["psnr"] = value if math.isfinite(value) else None
+        return facts
+
+    def _say_fit(self, done: Done) -> None:
+        """The misfit of all images that are done, and a warning for those where it is far from what is right."""
+        records = [done.known[name] for name in self.names if name in done.known]
+        noiseless = not bool((self.observed.sigma_y > 0).any())
+        what = "residual ||y - A x|| / sqrt(m) of the samples, 0 is right" if noiseless else "misfit of the samples, 1 is right"
+        for key, title, unit in (("misfit", what, ""), ("psnr", "PSNR of the mean", " dB")):
+            values = [record[key] for record in records if isinstance(record.get(key), float)]
+            if values:
+                extent = f" ({min(values):.3g} to {max(values):.3g} over {number(len(values), 'image')})" if len(values) > 1 else ""
+                print(f"{title}: {math.fsum(values) / len(values):.3g}{unit}{extent}")
+        if self.method.h_transform is None:
+            return  # the prior alone does not see the measurement
+        for side, meaning in _MEANING.items():
+            far = [record["name"] for record in records if record.get("far") == side]
+            if far:
+                warnings.warn(
+                    f"the misfit of {number(len(far), 'image')} is far {side} what is right ({some(far)}): {meaning}.", stacklevel=2
+                )
+
+    def _not_finite(self, broken: Sequence[int]) -> SamplesNotFinite:
+        first = broken[0]
+        posterior = self.method.posterior(self.prior, self.observed.take([first]).to(self.prior.device))
+        step = broken_step(self.method.sampler, posterior, self.samples, self.seeds[first])
+        where = f"; of {self.names[first]} they are so from {step}" if step else ""
+        return SamplesNotFinite(
+            f"samples of {number(len(broken), 'image')} are not finite",
+            given=f"NaN or infinite values for {some([self.names[i] for i in broken])}{where}",
+            expected="finite samples",
+            advice=f"look at these measurements, and at the weight of the guidance (zeta, scale, step) and the weights of the prior; nothing of them is kept, the other images in {self.out} are",
+        )
+
+
+_MEANING = {
+    "above": "the samples do not explain what was measured. The measurement may be of another kind than the problem says (range, mask, orientation, operator), noisier than sigma_y, "
+    "or the method guides too weakly (few steps, an h-transform that has learned little)",
+    "below": "the samples follow the noise of the measurement. sigma_y may be larger than the noise, or the method guides too strongly",
+}
+
+
+def _far(value: float, observed: Observation) -> str:
+    """On which side a misfit is far from what is right; empty where it is not."""
+    if not bool((observed.sigma_y > 0).all()):
+        size = float(observed.y.abs().square().mean().sqrt())
+        return "above" if not value <= _NOISELESS * max(size, 1e-12) else ""
+    count = float(observed.operator.count(observed.y).float()[0])
+    slack = max(0.5, 4 / math.sqrt(2 * max(count, 1.0)))
+    return "above" if not value <= 1 + slack else "below" if value < 1 - slack else ""
+
+
+@final
+class _Found(Exception):
+    """Ends a run of a sampler at the step that is looked for."""
+
+
+def broken_step(sampler: object, posterior: Posterior, samples: int, seed: int) -> str:
+    """After which step the samples of one observation cease to be finite, in words; empty where that cannot be known. Draws them once more."""
+    if not isinstance(sampler, Sampler):
+        return ""
+    taken = 0
+
+    def look(state: State) -> None:
+        nonlocal taken
+        taken += 1
+        if not bool(torch.isfinite(state.x_t).all()):
+            raise _Found
+
+    try:
+        sampler(posterior, samples, seed=[seed], on_step=look)
+    except _Found:
+        return f"step {taken} of {sampler.steps} on"
+    except (DeftError, RuntimeError):
+        return ""
+    return f"the last of {number(sampler.steps, 'step')} on"
+
+
+def write(out: Path, name: str, samples: Tensor, observed: Observation, prior: Prior, truth: Tensor | None) -> list[str]:
+    """The samples, their mean and standard deviation as arrays and, of images, as pictures; gives back the names of the files."""
+    mean = samples.mean(0)
+    std = samples.std(0) if len(samples) > 1 else torch.zeros_like(mean)
+    files = []
+    if samples.ndim == 4 and samples.shape[1] in (1, 3):
+        value_range = prior.value_range or (float(samples.min()), float(samples.max()))
+        spread, high = np.asarray(std.square().mean(0).sqrt()), float(std.max()) or 1.0
+        shown = figure.heat(spread, high)
+        write_png(out / f"{name}-mean.png", mean, value_range)
+        _write_bytes(out / f"{name}-std.png", figure.png(figure.with_scale(shown, high)))
+        sheet = _sheet(samples, mean, shown, high, observed, value_range, truth)
+        _write_bytes(out / f"{name}-samples.png", figure.png(sheet))
+        files = [f"{name}-{kind}.png" for kind in ("mean", "std", "samples")]
+    arrays = {"samples": samples, "mean": mean, "std": std, "y": observed.y[0]} | ({} if truth is None else {"truth": truth})
+    write_npz(out / f"{name}.npz", arrays)
+    return [*files, f"{name}.npz"]
+
+
+def _sheet(
+    samples: Tensor, mean: Tensor, shown: figure.Picture, high: float, observed: Observation, value_range: tuple[float, float], truth: Tensor | None
+) -> figure.Picture:  # fmt: skip
+    """Truth, measurement, samples, mean and standard deviation side by side."""
+    row = [figure.picture(np.asarray(truth), value_range)] if truth is not None else []
+    measured = figure.picture(np.asarray(observed.operator.lift(observed.y)[0]), value_range)
+    row.append(figure.hatch(measured, np.asarray(observed.operator.coverage(mean[None])[0])))
+    row += [figure.picture(np.asarray(x), value_range) for x in samples]
+    row += [figure.picture(np.asarray(mean), value_range), shown]
+    titles = [
+        *(["truth"] if truth is not None else []),
+        "measurement",
+        *(f"sample {j + 1}" for j in range(len(samples))),
+        "mean",
+        f"std, 0 to {high:.2g}",
+    ]
+    return figure.grid([row], titles, scale=figure.enlargement(tuple(samples.shape[1:])))
+
+
+def _write_weights(out: Path, name: str, card: Mapping[str, object]) -> str:
+    _write_bytes(out / f"{name}-weights.json", json.dumps(card, indent=1, allow_nan=False).encode())
+    if card["collapsed"]:
+        warnings.warn(
+            f"{name}: the weights collapsed (effective sample size below 2); its samples and log p(y) are not to be trusted.", stacklevel=2
+        )
+    return f"{name}-weights.json"
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    with atomic(path) as file:
+        file.write(content)
