@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DeftError as error:
         if debug:
             raise
-        _say(str(error))
+        _say(import_module("deft.commands.parser").spoken(error, name))
         return error.exit_status
     except KeyboardInterrupt as error:
         if debug:
@@ -91,6 +91,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         advice = " What was finished is kept: free some space, and the same command goes on." if full else ""
         _say(f"{error.filename or name}: {error.strerror or error}.{advice}")
         return 2
+    except Exception as error:
+        if debug:
+            raise
+        first = (str(error).strip().splitlines() or [""])[0]
+        _say(
+            f"this is a fault of deft, not of what you gave ({type(error).__name__}: {first}); --debug shows where. What was finished is kept."
+        )
+        return 1
     finally:
         sys.path.remove(os.getcwd())
 

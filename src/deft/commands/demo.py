@@ -18,14 +18,15 @@ from typing import final
 import torch
 from torch import Tensor
 
-from deft.commands import inputs, methods, photographs
+from deft.commands import inputs, methods, photographs, priors
 from deft.commands.inputs import Convert, Fit
+from deft.commands.priors import Labels
 from deft.commands.train import untrained
 from deft.errors import CheckpointError, InvalidInput, at_least_one
 from deft.htransforms.base import HTransform
 from deft.htransforms.learned import LearnedHTransform
 from deft.noise import Noise
-from deft.priors import resolve, zoo
+from deft.priors import zoo
 from deft.priors.base import Prior
 from deft.problems import Inpainting, Problem, SuperResolution
 from deft.reports.evaluation import evaluate
@@ -43,6 +44,7 @@ from deft.training import chain, checkpoint
 from deft.training.denoising import DenoisingScoreMatching
 from deft.training.loop import train
 
+EXAMPLE = "deft demo --minutes 8"
 HELP = {
     "prior": "a prior that ships, a file, a diffusers folder or a hub id",
     "images": "your own images, a folder; default: photographs that ship with scikit-image",
@@ -54,6 +56,7 @@ HELP = {
     "open_report": "open the page in a browser where there is a display",
     "convert": "turn your images to 'rgb' or 'grey'",
     "fit": "how your images come to the prior's size",
+    **priors.HELP,
 }
 
 MOST_MINUTES = 10_000.0  # a week
@@ -92,6 +95,10 @@ def run(
     open_report: bool = True,
     convert: Convert | None = None,
     fit: Fit | None = "resize",
+    labels: Labels | None = None,
+    subfolder: str | None = None,
+    schedule: str | None = None,
+    prediction_type: str | None = None,
     *,
     resolved: str = "",
 ) -> None:
@@ -107,7 +114,7 @@ def run(
         )
     at_least_one({"--samples": samples})
     begin = time.monotonic()
-    network = resolve.load(prior)
+    network = priors.opened(prior, labels, subfolder, schedule, prediction_type)
     print(f"DEFT demo. Prior: {network.name}, {network.num_parameters:,} parameters, frozen. Everything goes into {out}.", flush=True)
     data, held_out, test = _photographs(network, seed, 64 if quick else 1600) if images is None else _own(images, network, convert, fit)
     start = {name: _start(network, name) for name in PROBLEMS}

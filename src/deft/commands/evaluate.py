@@ -5,12 +5,12 @@ from __future__ import annotations
 import webbrowser
 from pathlib import Path
 
-from deft.commands import inputs
+from deft.commands import inputs, priors
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.methods import MethodRecipe
+from deft.commands.priors import Labels, Names
 from deft.errors import at_least_one
 from deft.metrics.learned import Weights
-from deft.priors import resolve
 from deft.problems import Problem
 from deft.reports.evaluation import evaluate
 from deft.reports.page import write_report
@@ -18,6 +18,7 @@ from deft.reports.table import results_table, weights_table
 from deft.storage import claims
 from deft.storage.lock import locked
 
+EXAMPLE = "deft evaluate --config examples/evaluate.yaml --images FOLDER --out compared"
 HELP = {
     "prior": "as in deft train",
     "problem": "what is measured",
@@ -33,6 +34,8 @@ HELP = {
     "paths": "weigh this many paths of each image by every method with DDIM(eta > 0), to see how exact it is (ESS, log p(y)); 0 for none",
     "open_report": "open the page in a browser",
     "batch_size": "signals denoised at once; changes no result",
+    "allow": priors.ALLOW_HELP,
+    **priors.HELP,
     **inputs.IMAGE_HELP,
 }
 
@@ -58,6 +61,11 @@ def run(
     value_range: Range | None = None,
     window: Window | None = None,
     strict: bool = False,
+    labels: Labels | None = None,
+    subfolder: str | None = None,
+    schedule: str | None = None,
+    prediction_type: str | None = None,
+    allow: Names | None = None,
     *,
     resolved: str = "",
 ) -> None:
@@ -66,9 +74,11 @@ def run(
     Writes OUT/results.json, OUT/report.html (one self-contained page) and OUT/config.yaml.
     """
     at_least_one({"--samples": samples, "--batch_size": batch_size, "--limit": limit})
-    network = resolve.load(prior)
+    network = priors.opened(prior, labels, subfolder, schedule, prediction_type)
     found = inputs.opened(images, network, convert=convert, fit=fit, value_range=value_range, strict=strict, window=window, problem=problem)
     truth, _ = inputs.images(found, limit)
+    for recipe in methods.values():
+        recipe.allow = priors.names(allow)
     built = [recipe.build(label, network, problem) for label, recipe in methods.items()]
     with locked(out):
         results = evaluate(

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from deft.commands import catalogue, priors
+from deft.commands.priors import Labels
 from deft.errors import CheckpointError, InvalidInput, nearest_names
-from deft.priors import resolve, zoo
+from deft.priors import zoo
 from deft.storage import tensors as files
 from deft.storage.cards import described
 from deft.storage.fingerprint import of_file
+from deft.storage.table import dotted
 from deft.training import checkpoint, state
 from deft.training.validation import Validation
 
-HELP = {"target": "a checkpoint, a training state, a prior that ships, a diffusers folder or a hub id"}
+EXAMPLE = "deft inspect h-digits-32-inpainting"
+HELP = {
+    "target": "a checkpoint, a training state, a prior that ships, a diffusers folder or a hub id; or a problem, such as Tomography",
+    **priors.HELP,
+}
 POSITIONAL = True
 
 
-def run(target: str) -> None:
-    """Say what is in a checkpoint or a prior: card, parameters, sizes, hash, schedule, losses; or what is wrong with it."""
+def run(
+    target: str,
+    labels: Labels | None = None,
+    subfolder: str | None = None,
+    schedule: str | None = None,
+    prediction_type: str | None = None,
+) -> None:
+    """Say what is in a checkpoint or a prior: card, parameters, sizes, hash, schedule, losses; or what is wrong with it. Of a problem: its conventions."""
     path = Path(target)
-    if target in zoo.names():
+    said = (labels, subfolder, schedule, prediction_type)
+    if target in {cls.__name__ for cls in catalogue.classes("problems")}:
+        _problem(catalogue.named("problems", target))
+    elif target in zoo.names():
         _prior(zoo.FOLDER / f"{target}.safetensors", target)
     elif (zoo.FOLDER / f"{target}.safetensors").is_file():
         _checkpoint(zoo.FOLDER / f"{target}.safetensors")
@@ -32,15 +49,15 @@ def run(target: str) -> None:
     elif path.is_dir() and (path / "state.safetensors").exists():
         _file(path / "state.safetensors")
     elif path.is_dir() or ("/" in target and not path.suffix):
-        _any_prior(target)
+        _any_prior(target, said)
     else:
-        known = [*zoo.names(), *checkpoint.shipped()]
+        known = [*zoo.names(), *checkpoint.shipped(), *(cls.__name__ for cls in catalogue.classes("problems"))]
         raise InvalidInput(f"there is nothing at {target!r}, and nothing of that name ships{nearest_names(target, known)}")
 
 
 def _file(path: Path) -> None:
     if path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
-        _rows({"file": path, "kind": "a foreign checkpoint; only its weights are read, no code is executed"})
+        _rows({"file": path, "kind": "a foreign checkpoint; only its weights are read, no code is executed", "hash": _NONE})
         _tensors(checkpoint.read_weights(path))
         return
     if zoo.is_prior(path):
@@ -100,7 +117,7 @@ def _prior(path: Path, name: str) -> None:
         return
     for key in ("data", "terms", "split", "training", "gate"):
         if key in card:
-            print(f"{key:14} {_line(card[key])}")
+            print(f"{key:14} {_printable(_line(card[key]))}")
     errors = card.get("held_out_denoising_error")
     if isinstance(errors, Mapping):
         print(f"\nheld-out denoising error, {errors.get('images')} images, {errors.get('unit')}:")
@@ -109,10 +126,26 @@ def _prior(path: Path, name: str) -> None:
             print(f"{row['log_snr']:7.2f}  {row['prior']:11.4g}  {row['full_wiener']:12.4g}  {row['spectral_wiener']:16.4g}")
 
 
-def _any_prior(target: str) -> None:
-    prior = resolve.load(target)
+def _any_prior(target: str, said: tuple) -> None:
+    prior = priors.opened(target, *said)
     _rows({"from": target, "kind": f"a prior, {type(prior).__name__}", "name": prior.name})
     _about(prior)
+
+
+def _problem(cls: type) -> None:
+    """What a problem measures by default, and its conventions."""
+    _rows({"problem": dotted(cls), "does": catalogue.sentence(cls)})
+    try:
+        problem = cls()
+    except TypeError:
+        needed = [name for name, p in inspect.signature(cls).parameters.items() if p.default is p.empty]
+        _rows({"needs": ", ".join(needed)})
+        return
+    _rows({"by default": described(problem.card())})
+    conventions = getattr(problem, "conventions", None)
+    if callable(conventions):
+        print()
+        print(conventions())
 
 
 def _about(prior) -> None:
@@ -122,6 +155,7 @@ def _about(prior) -> None:
             "signals": f"{'x'.join(map(str, prior.event_shape))}, values in {prior.value_range}, standard deviation {prior.scale:.3g}",
             "parameters": f"{prior.num_parameters:,}",
             "hash": prior.identity()["hash"],
+            "predicts": prior.identity()["prediction"],
             "schedule": f"{type(prior.schedule).__name__}, log-SNR from {low:.2f} to {high:.2f}",
         }
     )
@@ -138,7 +172,7 @@ def _tensors(tensors: Mapping) -> None:
 
 def _rows(rows: Mapping[str, object]) -> None:
     for key, value in rows.items():
-        print(f"{key:14} {value}")
+        print(f"{key:14} {_printable(value)}")
 
 
 def _line(value: object) -> str:
@@ -147,3 +181,11 @@ def _line(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_line(item)}" for key, item in value.items())
     return value if isinstance(value, str) else json.dumps(value)
+
+
+_NONE = "none: foreign files carry no hash, so that damage to their values cannot be told"
+
+
+def _printable(value: object) -> str:
+    """A value without control characters, which a file could carry to a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))

@@ -6,8 +6,10 @@ from typing import Literal
 
 from deft.commands import catalogue
 from deft.priors import zoo
+from deft.storage.cards import described
 from deft.training import checkpoint
 
+EXAMPLE = "deft list --kind problems"
 HELP = {"kind": "one kind only"}
 
 Kind = Literal["all", "priors", "problems", "operators", "masks", "kernels", "h-transforms", "samplers", "time-grids", "methods"]
@@ -19,7 +21,7 @@ def run(kind: Kind = "all") -> None:
     if kind in ("all", "priors"):
         blocks.append(("priors", [(name, _prior(name)) for name in zoo.names()]))
     if kind in ("all", "h-transforms"):
-        blocks.append(("h-transforms that ship", [(name, str(checkpoint.located(name))) for name in checkpoint.shipped()]))
+        blocks.append(("h-transforms that ship", [(name, _shipped(name)) for name in checkpoint.shipped()]))
     for each in catalogue.KINDS:
         if kind in ("all", each):
             blocks.append((each, [(catalogue.path(c), catalogue.sentence(c)) for c in catalogue.classes(each)]))
@@ -37,3 +39,17 @@ def _prior(name: str) -> str:
     gate = card.get("gate")
     below = "" if not isinstance(gate, dict) or gate.get("passed") else "; below its gate (deft inspect)"
     return f"{shape}, {int(card['parameters']) / 1e6:.1f} M parameters: {card.get('data', 'no card')}{below}"  # type: ignore[call-overload]
+
+
+def _shipped(name: str) -> str:
+    """For which prior, problem and noise an h-transform is."""
+    card = checkpoint.read_card(checkpoint.located(name))
+    prior, problem = card.get("prior"), card.get("problem")
+    args = problem.get("args") if isinstance(problem, dict) else None
+    noise = (
+        next((f"{key} {args[key]}" for key in ("sigma_y", "relative_noise", "photons") if args.get(key)), "no noise")
+        if isinstance(args, dict)
+        else ""
+    )
+    plain = {"class": problem["class"], "args": {key: value for key, value in args.items() if value is not None and key != "sigma_y"}} if isinstance(args, dict) and isinstance(problem, dict) else problem  # fmt: skip
+    return f"for {prior['name'] if isinstance(prior, dict) else 'an unknown prior'}, {noise}: {described(plain)}"

@@ -31,6 +31,7 @@ class MethodRecipe(ABC):
     """A method before prior and problem are known."""
 
     run_folder: Path | None = None  # of the training run whose curves belong into the report
+    allow: tuple[str, ...] = ()  # modules of the user's own that a checkpoint may name
 
     def card(self) -> dict[str, object] | None:
         """The card of the checkpoint, where there is one."""
@@ -66,7 +67,7 @@ class DEFT(MethodRecipe):
         return checkpoints.read_card(self.checkpoint)
 
     def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        h_transform, card = checkpoints.load(self.checkpoint, prior, problem=None if self.any_problem else problem)
+        h_transform, card = checkpoints.load(self.checkpoint, prior, problem=None if self.any_problem else problem, allow=self.allow)
         return Method(label, h_transform, self.sampler, training_seconds=chain.seconds(card))
 
 
@@ -247,6 +248,8 @@ class TwistedSMC(MethodRecipe):
     def build(self, label: str, prior: Prior, problem: Problem) -> Method:
         twist = GaussianPotential.for_prior(prior)
         own = Given(twist, DDIM(steps=100, eta=1.0, grid=UniformLogSNR()))
+        if self.proposal:
+            self.proposal.allow = self.allow
         made = (self.proposal or own).build(label, prior, problem)
         steps = gaussian_steps(made.sampler, "the proposal of TwistedSMC")
         twisted = smc.TwistedSMC(twist, steps.steps, eta=steps.eta, threshold=self.threshold, grid=steps.grid)

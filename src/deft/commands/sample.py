@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from deft.commands import inputs
+from deft.commands import inputs, priors
 from deft.commands.drawing import Drawing
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.methods import DEFT, MethodRecipe
+from deft.commands.priors import Labels, Names
 from deft.errors import InvalidInput, at_least_one
 from deft.noise import Noise, mix
-from deft.priors import resolve
 from deft.problems import Problem, from_card
 from deft.reports.words import number
 from deft.samplers.base import Sampler
@@ -22,6 +22,7 @@ from deft.storage import claims
 from deft.storage.lock import locked
 from deft.training import checkpoint
 
+EXAMPLE = "deft sample --h h-digits-32-inpainting --images FOLDER --out samples"
 HELP = {
     "out": "where samples go; the same command goes on from what is there",
     "h": "a learned h-transform: the run folder of deft train, its h.safetensors, or the name of one that ships (deft list)",
@@ -37,6 +38,8 @@ HELP = {
     "steps": "evaluations of the prior per sample, for the default sampler",
     "limit": "the first few images only",
     "batch_size": "signals denoised at once; changes no result",
+    "allow": priors.ALLOW_HELP,
+    **priors.HELP,
     **inputs.IMAGE_HELP,
 }
 
@@ -62,6 +65,11 @@ def run(
     value_range: Range | None = None,
     window: Window | None = None,
     strict: bool = False,
+    labels: Labels | None = None,
+    subfolder: str | None = None,
+    schedule: str | None = None,
+    prediction_type: str | None = None,
+    allow: Names | None = None,
     *,
     resolved: str = "",
 ) -> None:
@@ -76,9 +84,12 @@ def run(
         raise InvalidInput("say what to condition on: either --measurements, or --images with a problem.")
     at_least_one({"--samples": samples, "--batch_size": batch_size, "--limit": limit})
     h = None if h is None else checkpoint.located(h)
-    network = resolve.load(prior) if prior else resolve.load(_on_card(h), fetch=False)  # what a file names is not downloaded
-    problem = problem or _problem(h)
+    network = priors.opened(
+        prior or _on_card(h), labels, subfolder, schedule, prediction_type, fetch=prior is not None
+    )  # what a file names is not downloaded
+    problem = problem or _problem(h, priors.names(allow))
     recipe = method or DEFT(h, sampler or DPMSolver(steps=steps), any_problem=False)  # type: ignore[arg-type]
+    recipe.allow = priors.names(allow)
     chosen = recipe.build("samples", network, problem)
     truth: Tensor | None = None
     if images is not None:
@@ -119,8 +130,8 @@ def _on_card(h: Path | None) -> str:
     return str(card["prior_from"])
 
 
-def _problem(h: Path | None) -> Problem:
+def _problem(h: Path | None, allow: tuple[str, ...]) -> Problem:
     card = checkpoint.read_card(h).get("problem") if h is not None else None
     if not isinstance(card, dict):
         raise InvalidInput("say what is measured: --problem, such as --problem Inpainting --problem.sigma_y 0.05.")
-    return from_card(card)
+    return from_card(card, allow=allow)

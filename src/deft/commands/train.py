@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from deft.commands import catalogue, inputs
+from deft.commands import catalogue, inputs, priors
 from deft.commands.inputs import Convert, Fit, Range, Window
+from deft.commands.priors import Labels, Names
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.htransforms.calibrated import Calibrated
 from deft.htransforms.learned import LearnedHTransform
 from deft.noise import Noise, mix
-from deft.priors import resolve
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.storage import claims
@@ -34,6 +34,7 @@ from deft.training.loop import train as train_in_place
 
 MOST_OF_PRIOR = 10.0
 
+EXAMPLE = "deft train --prior digits-32 --problem Inpainting --problem.sigma_y 0.05 --images FOLDER --out run"
 HELP = {
     "prior": "a prior that ships (deft list), a file, a diffusers folder or a hub id",
     "problem": "what is measured: Inpainting, SuperResolution, ... (deft list --kind problems), or the dotted path of your own",
@@ -54,6 +55,8 @@ HELP = {
     "slopes": "after training, measure on this many training images (32, say) what the errors of h still share with x_t, and take it out (deft.Calibrated); 0: leave h as it is",
     "times": "where in log-SNR training happens, such as --times.mean 0 --times.std 3; default: TimeLaw()",
     "resume": "false starts the run again",
+    "allow": priors.ALLOW_HELP,
+    **priors.HELP,
     **inputs.IMAGE_HELP,
 }
 
@@ -90,6 +93,11 @@ def run(
     value_range: Range | None = None,
     window: Window | None = None,
     strict: bool = False,
+    labels: Labels | None = None,
+    subfolder: str | None = None,
+    schedule: str | None = None,
+    prediction_type: str | None = None,
+    allow: Names | None = None,
     *,
     resolved: str = "",
 ) -> None:
@@ -99,13 +107,15 @@ def run(
     """
     _check_numbers(validation_share, fraction, bank, slopes)
     form = catalogue.named("h-transforms", h_transform) if h_transform else None
-    network = resolve.load(prior)
+    network = priors.opened(prior, labels, subfolder, schedule, prediction_type)
     options = {"convert": convert, "fit": fit, "value_range": value_range, "strict": strict, "window": window, "problem": problem}
     found = inputs.opened(images, network, **options)  # type: ignore[arg-type]
     data, held_out = inputs.parted(found, validation_share if validation_images is None else 0.0, seed)
     if validation_images is not None:
         held_out = inputs.images(inputs.opened(validation_images, network, **options))[0]  # type: ignore[arg-type]
-    learned = _loaded(initial, network, form) if initial else untrained(network, fraction, seed, form or LearnedHTransform)
+    learned = (
+        _loaded(initial, network, form, priors.names(allow)) if initial else untrained(network, fraction, seed, form or LearnedHTransform)
+    )
     if slopes:
         _check_slopes(slopes, _count(data), learned, network)
     size = sum(p.numel() for p in learned.parameters())
@@ -193,10 +203,13 @@ def untrained(prior: Prior, fraction: float | None, seed: int, form: type[HTrans
         return make(prior) if fraction is None else make(prior, fraction=fraction)
 
 
-def _loaded(initial: Path, prior: Prior, form: type[HTransform] | None) -> HTransform:
+def _loaded(initial: Path, prior: Prior, form: type[HTransform] | None, allow: tuple[str, ...]) -> HTransform:
     """The h-transform of a checkpoint, of the class asked for, if any is."""
     path = checkpoint.located(initial)
-    found = checkpoint.load_average(path, prior) if kind_of(path) == state.KIND else checkpoint.load(path, prior)[0]
+    if kind_of(path) == state.KIND:
+        found = checkpoint.load_average(path, prior, allow=allow)
+    else:
+        found = checkpoint.load(path, prior, allow=allow)[0]
     if isinstance(found, Calibrated):  # its slopes are those of the weights that it starts from
         found = found.h_transform
     if form is not None and type(found) is not form:

@@ -1,0 +1,149 @@
+"""What the command line says: errors in the words of what was typed.
+
+The library speaks Python (`convert='grey'`, `resume=False`), the parser speaks of types and keys. Here, and nowhere else, both become options of the command that runs
+(`--convert grey`, `--resume false`), one line each.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Collection
+
+from deft.commands import catalogue
+from deft.errors import DeftError, InvalidInput, nearest_names
+
+_ALIASES = {"invert": "invert_masks", "values": "value_range", "num_samples": "samples", "h_transform": "h"}
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "tuple": "a pair, such as [0,1]",
+    "list": "a list, such as [1,2]",
+    "str": "a text",
+    "dict": "a mapping",
+    "Path": "a path",
+}
+_CALL = re.compile(r"\w+\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)")
+_VALUE = r"('[^']*'|\"[^\"]*\"|\[[^\]]*\]|\([^)]*\)|[\w.+-]*[\w+-])"
+
+
+def spoken(error: DeftError, options: Collection[str]) -> str:
+    """An error of the library in the words of a command with these options."""
+    text = str(error)
+    what = _option(error.what, options)
+    if what and text.startswith(f"{error.what}:"):
+        text = f"--{what}{text[len(error.what) :]}"
+    return in_options(text, options)
+
+
+def in_options(text: str, options: Collection[str]) -> str:
+    """`name=value` of an option as `--name value`, on one line; what stands within a call, `Inpainting(sigma_y=0.05)`, stays."""
+    calls: list[str] = []
+
+    def hide(found: re.Match[str]) -> str:
+        calls.append(found[0])
+        return f"\0{len(calls) - 1}\0"
+
+    def option(found: re.Match[str]) -> str:
+        name = _option(found[1], options)
+        return found[0] if name is None else f"--{name} {_typed(found[2])}".rstrip()
+
+    def bare(found: re.Match[str]) -> str:
+        name = _option(found[1], options)
+        return found[0] if name is None else f"--{name}"
+
+    text = _CALL.sub(hide, " ".join(text.split()))
+    text = re.sub(rf"(?<![\w.`'-])([a-z]\w*)={_VALUE}", option, text)
+    text = re.sub(r"(?<![\w.-])`?([a-z]\w*)=(?=[\s,;.)`]|$)`?", bare, text)
+    text = re.sub(r"`([a-z]\w*)`", bare, text)
+    return re.sub("\0(\\d+)\0", lambda found: calls[int(found[1])], text)
+
+
+def _option(name: str, options: Collection[str]) -> str | None:
+    return next((one for one in (name, _ALIASES.get(name, "")) if one in options), None)
+
+
+def _typed(value: str) -> str:
+    """A value as it is typed."""
+    if value in ("True", "False", "None"):
+        return {"True": "true", "False": "false", "None": "null"}[value]
+    if value[:1] in "'\"" and value[:1] == value[-1:]:
+        return shlex.quote(value[1:-1]) if value[1:-1] else "''"
+    return shlex.quote(value.replace(" ", "")) if value[:1] in "[(" else value
+
+
+def of_the_parser(message: str, options: Collection[str]) -> InvalidInput:
+    """A message of the parser as an error of one line: which option, what was given, what is expected, and the nearest names."""
+    unknown = re.search(r"unrecognized arguments: (.+)", message, re.S)
+    if unknown:
+        first = unknown[1].split()[0]
+        name = first.split("=")[0].replace("-", "_").replace("__", "--", 1)
+        near = nearest_names(name, [f"--{option}" for option in options]).removeprefix("; ") if first.startswith("-") else ""
+        return InvalidInput("unknown option", given=first, expected="an option of this command (--help shows them)", advice=near)
+    missing = re.search(r"argument (--[\w.-]+): expected one argument", message)
+    if missing:
+        return InvalidInput(missing[1], given="nothing", expected="a value")
+    needed = re.search(r"(?:Key|Option) ['\"]([\w.]+)['\"] is required|the following arguments are required: (\S+)", message)
+    if needed:
+        return InvalidInput(f"--{(needed[1] or needed[2]).lstrip('-')}", given="nothing", expected="a value: this command needs it")
+    path = ".".join(dict.fromkeys(re.findall(r"[Pp]arser key [\"']([\w.+-]+)[\"']", message)))
+    found = re.findall(r"(?:Given value|Got value): ?(.*)", message)
+    given = next((value.strip() for value in found if not value.startswith(("NestedArg", "Namespace"))), None)
+    expected, advice = _problem(message)
+    if expected:
+        return InvalidInput(
+            f"--{path}" if path else "options", given=None if given is None else given or "nothing", expected=expected, advice=advice
+        )
+    lines = [line.strip().removeprefix("- ") for line in message.splitlines() if line.strip() and not _NOISE.match(line)]
+    return InvalidInput(f"{f'--{path}: ' if path else ''}{' '.join(lines) or ' '.join(message.split())}")
+
+
+_NOISE = re.compile(r"\s*(Parser key|Given value|Does not validate|Subtypes:|Errors:$|- Expected a <class 'NoneType'>)")
+
+
+def _problem(message: str) -> tuple[str, str]:
+    """What the parser expected, and what to do."""
+    option = re.findall(r"class_path '([\w.]+)':\s+Option '([\w.]+)' is not accepted", message)
+    if option:
+        where, name = option[-1]
+        known = _arguments(where)
+        near = nearest_names(name, known).removeprefix("; ")
+        return f"an argument of {where.rpartition('.')[2]}, not {name}: {', '.join(known)}", near
+    named = re.findall(r"dot import path string: (\S+)", message) or re.findall(
+        r"with given class_path '([\w.]+)':\s+(?:module|No module|Not a valid|Import)", message
+    )
+    if named:
+        return f"the name of a class that there is, not {named[-1]}", _nearest_class(named[-1], message)
+    key = re.findall(r"[Kk]ey ['\"]([\w.]+)['\"] is not expected|No action for key ['\"]([\w.]+)['\"]|Unknown key ['\"]?([\w.]+)", message)
+    if key:
+        name = "".join(key[-1])
+        return f"an option of this command, not {name}", ""
+    classes = re.findall(r"Expected an? <class '(?:[\w.]*\.)?(\w+)'>", message)
+    literal = re.findall(r"Expected a typing\.Literal\[([^\]]*)\]", message)
+    words = [_TYPES.get(name, f"a {name}") for name in classes if name != "NoneType"]
+    words += [f"one of {choices.replace(chr(39), '')}" for choices in literal]
+    return " or ".join(dict.fromkeys(words)), ""
+
+
+def _arguments(path: str) -> list[str]:
+    import inspect
+    from importlib import import_module
+
+    module, _, name = path.rpartition(".")
+    try:
+        return list(inspect.signature(getattr(import_module(module), name)).parameters)
+    except (ImportError, AttributeError, ValueError):
+        return []
+
+
+def _nearest_class(name: str, message: str) -> str:
+    last = name.rpartition(".")[2]
+    methods = [cls.__name__ for cls in catalogue.classes("methods")]
+    if "sampler" in message and last in methods:
+        return f"{last} is a method, so say --method {last}"
+    here = [path for path in catalogue.paths() if path.rpartition(".")[0] == name.rpartition(".")[0]]
+    known = here or catalogue.paths()
+    names = [path.rpartition(".")[2] for path in known]
+    near = nearest_names(name, known) or nearest_names(last, names)
+    return near.removeprefix("; ") or "deft list shows what there is"
