@@ -7,6 +7,7 @@ from deft.htransforms.dps import DPS
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.identity import Identity
 from deft.posterior import Posterior
+from deft.priors.base import is_nameless, same_identity
 from deft.priors.callable import CallablePrior
 from deft.schedules import VPLinear
 from tests.contracts.prior import PriorContract
@@ -55,7 +56,7 @@ def test_a_noise_prediction_is_the_same_prior():
 
 def test_errors():
     prior = CallablePrior(lambda x_t, t: x_t[:, :1], VPLinear(), (2, 2), 1.0)
-    with pytest.raises(InvalidInput, match="must return the shape"):
+    with pytest.raises(InvalidInput, match="with the shape of x_t"):
         prior.denoise(torch.zeros(1, 2, 2), torch.zeros(1))
     with pytest.raises(InvalidInput, match="scale"):
         CallablePrior(lambda x_t, t: x_t, VPLinear(), (2, 2), 0.0)
@@ -65,3 +66,55 @@ def test_methods_that_differentiate_it_are_refused():
     prior = CallablePrior(lambda x_t, t: x_t, VPLinear(), (2, 2), 1.0)
     with pytest.raises(PriorNotDifferentiable, match="DPS needs gradients through CallablePrior"):
         Posterior(prior, DPS(1.0), Observation(torch.zeros(1, 2, 2), GaussianLikelihood(Identity(), 0.1)))
+
+
+class TestIdentity:
+    def make(self, **settings):
+        return CallablePrior(lambda x_t, t: 0.5 * x_t, VPLinear(), (1, 2, 2), 1.0, **settings)
+
+    def test_a_function_has_the_identity_that_it_is_given_or_none(self):
+        assert self.make().identity()["hash"] is None
+        named = [self.make(identity=text).identity() for text in ("service 1", "service 1", "service 2")]
+        assert not same_identity(named[0], named[1])
+        assert same_identity(named[0], named[2])
+        assert same_identity(self.make().identity(), named[0])
+        assert is_nameless(self.make().identity())
+        assert is_nameless({"hash": "e3b0c44298fc1c14"})  # as version 0.1 recorded it
+        assert not same_identity({"hash": "e3b0c44298fc1c14"}, self.make().identity())
+
+    def test_what_it_predicts_counts(self):
+        eps = CallablePrior.from_eps(lambda x_t, t: 0 * x_t, VPLinear(), (1, 2, 2), 1.0, identity="service 1")
+        assert any(said.startswith("prediction") for said in same_identity(eps.identity(), self.make(identity="service 1").identity()))
+
+
+@pytest.mark.parametrize(
+    ("returned", "given"),
+    [
+        (None, "a NoneType"),
+        (torch.zeros(1, 1, 2), "a float32 tensor (1, 1, 2)"),
+        (torch.zeros(1, 1, 2, 2, dtype=torch.long), "a int64 tensor (1, 1, 2, 2)"),
+        (torch.full((1, 1, 2, 2), float("nan")), "NaN or infinite numbers"),
+    ],
+)
+def test_what_a_function_returns_is_checked(returned, given):
+    prior = CallablePrior(lambda x_t, t: returned, VPLinear(), (1, 2, 2), 1.0)
+    with pytest.raises(InvalidInput) as raised:
+        prior.denoise(torch.zeros(1, 1, 2, 2), torch.tensor([0.5]))
+    assert raised.value.given == given
+
+
+def test_a_network_in_half_precision():
+    network = torch.nn.Conv2d(1, 1, 1).bfloat16()
+    prior = CallablePrior(lambda x_t, t: network(x_t), VPLinear(), (1, 2, 2), 1.0)
+    module = CallablePrior(_Half(network), VPLinear(), (1, 2, 2), 1.0)
+    assert module.dtype == prior.dtype == torch.float32
+    assert module.denoise(torch.zeros(1, 1, 2, 2), torch.tensor([0.5])).dtype == torch.float32
+
+
+class _Half(torch.nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x_t, t):
+        return self.network(x_t)

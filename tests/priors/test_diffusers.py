@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from deft.errors import CheckpointError, InvalidInput
+from deft.priors.base import same_identity
 from deft.priors.diffusers import DiffusersPrior, load
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
@@ -184,3 +185,129 @@ def test_a_hub_id_without_a_connection(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(CheckpointError, match="no local folder, and could not be had from the Hugging Face hub"):
         load("nobody/no-such-prior-of-deft")
+
+
+class TestFolders:
+    """What a folder holds is said, and refused where it cannot be a prior of images."""
+
+    def test_a_latent_pipeline_is_no_prior_of_pixels(self, tmp_path):
+        unet().save_pretrained(tmp_path / "unet")
+        betas().save_pretrained(tmp_path / "scheduler")
+        (tmp_path / "vqvae").mkdir()
+        with pytest.raises(InvalidInput) as raised:
+            load(tmp_path)
+        assert "vqvae" in raised.value.given
+        (tmp_path / "vqvae").rmdir()
+        (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "LDMPipeline", "vae": ["diffusers", "AutoencoderKL"]}))
+        with pytest.raises(InvalidInput, match="LDMPipeline with vae"):
+            load(tmp_path)
+
+    def test_several_networks(self, tmp_path):
+        for name in ("unet", "unet_ema"):
+            unet().save_pretrained(tmp_path / name)
+        betas().save_pretrained(tmp_path / "scheduler")
+        with pytest.raises(InvalidInput) as raised:
+            load(tmp_path)
+        assert "unet, unet_ema" in raised.value.given
+        assert "subfolder='unet_ema'" in raised.value.advice
+        assert load(tmp_path, subfolder="unet_ema").event_shape == (1, 8, 8)
+        with pytest.raises(InvalidInput) as raised:
+            load(tmp_path, subfolder="unet_em")
+        assert "unet_ema" in raised.value.expected
+
+    def test_half_precision_alone_is_read(self, tmp_path):
+        unet().half().save_pretrained(tmp_path, variant="fp16")
+        betas().save_pretrained(tmp_path)
+        assert load(tmp_path).dtype == torch.float32
+        next(tmp_path.glob("*.safetensors")).unlink()
+        with pytest.raises(CheckpointError) as raised:
+            load(tmp_path)
+        assert "diffusion_pytorch_model.safetensors" in raised.value.expected
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("sample_size", "8"), ("sample_size", -8), ("sample_size", [8, 8, 8]), ("in_channels", 10**9), ("in_channels", 1.5), ("block_out_channels", []),
+            ("block_out_channels", [8, "8"]), ("block_out_channels", [10**9, 8]), ("layers_per_block", 0), ("num_class_embeds", -1),
+        ],
+    )  # fmt: skip
+    def test_sizes_are_checked_before_anything_is_allocated(self, tmp_path, key, value):
+        unet().save_pretrained(tmp_path)
+        betas().save_pretrained(tmp_path)
+        config = json.loads((tmp_path / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps(config | {key: value}))
+        with pytest.raises(InvalidInput) as raised:
+            load(tmp_path)
+        assert key in raised.value.what
+        assert raised.value.given == value
+
+    @pytest.mark.parametrize("text", ["", "[]", "{" * 100, '"text"', '{"a": NaN}', "\x00\xff"])
+    def test_a_damaged_configuration(self, tmp_path, text):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(CheckpointError, match=r"config\.json"):
+            load(tmp_path)
+
+
+class TestProbe:
+    def saved(self, tmp_path, network):
+        network.save_pretrained(tmp_path)
+        betas().save_pretrained(tmp_path)
+        return tmp_path
+
+    @pytest.mark.parametrize("large", [False, True])
+    def test_a_size_that_the_network_cannot_take(self, tmp_path, monkeypatch, large):
+        if large:
+            monkeypatch.setattr("deft.priors.diffusers._LARGE", 0)
+        deep = {"block_out_channels": (8,) * 4, "down_block_types": ("DownBlock2D",) * 4, "up_block_types": ("UpBlock2D",) * 4}
+        with pytest.raises(InvalidInput) as raised:
+            load(self.saved(tmp_path, unet(sample_size=28, **deep)))
+        assert raised.value.given == 28
+        assert "halves them 3 times" in raised.value.expected
+        assert load(self.saved(tmp_path, unet(sample_size=32, **deep))).event_shape == (1, 32, 32)
+
+    def test_weights_that_are_not_finite(self, tmp_path):
+        network = unet()
+        network.conv_in.bias.data[0] = float("nan")
+        with pytest.raises(CheckpointError) as raised:
+            load(self.saved(tmp_path, network))
+        assert "conv_in.bias" in raised.value.given
+
+    @pytest.mark.parametrize("kind", ["timestep", "identity"])
+    def test_classes_that_are_no_labels(self, tmp_path, kind):
+        with pytest.raises(InvalidInput) as raised:
+            load(self.saved(tmp_path, unet(class_embed_type=kind)))
+        assert raised.value.given == kind
+
+    def test_labels(self, tmp_path):
+        prior = load(self.saved(tmp_path, unet(num_class_embeds=5)))
+        six = prior.given(class_labels=torch.arange(6) % 5)
+        with pytest.raises(InvalidInput) as raised:
+            six.denoise(torch.zeros(3, 1, 8, 8), torch.tensor([0.5]))
+        assert raised.value.given == "6 labels for 3 signals"
+        assert prior.given(class_labels=torch.tensor([2])).denoise(torch.zeros(3, 1, 8, 8), torch.tensor([0.5])).shape == (3, 1, 8, 8)
+
+
+class TestIdentity:
+    def test_the_same_weights_are_another_prior_under_another_schedule_prediction_or_scale(self):
+        network = unet()
+        table = VPTabulated.linear(100, 1e-3, 0.15)
+        priors = [
+            DiffusersPrior(network, table),
+            DiffusersPrior(network, VPTabulated.linear(100, 1e-3, 0.1)),
+            DiffusersPrior(network, table, prediction_type="v_prediction"),
+            DiffusersPrior(network, table, scale=0.7),
+        ]
+        first, *others = [prior.identity() for prior in priors]
+        assert not same_identity(first, first)
+        for other, what in zip(others, ("schedule", "prediction", "scale"), strict=True):
+            (said,) = same_identity(first, other)
+            assert said.startswith(what)
+        old = {name: first[name] for name in ("name", "hash", "event_shape")}  # as version 0.1 recorded it
+        assert not any(same_identity(old, other) for other in [first, *others])
+
+    def test_half_precision_weights_leave_states_in_single(self):
+        for dtype in (torch.bfloat16, torch.float16):
+            prior = DiffusersPrior(unet().to(dtype), VPTabulated.linear(100, 1e-3, 0.15))
+            assert prior.dtype == torch.float32
+            assert DDIM(3, eta=1.0)(prior, 2).dtype == torch.float32
+        assert DiffusersPrior(unet().double(), VPTabulated.linear(100, 1e-3, 0.15)).dtype == torch.float64

@@ -192,3 +192,23 @@ def test_its_configuration_builds_it_again():
 def test_an_unknown_basis():
     with pytest.raises(InvalidInput, match="one of cosines, low-principal, principal; got 'wavelets'"):
         UNetPrior((1, 8, 8), VPLinear(), basis="wavelets")
+
+
+@pytest.mark.parametrize(("shape", "basis"), [((1, 65_536), "cosines"), ((1, 65_536), "low-principal"), ((3, 64, 64), "principal")])
+def test_a_basis_that_would_fill_the_memory_is_refused(shape, basis):
+    for device in ("cpu", "meta"):
+        with torch.device(device), pytest.raises(InvalidInput) as raised:
+            UNetPrior(shape, VPLinear(), channels=(8, 8), attention=(False, False), basis=basis)
+        assert raised.value.given == list(shape)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_the_networks_alone(dtype):
+    torch.manual_seed(0)
+    prior = UNetPrior((2, 8, 8), VPLinear(), channels=(8, 8), blocks=1, patch=1, attention=(False, True))
+    x_t, t = torch.randn(2, 2, 8, 8), torch.tensor([0.4])
+    expected = prior.denoise(x_t, t)
+    half = prior.to(dtype)
+    assert half.dtype == torch.float32
+    assert half.denoise(x_t, t).dtype == torch.float32
+    torch.testing.assert_close(half.denoise(x_t, t), expected, atol=0.02, rtol=0.02)

@@ -76,7 +76,7 @@ def run(
         raise InvalidInput("say what to condition on: either --measurements, or --images with a problem.")
     at_least_one({"--samples": samples, "--batch_size": batch_size, "--limit": limit})
     h = None if h is None else checkpoint.located(h)
-    network = resolve.load(prior or _on_card(h))
+    network = resolve.load(prior) if prior else resolve.load(_on_card(h), fetch=False)  # what a file names is not downloaded
     problem = problem or _problem(h)
     recipe = method or DEFT(h, sampler or DPMSolver(steps=steps), any_problem=False)  # type: ignore[arg-type]
     chosen = recipe.build("samples", network, problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,18 @@ if TYPE_CHECKING:
     from deft.priors.base import Prior
 
 
-def load(name: str | Path) -> Prior:
+def load(
+    name: str | Path,
+    *,
+    labels: Sequence[int] | None = None,
+    subfolder: str | None = None,
+    schedule: str | None = None,
+    prediction_type: str | None = None,
+) -> Prior:
     """The prior called `name` (deft.priors.resolve)."""
     from deft.priors import resolve
 
-    return resolve.load(name)
+    return resolve.load(name, labels=labels, subfolder=subfolder, schedule=schedule, prediction_type=prediction_type)
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Self, final
@@ -22,6 +22,7 @@ from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.schedules import Schedule
 from deft.storage.fingerprint import of_state as state_hash
+from deft.storage.table import public_name
 from deft.types import LogProb, Signal, Times, expand
 
 
@@ -64,7 +65,7 @@ class Prior(nn.Module, ABC):
     """A diffusion prior p(x_0), known through its denoiser; frozen.
 
     `scale` is the standard deviation of x_0 (one number over all entries), `value_range` the range of its values where there is
-    one (images: (-1, 1)), `differentiable` says whether gradients pass through `denoise`.
+    one (images: (-1, 1)), `differentiable` says whether gradients pass through `denoise`, `prediction` what its network returns.
     """
 
     schedule: Schedule
@@ -72,6 +73,7 @@ class Prior(nn.Module, ABC):
     value_range: tuple[float, float] | None = None
     scale: float = 1.0
     differentiable: bool = True
+    prediction: str = "x_0"
 
     @abstractmethod
     def denoise(self, x_t: Signal, t: Times) -> Signal:
@@ -83,8 +85,16 @@ class Prior(nn.Module, ABC):
         return type(self).__name__
 
     def identity(self) -> dict[str, object]:
-        """What a checkpoint records of the prior that it belongs to: its name and the hash of its weights."""
-        return {"name": self.name, "hash": state_hash(self), "event_shape": list(self.event_shape)}
+        """What a checkpoint records of the prior that it belongs to: name, hash of its weights (None without weights), and what else makes it the denoiser that it is."""
+        weights = any(True for _ in chain(self.parameters(), self.buffers()))
+        return {
+            "name": self.name,
+            "hash": state_hash(self) if weights else None,
+            "event_shape": list(self.event_shape),
+            "schedule": _schedule_in_numbers(self.schedule),
+            "prediction": self.prediction,
+            "scale": float(f"{self.scale:.4g}"),
+        }
 
     @property
     def num_observations(self) -> int:
@@ -130,10 +140,62 @@ class Prior(nn.Module, ABC):
         return next((p.device for p in chain(self.parameters(), self.buffers())), torch.device("cpu"))
 
     @property
-    def dtype(self) -> torch.dtype:
+    def network_dtype(self) -> torch.dtype:
         """The precision of the weights."""
         return next((p.dtype for p in chain(self.parameters(), self.buffers()) if p.is_floating_point()), torch.get_default_dtype())
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of states, noise and samples: single, whatever the network computes in, and double where its weights are."""
+        return torch.promote_types(self.network_dtype, torch.float32)
 
     def frozen(self) -> Self:
         """The prior in evaluation mode, with no parameter that asks for gradients."""
         return self.eval().requires_grad_(False)
+
+
+_NO_WEIGHTS = "e3b0c44298fc1c14"  # what version 0.1 recorded of a prior without weights
+
+
+def same_identity(theirs: Mapping[str, object], ours: Mapping[str, object]) -> list[str]:
+    """What differs between a prior as it was recorded and another one, in words; what an earlier version did not record is not compared."""
+    found = []
+    for name in ("hash", "event_shape", "prediction", "scale", "schedule"):
+        if name not in theirs or name not in ours:
+            continue
+        a, b = (None if identity[name] == _NO_WEIGHTS else identity[name] for identity in (theirs, ours))
+        if not _alike(a, b):
+            found.append(f"{name} {_in_words(a)} there and {_in_words(b)} here")
+    return found
+
+
+def is_nameless(identity: Mapping[str, object]) -> bool:
+    """Whether nothing tells this prior from another one of the same shape: it has no weights, and was given no identity."""
+    return identity.get("hash") in (None, _NO_WEIGHTS)
+
+
+def _schedule_in_numbers(schedule: Schedule) -> dict[str, object]:
+    t = torch.linspace(0, 1, 9, dtype=torch.float64)
+    return {
+        "class": public_name(type(schedule)),
+        "log_snr": [round(value, 2) for value in schedule.log_snr(t).tolist()],
+        "alpha": [float(f"{value:.3g}") for value in schedule.alpha(t).tolist()],
+    }
+
+
+def _alike(a: object, b: object) -> bool:
+    """Equal, but for the rounding of numbers."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return set(a) == set(b) and all(_alike(a[name], b[name]) for name in a)
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(_alike, a, b))
+    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+        return math.isclose(a, b, rel_tol=5e-3, abs_tol=0.02) if isinstance(a, float) or isinstance(b, float) else a == b
+    return a == b
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, Mapping) and isinstance(value.get("log_snr"), list):
+        ends = value["log_snr"]
+        return f"{value.get('class')} (log-SNR {ends[-1]:g} to {ends[0]:g}, {ends[len(ends) // 2]:g} in the middle)"
+    return str(value)

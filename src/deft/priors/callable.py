@@ -10,9 +10,11 @@ from typing import final
 
 import torch
 
+from deft import checks
 from deft.errors import InvalidInput
 from deft.priors.base import Prior
 from deft.schedules import Schedule
+from deft.storage.fingerprint import fingerprint
 from deft.types import Signal, Times
 
 Function = Callable[[Signal, Times], Signal]
@@ -23,7 +25,8 @@ class CallablePrior(Prior):
     """A denoiser f(x_t, t), with t one time per signal; `CallablePrior.from_eps` takes a noise prediction instead.
 
     `scale` is the standard deviation of x_0. Where `differentiable` is left False the function is called without gradients and need not be written in
-    torch. A module given as `denoiser` is registered and frozen in place: its weights move with the prior and count for its identity.
+    torch. A module given as `denoiser` is registered and frozen in place: its weights move with the prior and count for its identity;
+    a function has none, so that `identity` (a text: which service, which version) ties h-transforms to it.
     """
 
     def __init__(
@@ -36,10 +39,12 @@ class CallablePrior(Prior):
         differentiable: bool = False,
         value_range: tuple[float, float] | None = None,
         name: str = "callable",
+        identity: str | None = None,
     ) -> None:
         super().__init__()
-        if not scale > 0:
-            raise InvalidInput(f"scale is the standard deviation of x_0 and must be > 0; got {scale}.")
+        self._identity, self._asked = identity, False
+        scale = checks.positive("scale", scale, "the standard deviation of x_0")
+        event_shape = tuple(checks.whole("event_shape", n, meaning="the sizes of one signal") for n in event_shape)
         self.denoiser, self.schedule, self.event_shape, self.scale = denoiser, schedule, tuple(event_shape), float(scale)
         self.differentiable, self.value_range, self._name = differentiable, value_range, name
         self._from_eps = False
@@ -56,24 +61,43 @@ class CallablePrior(Prior):
         differentiable: bool = False,
         value_range: tuple[float, float] | None = None,
         name: str = "callable",
+        identity: str | None = None,
     ) -> CallablePrior:
         """From a function that predicts the noise."""
-        prior = cls(eps, schedule, event_shape, scale, differentiable=differentiable, value_range=value_range, name=name)
-        prior._from_eps = True
+        prior = cls(eps, schedule, event_shape, scale, differentiable=differentiable, value_range=value_range, name=name, identity=identity)
+        prior._from_eps, prior.prediction = True, "epsilon"
         return prior
 
     @property
     def name(self) -> str:
         return self._name
 
+    def identity(self) -> dict[str, object]:
+        """As for any prior; the hash is that of the text given as `identity`, if one was, and None for a function that has neither weights nor that."""
+        known = super().identity()
+        return known if self._identity is None else {**known, "hash": fingerprint(self._identity, known["hash"])[:16]}
+
     def denoise(self, x_t: Signal, t: Times) -> Signal:
         with torch.set_grad_enabled(self.differentiable and torch.is_grad_enabled()):
-            out = self.denoiser(x_t, t.expand(len(x_t)))
-            if out.shape != x_t.shape:
-                raise InvalidInput(
-                    f"the function of {self.name} must return the shape of x_t, {tuple(x_t.shape)}; it returned {tuple(out.shape)}."
-                )
+            given = x_t if self.network_dtype not in (torch.float16, torch.bfloat16) else x_t.to(self.network_dtype)
+            out = self._checked(self.denoiser(given, t.expand(len(x_t))), x_t)
             if not self._from_eps:
                 return out
             alpha_t, sigma_t = self.levels(x_t, t)
             return (x_t - sigma_t * out) / alpha_t
+
+    def _checked(self, out: object, x_t: Signal) -> Signal:
+        """What the function returned, in the precision of x_t. Raises `InvalidInput` for anything but real numbers of its shape, and once for what is not finite."""
+        what = f"the function of {self.name}"
+        if not isinstance(out, torch.Tensor) or not out.is_floating_point() or out.shape != x_t.shape:
+            shape = (
+                f"a {str(out.dtype).removeprefix('torch.')} tensor {tuple(out.shape)}"
+                if isinstance(out, torch.Tensor)
+                else f"a {type(out).__name__}"
+            )
+            raise InvalidInput(what, given=shape, expected=f"a tensor of real numbers with the shape of x_t, {tuple(x_t.shape)}")
+        if not self._asked:
+            self._asked = True
+            if not bool(out.isfinite().all()) and bool(x_t.isfinite().all()):
+                raise InvalidInput(what, given="NaN or infinite numbers", expected="finite numbers for a finite x_t")
+        return out.to(x_t.dtype)

@@ -2,31 +2,116 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deft.errors import InvalidInput, nearest_names
+from deft.errors import CheckpointError, InvalidInput, nearest_names
 from deft.priors import zoo
 from deft.priors.base import Prior
+from deft.schedules import Schedule
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
+SCHEDULES = ("linear", "scaled_linear", "cosine")
+"""The tables of betas that go by a name: DDPM's, that of latent diffusion, and the squared cosine."""
 
 
-def load(name: str | Path) -> Prior:
+def load(
+    name: str | Path,
+    *,
+    labels: Sequence[int] | None = None,
+    subfolder: str | None = None,
+    schedule: str | None = None,
+    prediction_type: str | None = None,
+    fetch: bool = True,
+) -> Prior:
     """The prior called `name`: one that ships ("digits-32"), a file of `zoo.save`, a local diffusers folder, or a hub id ("google/ddpm-cifar10-32").
 
-    Raises `InvalidInput` for anything else, with the nearest names.
+    `subfolder`, `schedule` (one of `SCHEDULES`) and `prediction_type` say of a diffusers folder what it does not say itself; `labels`, one for all signals or one for each, fix the
+    classes of a class-conditional one. With `fetch=False` (a name out of a file) nothing is downloaded. Raises `InvalidInput` for anything else, with the nearest names, and
+    `CheckpointError` for files that cannot be read.
     """
-    path = Path(name)
-    if str(name) in zoo.names():
-        return zoo.load(str(name))
-    if path.is_file() or path.suffix == ".safetensors":
-        return zoo.load(path.with_suffix(".safetensors") if path.suffix == ".json" else path)
-    if path.is_dir() or (isinstance(name, str) and _HUB_ID.fullmatch(name) and not name.startswith(".")):
-        from deft.priors import diffusers
+    said = {"subfolder": subfolder, "schedule": schedule, "prediction_type": prediction_type}
+    prior = _found(name, {key: value for key, value in said.items() if value is not None}, fetch)
+    if labels is None:
+        return prior
+    import torch
 
-        return diffusers.load(str(name))
+    return prior.given(class_labels=torch.tensor(list(labels), dtype=torch.long))
+
+
+def _found(name: str | Path, said: Mapping[str, str], fetch: bool) -> Prior:
+    path = Path(name).expanduser()
+    if str(name) in zoo.names():
+        _refuse(said, name, "a prior that ships")
+        return zoo.load(str(name))
+    if path.is_file() and path.suffix != ".json":
+        _refuse(said, name, "a file")
+        return _file(path)
+    if path.suffix in (".safetensors", ".json") and not path.is_dir():
+        _refuse(said, name, "a file")
+        return zoo.load(path.with_suffix(".safetensors"))
+    if path.is_dir():
+        return _diffusers(path if isinstance(name, Path) else str(path), said)
+    if isinstance(name, str) and _HUB_ID.fullmatch(name) and not name.startswith("."):
+        if not fetch:
+            raise InvalidInput(
+                "prior",
+                given=name,
+                expected="a prior that ships, or a local path: what a file names is not downloaded",
+                advice=f"to download it, or to use a copy of yours, say so: prior={name!r}",
+            )
+        return _diffusers(name, said)
+    if path.suffix in _WEIGHTS or os.sep in str(name):
+        raise InvalidInput("prior", given=str(name), expected="a file or folder that exists; this one does not")
     raise InvalidInput(
         f"there is no prior {str(name)!r}: it is neither one that ships ({', '.join(zoo.names()) or 'none'}), nor a file, nor a folder, "
         f"nor a hub id (owner/name){nearest_names(str(name), zoo.names())}"
     )
+
+
+def _file(path: Path) -> Prior:
+    if not os.access(path, os.R_OK):
+        raise CheckpointError(f"{path} cannot be read: permission denied.")
+    if path.suffix in _WEIGHTS:
+        raise InvalidInput(
+            "prior",
+            given=str(path),
+            expected="a file of deft (safetensors), or a folder that diffusers' save_pretrained wrote; this one holds weights without the network that they belong to",
+            advice="build the network in Python, load these weights, and wrap it: DiffusersPrior or CallablePrior",
+        )
+    if path.suffix == ".safetensors" and not zoo.is_prior(path) and (path.parent / "config.json").is_file():
+        raise InvalidInput(
+            "prior", given=str(path), expected="the folder that holds it, with its config.json", advice=f"give the folder: {path.parent}"
+        )
+    return zoo.load(path)
+
+
+def _diffusers(place: str | Path, said: Mapping[str, str]) -> Prior:
+    from deft.priors import diffusers
+
+    table = _schedule(said["schedule"]) if "schedule" in said else None
+    return diffusers.load(place, subfolder=said.get("subfolder"), prediction_type=said.get("prediction_type"), schedule=table)
+
+
+def _schedule(name: str) -> Schedule:
+    from deft.priors import diffusers_schedulers
+
+    if name not in SCHEDULES:
+        near = nearest_names(name, list(SCHEDULES)).removeprefix("; ")
+        raise InvalidInput("schedule", given=name, expected=f"one of {', '.join(SCHEDULES)}", advice=near)
+    betas = {
+        "linear": ("linear", 1e-4, 0.02),
+        "scaled_linear": ("scaled_linear", 8.5e-4, 0.012),
+        "cosine": ("squaredcos_cap_v2", 1e-4, 0.02),
+    }[name]
+    config = {"_class_name": "DDPMScheduler", "beta_schedule": betas[0], "beta_start": betas[1], "beta_end": betas[2]}
+    return diffusers_schedulers.read(config, "schedule")[0]
+
+
+def _refuse(said: Mapping[str, str], name: str | Path, what: str) -> None:
+    """Raise for an option that would not be used."""
+    for key, value in said.items():
+        raise InvalidInput(key, given=value, expected=f"nothing: {name} is {what}, which says itself", advice=f"leave {key} out")

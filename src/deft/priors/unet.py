@@ -29,6 +29,8 @@ from deft.priors.base import Prior
 from deft.schedules import Schedule
 from deft.types import Signal, Times, expand
 
+_LONGEST = 1 << 13
+
 
 @final
 class Cosines(nn.Module):
@@ -41,6 +43,13 @@ class Cosines(nn.Module):
         self.register_buffer("axes", torch.eye(event_shape[0]))
         self.space = len(event_shape) - 1
         for i, n in enumerate(event_shape[1:]):
+            if n > _LONGEST:
+                raise InvalidInput(
+                    "event_shape",
+                    given=list(event_shape),
+                    expected=f"at most {_LONGEST} places along an axis: the cosines are kept as a matrix of places x places",
+                    advice="train on shorter pieces, or wrap a network of your own with CallablePrior",
+                )
             self.register_buffer(f"cosines_{i}", _cosines(n), persistent=False)
 
     def fit(self, centred: Tensor) -> None:
@@ -50,15 +59,15 @@ class Cosines(nn.Module):
         self.axes.copy_(torch.linalg.eigh(covariance).eigenvectors.T)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._over_space(torch.einsum("dc,bc...->bd...", self.axes, x), transpose=False)
+        return self._over_space(torch.einsum("dc,bc...->bd...", self.axes.to(x), x), transpose=False)
 
     def inverse(self, z: Tensor) -> Tensor:
         """D^T z."""
-        return torch.einsum("dc,bd...->bc...", self.axes, self._over_space(z, transpose=True))
+        return torch.einsum("dc,bd...->bc...", self.axes.to(z), self._over_space(z, transpose=True))
 
     def _over_space(self, x: Tensor, transpose: bool) -> Tensor:
         for i in range(self.space):
-            basis = getattr(self, f"cosines_{i}")
+            basis = getattr(self, f"cosines_{i}").to(x)
             x = torch.movedim(torch.movedim(x, i + 2, -1) @ (basis if transpose else basis.T), -1, i + 2)
         return x
 
@@ -94,7 +103,7 @@ class LowPrincipalAxes(nn.Module):
 
     def _turned(self, z: Tensor, axes: Tensor) -> Tensor:
         z, low = z.clone(), z[self.block]
-        z[self.block] = (low.flatten(1) @ axes).reshape(low.shape)
+        z[self.block] = (low.flatten(1) @ axes.to(z)).reshape(low.shape)
         return z
 
 
@@ -106,6 +115,13 @@ class PrincipalAxes(nn.Module):
 
     def __init__(self, event_shape: Sequence[int]) -> None:
         super().__init__()
+        if math.prod(event_shape) > _LONGEST:
+            raise InvalidInput(
+                "event_shape",
+                given=list(event_shape),
+                expected=f"at most {_LONGEST} entries for principal axes, which are a dense matrix",
+                advice='take basis="cosines" or "low-principal"',
+            )
         self.register_buffer("axes", torch.eye(math.prod(event_shape)))
 
     def fit(self, centred: Tensor) -> None:
@@ -114,11 +130,11 @@ class PrincipalAxes(nn.Module):
         self.axes.copy_(torch.linalg.eigh(flat.T @ flat / len(flat)).eigenvectors.T)
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x.flatten(1) @ self.axes.T).reshape(x.shape)
+        return (x.flatten(1) @ self.axes.to(x).T).reshape(x.shape)
 
     def inverse(self, z: Tensor) -> Tensor:
         """D^T z."""
-        return (z.flatten(1) @ self.axes).reshape(z.shape)
+        return (z.flatten(1) @ self.axes.to(z)).reshape(z.shape)
 
 
 _BASES: dict[str, type[Cosines] | type[LowPrincipalAxes] | type[PrincipalAxes]] = {
@@ -275,6 +291,9 @@ class UNetPrior(Prior):
         c_in = (alpha_t**2 * scale**2 + sigma_t**2).sqrt()
         numbers = self.schedule.log_snr(t).to(x_t.dtype).reshape(-1, 1).expand(len(x_t), 1)
         inputs = torch.cat([(x_t - alpha_t * self.gaussian.mean) / c_in, (wiener - self.gaussian.mean) / scale], dim=1)
+        own = self.network_dtype
+        if own not in (x_t.dtype, torch.float64) and own in (torch.float16, torch.bfloat16):
+            return self.network(inputs.to(own), numbers.to(own)).to(x_t.dtype)
         with torch.autocast(x_t.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext():
             return self.network(inputs, numbers)
 

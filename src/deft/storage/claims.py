@@ -16,7 +16,7 @@ from deft.errors import CheckpointError, InvalidInput
 from deft.storage.atomic import atomic
 from deft.storage.table import modern
 
-_LATER = ("fingerprint", "signals")  # of data and of a user's own operator
+_LATER = ("fingerprint", "signals", "schedule", "prediction", "scale")  # of data, of a user's own operator, and of a prior
 
 
 @final

@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 
 from deft.errors import CheckpointError, InvalidInput, room_for
 from deft.noise import Noise, as_seed, mix
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Denoised, Prior, same_identity
 from deft.training.base import Batch, Images, Order, Source
 from deft.training.denoising import TimeLaw, noised, noisy, spread
 from deft.training.shards import Shards, entry_type
@@ -99,9 +99,11 @@ class Bank(Source):
         shards = Shards.open(Path(folder))
         card = shards.card
         theirs, ours = card["prior"], prior.identity()
-        if theirs.get("hash") != ours["hash"] or card["event_shape"] != list(prior.event_shape):
+        different = same_identity(theirs, ours)
+        if different or card["event_shape"] != list(prior.event_shape):
             raise CheckpointError(
-                f"the bank in {folder} was made with the prior {theirs.get('name')} (hash {theirs.get('hash')}); the prior given is {ours['name']} (hash {ours['hash']})."
+                f"the bank in {folder} was made with the prior {theirs.get('name')} (hash {theirs.get('hash')}); the prior given is {ours['name']} (hash {ours['hash']}): "
+                f"{'; '.join(different) or 'other signals'}."
             )
         if shards.done < card["evaluations"]:
             raise CheckpointError(

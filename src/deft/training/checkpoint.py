@@ -6,6 +6,7 @@ it can be read without torch. A file is safe to open, whoever wrote it: classes 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,16 @@ from torch import Tensor
 
 from deft.errors import CheckpointError, DeftError, InvalidInput, nearest_names
 from deft.htransforms.base import HTransform
-from deft.priors.base import Prior
+from deft.priors.base import Prior, is_nameless, same_identity
 from deft.priors.zoo import FOLDER
 from deft.problems import Problem
 from deft.schedules import Schedule
 from deft.storage import cards, tensors
 from deft.storage.cards import Allow, described
+from deft.storage.claims import as_recorded
 from deft.storage.schema import Items, Nothing, Object, OneOf, Part, Plain, Real, Text, Whole
 from deft.storage.table import modern, public_name
 from deft.training import state
-from deft.training.files import as_recorded
 
 FORMAT = tensors.FORMAT
 KIND = "deft h-transform"
@@ -199,11 +200,19 @@ def schedule_card(schedule: Schedule) -> dict[str, object]:
 def _check_prior(path: Path, card: Mapping[str, Any], prior: Prior) -> None:
     theirs, ours = card.get("prior"), cards.plain(prior.identity())
     assert isinstance(ours, Mapping)
-    if not isinstance(theirs, Mapping) or any(theirs.get(key) != ours.get(key) for key in ("hash", "event_shape")):
-        theirs = theirs if isinstance(theirs, Mapping) else {}
+    theirs = theirs if isinstance(theirs, Mapping) else {"hash": "unknown"}
+    different = same_identity(theirs, ours)
+    if different:
         raise CheckpointError(
             f"{path} was trained for the prior {theirs.get('name')} (hash {theirs.get('hash')}, shape {theirs.get('event_shape')}); "
-            f"the prior given is {ours.get('name')} (hash {ours.get('hash')}, shape {ours.get('event_shape')}). Give that prior, or train an h-transform for this one."
+            f"the prior given is {ours.get('name')} (hash {ours.get('hash')}, shape {ours.get('event_shape')}): {'; '.join(different)}. "
+            "Give that prior, or train an h-transform for this one."
+        )
+    if is_nameless(theirs):
+        warnings.warn(
+            f"{path} is tied to no prior: the one that it was trained for, {theirs.get('name')}, has no weights and was given no identity, so that nobody can tell whether this is "
+            "the same; CallablePrior(..., identity='name and version') says which one it is.",
+            stacklevel=4,
         )
 
 

@@ -20,11 +20,11 @@ import numpy as np
 
 from deft.errors import CheckpointError, DeftError
 from deft.storage.atomic import atomic
+from deft.storage.claims import as_recorded
 from deft.storage.fingerprint import fingerprint
 from deft.storage.schema import Items, Object, Plain, Text, Whole, parsed
 from deft.storage.table import modern
 from deft.storage.tensors import refusal
-from deft.training.files import as_recorded
 
 FORMAT = 2
 SHARD = 1024

@@ -1,0 +1,207 @@
+"""What a scheduler's configuration of diffusers says about a network: the noise schedule that it was trained under, and what it predicts.
+
+    READ       classes whose table of betas says alpha_k^2 = prod_{j <= k} (1 - beta_j); they differ in how they sample, not in what the network knows
+    REFUSED    every other class of diffusers, with the reason: another process, another prediction, or no diffusion of real numbers at all
+
+A class in neither list (a newer diffusers, somebody's own) is refused by name, and so is a setting that is not known here: nothing falls to a default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deft.errors import InvalidInput, nearest_names
+from deft.schedules import VE, Schedule, VPTabulated
+
+READ = frozenset(
+    [
+        "DDIMInverseScheduler",
+        "DDIMParallelScheduler",
+        "DDIMScheduler",
+        "DDPMParallelScheduler",
+        "DDPMScheduler",
+        "DEISMultistepScheduler",
+        "DPMSolverMultistepInverseScheduler",
+        "DPMSolverMultistepScheduler",
+        "DPMSolverSDEScheduler",
+        "DPMSolverSinglestepScheduler",
+        "EulerAncestralDiscreteScheduler",
+        "EulerDiscreteScheduler",
+        "HeunDiscreteScheduler",
+        "KDPM2AncestralDiscreteScheduler",
+        "KDPM2DiscreteScheduler",
+        "LMSDiscreteScheduler",
+        "PNDMScheduler",
+        "RePaintScheduler",
+        "SASolverScheduler",
+        "UniPCMultistepScheduler",
+    ]
+)
+_FLOW = "flow matching (x_t = (1 - t) x_0 + t eps, a velocity), which this adapter does not read yet"
+_EDM = "EDM's preconditioned network, which this adapter does not read yet"
+_DISCRETE = "tokens, not real numbers"
+_DISTILLED = "a distilled network, which does not return the mean of x_0"
+REFUSED: dict[str, str] = {
+    "AmusedScheduler": _DISCRETE,
+    "BlockRefinementScheduler": _DISCRETE,
+    "CMStochasticIterativeScheduler": _DISTILLED,
+    "CogVideoXDDIMScheduler": "a table with a shifted SNR, for video latents",
+    "CogVideoXDPMScheduler": "a table with a shifted SNR, for video latents",
+    "ConsistencyDecoderScheduler": _DISTILLED,
+    "CosineDPMSolverMultistepScheduler": _EDM,
+    "DDPMWuerstchenScheduler": "a cosine schedule in continuous time, for latents",
+    "DiscreteDDIMScheduler": _DISCRETE,
+    "EDMDPMSolverMultistepScheduler": _EDM,
+    "EDMEulerScheduler": _EDM,
+    "EntropyBoundScheduler": _DISCRETE,
+    "FlowMapEulerDiscreteScheduler": _FLOW,
+    "FlowMatchEulerDiscreteScheduler": _FLOW,
+    "FlowMatchHeunDiscreteScheduler": _FLOW,
+    "FlowMatchLCMScheduler": _FLOW,
+    "HeliosDMDScheduler": _FLOW,
+    "HeliosScheduler": _FLOW,
+    "IPNDMScheduler": "a table of its own without betas",
+    "KarrasVeScheduler": _EDM,
+    "LCMScheduler": _DISTILLED,
+    "LTXEulerAncestralRFScheduler": _FLOW,
+    "MiniMaxH3Scheduler": _FLOW,
+    "PiflowScheduler": _FLOW,
+    "RFD4ProteinaScheduler": "frames of proteins",
+    "SCMScheduler": _DISTILLED,
+    "ScoreSdeVpScheduler": "the VP process in continuous time, which this adapter does not read yet",
+    "TCDScheduler": _DISTILLED,
+    "UnCLIPScheduler": "embeddings, not images",
+    "VQDiffusionScheduler": _DISCRETE,
+}
+"""Why each other class is not read."""
+
+BETAS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
+PREDICTIONS = ("epsilon", "sample", "v_prediction")
+_FLOWS = ("use_flow_sigmas", "use_dynamic_shifting")
+_HARMLESS = frozenset(
+    [
+        "algorithm_type",
+        "clip_sample",
+        "clip_sample_range",
+        "corrector_order",
+        "disable_corrector",
+        "dynamic_thresholding_ratio",
+        "eta",
+        "euler_at_final",
+        "final_sigmas_type",
+        "flow_shift",
+        "interpolation_type",
+        "lambda_min_clipped",
+        "lower_order_final",
+        "noise_sampler_seed",
+        "num_inference_steps",
+        "predict_x0",
+        "predictor_order",
+        "sample_max_value",
+        "set_alpha_to_one",
+        "sigma_max",
+        "sigma_min",
+        "skip_prk_steps",
+        "solver_order",
+        "solver_p",
+        "solver_type",
+        "steps_offset",
+        "tau_func",
+        "tensor_format",
+        "thresholding",
+        "time_shift_type",
+        "timestep_scaling",
+        "timestep_spacing",
+        "timestep_type",
+        "use_beta_sigmas",
+        "use_exponential_sigmas",
+        "use_karras_sigmas",
+        "use_lu_lambdas",
+        "variance_type",
+        "original_inference_steps",
+        "s_noise",
+        "shift_terminal",
+        "max_image_seq_len",
+        "base_image_seq_len",
+        "base_shift",
+        "max_shift",
+        "trained_prediction",
+        "solver_name",
+    ]
+)
+_ADVICE = "give schedule= (and prediction_type=) if you know under which noise schedule the network was trained"
+
+
+def read(config: Mapping[str, Any], file: str) -> tuple[Schedule, str]:
+    """The schedule and the prediction of a configuration. Raises `InvalidInput` for one that is not known to be read right."""
+    name = config.get("_class_name")
+    if name == "ScoreSdeVeScheduler":
+        return VE(_number(config, "sigma_min", 0.01, file), _number(config, "sigma_max", 1348.0, file)), "score"
+    if name in REFUSED:
+        raise InvalidInput(
+            f"{file}: _class_name",
+            given=name,
+            expected=f"a scheduler with a table of betas; this one is for {REFUSED[str(name)]}",
+            advice=_ADVICE,
+        )
+    if name not in READ:
+        known = sorted(READ | {"ScoreSdeVeScheduler"})
+        near = nearest_names(str(name), known).removeprefix("; ")
+        raise InvalidInput(
+            f"{file}: _class_name", given=name, expected="a scheduler of diffusers that is known here", advice=f"{near} {_ADVICE}".strip()
+        )
+    _check_settings(config, file)
+    return VPTabulated(_table(config, file)), _prediction(config, file)
+
+
+def _check_settings(config: Mapping[str, Any], file: str) -> None:
+    for key in _FLOWS:
+        if config.get(key):
+            raise InvalidInput(f"{file}: {key}", given=config[key], expected=f"false: it means {_FLOW}", advice=_ADVICE)
+    unknown = [key for key in config if not key.startswith("_") and key not in {*BETAS, *_FLOWS, *_HARMLESS, "prediction_type"}]
+    if unknown:
+        raise InvalidInput(
+            f"{file}: {unknown[0]}",
+            given=config[unknown[0]],
+            expected="a setting that is known not to change the noise schedule or the prediction",
+            advice=_ADVICE,
+        )
+
+
+def _prediction(config: Mapping[str, Any], file: str) -> str:
+    found = config.get("prediction_type", "epsilon")  # older versions of diffusers know nothing else
+    if found not in PREDICTIONS:
+        raise InvalidInput(f"{file}: prediction_type", given=found, expected=f"one of {', '.join(PREDICTIONS)}", advice=_ADVICE)
+    return str(found)
+
+
+def _table(config: Mapping[str, Any], file: str) -> list[float]:
+    """The betas, as diffusers makes them."""
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+
+    steps = config.get("num_train_timesteps", 1000)
+    if not isinstance(steps, int) or isinstance(steps, bool) or not 2 <= steps <= 100_000:
+        raise InvalidInput(f"{file}: num_train_timesteps", given=steps, expected="a whole number from 2 to 100000")
+    for key in ("beta_start", "beta_end"):
+        _number(config, key, 0.01, file)
+    try:
+        return DDPMScheduler(**{key: config[key] for key in BETAS if config.get(key) is not None}).betas.tolist()
+    except NotImplementedError as error:
+        raise InvalidInput(
+            f"{file}: beta_schedule",
+            given=config.get("beta_schedule"),
+            expected="a schedule of betas that diffusers' DDPM knows",
+            advice=_ADVICE,
+        ) from error
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInput(
+            f"{file}: betas", given={key: config.get(key) for key in BETAS}, expected="a table of betas", advice=f"diffusers said: {error}"
+        ) from error
+
+
+def _number(config: Mapping[str, Any], key: str, usual: float, file: str) -> float:
+    value = config.get(key, usual)
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < 1e6:
+        raise InvalidInput(f"{file}: {key}", given=value, expected="a number > 0")
+    return float(value)
