@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import final
+from typing import Any, final
 
 TERMINATION = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -48,12 +48,12 @@ class Asked:
 def noted() -> Iterator[Asked]:
     """Within the block the first signal is noted instead of striking anywhere; the second one strikes as it would outside."""
     asked = Asked()
-    usual: dict[int, object] = {}
+    usual: dict[int, Any] = {}
 
     def note(number: int, frame: object) -> None:
         asked.number = number
         for one, handler in usual.items():
-            signal.signal(one, handler)  # type: ignore[arg-type]
+            signal.signal(one, handler)
 
     with _handled((signal.SIGINT, *TERMINATION), note, usual):
         yield asked
@@ -71,7 +71,7 @@ def raised() -> Iterator[None]:
 
 
 @contextmanager
-def _handled(numbers: Sequence[int], handler: Callable[[int, object], None], usual: dict[int, object]) -> Iterator[None]:
+def _handled(numbers: Sequence[int], handler: Callable[[int, object], None], usual: dict[int, Any]) -> Iterator[None]:
     """The handler for these signals within the block; outside the main thread, where Python takes no handlers, nothing."""
     if threading.current_thread() is threading.main_thread():
         for number in numbers:
@@ -84,4 +84,4 @@ def _handled(numbers: Sequence[int], handler: Callable[[int, object], None], usu
         yield
     finally:
         for number, before in usual.items():
-            signal.signal(number, before)  # type: ignore[arg-type]
+            signal.signal(number, before)

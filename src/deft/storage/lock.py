@@ -102,10 +102,11 @@ def _taken(path: Path, folder: Path) -> int | None:
                 _say(file)
                 return file
             os.close(file)
-    return _created(path, folder)
+    _create(path, folder)
+    return None
 
 
-def _created(path: Path, folder: Path) -> None:
+def _create(path: Path, folder: Path) -> None:
     """Take the folder by creating the file; one of a process that no longer runs here is taken over."""
     for _ in range(2):
         beside = path.with_name(f"{NAME}-{os.getpid()}-{threading.get_ident()}")
