@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from deft.errors import CheckpointError, InvalidInput, OutOfMemory
+from deft.errors import CheckpointError, FolderInUse, InvalidInput, OutOfMemory
 from deft.noise import Noise
+from deft.storage.lock import locked
 from deft.training import shards
 from deft.training.bank import Bank
 from deft.training.denoising import TimeLaw
@@ -121,6 +122,24 @@ class TestFolder:
             patch.setattr(os, "fsync", full)
             with pytest.raises(CheckpointError, match="the disk is full"):
                 build(out=tmp_path)
+        assert_same(build(out=tmp_path), build())
+
+    def test_one_at_a_time(self, tmp_path):
+        import threading
+
+        failed = []
+
+        def other():
+            try:
+                build(out=tmp_path)
+            except FolderInUse as error:
+                failed.append(error)
+
+        with locked(tmp_path):
+            thread = threading.Thread(target=other)
+            thread.start()
+            thread.join()
+        assert failed
         assert_same(build(out=tmp_path), build())
 
     def test_another_bank(self, tmp_path):

@@ -15,6 +15,7 @@ A bank in a folder is kept in shards, each with a hash that is verified when the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, final
@@ -28,6 +29,7 @@ from tqdm.auto import tqdm
 from deft.errors import CheckpointError, InvalidInput, room_for
 from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Denoised, Prior, same_identity
+from deft.storage.lock import locked
 from deft.training.base import Batch, Images, Order, Source
 from deft.training.denoising import TimeLaw, noised, noisy, spread
 from deft.training.shards import Shards, entry_type
@@ -61,7 +63,7 @@ class Bank(Source):
         """Evaluate the prior `evaluations` times, on the images in the order in which `train` would take them.
 
         With `out` the bank is written there as it grows; a run that was killed goes on when it is started again. Raises `CheckpointError` where the
-        folder holds a bank of another kind, or where the disk is full, and `OutOfMemory`.
+        folder holds a bank of another kind, or where the disk is full, `OutOfMemory`, and `FolderInUse` where another run builds it.
         """
         if evaluations < 1:
             raise InvalidInput(f"a bank holds at least one evaluation; got {evaluations}.")
@@ -76,21 +78,24 @@ class Bank(Source):
             "seed": seed,
             "data": source.card(),
         }
-        store = Shards.grow(Path(out), card) if out is not None else None
-        begin = store.done if store is not None else 0
-        with room_for(f"{evaluations} evaluations in memory", "give a folder `out`, where the bank is read from the disk"):
-            kept = np.empty(evaluations if store is None else 0, entry_type(prior.event_shape))
-        order = Order(len(source), mix(seed, 8))
-        with tqdm(total=evaluations, initial=begin, unit="eval", desc="prior", disable=not progress, dynamic_ncols=True) as bar:
-            for start in range(begin, evaluations, batch_size):
-                places = range(start, min(start + batch_size, evaluations))
-                with room_for(f"batch_size={batch_size}", _smaller(batch_size)):
-                    entries = _evaluate(prior, source, [order[k] for k in places], [mix(seed, 9, k) for k in places], times or TimeLaw())
-                if store is None:
-                    kept[places.start : places.stop] = entries
-                else:
-                    store.append(entries)
-                bar.update(len(entries))
+        with nullcontext() if out is None else locked(out):
+            store = Shards.grow(Path(out), card) if out is not None else None
+            begin = store.done if store is not None else 0
+            with room_for(f"{evaluations} evaluations in memory", "give a folder `out`, where the bank is read from the disk"):
+                kept = np.empty(evaluations if store is None else 0, entry_type(prior.event_shape))
+            order = Order(len(source), mix(seed, 8))
+            with tqdm(total=evaluations, initial=begin, unit="eval", desc="prior", disable=not progress, dynamic_ncols=True) as bar:
+                for start in range(begin, evaluations, batch_size):
+                    places = range(start, min(start + batch_size, evaluations))
+                    with room_for(f"batch_size={batch_size}", _smaller(batch_size)):
+                        entries = _evaluate(
+                            prior, source, [order[k] for k in places], [mix(seed, 9, k) for k in places], times or TimeLaw()
+                        )
+                    if store is None:
+                        kept[places.start : places.stop] = entries
+                    else:
+                        store.append(entries)
+                    bar.update(len(entries))
         return cls(kept, prior, card) if out is None else cls.open(out, prior)
 
     @classmethod
