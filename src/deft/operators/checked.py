@@ -83,33 +83,32 @@ def _checked(method: Callable[..., Any], entry: str, kinds: tuple[str, ...]) -> 
 
 def check(operator: ForwardOperator, entry: str, name: str, x: Any, kind: str, finite: bool = False) -> None:
     """Raises `InvalidInput` unless x is a batch of signals, or of measurements, that this operator can be asked about."""
-    what = f"{type(operator).__name__}.{entry}({name})"
-    if not isinstance(x, Tensor):
-        raise InvalidInput(what, given=type(x).__name__, expected="a torch.Tensor", advice="torch.as_tensor makes one of arrays and lists")
-    if not x.is_floating_point():
-        advice = _COMPLEX if x.is_complex() else f"use {name}.float(), and scale {name} as the prior's signals are"
-        raise InvalidInput(what, given=str(x.dtype), expected=f"real floating-point numbers{_meaning(operator, kind)}", advice=advice)
     shape = operator.signal_shape() if kind == SIGNAL else operator.measurement_shape()
-    if not fits(x, shape, kind):
-        raise InvalidInput(
-            what,
-            given=f"the shape {tuple(x.shape)}",
-            expected=f"{shape_of(shape, kind)}{_meaning(operator, kind)}",
-            advice=_advice(x, shape),
-        )
-    if x.is_meta and (real := next((b for b in operator._buffers.values() if b is not None and not b.is_meta), None)) is not None:
-        raise InvalidInput(
-            what, given="a tensor on the device meta, without numbers", expected=f"one on {real.device}, where the operator is"
-        )
-    if finite and not x.is_meta and not _is_finite(x):
+    if not isinstance(x, Tensor) or not x.is_floating_point() or not fits(x, shape, kind):
+        raise _refused(operator, f"{type(operator).__name__}.{entry}({name})", name, x, kind, shape)
+    if x.is_meta:
+        if (real := next((b for b in operator.buffers() if not b.is_meta), None)) is not None:
+            given, expected = "a tensor on the device meta, without numbers", f"one on {real.device}, where the operator is"
+            raise InvalidInput(f"{type(operator).__name__}.{entry}({name})", given=given, expected=expected)
+    elif finite and not _is_finite(x):
         bad = ~x.isfinite().flatten(1)
-        where = bad.any(1).nonzero().flatten().tolist()
         raise InvalidInput(
-            what,
-            given=f"{int(bad.sum())} of {bad.numel()} entries that are NaN or infinite, in {_listed(where)} of the batch",
+            f"{type(operator).__name__}.{entry}({name})",
+            given=f"{int(bad.sum())} of {bad.numel()} entries that are NaN or infinite, in {_listed(bad.any(1).nonzero().flatten().tolist())} of the batch",
             expected="finite numbers",
             advice="write 0 where nothing is measured, and leave those places out by the operator's mask",
         )
+
+
+def _refused(operator: ForwardOperator, what: str, name: str, x: Any, kind: str, shape: Shape | None) -> InvalidInput:
+    if not isinstance(x, Tensor):
+        return InvalidInput(what, given=type(x).__name__, expected="a torch.Tensor", advice="torch.as_tensor makes one of arrays and lists")
+    meaning = operator.signal_is if kind == SIGNAL else operator.measurement_is
+    meaning = f", {meaning}" if meaning else ""
+    if not x.is_floating_point():
+        advice = _COMPLEX if x.is_complex() else f"use {name}.float(), and scale {name} as the prior's signals are"
+        return InvalidInput(what, given=str(x.dtype), expected=f"real floating-point numbers{meaning}", advice=advice)
+    return InvalidInput(what, given=f"the shape {tuple(x.shape)}", expected=f"{shape_of(shape, kind)}{meaning}", advice=_advice(x, shape))
 
 
 def fits(x: Tensor, shape: Shape | None, kind: str) -> bool:
@@ -119,7 +118,7 @@ def fits(x: Tensor, shape: Shape | None, kind: str) -> bool:
         return len(given) > (1 if kind == SIGNAL else 0) and 0 not in given[1:]
     if len(given) != len(shape) + 1 or 0 in given[1:]:
         return False
-    return all(wanted is None or n == wanted for n, wanted in zip(given[1:], shape, strict=True))
+    return all([wanted is None or n == wanted for n, wanted in zip(given[1:], shape)])  # noqa: C419  called before every entry
 
 
 def shape_of(shape: Shape | None, kind: str) -> str:
@@ -136,11 +135,6 @@ def _advice(x: Tensor, shape: Shape | None) -> str:
         return ""
     alone = all(wanted is None or n == wanted for n, wanted in zip(x.shape, shape, strict=True))
     return "a single one is a batch of one: add its first axis by [None]" if alone else ""
-
-
-def _meaning(operator: ForwardOperator, kind: str) -> str:
-    meaning = operator.signal_is if kind == SIGNAL else operator.measurement_is
-    return f", {meaning}" if meaning else ""
 
 
 def _is_finite(x: Tensor) -> bool:
@@ -198,25 +192,25 @@ def _wrong_batch(operator: ForwardOperator, entry: str, name: str, x: Tensor) ->
 
 
 def _check_result(operator: ForwardOperator, entry: str, x: Tensor, result: Any, kind: str) -> None:
-    what = f"{type(operator).__name__}.{entry}"
+    """Raises `InvalidInput` unless the result is a real tensor, one of each that was given."""
+    what = type(operator).__name__
     if not isinstance(result, Tensor):
-        raise InvalidInput(
-            what, given=f"a {type(result).__name__} as its result", expected="a torch.Tensor", advice="wrap arrays in torch.as_tensor"
-        )
-    if kind is not OTHER and not result.is_floating_point():
+        given, advice = f"a {type(result).__name__} as its result", "wrap arrays in torch.as_tensor"
+        raise InvalidInput(f"{what}.{entry}", given=given, expected="a torch.Tensor", advice=advice)
+    if not result.is_floating_point() and kind is not OTHER:
         advice = _COMPLEX if result.is_complex() else "return .to(x) of it: noise is added to it"
-        raise InvalidInput(what, given=f"a result of {result.dtype}", expected="real floating-point numbers", advice=advice)
+        raise InvalidInput(f"{what}.{entry}", given=f"a result of {result.dtype}", expected="real floating-point numbers", advice=advice)
     if not result.ndim or len(result) != len(x):
         if operator.signals not in (1, len(x)):
             raise _wrong_batch(operator, entry, "x_0" if ENTRIES[entry][0] == SIGNAL else "y", x)
-        raise InvalidInput(
-            what, given=f"a result of shape {tuple(result.shape)} for a batch of {len(x)}", expected=f"{len(x)} results, one of each",
-            advice="keep the first axis for the signals, and register what each has its own of by per_signal",
-        )  # fmt: skip
-    if kind == SIGNAL and not fits(result, operator.signal_shape(), SIGNAL):
-        raise InvalidInput(what, given=f"a result of shape {tuple(result.shape)}", expected=shape_of(operator.signal_shape(), SIGNAL))
+        given, expected = f"a result of shape {tuple(result.shape)} for a batch of {len(x)}", f"{len(x)} results, one of each"
+        advice = "keep the first axis for the signals, and register what each has its own of by per_signal"
+        raise InvalidInput(f"{what}.{entry}", given=given, expected=expected, advice=advice)
+    if kind is SIGNAL and not fits(result, operator.signal_shape(), SIGNAL):
+        given = f"a result of shape {tuple(result.shape)}"
+        raise InvalidInput(f"{what}.{entry}", given=given, expected=shape_of(operator.signal_shape(), SIGNAL))
     if entry == "forward":
-        vars(operator)["_known_shapes"] = (x.shape[1:], result.shape[1:])
+        operator.__dict__["_known_shapes"] = (x.shape[1:], result.shape[1:])
 
 
 def _listed(places: list[int]) -> str:
