@@ -170,6 +170,21 @@ def _check_magnitudes(y: Measurement) -> None:
         )
 
 
+def check_noise(y: Measurement, sigma_y: Tensor) -> None:
+    """Raises `InvalidInput` where magnitudes are negative by more than noise of standard deviation sigma_y, (batch or 1,), can make them."""
+    if not len(y) or y.is_meta:
+        return
+    rounding = 1e-4 * y.flatten(1).abs().amax(1)
+    lowest = y.flatten(1).amin(1)
+    if bool((bad := lowest < -(2 * _NOISE * sigma_y.to(y) + rounding)).any()):
+        raise InvalidInput(
+            "y of PhaseRetrieval",
+            given=f"magnitudes down to {float(lowest[bad].min()):.3g}",
+            expected="magnitudes |F x|, which are not negative but for noise",
+            advice="say the noise by sigma_y, or use the absolute value of a Fourier transform, without a logarithm",
+        )
+
+
 def _low_frequencies(size: tuple[int, ...]) -> Tensor:
     """1 within an eighth of each axis around the frequency 0, at (0, 0)."""
     inside = [(torch.minimum(torch.arange(n), n - torch.arange(n)) <= n // 8).float() for n in size]
