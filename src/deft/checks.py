@@ -76,8 +76,12 @@ def name(what: str, value: object, known: Any, advice: str = "") -> str:
     """One of the `known` names; the nearest ones are suggested."""
     if isinstance(value, str) and value in known:
         return value
-    near = nearest_names(value, list(known)).lstrip("; ") if isinstance(value, str) else ""
-    raise InvalidInput(what, given=value, expected=f"one of {', '.join(known)}", advice=advice or near)
+    near = nearest_names(value, list(known)) if isinstance(value, str) else ""
+    nearest = near.removeprefix("; did you mean ").removesuffix("?")
+    expected = f"one of {', '.join(known)}"
+    raise InvalidInput(
+        what, given="None" if value is None else value, expected=expected, advice=advice or (f"perhaps {nearest} is meant" if near else "")
+    )
 
 
 def _number(what: str, value: object, expected: str, meaning: str, advice: str) -> float:
