@@ -96,13 +96,9 @@ def _number(what: str, value: object, expected: str, meaning: str, advice: str) 
 
 
 def _pair(what: str, value: object, expected: str, meaning: str, advice: str) -> tuple[float, float]:
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
+    if not isinstance(value, (tuple, list)) or len(value) != 2 or not all(map(_is_number, value)):
         _refuse(what, value, expected, meaning, advice)
-    low, high = (
-        _number(what, end, expected, meaning, advice) if _is_number(end) else _refuse(what, value, expected, meaning, advice)
-        for end in value
-    )
-    return low, high
+    return float(value[0]), float(value[1])
 
 
 def _is_number(value: object) -> bool:

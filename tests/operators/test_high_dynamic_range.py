@@ -59,4 +59,4 @@ def test_errors():
     for factor in (0, -1.0, torch.inf):
         refused(lambda factor=factor: HighDynamicRange(factor), factor, "a finite number > 0")
     refused(lambda: HighDynamicRange(2.0, (1.0, -1.0)), (1.0, -1.0), "low < high")
-    refused(lambda: HighDynamicRange(2.0, (-1.0, torch.inf)), torch.inf, "low < high")
+    refused(lambda: HighDynamicRange(2.0, (-1.0, torch.inf)), (-1.0, torch.inf), "low < high")

@@ -68,7 +68,7 @@ def test_of_another_operator(count):
     torch.testing.assert_close(matrix(x), y.flatten(1), rtol=0, atol=0.01)
     torch.testing.assert_close(matrix.adjoint(y), operator.adjoint(y), rtol=1e-3, atol=0.01)
     one = torch.ones(1, dtype=torch.float64)
-    assert torch.equal(matrix.solve(y, one, one), matrix.solve(y.flatten(1), one, one))
+    assert torch.equal(matrix.solve(y, one, one).flatten(1), matrix.solve(y.flatten(1), one, one))
     gram = matrix.v_t(matrix.v(torch.eye(matrix._s.shape[1], dtype=torch.float64)))
     torch.testing.assert_close(gram, torch.eye(len(gram), dtype=torch.float64))
 

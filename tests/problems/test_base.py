@@ -40,4 +40,4 @@ class TestNoiseLevels:
             refused(lambda sigma_y=sigma_y: Denoising(sigma_y=sigma_y), sigma_y, "a finite number >= 0, the standard deviation", "use 0")
         for sigma_y in ((0.2, 0.1), (0.0, 0.1)):
             refused(lambda sigma_y=sigma_y: Denoising(sigma_y=sigma_y), sigma_y, "(low, high), finite, with 0 < low <= high")
-        refused(lambda: Denoising(sigma_y=(0.1, math.inf)), math.inf, "0 < low <= high")
+        refused(lambda: Denoising(sigma_y=(0.1, math.inf)), (0.1, math.inf), "0 < low <= high")

@@ -173,7 +173,11 @@ def _explained(operator: ForwardOperator, entry: str, name: str, x: Tensor, erro
             what, given=str(x.dtype), expected=f"a precision that torch can do this in ({error})".strip(), advice=f"use {name}.float()"
         )
     known = operator._known_shapes
-    if known is not None and (shape := known[0 if ENTRIES[entry][0] == SIGNAL else 1]) != x.shape[1:]:
+    if (
+        isinstance(error, (RuntimeError, IndexError))
+        and known is not None
+        and (shape := known[0 if ENTRIES[entry][0] == SIGNAL else 1]) != x.shape[1:]
+    ):
         return InvalidInput(
             what,
             given=f"the shape {tuple(x.shape)}",

@@ -109,10 +109,11 @@ class Matrix(SpectralOperator):
 
     def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
         """(r2 A A^T + s2 I)^{-1} v, also outside the range of A, where it is v / s2; at s2 = 0 that part is left out."""
-        v = v.flatten(1)
-        outside = v - self.u(self.u_t(v))
-        s2_of = expand(torch.as_tensor(s2), v).to(v)
-        return super().solve(v, r2, s2) + torch.where(s2_of > 0, outside / torch.where(s2_of > 0, s2_of, 1.0), 0.0)
+        flat = v.flatten(1)
+        outside = flat - self.u(self.u_t(flat))
+        s2_of = expand(torch.as_tensor(s2), flat).to(flat)
+        missed = torch.where(s2_of > 0, outside / torch.where(s2_of > 0, s2_of, 1.0), 0.0)
+        return (super().solve(flat, r2, s2) + missed).reshape(v.shape)
 
     def singular_values(self, like: Tensor) -> Tensor:
         return self._s
