@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput
+from deft.operators import MRI, InUnits
 from deft.operators.base import ForwardOperator, LinearOperator, conjugate_gradients
 from tests.refusal import refused
 
@@ -136,6 +137,11 @@ class TestAnOperatorOfOnesOwn:
                 return y
 
         refused(lambda: Own()(torch.ones(2, 6)), given, "")
+
+    def test_what_its_lift_is(self):
+        assert Halves(torch.ones(1, 1, 3)).lift_is == "its pseudo-inverse"
+        assert Mixed(torch.ones(1, 1, 3)).lift_is == "a rough reconstruction"
+        assert InUnits(MRI(torch.ones(1, 1, 4, 4)), 0.5).lift_is == "its zero-filled reconstruction"
 
     def test_an_error_of_its_own_stays_its_own(self):
         class Broken(ForwardOperator):

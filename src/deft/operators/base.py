@@ -48,6 +48,7 @@ class ForwardOperator(nn.Module, ABC):
     symmetries: str = ""
     signal_is: str = ""
     measurement_is: str = ""
+    _lift_is: str = ""
     event_shape: tuple[int, ...] | None = None
     _known_shapes: tuple[tuple[int, ...], tuple[int, ...]] | None = None  # of the last signal and its measurement
 
@@ -128,6 +129,13 @@ class ForwardOperator(nn.Module, ABC):
     def lift_of(self, value: float, like: Signal) -> Signal:
         """lift(A(x)) of a signal x that is `value` everywhere: where it was seen, that value."""
         return self.lift(self(torch.full_like(like, value)))
+
+    @property
+    def lift_is(self) -> str:
+        """What `lift` makes of a measurement, in words for reports."""
+        if isinstance(self, LinearOperator) and type(self).lift is LinearOperator.lift:
+            return "its pseudo-inverse"
+        return self._lift_is or "a rough reconstruction"
 
     def surrogate(self, x_0: Signal) -> Measurement:
         """What `pull` differentiates in place of A; A itself by default. For maps whose derivative vanishes where it is needed (saturation)."""

@@ -58,6 +58,7 @@ class _Convolution(LinearOperator):
     kernel: Tensor
     signal_is = "channels first, with as many axes of space as the kernel has"
     measurement_is = signal_is
+    _lift_is = "its regularised inverse"
 
     def __init__(self, kernel: Tensor) -> None:
         super().__init__()

@@ -22,6 +22,8 @@ class HighDynamicRange(ForwardOperator):
     Mardani et al. 2023, arXiv:2305.04391, section 5: factor 2, clipped to [-1, 1].
     """
 
+    _lift_is = "itself, over the factor of its exposure"
+
     def __init__(self, factor: float = 2.0, clip: tuple[float, float] = (-1.0, 1.0)) -> None:
         super().__init__()
         self.factor = checks.positive("factor", factor, "how much too long the exposure is")

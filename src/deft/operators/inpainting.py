@@ -28,6 +28,7 @@ class Inpainting(SpectralOperator):
     mask: Tensor
     signal_is = "of the mask's size"
     measurement_is = "of the mask's size, with zeros where nothing is measured"
+    _lift_is = "itself, zero where nothing is measured"
 
     def __init__(self, mask: Tensor) -> None:
         super().__init__()

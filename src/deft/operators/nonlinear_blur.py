@@ -39,6 +39,8 @@ class NonlinearBlur(ForwardOperator):
     `exposure` is how much of the light is gathered: above 1, highlights are lost. `value_range` is (black, white) of the signal; `border` as in `Blur`.
     """
 
+    _lift_is = "its regularised inverse, in light"
+
     def __init__(
         self, kernel: Tensor, exposure: float = 1.2, border: str = "reflect", value_range: tuple[float, float] = (-1.0, 1.0)
     ) -> None:

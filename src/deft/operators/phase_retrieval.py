@@ -39,6 +39,8 @@ class PhaseRetrieval(ForwardOperator):
     `beta` are those of the hybrid input-output of `lift`, a fifth of the iterations being error reduction; its starts are always the same.
     """
 
+    _lift_is = "its reconstruction by hybrid input-output"
+
     def __init__(
         self, value_range: tuple[float, float] | None = (-1.0, 1.0), *, iterations: int = 200, restarts: int = 4, beta: float = 0.9
     ) -> None:

@@ -52,6 +52,10 @@ class InUnits(LinearOperator):
     def measurement_shape(self) -> Shape | None:
         return self.operator.measurement_shape()
 
+    @property
+    def lift_is(self) -> str:
+        return self.operator.lift_is
+
     def doubts(self, y: Measurement) -> list[str]:
         return self.operator.doubts(y)
 

@@ -49,7 +49,10 @@ class Inpainting(Problem):
 
 @final
 class SuperResolution(Problem):
-    """y = A x_0 + sigma_y eps, with A an average over blocks of `factor` places per axis, or antialiased bicubic."""
+    """y = A x_0 + sigma_y eps, with A an average over blocks of neighbouring places, or antialiased bicubic interpolation.
+
+    `factor` is how many places along each axis become one; it divides the signal's sizes.
+    """
 
     def __init__(self, factor: int = 4, kernel: str = "average", sigma_y: NoiseLevel = 0.0) -> None:
         super().__init__(sigma_y)
