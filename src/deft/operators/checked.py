@@ -43,7 +43,7 @@ ENTRIES: dict[str, tuple[str, ...]] = {  # the kinds of the tensors that are giv
 _COMPLEX = "give the real and the imaginary part as two channels: torch.view_as_real(z).movedim(-1, 1)"
 
 
-def check_entries(cls: type[ForwardOperator]) -> None:
+def check_entries(cls: type) -> None:
     """Put the checks around every entry that this class, or one that it is mixed with, defines."""
     for entry, kinds in ENTRIES.items():
         method = getattr(cls, entry, None)
@@ -57,10 +57,10 @@ def _checked(method: Callable[..., Any], entry: str, kinds: tuple[str, ...]) -> 
 
     @functools.wraps(method)
     def checked(self: ForwardOperator, *given: Any, **named: Any) -> Any:
-        x = given[0] if given else named.get(names[0])
+        x: Any = given[0] if given else named.get(names[0])
         check(self, entry, names[0], x, first, finite)
         if len(kinds_given) > 1:
-            residual = given[1] if len(given) > 1 else named.get(names[1])
+            residual: Any = given[1] if len(given) > 1 else named.get(names[1])
             check(self, entry, names[1], residual, kinds_given[1])
             if len(residual) != len(x):
                 raise InvalidInput(

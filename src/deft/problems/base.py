@@ -54,7 +54,9 @@ class Problem(ABC):
             raise InvalidInput(f"the problem draws sigma_y between {level[0]:g} and {level[1]:g}; say that of these measurements.")
         for doubt in operator.doubts(y):
             warnings.warn(f"{doubt}.", stacklevel=2)
-        return GaussianLikelihood(operator, noise_level("sigma_y", level) if sigma_y is None or isinstance(level, (int, float)) else level)
+        if isinstance(level, (int, float)):
+            level = checks.non_negative("sigma_y", level, "the standard deviation of the noise in the units of y", "use 0 for no noise")
+        return GaussianLikelihood(operator, level)
 
     def _noise_level(self, noise: Noise) -> Tensor:
         return log_uniform(self.sigma_y, noise.uniform(0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TypeVar, final
+from typing import Any, final
 
 from deft.errors import InvalidInput
 from deft.noise import Noise
@@ -108,10 +108,7 @@ class MRI(Problem):
         return card_of(self, {"masks": self.masks.card(), "sigma_y": self.sigma_y})
 
 
-_Part = TypeVar("_Part", Masks, Kernels)
-
-
-def _part(what: str, value: _Part, kind: type[_Part]) -> _Part:
+def _part(what: str, value: Any, kind: type) -> Any:
     """A distribution of the kind that a problem needs."""
     if not isinstance(value, kind):
         raise InvalidInput(what, given=value, expected=f"a name, or a distribution: deft.operators.{kind.__name__}")
