@@ -110,5 +110,5 @@ def _is_number(value: object) -> bool:
 
 
 def _refuse(what: str, given: object, expected: str, meaning: str, advice: str) -> NoReturn:
-    shown = "None" if given is None else given
+    shown = f"the text {given!r}" if isinstance(given, str) else "None" if given is None else given
     raise InvalidInput(what, given=shown, expected=f"{expected}, {meaning}" if meaning else expected, advice=advice)

@@ -52,7 +52,7 @@ class CallableOperator(ForwardOperator):
         for what, given in (("function", function), ("lift", lift)):
             if not callable(given) and not (given is None and what == "lift"):
                 raise InvalidInput(what, given=type(given).__name__, expected="a function of a batch")
-        self.event_shape, self.differentiable = event_shape_of(event_shape) if len(event_shape) else (), differentiable
+        self.event_shape, self.differentiable = () if event_shape == () else event_shape_of(event_shape), differentiable
         self.name = name or _name(function)
         if lift is None and not differentiable:
             raise InvalidInput(

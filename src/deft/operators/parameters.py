@@ -76,5 +76,5 @@ def kernel_of(value: Any) -> Tensor:
 def event_shape_of(value: Any) -> tuple[int, ...]:
     """The shape of a signal without its batch, as whole numbers >= 1."""
     if not isinstance(value, Sequence) or isinstance(value, str) or not len(value):
-        raise InvalidInput("event_shape", given=value, expected="the signal's shape without its batch, (channels, *space), say")
+        raise InvalidInput("event_shape", given=str(value), expected="the signal's shape without its batch, (channels, *space), say")
     return tuple(checks.whole("event_shape", n, meaning=f"for each axis of {tuple(value)}, the batch left out") for n in value)

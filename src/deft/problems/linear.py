@@ -111,7 +111,7 @@ class MRI(Problem):
 def _part(what: str, value: Any, kind: type) -> Any:
     """A distribution of the kind that a problem needs."""
     if not isinstance(value, kind):
-        raise InvalidInput(what, given=value, expected=f"a name, or a distribution: deft.operators.{kind.__name__}")
+        raise InvalidInput(what, given=type(value).__name__, expected=f"a name, or a distribution: deft.operators.{kind.__name__}")
     return value
 
 
