@@ -76,8 +76,12 @@ def name(what: str, value: object, known: Any, advice: str = "") -> str:
     """One of the `known` names; the nearest ones are suggested."""
     if isinstance(value, str) and value in known:
         return value
-    near = nearest_names(value, list(known)).lstrip("; ") if isinstance(value, str) else ""
-    raise InvalidInput(what, given=value, expected=f"one of {', '.join(known)}", advice=advice or near)
+    near = nearest_names(value, list(known)) if isinstance(value, str) else ""
+    nearest = near.removeprefix("; did you mean ").removesuffix("?")
+    expected = f"one of {', '.join(known)}"
+    raise InvalidInput(
+        what, given="None" if value is None else value, expected=expected, advice=advice or (f"perhaps {nearest} is meant" if near else "")
+    )
 
 
 def _number(what: str, value: object, expected: str, meaning: str, advice: str) -> float:
@@ -92,13 +96,9 @@ def _number(what: str, value: object, expected: str, meaning: str, advice: str) 
 
 
 def _pair(what: str, value: object, expected: str, meaning: str, advice: str) -> tuple[float, float]:
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
+    if not isinstance(value, (tuple, list)) or len(value) != 2 or not all(map(_is_number, value)):
         _refuse(what, value, expected, meaning, advice)
-    low, high = (
-        _number(what, end, expected, meaning, advice) if _is_number(end) else _refuse(what, value, expected, meaning, advice)
-        for end in value
-    )
-    return low, high
+    return float(value[0]), float(value[1])
 
 
 def _is_number(value: object) -> bool:
@@ -110,5 +110,5 @@ def _is_number(value: object) -> bool:
 
 
 def _refuse(what: str, given: object, expected: str, meaning: str, advice: str) -> NoReturn:
-    shown = "None" if given is None else given
+    shown = f"the text {given!r}" if isinstance(given, str) else "None" if given is None else given
     raise InvalidInput(what, given=shown, expected=f"{expected}, {meaning}" if meaning else expected, advice=advice)

@@ -2,11 +2,12 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
 
+from deft.errors import InvalidInput
 from deft.operators.base import ForwardOperator, LinearOperator, SpectralOperator
 
 
@@ -14,6 +15,20 @@ def dense(function, shape: Sequence[int]) -> torch.Tensor:
     """The matrix of a linear map between signals, from the images of the basis vectors."""
     n = math.prod(shape)
     return function(torch.eye(n).reshape(n, *shape)).reshape(n, -1).T
+
+
+WRONG: dict[str, Callable[[torch.Tensor], object]] = {
+    "complex": lambda x: torch.complex(x, x),
+    "integers": lambda x: x.long(),
+    "truth values": lambda x: x > 0,
+    "an array": lambda x: x.numpy(),
+    "a list": lambda x: x.tolist(),
+    "a number": lambda x: torch.tensor(1.0),
+    "an empty axis": lambda x: x[..., :0],
+}
+
+
+ENTRIES = ("forward", "coverage", "adjoint", "lift", "observed", "count", "solve", "pseudo_inverse", "pull")
 
 
 class OperatorContract(ABC):
@@ -104,6 +119,68 @@ class OperatorContract(ABC):
         operator, x = self.make(range(2)).float(), self.signals(2).float()
         y = operator(x)
         assert y.dtype == operator.lift(y).dtype == operator.coverage(x).dtype == torch.float32
+
+    @pytest.mark.parametrize("wrong", [*WRONG, "batch", "rank", "size", "meta"])
+    def test_what_it_cannot_be_asked_about_is_refused(self, wrong):
+        """By every entry of every operator; where signals have parameters of their own, one signal too few is refused too."""
+        operator, x = self.make(range(3)), self.signals(3)
+        y = operator(x)
+        for entry in filter(lambda name: hasattr(operator, name), ENTRIES):
+            given, signal = (x, True) if entry in ("forward", "coverage", "pull") else (y, False)
+            if (bad := self._wrong(operator, wrong, given, signal)) is None or (
+                wrong == "batch" and entry in ("observed", "coverage", "count")
+            ):
+                continue  # those that do not look at their parameters say nothing wrong of two of three
+            with pytest.raises(InvalidInput) as raised:
+                self._ask(operator, entry, bad, y)
+            assert raised.value.given or wrong == "batch"
+            assert raised.value.expected or wrong == "batch"
+
+    @pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+    def test_measurements_that_are_not_finite_are_refused(self, bad):
+        operator, x = self.make(range(3)), self.signals(3)
+        y = operator(x).clone(memory_format=torch.contiguous_format)
+        y[1].view(-1)[-1] = bad
+        for call in (operator.lift, operator.check_measurement):
+            with pytest.raises(InvalidInput) as raised:
+                call(y)
+            assert "1 of" in raised.value.given
+            assert "entry 1 of the batch" in raised.value.given
+            assert raised.value.expected == "finite numbers"
+
+    def test_a_residual_does_not_broadcast(self):
+        operator, x = self.make(range(3)), self.signals(3)
+        y = operator(x)
+        self.close(operator.residual(x, y), torch.zeros_like(y))
+        with pytest.raises(InvalidInput):
+            operator.residual(x, y[:, None])
+
+    def test_any_memory_layout_and_no_grad(self):
+        operator, x = self.make(range(3)), self.signals(3)
+        strided = torch.stack([x, x], dim=-1)[..., 0]
+        self.close(operator(strided), operator(x))
+        with torch.inference_mode():
+            y = operator(x)
+            self.close(operator.lift(y), operator.lift(operator(strided)), self.solve_tolerance)
+
+    def _wrong(self, operator: ForwardOperator, wrong: str, given: torch.Tensor, signal: bool) -> object:
+        """What is wrong in this way, or None where nothing can be."""
+        shape = operator.signal_shape() if signal else operator.measurement_shape()
+        if wrong == "batch":
+            return given[:2] if operator.signals == 3 else None
+        if wrong == "rank":
+            return given.new_ones(()) if shape is None else given[:, None]
+        if wrong == "size":
+            return None if shape is None or shape[-1] is None else torch.cat([given, given[..., :1]], dim=-1)
+        if wrong == "meta":
+            return given.to("meta") if any(True for _ in operator.buffers()) else None
+        return WRONG[wrong](given)
+
+    def _ask(self, operator: ForwardOperator, entry: str, given: torch.Tensor, y: torch.Tensor) -> object:
+        one = torch.ones(1)
+        if entry == "solve":
+            return operator.solve(given, one, one)
+        return operator.pull(given, y, one, one) if entry == "pull" else getattr(operator, entry)(given)
 
     def test_gradients_pass(self):
         operator, x = self.make(range(2)), self.signals(2).requires_grad_()

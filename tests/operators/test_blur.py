@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.operators import Blur, CircularBlur, ReflectBlur, gaussian_kernel, motion_kernel
 from tests.contracts.operator import LinearOperatorContract, SpectralOperatorContract
+from tests.refusal import refused
 
 
 def kernels(shape, seeds):
@@ -140,9 +140,25 @@ def test_gradients_after_inference():
 
 
 def test_errors():
-    with pytest.raises(InvalidInput, match="did you mean circular"):
-        Blur(torch.ones(1, 3, 3), "circulr")
-    with pytest.raises(InvalidInput, match=r"\(batch or 1, height, width\)"):
-        CircularBlur(torch.ones(1, 1, 3, 3))
-    with pytest.raises(InvalidInput, match="does not fit signals"):
-        CircularBlur(torch.ones(1, 3))(torch.ones(1, 1, 4, 4))
+    refused(lambda: Blur(torch.ones(1, 3, 3), "circulr"), "circulr", "circular, reflect", "perhaps circular")
+    refused(lambda: CircularBlur(torch.ones(1, 1, 3, 3)), "the shape (1, 1, 3, 3)", "(batch or 1, height, width)", "leave their axis out")
+    line = CircularBlur(torch.full((1, 3), 1 / 3))
+    refused(lambda: line(torch.ones(1, 1, 4, 4)), "the shape (1, 1, 4, 4)", "(batch, any, any)")
+    refused(lambda: Blur(torch.zeros(1, 3, 3)), "a kernel of zeros", "summing to 1", "weighted mean")
+    refused(lambda: Blur(-torch.ones(1, 3, 3) / 9), "a kernel whose sum is -1", "summing to 1")
+    refused(lambda: Blur(torch.full((1, 3, 3), torch.nan)), "9 of 9 entries that are NaN or infinite", "finite numbers")
+    refused(lambda: Blur(torch.ones(1, 0, 3)), "the shape (1, 0, 3)", "(batch or 1, height, width)")
+    refused(lambda: Blur(torch.ones(1, 3, 3, dtype=torch.complex64)), "torch.complex64", "real")
+
+
+def test_kernels_that_change_the_brightness_are_said():
+    with pytest.warns(UserWarning, match="sums to 9"):
+        Blur(torch.ones(1, 3, 3))
+    with pytest.warns(UserWarning, match=r"kernel, \(5, 5\), is larger than the signal, \(4, 4\)"):
+        Blur(torch.full((1, 5, 5), 1 / 25))(torch.ones(1, 1, 4, 4))
+
+
+def test_reflect_repeats_the_edge():
+    """scipy's "reflect"; torch's and deepinv's leaves the edge out."""
+    x, kernel = torch.tensor([[[1.0, 2.0, 4.0]]]), torch.tensor([[1.0, 0.0, 0.0]])
+    torch.testing.assert_close(Blur(kernel, "reflect")(x)[0, 0, -1], x[0, 0, -1])

@@ -1,10 +1,9 @@
-import pytest
 import torch
 
-from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.operators import Inpainting, RandomPixelMasks
 from tests.contracts.operator import SpectralOperatorContract
+from tests.refusal import refused
 
 
 def masks(event_shape, seeds):
@@ -52,9 +51,9 @@ def test_a_boolean_mask_is_a_mask():
 
 
 def test_errors():
-    with pytest.raises(InvalidInput, match=r"\(batch or 1, 1, \*space\)"):
-        Inpainting(torch.ones(2, 3, 4, 4))
-    with pytest.raises(InvalidInput, match=r"between 0\.5 and 0\.5"):
-        Inpainting(0.5 * torch.ones(1, 1, 4, 4))
-    with pytest.raises(InvalidInput, match=r"size \(4, 4\), the signal \(4, 5\)"):
-        Inpainting(torch.ones(1, 1, 4, 4))(torch.ones(1, 1, 4, 5))
+    refused(lambda: Inpainting(torch.ones(2, 3, 4, 4)), "the shape (2, 3, 4, 4)", "(batch or 1, 1, *space)", "mask[:, :1]")
+    refused(lambda: Inpainting(torch.ones(4, 4)), "the shape (4, 4)", "(batch or 1, 1, *space)", "mask[None, None]")
+    refused(lambda: Inpainting(0.5 * torch.ones(1, 1, 4, 4)), "values between 0.5 and 0.5", "1 where the signal is observed", "threshold")
+    refused(lambda: Inpainting(255 * torch.ones(1, 1, 4, 4, dtype=torch.uint8)), "values between 255 and 255", "0 elsewhere")
+    refused(lambda: Inpainting(torch.full((1, 1, 2, 2), torch.nan)), "4 of 4 entries that are NaN or infinite", "finite numbers")
+    refused(lambda: Inpainting(torch.ones(1, 1, 4, 4))(torch.ones(1, 1, 4, 5)), "the shape (1, 1, 4, 5)", "(batch, any, 4, 4)")

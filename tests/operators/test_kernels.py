@@ -4,6 +4,7 @@ import torch
 from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.operators import GaussianKernels, MotionKernels, gaussian_kernel, motion_kernel
+from tests.refusal import refused
 
 
 @pytest.mark.parametrize("size", [1, 4, 9])
@@ -46,11 +47,10 @@ def test_kernels_of_a_problem():
 
 
 def test_errors():
-    with pytest.raises(InvalidInput, match="whole number of places"):
-        gaussian_kernel(0, 1.0)
-    with pytest.raises(InvalidInput, match="> 0; got 0"):
-        GaussianKernels(std=0.0)
-    with pytest.raises(InvalidInput, match=r"\[0, 1\); got 1"):
-        MotionKernels(smoothness=1.0)
+    refused(lambda: gaussian_kernel(0, 1.0), 0, "a whole number >= 1")
+    refused(lambda: gaussian_kernel(3, torch.tensor([1.0, -1.0])), -1.0, "a finite number > 0")
+    refused(lambda: GaussianKernels(std=0.0), 0.0, "a finite number > 0")
+    refused(lambda: GaussianKernels(std=(2.0, 1.0)), (2.0, 1.0), "0 < low <= high")
+    refused(lambda: MotionKernels(smoothness=1.0), 1.0, "a number in [0, 1)")
     with pytest.raises(InvalidInput, match=r"signals of shape \(2, 8\)"):
         MotionKernels().draw(torch.empty(1, 2, 8), Noise([0]))

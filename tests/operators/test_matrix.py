@@ -5,6 +5,7 @@ from deft.errors import InvalidInput
 from deft.operators import HighDynamicRange, InUnits, Matrix, Tomography
 from deft.operators.tomography import views
 from tests.contracts.operator import SpectralOperatorContract
+from tests.refusal import refused
 
 
 class TestOneForEach(SpectralOperatorContract):
@@ -38,12 +39,17 @@ def test_it_is_the_matrix():
 
 
 def test_errors():
-    with pytest.raises(InvalidInput, match=r"shape \(m, d\), or \(n, m, d\).*got \(4,\)"):
-        Matrix(torch.zeros(4))
-    with pytest.raises(InvalidInput, match=r"signals of shape \(2, 2\) have 4 entries and the matrix 5 columns"):
-        Matrix(torch.zeros(3, 5), (2, 2))
-    with pytest.raises(InvalidInput, match=r"made for signals of shape \(5,\); got \(6,\)"):
-        Matrix(torch.randn(3, 5))(torch.randn(1, 6))
+    refused(lambda: Matrix(torch.zeros(4)), "the shape (4,)", "(m, d), or (n, m, d)")
+    refused(lambda: Matrix(torch.zeros(0, 4)), "the shape (0, 4)", "(m, d), or (n, m, d)")
+    refused(lambda: Matrix(torch.zeros(3, 5), (2, 2)), (2, 2), "5 entries")
+    refused(lambda: Matrix(torch.randn(3, 5))(torch.randn(1, 6)), "the shape (1, 6)", "(batch, 5)")
+    refused(lambda: Matrix(torch.randn(3, 5)).lift(torch.randn(1, 4)), "the shape (1, 4)", "(batch, 3)")
+    refused(lambda: Matrix(torch.full((3, 5), torch.nan)), "15 of 15 entries that are NaN or infinite", "finite numbers")
+    for dtype in (torch.complex64, torch.int64, torch.float16, torch.bool):
+        refused(lambda dtype=dtype: Matrix(torch.ones(3, 5).to(dtype)), str(dtype), "a matrix (m, d)")
+    refused(lambda: Matrix(torch.randn(3, 5))(torch.randn(1, 5).double()), "torch.float64", "torch.float32", "x_0.to(torch.float32)")
+    u, s, v_t = Matrix(torch.randn(3, 5)).parts
+    refused(lambda: Matrix.decomposed(u[0], s, v_t, (5,)), "the shapes (3, 3), (1, 3) and (1, 3, 5)", "(n, m, k)")
 
 
 class TestOfAnotherOperator(SpectralOperatorContract):
@@ -61,6 +67,8 @@ def test_of_another_operator(count):
     y = operator.linear(x)
     torch.testing.assert_close(matrix(x), y.flatten(1), rtol=0, atol=0.01)
     torch.testing.assert_close(matrix.adjoint(y), operator.adjoint(y), rtol=1e-3, atol=0.01)
+    one = torch.ones(1, dtype=torch.float64)
+    assert torch.equal(matrix.solve(y, one, one).flatten(1), matrix.solve(y.flatten(1), one, one))
     gram = matrix.v_t(matrix.v(torch.eye(matrix._s.shape[1], dtype=torch.float64)))
     torch.testing.assert_close(gram, torch.eye(len(gram), dtype=torch.float64))
 

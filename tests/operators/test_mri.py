@@ -1,11 +1,10 @@
 import numpy as np
-import pytest
 import torch
 
-from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.operators import MRI, CartesianMasks
 from tests.contracts.operator import SpectralOperatorContract
+from tests.refusal import refused
 
 
 def lines(event_shape, seeds):
@@ -59,11 +58,29 @@ def test_what_is_missing_says_nothing():
 
 
 def test_errors():
-    with pytest.raises(InvalidInput, match=r"\(batch or 1, 1, height, width\); got \(4, 4\)"):
-        MRI(torch.ones(4, 4))
-    with pytest.raises(InvalidInput, match=r"between 0\.5 and 0\.5"):
-        MRI(0.5 * torch.ones(1, 1, 4, 4))
-    with pytest.raises(InvalidInput, match=r"two channels, \(2, height, width\).*got signals of shape \(1, 4, 4\)"):
-        MRI(torch.ones(1, 1, 4, 4))(torch.ones(1, 1, 4, 4))
-    with pytest.raises(InvalidInput, match=r"size \(4, 4\), the signal \(4, 5\)"):
-        MRI(torch.ones(1, 1, 4, 4))(torch.ones(1, 2, 4, 5))
+    refused(lambda: MRI(torch.ones(4, 4)), "the shape (4, 4)", "(batch or 1, 1, height, width)")
+    refused(lambda: MRI(0.5 * torch.ones(1, 1, 4, 4)), "values between 0.5 and 0.5", "1 where a frequency is measured")
+    operator = MRI(torch.ones(1, 1, 4, 4))
+    refused(lambda: operator(torch.ones(1, 1, 4, 4)), "the shape (1, 1, 4, 4)", "(batch, 2, 4, 4), complex images as two channels")
+    refused(lambda: operator(torch.ones(1, 2, 4, 5)), "the shape (1, 2, 4, 5)", "(batch, 2, 4, 4)")
+    for shape in ((1, 3, 4, 4), (1, 2, 4, 1), (1, 1, 4, 4), (2, 4, 4)):
+        refused(lambda shape=shape: operator.lift(torch.ones(shape)), f"the shape {shape}", "(batch, 2, 4, 4), frequencies")
+    complex_ = torch.ones(1, 4, 4, dtype=torch.complex64)
+    refused(lambda: operator.lift(complex_), "torch.complex64", "two channels, real and imaginary", "torch.view_as_real")
+    two = MRI(torch.ones(2, 1, 4, 4))
+    refused(lambda: two.lift(torch.ones(1, 2, 4, 4)), "a batch of 1", "one of 2")
+    refused(lambda: two(torch.ones(3, 2, 4, 4)), "a batch of 3", "one of 2", "take(index)")
+
+
+def test_a_shifted_measurement_is_doubted():
+    x = torch.zeros(2, 2, 16, 16)
+    x[:, :, 4:12, 5:11] = 1
+    operator, full = MRI(lines((2, 16, 16), [3])), MRI(torch.ones(1, 1, 16, 16))
+    assert operator.doubts(operator(x)) == operator.doubts(x[:0]) == []
+    assert full.doubts(torch.randn(2, 2, 16, 16)) == []
+    for each in (operator, full):
+        (doubt, *_) = each.doubts(torch.fft.ifftshift(full(x), dim=(-2, -1)))
+        assert "2 of 2" in doubt
+        assert "fftshift" in doubt
+    other = MRI(1 - operator.mask)
+    assert "do not belong together" in other.doubts(operator(x))[-1]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from deft.errors import InvalidInput
+from deft import problems
 from deft.htransforms.learned import LearnedHTransform
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
@@ -12,6 +12,7 @@ from deft.priors.gaussian_mixture import GaussianMixture
 from deft.samplers.ddim import DDIM
 from deft.schedules import VPLinear
 from tests.contracts.operator import OperatorContract
+from tests.refusal import refused
 
 
 class TestPhaseRetrieval(OperatorContract):
@@ -136,8 +137,7 @@ class TestLift:
         assert ((one(one.lift(y)) - y).norm() >= (many(many.lift(y)) - y).norm() - 1e-5).all()
 
     def test_odd_magnitudes_are_refused(self):
-        with pytest.raises(InvalidInput, match=r"even height and width.*got the shape \(1, 5, 6\)"):
-            PhaseRetrieval().lift(torch.ones(1, 1, 5, 6))
+        refused(lambda: PhaseRetrieval().lift(torch.ones(1, 1, 5, 6)), "the shape (1, 1, 5, 6)", "an even height and width")
 
 
 class TestGuidance:
@@ -183,10 +183,40 @@ def test_a_sampler_lifts_once(monkeypatch):
 
 
 def test_errors():
-    with pytest.raises(InvalidInput, match="black < white"):
-        PhaseRetrieval((1.0, -1.0))
-    for settings in ({"iterations": 0}, {"restarts": 0}, {"beta": 0.0}):
-        with pytest.raises(InvalidInput, match=r"beta in \(0, 1\]"):
-            PhaseRetrieval(**settings)
-    with pytest.raises(InvalidInput, match=r"of images, \(channels, height, width\); got signals of shape \(1, 9\)"):
-        PhaseRetrieval()(torch.ones(2, 1, 9))
+    refused(lambda: PhaseRetrieval((1.0, -1.0)), (1.0, -1.0), "low < high, (black, white)")
+    refused(lambda: PhaseRetrieval(iterations=0), 0, "a whole number >= 1")
+    refused(lambda: PhaseRetrieval(restarts=0), 0, "a whole number >= 1")
+    refused(lambda: PhaseRetrieval(beta=0.0), 0.0, "a number in (0, 1]")
+    refused(lambda: PhaseRetrieval()(torch.ones(2, 1, 9)), "the shape (2, 1, 9)", "(batch, any, any, any)")
+
+
+class TestMagnitudes:
+    def test_negative_ones_are_refused(self):
+        x, operator = shapes(), PhaseRetrieval()
+        refused(lambda: operator.lift(-operator(x)), "3 of 3 measurements that are negative on average", "magnitudes |F x|")
+        for noise in (0.0, 0.3, 3.0):  # as noise makes them they are not
+            operator.lift(operator(x) + noise * torch.randn(3, 1, 24, 24))
+        operator.lift(0.1 * torch.randn(3, 1, 24, 24))
+
+    def test_those_beyond_the_noise_are_refused_where_it_is_known(self):
+        y = PhaseRetrieval()(shapes())
+        y[1, 0, 3, 4] = -2.0
+        problem, operator = problems.PhaseRetrieval(), PhaseRetrieval()
+        error = refused(lambda: problem.likelihood(operator, y, 0.1), "magnitudes down to -2", "magnitudes |F x|")
+        assert "sigma_y" in error.advice
+        problem.likelihood(operator, y, 0.5)
+
+    @pytest.mark.parametrize("value_range", [(-1.0, 1.0), None])
+    def test_shifted_ones_are_doubted(self, value_range):
+        x, operator = shapes(), PhaseRetrieval(value_range)
+        y = operator(x if value_range else x + 1)
+        assert operator.doubts(y) == operator.doubts(y[:0]) == []
+        (doubt,) = operator.doubts(torch.fft.fftshift(y, dim=(-2, -1)))
+        assert "3 of 3" in doubt
+        assert "ifftshift" in doubt
+        with pytest.warns(UserWarning, match="ifftshift"):
+            problems.PhaseRetrieval().likelihood(operator, torch.fft.fftshift(y, dim=(-2, -1)), 0.1)
+
+    def test_a_real_part_is_doubted(self):
+        spectrum = torch.fft.fft2(0.5 * (torch.randn(3, 1, 12, 12) + 1), s=(24, 24), norm="ortho").real
+        assert "negative numbers" in PhaseRetrieval().doubts(spectrum)[-1]

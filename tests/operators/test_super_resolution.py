@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from deft.errors import InvalidInput
 from deft.operators import SuperResolution
 from tests.contracts.operator import SpectralOperatorContract
+from tests.refusal import refused
 
 
 class TestAverage(SpectralOperatorContract):
@@ -79,11 +79,10 @@ def test_any_size(factor, blocks, channels, kernel):
 
 
 def test_errors():
-    with pytest.raises(InvalidInput, match=r"multiples of 4; got \(8, 10\)"):
-        SuperResolution(4, (1, 8, 10))
-    with pytest.raises(InvalidInput, match="did you mean bicubic"):
-        SuperResolution(2, (1, 8, 8), kernel="bicubik")
-    with pytest.raises(InvalidInput, match=r"whole number >= 1; got 0"):
-        SuperResolution(0, (1, 8, 8))
-    with pytest.raises(InvalidInput, match=r"size \(8, 8\); got \(16, 16\)"):
-        SuperResolution(2, (1, 8, 8))(torch.ones(1, 1, 16, 16))
+    refused(lambda: SuperResolution(4, (1, 8, 10)), (1, 8, 10), "multiples of 4", "crop to 8 x 8, or use a factor of 2")
+    refused(lambda: SuperResolution(2, (1, 8, 8), kernel="bicubik"), "bicubik", "average, bicubic", "perhaps bicubic")
+    refused(lambda: SuperResolution(0, (1, 8, 8)), 0, "a whole number >= 1")
+    refused(lambda: SuperResolution(16, (1, 8, 8)), (1, 8, 8), "multiples of 16", "use a factor of 2, 4, 8")
+    refused(lambda: SuperResolution(2, (1,)), (1,), "(channels, *space)")
+    refused(lambda: SuperResolution(2, (1, 8, 0)), 0, "a whole number >= 1")
+    refused(lambda: SuperResolution(2, (1, 8, 8))(torch.ones(1, 1, 16, 16)), "the shape (1, 1, 16, 16)", "(batch, any, 8, 8)")

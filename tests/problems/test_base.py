@@ -1,11 +1,12 @@
-import pytest
+import math
+
 import torch
 
-from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.operators import Identity
 from deft.problems import Denoising, Problem
 from tests.contracts.problem import ProblemContract
+from tests.refusal import refused
 
 
 class OwnProblem(Problem):
@@ -37,9 +38,8 @@ class TestNoiseLevels:
         assert torch.equal(Denoising().draw(x_0, Noise([0, 1])).y, x_0)
 
     def test_errors(self):
-        with pytest.raises(InvalidInput, match=r"must be >= 0; got -0\.1"):
-            Denoising(sigma_y=-0.1)
-        with pytest.raises(InvalidInput, match="0 < low <= high"):
-            Denoising(sigma_y=(0.2, 0.1))
-        with pytest.raises(InvalidInput, match="0 < low <= high"):
-            Denoising(sigma_y=(0.0, 0.1))
+        for sigma_y in (-0.1, math.inf, -math.inf):
+            refused(lambda sigma_y=sigma_y: Denoising(sigma_y=sigma_y), sigma_y, "a finite number >= 0, the standard deviation", "use 0")
+        for sigma_y in ((0.2, 0.1), (0.0, 0.1)):
+            refused(lambda sigma_y=sigma_y: Denoising(sigma_y=sigma_y), sigma_y, "(low, high), finite, with 0 < low <= high")
+        refused(lambda: Denoising(sigma_y=(0.1, math.inf)), (0.1, math.inf), "0 < low <= high")

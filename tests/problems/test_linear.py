@@ -3,9 +3,10 @@ import torch
 
 from deft.errors import InvalidInput
 from deft.noise import Noise
-from deft.operators import BoxMasks, FreeFormMasks, GaussianKernels, MotionKernels, RandomPixelMasks
+from deft.operators import BoxMasks, FreeFormMasks, GaussianKernels, Masks, MotionKernels, RandomPixelMasks
 from deft.problems import MRI, Deblurring, Denoising, Inpainting, SuperResolution
 from tests.contracts.problem import ProblemContract
+from tests.refusal import refused
 
 
 class TestDenoising(ProblemContract):
@@ -82,10 +83,37 @@ def test_names_of_masks_and_kernels():
         Inpainting("free-form")
     with pytest.raises(InvalidInput, match="did you mean motion"):
         Deblurring("motoin")
-    with pytest.raises(InvalidInput, match="did you mean reflect"):
-        Deblurring(border="reflection")
-    with pytest.raises(InvalidInput, match="did you mean average"):
-        SuperResolution(kernel="averag")
+    refused(lambda: Deblurring(border="reflection"), "reflection", "circular, reflect", "perhaps reflect")
+    refused(lambda: SuperResolution(kernel="averag"), "averag", "average, bicubic", "perhaps average")
+
+
+class _Given(Masks):
+    """One mask for all."""
+
+    def __init__(self, mask):
+        self.mask = mask
+
+    def draw(self, like, noise):
+        return self.mask
+
+    def init_args(self):
+        return {}
+
+
+def test_masks_that_observe_all_or_nothing():
+    x, noise = torch.randn(2, 2, 4, 4), Noise([0, 1])
+    for problem in (Inpainting, MRI):
+        refused(
+            lambda problem=problem: problem(_Given(torch.zeros(2, 1, 4, 4))).draw(x, noise),
+            "masks that are 0 everywhere",
+            "observe something",
+        )
+        with pytest.warns(UserWarning, match="nothing is missing"):
+            problem(_Given(torch.ones(2, 1, 4, 4))).draw(x, noise)
+        refused(
+            lambda problem=problem: problem(_Given(torch.ones(3, 1, 4, 4))).draw(x, noise), "the shape (3, 1, 4, 4)", "(2 or 1, 1, 4, 4)"
+        )
+        problem(_Given(torch.stack([torch.ones(1, 4, 4), torch.zeros(1, 4, 4)]))).draw(x, noise)
 
 
 def test_constant_operators_are_made_once(monkeypatch):

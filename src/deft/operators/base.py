@@ -17,6 +17,9 @@ What a residual y - A(x_0) says about an x_0 that is known to within r, from a m
 
 The latter is the gradient of the log-likelihood log N(y; A(x_0), (s2 + r2 L^2) I), tempered by what the uncertainty of x_0 adds to the noise; an operator
 that knows J well solves its equations instead, J^T (r2 J J^T + s2 I)^{-1} residual (`NonlinearBlur`).
+
+Every entry checks what it is given (`checked`), in classes of the user's own too: a real floating tensor, of the shape that `signal_shape` or
+`measurement_shape` says, as many results as signals; `lift` refuses NaN and infinity.
 """
 
 from __future__ import annotations
@@ -31,20 +34,60 @@ import torch
 from torch import Tensor, nn
 
 from deft.errors import InvalidInput
+from deft.operators.checked import MEASUREMENT, Shape, check, check_entries
 from deft.types import Mask, Measurement, Signal, Times, as_index, expand, inner, norm
 
 
 class ForwardOperator(nn.Module, ABC):
     """A: x_0 -> A(x_0), noiseless.
 
-    `symmetries` says in words which signals A cannot tell apart, where `align` knows them.
+    `symmetries` says in words which signals A cannot tell apart, where `align` knows them; `signal_is` and `measurement_is` what the axes of both are, for
+    errors. An operator for signals of one shape keeps it as `event_shape`.
     """
 
     symmetries: str = ""
+    signal_is: str = ""
+    measurement_is: str = ""
+    _lift_is: str = ""
+    event_shape: tuple[int, ...] | None = None
+    _known_shapes: tuple[tuple[int, ...], tuple[int, ...]] | None = None  # of the last signal and its measurement
 
     def __init__(self) -> None:
         super().__init__()
         self._per_signal: tuple[str, ...] = ()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        check_entries(cls)
+
+    def signal_shape(self) -> Shape | None:
+        """The shape of a signal that A can measure, without its batch; None at an axis of any size, or for any shape. `event_shape` by default."""
+        return self.event_shape
+
+    def measurement_shape(self) -> Shape | None:
+        """The shape of a measurement, as in `signal_shape`; by default what the last signal was measured as, where all signals have one shape."""
+        return None if self._known_shapes is None or self.event_shape is None else self._known_shapes[1]
+
+    def check_measurement(self, y: Measurement) -> None:
+        """Raises `InvalidInput` unless y is a batch of finite measurements of this operator's, as many as it has parameters for."""
+        check(self, "check_measurement", "y", y, MEASUREMENT, finite=True)
+        if self.signals not in (1, len(y)):
+            raise InvalidInput(
+                f"y of {type(self).__name__}", given=f"a batch of {len(y)}", expected=f"{self.signals}, as many as it has parameters for"
+            )
+
+    def doubts(self, y: Measurement) -> list[str]:
+        """What speaks against y being a measurement of this operator's own conventions (shifted, flipped), each in one sentence; none by default."""
+        return []
+
+    def residual(self, x_0: Signal, y: Measurement) -> Measurement:
+        """y - A(x_0), zero where nothing is measured. Raises `InvalidInput` where both are not of one shape, which would broadcast."""
+        predicted = self(x_0)
+        if predicted.shape != y.shape:
+            raise InvalidInput(
+                f"y of {type(self).__name__}", given=f"the shape {tuple(y.shape)}", expected=f"{tuple(predicted.shape)}, as A(x_0) is"
+            )
+        return self.observed(y - predicted)
 
     def per_signal(self, name: str, value: Tensor) -> None:
         """Register a buffer whose first axis runs over the signals of the batch (length 1: shared by all)."""
@@ -86,6 +129,13 @@ class ForwardOperator(nn.Module, ABC):
     def lift_of(self, value: float, like: Signal) -> Signal:
         """lift(A(x)) of a signal x that is `value` everywhere: where it was seen, that value."""
         return self.lift(self(torch.full_like(like, value)))
+
+    @property
+    def lift_is(self) -> str:
+        """What `lift` makes of a measurement, in words for reports."""
+        if isinstance(self, LinearOperator) and type(self).lift is LinearOperator.lift:
+            return "its pseudo-inverse"
+        return self._lift_is or "a rough reconstruction"
 
     def surrogate(self, x_0: Signal) -> Measurement:
         """What `pull` differentiates in place of A; A itself by default. For maps whose derivative vanishes where it is needed (saturation)."""
@@ -143,6 +193,9 @@ class ForwardOperator(nn.Module, ABC):
     def count(self, y: Measurement) -> Tensor:
         """The number m of measurements of each signal: (batch,)."""
         return torch.full((len(y),), y[0].numel() if len(y) else 0, dtype=y.dtype, device=y.device)
+
+
+check_entries(ForwardOperator)
 
 
 class LinearOperator(ForwardOperator):

@@ -2,7 +2,8 @@
 
     (A x)_i = sum_j k_j x_{i + c - j},    c = size // 2, the kernel's centre
 
-Beyond the borders the signal is continued periodically (`CircularBlur`) or mirrored (`ReflectBlur`); `Blur` chooses.
+Beyond the borders the signal is continued periodically (`CircularBlur`) or mirrored (`ReflectBlur`); `Blur` chooses. "reflect" is scipy's word, and repeats
+the edge, c b a | a b c; "reflect" of torch.nn.functional.pad and of deepinv does not, c b | a b c, and is not offered here.
 
 Periodic: A is diagonal in the Fourier basis, A = F^H diag(k_hat) F. A real decomposition A = U diag(s) V^T comes from the Hartley transform H, real,
 symmetric and orthonormal:
@@ -19,6 +20,7 @@ preconditions the conjugate gradients for every other.
 from __future__ import annotations
 
 import math
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import final
@@ -26,21 +28,25 @@ from typing import final
 import torch
 from torch import Tensor
 
-from deft.errors import InvalidInput, nearest_names
+from deft import checks
 from deft.operators.base import LinearOperator, SpectralOperator, conjugate_gradients
+from deft.operators.checked import Shape
+from deft.operators.parameters import kernel_of
 from deft.types import Measurement, Signal, Times, expand
 
 
 def Blur(kernel: Tensor, border: str = "circular") -> LinearOperator:
-    """Convolution with `kernel`, (batch or 1, *size), of one or two axes; `border` is "circular" (closed form) or "reflect"."""
+    """Convolution with `kernel`, (batch or 1, *size), of one or two axes; `border` is "circular" (closed form) or "reflect", which repeats the edge.
+
+    A kernel is a weighted mean: finite, its sum 1. Raises `InvalidInput` for one that is not finite, zero or of negative sum, and warns of other sums.
+    """
     check_border(border)
     return _BORDERS[border](kernel)
 
 
 def check_border(border: str) -> None:
     """Raises InvalidInput unless `border` is known."""
-    if border not in _BORDERS:
-        raise InvalidInput(f"unknown border {border!r} of a blur; known: {', '.join(_BORDERS)}{nearest_names(border, list(_BORDERS))}")
+    checks.name("border", border, _BORDERS)
 
 
 class _Convolution(LinearOperator):
@@ -50,15 +56,20 @@ class _Convolution(LinearOperator):
     """
 
     kernel: Tensor
+    signal_is = "channels first, with as many axes of space as the kernel has"
+    measurement_is = signal_is
+    _lift_is = "its regularised inverse"
 
     def __init__(self, kernel: Tensor) -> None:
         super().__init__()
-        if kernel.ndim not in (2, 3):
-            raise InvalidInput(
-                f"a kernel has the shape (batch or 1, height, width), or (batch or 1, length) for 1-D signals; got {tuple(kernel.shape)}."
-            )
-        self.per_signal("kernel", kernel)
+        self.per_signal("kernel", kernel_of(kernel))
         self._known: tuple[Tensor, tuple[int, ...], Tensor] | None = None
+
+    def signal_shape(self) -> Shape:
+        return (None,) * self.kernel.ndim
+
+    def measurement_shape(self) -> Shape:
+        return (None,) * self.kernel.ndim
 
     @abstractmethod
     def _transform(self, size: tuple[int, ...]) -> Tensor:
@@ -66,13 +77,14 @@ class _Convolution(LinearOperator):
 
     def _transfer(self, x: Tensor) -> Tensor:
         """k_hat for signals like x, kept until the kernel or the size changes."""
-        if self.kernel.ndim != x.ndim - 1:
-            raise InvalidInput(
-                f"a kernel of shape {tuple(self.kernel.shape)} (batch, *size) does not fit signals of shape {tuple(x.shape)} (batch, channels, *space)."
-            )
         size = tuple(x.shape[2:])
         if self._known is not None and self._known[0] is self.kernel and self._known[1] == size:
             return self._known[2]
+        if any(k > n for k, n in zip(self.kernel.shape[1:], size, strict=True)):
+            warnings.warn(
+                f"the blur kernel, {tuple(self.kernel.shape[1:])}, is larger than the signal, {size}, whose continuation it sees more than once.",
+                stacklevel=5,
+            )
         with torch.inference_mode(False):
             transfer = self._transform(size)
         self._known = None if transfer.requires_grad else (self.kernel, size, transfer)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from deft.errors import InvalidInput
 from deft.operators.base import ForwardOperator, within_reach
+from deft.operators.parameters import event_shape_of
 from deft.types import Measurement, Signal, Times, expand, norm
 
 Function = Callable[..., Tensor]
@@ -32,8 +33,10 @@ class CallableOperator(ForwardOperator):
     `event_shape` is that of the signals. Where `differentiable` is left False the function is called without gradients and need not be written in
     torch; then `lift(y, *parameters)`, a rough reconstruction, must be given; for another it is, by default, one gradient step from zero. A module given as a
     function is neither moved nor trained. Everything that a function returns is checked: raises `InvalidInput` for a shape that does not fit and for
-    numbers that are not finite, with their place in the batch.
+    numbers that are not finite, with their place in the batch. Once a signal was measured, measurements of another shape are refused.
     """
+
+    event_shape: tuple[int, ...]
 
     def __init__(
         self,
@@ -46,7 +49,10 @@ class CallableOperator(ForwardOperator):
         name: str | None = None,
     ) -> None:
         super().__init__()
-        self.event_shape, self.differentiable = tuple(event_shape), differentiable
+        for what, given in (("function", function), ("lift", lift)):
+            if not callable(given) and not (given is None and what == "lift"):
+                raise InvalidInput(what, given=type(given).__name__, expected="a function of a batch")
+        self.event_shape, self.differentiable = () if event_shape == () else event_shape_of(event_shape), differentiable
         self.name = name or _name(function)
         if lift is None and not differentiable:
             raise InvalidInput(
@@ -60,6 +66,13 @@ class CallableOperator(ForwardOperator):
         )  # in a tuple, so that a module is not registered: an observation that moves must not drag it along
         self._num_parameters = len(parameters)
         for i, value in enumerate(parameters):
+            if not isinstance(value, Tensor) or not value.ndim:
+                raise InvalidInput(
+                    f"parameters[{i}]",
+                    given=value,
+                    expected="a tensor whose first axis runs over the signals",
+                    advice="torch.as_tensor(value)[None] is shared by all",
+                )
             self.per_signal(f"parameter_{i}", value)
 
     @property

@@ -15,8 +15,11 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from deft import checks
 from deft.errors import InvalidInput
 from deft.operators.base import ForwardOperator, LinearOperator, conjugate_gradients
+from deft.operators.checked import Shape
+from deft.operators.parameters import event_shape_of
 from deft.operators.units import InUnits
 from deft.storage.fingerprint import digest, in_half
 from deft.types import Mask, Measurement, Signal, Times, expand
@@ -45,9 +48,8 @@ def from_deepinv(
         raise InvalidInput(f"a deepinv physics has a method A; {type(physics).__name__} has none. Wrap a function in a CallableOperator.")
     if adjoint not in ("own", "autograd"):
         raise InvalidInput(f"adjoint is 'own' (physics.A_adjoint) or 'autograd' (the derivative of A); got {adjoint!r}.")
-    low, high = value_range or (0.0, 1.0)
-    if not low < high:
-        raise InvalidInput(f"value_range is (low, high) with low < high, what the prior means by [0, 1]; got {value_range}.")
+    low, high = checks.finite_range("value_range", (0.0, 1.0) if value_range is None else value_range, "what the prior means by [0, 1]")
+    unit = checks.positive("unit", unit, "what A is multiplied by")
     scale, offset = 1 / (high - low), -low / (high - low)
     box = _Box(physics, event_shape, parameters or {})
     if "LinearPhysics" not in {cls.__name__ for cls in type(physics).__mro__}:
@@ -66,7 +68,7 @@ class _Box:
     """
 
     def __init__(self, physics: Any, event_shape: Sequence[int], parameters: Mapping[str, Tensor]) -> None:
-        self.event_shape, self.parameters, self.name = tuple(event_shape), dict(parameters), type(physics).__name__
+        self.event_shape, self.parameters, self.name = event_shape_of(event_shape), dict(parameters), type(physics).__name__
         self.physics = _copied(physics) if parameters else physics  # what is updated here is not the user's
         for name, value in self.parameters.items():
             if not isinstance(value, Tensor) or not value.ndim:
@@ -155,12 +157,17 @@ class DeepinvOperator(ForwardOperator):
     `lift` is A_dagger, physics that solve by gradient descent included.
     """
 
+    event_shape: tuple[int, ...]
+
     def __init__(self, box: _Box, scale: float = 1.0, offset: float = 0.0) -> None:
         super().__init__()
         self.name, self.event_shape, self.scale, self.offset = box.name, box.event_shape, float(scale), float(offset)
         self.identity = box.identity()
         self._box = (box,)
         _keep(self, box)
+
+    def measurement_shape(self) -> Shape:
+        return tuple(self._box[0].response.shape[1:])
 
     def forward(self, x_0: Signal) -> Measurement:
         box = self._box[0]
@@ -179,6 +186,8 @@ class DeepinvLinear(LinearOperator):
     `lift` is its A_dagger, `solve` conjugate gradients with its A and A^T. Entries of y on which no signal has an influence (pixels under a mask) are no measurements.
     """
 
+    event_shape: tuple[int, ...]
+
     def __init__(self, box: _Box, adjoint: str = "own") -> None:
         super().__init__()
         self.name, self.event_shape, self.adjoint_by = box.name, box.event_shape, adjoint
@@ -189,6 +198,9 @@ class DeepinvLinear(LinearOperator):
         self._check_adjoint()
         ones = torch.ones_like(box.probe)
         self.per_signal("_coverage", self.lift(self(ones)).mean(1, keepdim=True).clamp(0, 1))
+
+    def measurement_shape(self) -> Shape:
+        return tuple(self._box[0].response.shape[1:])
 
     def forward(self, x_0: Signal) -> Measurement:
         box = self._box[0]

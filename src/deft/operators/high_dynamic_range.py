@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import final
 
-from deft.errors import InvalidInput
+from deft import checks
 from deft.operators.base import ForwardOperator
 from deft.types import Measurement, Signal, Times, expand
 
@@ -22,13 +22,12 @@ class HighDynamicRange(ForwardOperator):
     Mardani et al. 2023, arXiv:2305.04391, section 5: factor 2, clipped to [-1, 1].
     """
 
+    _lift_is = "itself, over the factor of its exposure"
+
     def __init__(self, factor: float = 2.0, clip: tuple[float, float] = (-1.0, 1.0)) -> None:
         super().__init__()
-        if not factor > 0:
-            raise InvalidInput(f"factor is how much too long the exposure is, > 0; got {factor}.")
-        if not clip[0] < clip[1]:
-            raise InvalidInput(f"clip is the range (low, high) of the camera, low < high; got {tuple(clip)}.")
-        self.factor, self.clip = float(factor), (float(clip[0]), float(clip[1]))
+        self.factor = checks.positive("factor", factor, "how much too long the exposure is")
+        self.clip = checks.finite_range("clip", clip, "the range of the camera")
 
     def forward(self, x_0: Signal) -> Measurement:
         return (self.factor * x_0).clamp(*self.clip)

@@ -18,6 +18,8 @@ from deft.types import Measurement, Signal, Times, expand
 class Identity(SpectralOperator):
     """A = I."""
 
+    _lift_is = "itself"
+
     def forward(self, x_0: Signal) -> Measurement:
         return x_0
 

@@ -12,8 +12,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from deft.errors import InvalidInput
 from deft.operators.base import SpectralOperator
+from deft.operators.checked import Shape
+from deft.operators.parameters import mask_of
 from deft.types import Mask, Measurement, Signal, Times, expand
 
 
@@ -25,24 +26,21 @@ class Inpainting(SpectralOperator):
     """
 
     mask: Tensor
+    signal_is = "of the mask's size"
+    measurement_is = "of the mask's size, with zeros where nothing is measured"
+    _lift_is = "itself, zero where nothing is measured"
 
     def __init__(self, mask: Tensor) -> None:
         super().__init__()
-        if mask.ndim < 3 or mask.shape[1] != 1:
-            raise InvalidInput(f"a mask has the shape (batch or 1, 1, *space), one channel for all; got {tuple(mask.shape)}.")
-        mask = mask if mask.is_floating_point() else mask.to(torch.get_default_dtype())
-        if not bool(((mask == 0) | (mask == 1)).all()):
-            raise InvalidInput(
-                f"a mask holds 1 where the signal is observed and 0 elsewhere; got values between {mask.min().item():g} and "
-                f"{mask.max().item():g}. Threshold it first."
-            )
-        self.per_signal("mask", mask)
+        self.per_signal("mask", mask_of(mask, "*space", "the signal is observed"))
+
+    def signal_shape(self) -> Shape:
+        return (None, *self.mask.shape[2:])
+
+    def measurement_shape(self) -> Shape:
+        return (None, *self.mask.shape[2:])
 
     def forward(self, x_0: Signal) -> Measurement:
-        if x_0.shape[2:] != self.mask.shape[2:]:
-            raise InvalidInput(
-                f"the mask has the size {tuple(self.mask.shape[2:])}, the signal {tuple(x_0.shape[2:])}; they must be equal."
-            )
         return self.mask * x_0
 
     def adjoint(self, y: Measurement) -> Signal:

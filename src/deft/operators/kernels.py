@@ -12,6 +12,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from deft import checks
 from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.storage.cards import card_of
@@ -20,10 +21,12 @@ from deft.types import Signal
 
 def gaussian_kernel(size: int, std: float | Tensor, axes: int = 2) -> Tensor:
     """exp(-|x|^2 / (2 std^2)), normalised: (batch or 1, size, ..., size), one for each `std` (in places of the signal)."""
-    _check_size(size)
+    size = _check_size(size)
+    if not isinstance(std, Tensor):
+        std = checks.positive("std", std, _STD)
     std = torch.as_tensor(std, dtype=torch.get_default_dtype()).reshape(-1)
-    if bool((std <= 0).any()):
-        raise InvalidInput(f"std is the standard deviation of a Gaussian kernel in places, > 0; got {std.min().item():g}.")
+    if not bool(((std > 0) & std.isfinite()).all()):
+        checks.positive("std", std[~((std > 0) & std.isfinite())][0].item(), _STD)
     at = torch.arange(size, dtype=std.dtype) - size // 2
     profile = torch.softmax(-0.5 * (at / std[:, None]) ** 2, dim=1)
     kernel = profile
@@ -40,9 +43,8 @@ def motion_kernel(size: int, noise: Noise, smoothness: float = 0.9) -> Tensor:
     The trace is centred on its mean, scaled so that it just fits into the kernel, and painted with bilinear weights, as long as the camera
     stays at each place.
     """
-    _check_size(size)
-    if not 0 <= smoothness < 1:
-        raise InvalidInput(f"smoothness is the correlation of a trace's successive velocities, in [0, 1); got {smoothness}.")
+    size = _check_size(size)
+    smoothness = checks.share("smoothness", smoothness, "the correlation of a trace's successive velocities", one=False)
     eps = noise.to("cpu").normal(0, (_STEPS, 2))
     velocity, trace = eps[:, 0], []
     for k in range(_STEPS):
@@ -58,11 +60,11 @@ def motion_kernel(size: int, noise: Noise, smoothness: float = 0.9) -> Tensor:
 
 
 _STEPS = 256
+_STD = "the standard deviation of a Gaussian kernel, in places of the signal"
 
 
-def _check_size(size: int) -> None:
-    if int(size) != size or size < 1:
-        raise InvalidInput(f"a kernel's size is a whole number of places >= 1; got {size}.")
+def _check_size(size: float) -> int:
+    return checks.whole("size", size, meaning="how many places a kernel has along each axis")
 
 
 class Kernels(ABC):
@@ -86,9 +88,12 @@ class GaussianKernels(Kernels):
     """Gaussian kernels; `std` in places of the signal: one number, or (low, high), between which each signal's own is drawn uniformly."""
 
     def __init__(self, size: int = 9, std: float | tuple[float, float] = 1.5) -> None:
-        low, high = std if isinstance(std, (tuple, list)) else (std, std)
-        gaussian_kernel(size, torch.tensor([float(low), float(high)]))
-        self.size, self.std = int(size), (float(low), float(high))
+        low = high = 0.0
+        if isinstance(std, (tuple, list)):
+            low, high = checks.positive_range("std", std, _STD)
+        else:
+            low = high = checks.positive("std", std, _STD)
+        self.size, self.std = _check_size(size), (low, high)
 
     def draw(self, like: Signal, noise: Noise) -> Tensor:
         low, high = self.std
@@ -105,7 +110,7 @@ class MotionKernels(Kernels):
 
     def __init__(self, size: int = 15, smoothness: float = 0.9) -> None:
         motion_kernel(size, Noise([]), smoothness)
-        self.size, self.smoothness = int(size), smoothness
+        self.size, self.smoothness = _check_size(size), float(smoothness)
 
     def draw(self, like: Signal, noise: Noise) -> Tensor:
         if like.ndim != 4:

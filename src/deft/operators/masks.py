@@ -14,6 +14,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from deft import checks
 from deft.errors import BadImage, InvalidInput, nearest_names
 from deft.noise import Noise
 from deft.storage.cards import card_of
@@ -41,9 +42,7 @@ class BoxMasks(Masks):
     """A box whose sides are `fraction` of the signal's is missing: in the centre, or (`centred=False`) at a place drawn per signal."""
 
     def __init__(self, fraction: float = 0.5, centred: bool = True) -> None:
-        if not 0 < fraction < 1:
-            raise InvalidInput(f"fraction is the box's share of each side, in (0, 1); got {fraction}.")
-        self.fraction, self.centred = fraction, centred
+        self.fraction, self.centred = checks.share("fraction", fraction, "the box's share of each side", zero=False, one=False), centred
 
     def draw(self, like: Signal, noise: Noise) -> Mask:
         space = like.shape[2:]
@@ -69,9 +68,7 @@ class RandomPixelMasks(Masks):
     """`keep` of the places are observed, drawn without replacement (their number is the same for every signal)."""
 
     def __init__(self, keep: float = 0.1) -> None:
-        if not 0 < keep <= 1:
-            raise InvalidInput(f"keep is the share of observed places, in (0, 1]; got {keep}.")
-        self.keep = keep
+        self.keep = checks.share("keep", keep, "the share of observed places", zero=False)
 
     def draw(self, like: Signal, noise: Noise) -> Mask:
         space = like.shape[2:]
@@ -93,11 +90,13 @@ class FreeFormMasks(Masks):
     """
 
     def __init__(self, low: float = 0.2, high: float = 0.3, width: tuple[float, float] = (0.06, 0.16)) -> None:
-        if not 0 < low <= high < 1:
-            raise InvalidInput(f"free-form masks hide between low and high of the signal, 0 < low <= high < 1; got {low} and {high}.")
-        if not 0 < width[0] <= width[1] <= 1:
-            raise InvalidInput(f"width is the range of a stroke's width in (0, 1]; got {tuple(width)}.")
-        self.low, self.high, self.width = low, high, (float(width[0]), float(width[1]))
+        least, most = checks.positive_range("low and high", (low, high), "the shares of the signal between which it is hidden, below 1")
+        if not most < 1:
+            raise InvalidInput("low and high", given=(low, high), expected="shares of the signal that are hidden, 0 < low <= high < 1")
+        thin, wide = checks.positive_range("width", width, "a stroke's width as a share of the shortest side, at most 1")
+        if not wide <= 1:
+            raise InvalidInput("width", given=tuple(width), expected="shares of the shortest side, 0 < low <= high <= 1")
+        self.low, self.high, self.width = least, most, (thin, wide)
 
     def draw(self, like: Signal, noise: Noise) -> Mask:
         space, generators = tuple(like.shape[2:]), noise.generators(0)
@@ -210,13 +209,11 @@ class CartesianMasks(Masks):
     """
 
     def __init__(self, acceleration: float = 4.0, centre: float = 0.08) -> None:
-        if not acceleration >= 1:
-            raise InvalidInput(f"acceleration is how many lines there are for each that is measured, >= 1; got {acceleration}.")
-        if not 0 <= centre <= 1 / acceleration:
-            raise InvalidInput(
-                f"centre is the share of central lines, between 0 and that of all measured lines, {1 / acceleration:g}; got {centre}."
-            )
-        self.acceleration, self.centre = float(acceleration), float(centre)
+        self.acceleration = checks.at_least("acceleration", acceleration, 1, "how many lines there are for each that is measured")
+        self.centre = checks.share("centre", centre, "the share of central lines")
+        if not self.centre <= 1 / self.acceleration:
+            expected = f"a share of central lines between 0 and that of all measured lines, {1 / self.acceleration:g}"
+            raise InvalidInput("centre", given=centre, expected=expected, advice="lower centre, or the acceleration")
 
     def draw(self, like: Signal, noise: Noise) -> Mask:
         n = like.shape[-1]

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from deft.errors import InvalidInput
 from deft.operators.base import ForwardOperator, LinearOperator, SpectralOperator
+from deft.operators.checked import Shape
+from deft.operators.parameters import event_shape_of, real_tensor
 from deft.types import Measurement, Signal, Times, expand
 
 
@@ -24,18 +26,25 @@ class Matrix(SpectralOperator):
     `event_shape` is the signal's where it is not flat. The measurement has shape (batch, m).
     """
 
+    event_shape: tuple[int, ...]
     _u: Tensor
     _s: Tensor
     _v_t: Tensor
 
     def __init__(self, a: Tensor, event_shape: Sequence[int] | None = None) -> None:
         super().__init__()
-        if a.ndim not in (2, 3):
-            raise InvalidInput(f"a matrix has shape (m, d), or (n, m, d) for n signals; got {tuple(a.shape)}.")
-        self.event_shape = tuple(event_shape or a.shape[-1:])
+        expected = "a matrix (m, d), or (n, m, d) for n signals, in single or double precision"
+        a = real_tensor("a", a, expected)
+        if a.ndim not in (2, 3) or 0 in a.shape[-2:]:
+            raise InvalidInput("a", given=f"the shape {tuple(a.shape)}", expected=expected)
+        if a.dtype not in (torch.float32, torch.float64):
+            raise InvalidInput("a", given=str(a.dtype), expected=expected, advice="use a.float(); the decomposition needs it")
+        self.event_shape = tuple(a.shape[-1:]) if event_shape is None else event_shape_of(event_shape)
         if math.prod(self.event_shape) != a.shape[-1]:
             raise InvalidInput(
-                f"signals of shape {self.event_shape} have {math.prod(self.event_shape)} entries and the matrix {a.shape[-1]} columns."
+                "event_shape",
+                given=self.event_shape,
+                expected=f"a shape of {a.shape[-1]} entries, as many as the matrix has columns",
             )
         self._hold(*torch.linalg.svd(a if a.ndim == 3 else a[None], full_matrices=False))
 
@@ -77,7 +86,15 @@ class Matrix(SpectralOperator):
         """U diag(s) V^T from its parts, (n, m, k), (n, k) and (n, k, d) with n = 1 for all signals; the columns of U and the rows of V^T must be orthonormal."""
         matrix = cls.__new__(cls)
         LinearOperator.__init__(matrix)
-        matrix.event_shape = tuple(event_shape)
+        matrix.event_shape = event_shape_of(event_shape)
+        u, s, v_t = (real_tensor(name, part, "a part of U diag(s) V^T") for name, part in (("u", u), ("s", s), ("v_t", v_t)))
+        fits = u.ndim == v_t.ndim == 3 and s.ndim == 2 and u.shape[2] == s.shape[1] == v_t.shape[1] and len(u) == len(s) == len(v_t)
+        if not fits or v_t.shape[2] != math.prod(matrix.event_shape):
+            raise InvalidInput(
+                "u, s and v_t",
+                given=f"the shapes {tuple(u.shape)}, {tuple(s.shape)} and {tuple(v_t.shape)}",
+                expected=f"(n, m, k), (n, k) and (n, k, d), with d = {math.prod(matrix.event_shape)} entries of the signal",
+            )
         matrix._hold(u, s, v_t)
         return matrix
 
@@ -86,16 +103,17 @@ class Matrix(SpectralOperator):
         """U, s and V^T, as `decomposed` takes them."""
         return self._u, self._s, self._v_t
 
-    def forward(self, x_0: Signal) -> Measurement:
-        if tuple(x_0.shape[1:]) != self.event_shape:
-            raise InvalidInput(f"this matrix was made for signals of shape {self.event_shape}; got {tuple(x_0.shape[1:])}.")
-        return super().forward(x_0)
+    def measurement_shape(self) -> Shape | None:
+        """Any: a matrix `of` an operator takes measurements of that operator's own shape. `u_t` counts their entries."""
+        return None
 
     def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
         """(r2 A A^T + s2 I)^{-1} v, also outside the range of A, where it is v / s2; at s2 = 0 that part is left out."""
-        outside = v - self.u(self.u_t(v))
-        s2_of = expand(torch.as_tensor(s2), v).to(v)
-        return super().solve(v, r2, s2) + torch.where(s2_of > 0, outside / torch.where(s2_of > 0, s2_of, 1.0), 0.0)
+        flat = v.flatten(1)
+        outside = flat - self.u(self.u_t(flat))
+        s2_of = expand(torch.as_tensor(s2), flat).to(flat)
+        missed = torch.where(s2_of > 0, outside / torch.where(s2_of > 0, s2_of, 1.0), 0.0)
+        return (super().solve(flat, r2, s2) + missed).reshape(v.shape)
 
     def singular_values(self, like: Tensor) -> Tensor:
         return self._s
@@ -107,6 +125,10 @@ class Matrix(SpectralOperator):
         return _times(self._v_t.mT, coefficients).reshape(len(coefficients), *self.event_shape)
 
     def u_t(self, y: Measurement) -> Tensor:
+        if y[:1].numel() != self._u.shape[1] * len(y[:1]):
+            raise InvalidInput(
+                "y of Matrix", given=f"the shape {tuple(y.shape)}", expected=f"(batch, {self._u.shape[1]}), one entry for each row"
+            )
         return _times(self._u.mT, y.flatten(1))
 
     def u(self, coefficients: Tensor) -> Measurement:

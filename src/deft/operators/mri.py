@@ -2,8 +2,9 @@
 
     A = M F,    F the orthonormal Fourier transform over the two axes of space,    M = diag(mask)
 
-A complex image is a signal of two channels, (real, imaginary), and so is the measurement; the frequency 0 stands at n // 2 of each axis, in the
-measurement and in the mask, as scanners store them. y keeps the shape of the signal, with zeros that are no measurements where the mask is 0.
+A complex image is a signal of two channels, (real, imaginary), and so is the measurement: torch.view_as_real(z).movedim(-1, 1) of complex numbers z. The
+frequency 0 stands in the middle, at n // 2 of each axis, in the measurement and in the mask, as scanners store them (torch.fft.fftshift of what
+torch.fft.fft2 gives; the image is centred in the same way, its origin at n // 2, and F is orthonormal). y keeps the shape of the signal, with zeros that are no measurements where the mask is 0.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from deft.errors import InvalidInput
 from deft.operators.base import SpectralOperator
+from deft.operators.checked import Shape
+from deft.operators.parameters import mask_of
 from deft.types import Mask, Measurement, Signal
 
 
@@ -22,22 +24,24 @@ from deft.types import Mask, Measurement, Signal
 class MRI(SpectralOperator):
     """A = M F, with U = I, s = mask and V^T = F.
 
-    `mask` is (batch or 1, 1, height, width) over the frequencies, 1 = measured: whole lines of them for Cartesian sampling
+    `mask` is (batch or 1, 1, height, width) over the frequencies, 1 = measured, the frequency 0 at (height // 2, width // 2): whole lines of them for Cartesian sampling
     (`deft.operators.CartesianMasks`). `sigma_y` is the noise of each of the two channels.
     """
 
     mask: Tensor
+    signal_is = "complex images as two channels, real and imaginary, of the mask's size"
+    measurement_is = "frequencies as two channels, real and imaginary, of the mask's size"
+    _lift_is = "its zero-filled reconstruction"
 
     def __init__(self, mask: Tensor) -> None:
         super().__init__()
-        if mask.ndim != 4 or mask.shape[1] != 1:
-            raise InvalidInput(f"a mask of frequencies has the shape (batch or 1, 1, height, width); got {tuple(mask.shape)}.")
-        mask = mask if mask.is_floating_point() else mask.to(torch.get_default_dtype())
-        if not bool(((mask == 0) | (mask == 1)).all()):
-            raise InvalidInput(
-                f"a mask holds 1 where a frequency is measured and 0 elsewhere; got values between {mask.min().item():g} and {mask.max().item():g}."
-            )
-        self.per_signal("mask", mask)
+        self.per_signal("mask", mask_of(mask, "height, width", "a frequency is measured"))
+
+    def signal_shape(self) -> Shape:
+        return (2, *self.mask.shape[2:])
+
+    def measurement_shape(self) -> Shape:
+        return (2, *self.mask.shape[2:])
 
     def forward(self, x_0: Signal) -> Measurement:
         return self.mask * self.v_t(x_0)
@@ -63,8 +67,27 @@ class MRI(SpectralOperator):
     def singular_values(self, like: Tensor) -> Tensor:
         return self.mask.to(like.dtype)
 
+    def doubts(self, y: Measurement) -> list[str]:
+        """Whether the frequency 0 seems to stand in the corner, and whether most of what the mask calls measured is exactly 0."""
+        if not len(y):
+            return []
+        power, mask, found = y.square().sum(1, keepdim=True), self.mask.to(y), []
+        centre = _low_frequencies(y.shape[2:]).to(y)
+        corner = torch.fft.ifftshift(centre, dim=(-2, -1))
+        inner, outer = ((power * mask * where).sum((1, 2, 3)) / (mask * where).sum((1, 2, 3)).clamp(min=1) for where in (centre, corner))
+        if bool((outer > _MUCH * inner).any()):
+            found.append(
+                f"{int((outer > _MUCH * inner).sum())} of {len(y)} measurements are strongest in the corners, as if the frequency 0 stood at (0, 0); here it "
+                "stands in the middle: use torch.fft.fftshift(y, dim=(-2, -1)), and the same for the mask"
+            )
+        absent = ((power == 0) & (mask > 0)).flatten(1).sum(1) / mask.flatten(1).sum(1).clamp(min=1)
+        if bool((absent > 0.5).any()):
+            found.append(
+                f"{float(absent.max()):.0%} of the frequencies that the mask calls measured are exactly 0 in y; mask and measurement do not belong together"
+            )
+        return found
+
     def v_t(self, x_0: Signal) -> Tensor:
-        self._check(x_0)
         return _as_channels(torch.fft.fft2, x_0)
 
     def v(self, coefficients: Tensor) -> Signal:
@@ -76,15 +99,14 @@ class MRI(SpectralOperator):
     def u(self, coefficients: Tensor) -> Measurement:
         return coefficients
 
-    def _check(self, x_0: Signal) -> None:
-        if x_0.ndim != 4 or x_0.shape[1] != 2:
-            raise InvalidInput(
-                f"MRI measures complex images as two channels, (2, height, width): real and imaginary; got signals of shape {tuple(x_0.shape[1:])}."
-            )
-        if x_0.shape[2:] != self.mask.shape[2:]:
-            raise InvalidInput(
-                f"the mask has the size {tuple(self.mask.shape[2:])}, the signal {tuple(x_0.shape[2:])}; they must be equal."
-            )
+
+def _low_frequencies(size: torch.Size) -> Tensor:
+    """1 within an eighth of each axis around n // 2, where the frequency 0 stands."""
+    inside = [((torch.arange(n) - n // 2).abs() <= n // 8).float() for n in size]
+    return inside[0][:, None] * inside[1]
+
+
+_MUCH = 4.0  # times as strong: beyond what images do
 
 
 def _as_channels(transform, x: Tensor) -> Tensor:

@@ -25,9 +25,10 @@ from typing import final
 import torch
 from torch import Tensor
 
-from deft.errors import InvalidInput
+from deft import checks
 from deft.operators.base import ForwardOperator, conjugate_gradients, within_reach
 from deft.operators.blur import Blur
+from deft.operators.checked import Shape
 from deft.types import Measurement, Signal, Times, expand
 
 
@@ -38,16 +39,21 @@ class NonlinearBlur(ForwardOperator):
     `exposure` is how much of the light is gathered: above 1, highlights are lost. `value_range` is (black, white) of the signal; `border` as in `Blur`.
     """
 
+    _lift_is = "its regularised inverse, in light"
+
     def __init__(
         self, kernel: Tensor, exposure: float = 1.2, border: str = "reflect", value_range: tuple[float, float] = (-1.0, 1.0)
     ) -> None:
         super().__init__()
-        if not exposure > 0:
-            raise InvalidInput(f"exposure is the factor on the light of a scene, > 0; got {exposure}.")
-        if not value_range[0] < value_range[1]:
-            raise InvalidInput(f"value_range is (black, white), black < white; got {tuple(value_range)}.")
         self.blur = Blur(kernel, border)
-        self.exposure, self.value_range = float(exposure), (float(value_range[0]), float(value_range[1]))
+        self.exposure = checks.positive("exposure", exposure, "the factor on the light of a scene")
+        self.value_range = checks.finite_range("value_range", value_range, "(black, white) of the signal")
+
+    def signal_shape(self) -> Shape | None:
+        return self.blur.signal_shape()
+
+    def measurement_shape(self) -> Shape | None:
+        return self.blur.measurement_shape()
 
     def forward(self, x_0: Signal) -> Measurement:
         return self._pixels(response(self._exposed(x_0).clamp(max=1)))

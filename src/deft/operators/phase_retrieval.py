@@ -2,7 +2,8 @@
 
     A(x_0) = |F P u|,    u = (x_0 - low) / (high - low)
 
-for each channel, with P padding u with zeros to twice its size along each axis and F the orthonormal Fourier transform of that canvas.
+for each channel, with P padding u with zeros to twice its size along each axis and F the orthonormal Fourier transform of that canvas. The frequency 0 stands
+at (0, 0), as torch.fft.fft2 has it: detectors that show it in the middle need torch.fft.ifftshift(y, dim=(-2, -1)) first.
 
 What A cannot tell apart, and `align` removes: u rotated by 180 degrees, u moved about its canvas and, where u has a sign, -u; each channel by itself.
 
@@ -22,35 +23,43 @@ from typing import final
 import torch
 from torch import Tensor
 
+from deft import checks
 from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.operators.base import ForwardOperator
+from deft.operators.checked import Shape
 from deft.types import Measurement, Signal
 
 
 @final
 class PhaseRetrieval(ForwardOperator):
-    """Magnitudes of images, (channels, height, width), of any size: (channels, 2 height, 2 width).
+    """Magnitudes of images, (channels, height, width), of any size: (channels, 2 height, 2 width), the frequency 0 at (0, 0).
 
     `value_range` is (black, white) of the signal, which A sees in [0, 1]; None for signed images, which it sees as they are. `iterations`, `restarts` and
     `beta` are those of the hybrid input-output of `lift`, a fifth of the iterations being error reduction; its starts are always the same.
     """
 
+    _lift_is = "its reconstruction by hybrid input-output"
+
     def __init__(
         self, value_range: tuple[float, float] | None = (-1.0, 1.0), *, iterations: int = 200, restarts: int = 4, beta: float = 0.9
     ) -> None:
         super().__init__()
-        if value_range is not None and not value_range[0] < value_range[1]:
-            raise InvalidInput(f"value_range is (black, white), black < white, or None for signed images; got {tuple(value_range)}.")
-        if iterations < 1 or restarts < 1 or not 0 < beta <= 1:
-            raise InvalidInput(f"lift needs iterations >= 1, restarts >= 1 and beta in (0, 1]; got {iterations}, {restarts} and {beta}.")
-        self.value_range = None if value_range is None else (float(value_range[0]), float(value_range[1]))
+        if value_range is not None:
+            value_range = checks.finite_range("value_range", value_range, "(black, white) of the signal", "use None for signed images")
+        self.value_range = value_range
         self.symmetries = f"a rotation by 180 degrees, a translation{'' if self.value_range else ', a sign'}, in each channel by itself"
-        self.iterations, self.restarts, self.beta = int(iterations), int(restarts), float(beta)
+        self.iterations = checks.whole("iterations", iterations, meaning="those of the reconstruction")
+        self.restarts = checks.whole("restarts", restarts, meaning="from how many starts the reconstruction is made")
+        self.beta = checks.share("beta", beta, "the feedback of hybrid input-output", zero=False)
+
+    def signal_shape(self) -> Shape:
+        return (None, None, None)
+
+    def measurement_shape(self) -> Shape:
+        return (None, None, None)
 
     def forward(self, x_0: Signal) -> Measurement:
-        if x_0.ndim != 4:
-            raise InvalidInput(f"phase retrieval is of images, (channels, height, width); got signals of shape {tuple(x_0.shape[1:])}.")
         height, width = x_0.shape[2:]
         if not len(x_0):  # Fourier transforms of nothing are errors in some libraries
             return x_0.new_zeros(0, x_0.shape[1], 2 * height, 2 * width)
@@ -59,8 +68,14 @@ class PhaseRetrieval(ForwardOperator):
     def lift(self, y: Measurement) -> Signal:
         """Hybrid input-output; of several channels each is found by itself, and those after the first are then aligned with it."""
         height, width = y.shape[2] // 2, y.shape[3] // 2
-        if y.ndim != 4 or y.shape[2] % 2 or y.shape[3] % 2:
-            raise InvalidInput(f"magnitudes have an even height and width, twice those of the image; got the shape {tuple(y.shape[1:])}.")
+        if y.shape[2] % 2 or y.shape[3] % 2:
+            raise InvalidInput(
+                "PhaseRetrieval.lift(y)",
+                given=f"the shape {tuple(y.shape)}",
+                expected="(batch, channels, 2 height, 2 width), an even height and width, twice those of the image",
+                advice="measure the image padded with zeros to twice its size",
+            )
+        _check_magnitudes(y)
         if not len(y):
             return y.new_zeros(0, y.shape[1], height, width)
         found = self._hybrid_input_output(_half(y).clamp(min=0)).flatten(0, 1)  # restarts come third: (signals channels, restarts, ...)
@@ -69,6 +84,26 @@ class PhaseRetrieval(ForwardOperator):
         best = u[torch.arange(len(u), device=u.device), misfit.argmin(1)].reshape(*y.shape[:2], height, width)
         first = best[:, :1]
         return self._signal(torch.cat([first, *(self._aligned(best[:, c : c + 1], first) for c in range(1, y.shape[1]))], dim=1))
+
+    def doubts(self, y: Measurement) -> list[str]:
+        """Whether the frequency 0 seems to stand in the middle, and whether more is negative than noise makes."""
+        if not len(y):
+            return []
+        power, low = y.square().sum(1), _low_frequencies(y.shape[2:]).to(y)
+        corner, middle = (power * low).sum((1, 2)), (power * torch.fft.fftshift(low, dim=(-2, -1))).sum((1, 2))
+        found = []
+        if bool((shifted := middle > _MUCH * corner).any()):
+            found.append(
+                f"{int(shifted.sum())} of {len(y)} measurements are strongest in the middle, as if the frequency 0 stood there; here it stands at (0, 0): use "
+                "torch.fft.ifftshift(y, dim=(-2, -1))"
+            )
+        rest = y.flatten(1)[:, 1:]
+        share = rest.clamp(max=0).square().sum(1) / rest.square().sum(1).clamp(min=torch.finfo(y.dtype).tiny)
+        if bool((share > 0.3).any()):
+            found.append(
+                f"{float(share.max()):.0%} of the power of a measurement is in negative numbers; magnitudes, |F x|, are not negative but for noise"
+            )
+        return found
 
     def align(self, x: Signal, reference: Signal) -> Signal:
         """x under the symmetry of A that brings it nearest to `reference`: rotated by 180 degrees or not, moved, its sign; each channel by itself.
@@ -120,6 +155,46 @@ class PhaseRetrieval(ForwardOperator):
             return u
         low, high = self.value_range
         return low + (high - low) * u
+
+
+def _check_magnitudes(y: Measurement) -> None:
+    """Raises `InvalidInput` where a measurement is negative on average, by more than noise around zero can be."""
+    if not len(y) or y.is_meta:
+        return
+    flat = y.flatten(1)
+    negative = flat.sum(1) < -_NOISE * flat.norm(dim=1)  # the sum of m entries of noise has the standard deviation of their norm
+    if bool(negative.any()):
+        raise InvalidInput(
+            "PhaseRetrieval.lift(y)",
+            given=f"{int(negative.sum())} of {len(y)} measurements that are negative on average",
+            expected="magnitudes |F x|, which are not negative but for noise",
+            advice="use the absolute value of a Fourier transform, without a logarithm",
+        )
+
+
+def check_noise(y: Measurement, sigma_y: Tensor) -> None:
+    """Raises `InvalidInput` where magnitudes are negative by more than noise of standard deviation sigma_y, (batch or 1,), can make them."""
+    if not len(y) or y.is_meta:
+        return
+    rounding = 1e-4 * y.flatten(1).abs().amax(1)
+    lowest = y.flatten(1).amin(1)
+    if bool((bad := lowest < -(2 * _NOISE * sigma_y.to(y) + rounding)).any()):
+        raise InvalidInput(
+            "y of PhaseRetrieval",
+            given=f"magnitudes down to {float(lowest[bad].min()):.3g}",
+            expected="magnitudes |F x|, which are not negative but for noise",
+            advice="say the noise by sigma_y, or use the absolute value of a Fourier transform, without a logarithm",
+        )
+
+
+def _low_frequencies(size: tuple[int, ...]) -> Tensor:
+    """1 within an eighth of each axis around the frequency 0, at (0, 0)."""
+    inside = [(torch.minimum(torch.arange(n), n - torch.arange(n)) <= n // 8).float() for n in size]
+    return inside[0][:, None] * inside[1]
+
+
+_MUCH = 4.0  # times as strong: beyond what images do
+_NOISE = 4.0  # standard deviations
 
 
 def _half(y: Measurement) -> Tensor:

@@ -18,8 +18,11 @@ from typing import final
 import torch
 from torch import Tensor
 
-from deft.errors import InvalidInput, nearest_names
+from deft import checks
+from deft.errors import InvalidInput
 from deft.operators.base import SpectralOperator
+from deft.operators.checked import Shape
+from deft.operators.parameters import event_shape_of
 from deft.types import Measurement, Signal, Times, expand
 
 
@@ -32,13 +35,15 @@ class SuperResolution(SpectralOperator):
 
     def __init__(self, factor: int, event_shape: Sequence[int], kernel: str = "average") -> None:
         super().__init__()
-        space = tuple(event_shape[1:])
-        check_arguments(factor, kernel)
+        space, factor = event_shape_of(event_shape)[1:], check_arguments(factor, kernel)
         if not space or any(n % factor for n in space):
             raise InvalidInput(
-                f"super-resolution by {factor} needs spatial sizes that are multiples of {factor}; got {space}. Crop the signal or change the factor."
+                "event_shape",
+                given=tuple(event_shape),
+                expected=f"(channels, *space), with spatial sizes that are multiples of {factor}, the factor of super-resolution",
+                advice=_what_fits(space, factor),
             )
-        self.factor, self.kernel, self.space = int(factor), kernel, space
+        self.factor, self.kernel, self.space = factor, kernel, space
         self._flat = kernel == "average"  # all singular values are equal
         dtype = torch.get_default_dtype()
         for axis, n in enumerate(space):
@@ -47,9 +52,13 @@ class SuperResolution(SpectralOperator):
             for name, value in (("matrix", matrix), ("u", u), ("s", s), ("v_t", v_t)):
                 self.register_buffer(f"_{name}_{axis}", value.to(dtype))
 
+    def signal_shape(self) -> Shape:
+        return (None, *self.space)
+
+    def measurement_shape(self) -> Shape:
+        return (None, *(n // self.factor for n in self.space))
+
     def forward(self, x_0: Signal) -> Measurement:
-        if tuple(x_0.shape[2:]) != self.space:
-            raise InvalidInput(f"this super-resolution was made for signals of size {self.space}; got {tuple(x_0.shape[2:])}.")
         return self._along_axes("matrix", x_0)
 
     def adjoint(self, y: Measurement) -> Signal:
@@ -104,14 +113,21 @@ def _bicubic(n: int, factor: int) -> Tensor:
 _MATRICES = {"average": _average, "bicubic": _bicubic}
 
 
-def check_arguments(factor: int, kernel: str) -> None:
-    """Raises InvalidInput unless both are known."""
-    if int(factor) != factor or factor < 1:
-        raise InvalidInput(f"the factor of super-resolution is a whole number >= 1; got {factor}.")
-    if kernel not in _MATRICES:
-        raise InvalidInput(
-            f"unknown kernel {kernel!r} of super-resolution; known: {', '.join(_MATRICES)}{nearest_names(kernel, list(_MATRICES))}"
-        )
+def check_arguments(factor: float, kernel: str) -> int:
+    """The factor. Raises InvalidInput unless it is a whole number, and the kernel is known."""
+    checks.name("kernel", kernel, _MATRICES)
+    return checks.whole("factor", factor, meaning="how many places an average or an interpolation makes one of, along each axis")
+
+
+def _what_fits(space: tuple[int, ...], factor: int) -> str:
+    """Which sizes this factor divides, and which factors divide these sizes."""
+    if not space:
+        return "a signal has channels first, then at least one axis of space"
+    cropped = tuple(n - n % factor for n in space)
+    divisors = [k for k in range(2, min(space) + 1) if all(n % k == 0 for n in space)]
+    crop = f"crop to {' x '.join(map(str, cropped))}" if all(cropped) else ""
+    other = f"use a factor of {', '.join(map(str, divisors[:8]))}" if divisors else ""
+    return ", or ".join(part for part in (crop, other) if part)
 
 
 def _thin_svd(matrix: Tensor, flat: bool) -> tuple[Tensor, Tensor, Tensor]:

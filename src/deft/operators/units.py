@@ -11,8 +11,10 @@ from typing import final
 
 from torch import Tensor
 
+from deft import checks
 from deft.errors import InvalidInput
 from deft.operators.base import LinearOperator
+from deft.operators.checked import Shape
 from deft.types import Mask, Measurement, Signal, Times
 
 
@@ -21,11 +23,8 @@ def hounsfield(operator: LinearOperator, window: tuple[float, float], mu_water: 
 
     mu = mu_water (1 + HU / 1000),    HU = low + (x_0 + 1) (high - low) / 2
     """
-    low, high = window
-    if not low < high or not mu_water > 0:
-        raise InvalidInput(
-            f"a window is (low, high) in Hounsfield units, low < high, and mu_water > 0; got {tuple(window)} and {mu_water:g}."
-        )
+    low, high = checks.finite_range("window", window, "in Hounsfield units")
+    mu_water = checks.positive("mu_water", mu_water, "the attenuation of water per unit of length")
     return InUnits(operator, scale=mu_water * (high - low) / 2000, offset=mu_water * (1 + (low + high) / 2000))
 
 
@@ -40,9 +39,25 @@ class InUnits(LinearOperator):
 
     def __init__(self, operator: LinearOperator, scale: float, offset: float = 0.0) -> None:
         super().__init__()
-        if scale == 0:
-            raise InvalidInput("scale maps the prior's units to the operator's and must not be 0.")
-        self.operator, self.scale, self.offset = operator, float(scale), float(offset)
+        if not isinstance(operator, LinearOperator):
+            raise InvalidInput("operator", given=type(operator).__name__, expected="a LinearOperator, in its own units")
+        meaning = "which maps the prior's units to the operator's"
+        if checks.finite("scale", scale, meaning) == 0:
+            raise InvalidInput("scale", given=scale, expected=f"a finite number that must not be 0, {meaning}")
+        self.operator, self.scale, self.offset = operator, float(scale), checks.finite("offset", offset, meaning)
+
+    def signal_shape(self) -> Shape | None:
+        return self.operator.signal_shape()
+
+    def measurement_shape(self) -> Shape | None:
+        return self.operator.measurement_shape()
+
+    @property
+    def lift_is(self) -> str:
+        return self.operator.lift_is
+
+    def doubts(self, y: Measurement) -> list[str]:
+        return self.operator.doubts(y)
 
     def forward(self, x_0: Signal) -> Measurement:
         return self.operator(self.scale * x_0 + self.offset)

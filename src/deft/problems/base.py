@@ -6,11 +6,13 @@ A ~ p(A),    sigma_y ~ p(sigma_y),    y = A(x_0) + sigma_y eps
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 
 from torch import Tensor
 
+from deft import checks
 from deft.errors import InvalidInput, nearest_names
 from deft.likelihoods import GaussianLikelihood, Likelihood, Observation
 from deft.noise import Noise
@@ -30,12 +32,7 @@ class Problem(ABC):
     window: tuple[float, float] | None = None
 
     def __init__(self, sigma_y: NoiseLevel = 0.0) -> None:
-        self.sigma_y: NoiseLevel = (sigma_y[0], sigma_y[1]) if isinstance(sigma_y, (tuple, list)) else float(sigma_y)
-        low = self.sigma_y[0] if isinstance(self.sigma_y, tuple) else self.sigma_y
-        if low < 0:
-            raise InvalidInput(f"sigma_y is a standard deviation in the units of y and must be >= 0; got {low:g}.")
-        if isinstance(self.sigma_y, tuple) and not 0 < self.sigma_y[0] <= self.sigma_y[1]:
-            raise InvalidInput(f"a range of sigma_y is drawn log-uniformly and needs 0 < low <= high; got {self.sigma_y}.")
+        self.sigma_y: NoiseLevel = noise_level("sigma_y", sigma_y)
 
     @abstractmethod
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
@@ -55,10 +52,21 @@ class Problem(ABC):
         level = self.sigma_y if sigma_y is None else sigma_y
         if isinstance(level, tuple):
             raise InvalidInput(f"the problem draws sigma_y between {level[0]:g} and {level[1]:g}; say that of these measurements.")
+        for doubt in operator.doubts(y):
+            warnings.warn(f"{doubt}.", stacklevel=2)
+        if isinstance(level, (int, float)):
+            level = checks.non_negative("sigma_y", level, "the standard deviation of the noise in the units of y", "use 0 for no noise")
         return GaussianLikelihood(operator, level)
 
     def _noise_level(self, noise: Noise) -> Tensor:
         return log_uniform(self.sigma_y, noise.uniform(0))
+
+
+def noise_level(what: str, level: object, meaning: str = "the standard deviation of the noise in the units of y") -> NoiseLevel:
+    """A standard deviation >= 0, or the range between whose ends it is drawn log-uniformly, 0 < low <= high; all finite."""
+    if isinstance(level, (tuple, list)):
+        return checks.positive_range(what, level, f"{meaning}, drawn log-uniformly", "give one number for a level that is the same for all")
+    return checks.non_negative(what, level, meaning, "use 0 for no noise, or (low, high) for levels drawn between them")
 
 
 def log_uniform(level: NoiseLevel, u: Tensor) -> Tensor:

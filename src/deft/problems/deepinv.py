@@ -49,6 +49,9 @@ def observation_from_deepinv(
         parameters = _of_each(physics, event_shape, len(y))
     likelihood = likelihood_of(physics, _operator(physics, event_shape, value_range, parameters, adjoint))
     expected = likelihood.operator(torch.zeros(1, *event_shape).to(y).expand(len(y), *event_shape)) if len(y) else y
+    if isinstance(y, Tensor) and y.is_floating_point() and not bool(y.isfinite().all()):
+        bad = int((~y.isfinite()).sum())
+        raise InvalidInput("y", given=f"{bad} of {y.numel()} entries that are NaN or infinite", expected="finite measurements")
     if expected.shape != y.shape:
         raise InvalidInput(
             f"{type(physics).__name__} measures signals of shape {tuple(event_shape)} as {tuple(expected.shape[1:])}; y is {tuple(y.shape[1:])}."

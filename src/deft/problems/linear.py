@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from typing import final
+from typing import Any, final
 
+from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.operators import blur, identity, inpainting, mri, super_resolution
 from deft.operators.base import ForwardOperator
@@ -12,7 +14,7 @@ from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels
 from deft.operators.masks import BoxMasks, CartesianMasks, FreeFormMasks, HalfMasks, Masks, RandomPixelMasks
 from deft.problems.base import NoiseLevel, Problem, unknown
 from deft.storage.cards import card_of
-from deft.types import Signal
+from deft.types import Mask, Signal
 
 
 @final
@@ -36,10 +38,10 @@ class Inpainting(Problem):
 
     def __init__(self, masks: str | Masks = "freeform", sigma_y: NoiseLevel = 0.0) -> None:
         super().__init__(sigma_y)
-        self.masks = named_masks(masks) if isinstance(masks, str) else masks
+        self.masks = _part("masks", named_masks(masks) if isinstance(masks, str) else masks, Masks)
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
-        return inpainting.Inpainting(self.masks.draw(x_0, noise))
+        return inpainting.Inpainting(_observing(self.masks, x_0, noise))
 
     def card(self) -> dict[str, object]:
         return card_of(self, {"masks": self.masks.card(), "sigma_y": self.sigma_y})
@@ -47,12 +49,14 @@ class Inpainting(Problem):
 
 @final
 class SuperResolution(Problem):
-    """y = A x_0 + sigma_y eps, with A an average over blocks of `factor` places per axis, or antialiased bicubic."""
+    """y = A x_0 + sigma_y eps, with A an average over blocks of neighbouring places, or antialiased bicubic interpolation.
+
+    `factor` is how many places along each axis become one; it divides the signal's sizes.
+    """
 
     def __init__(self, factor: int = 4, kernel: str = "average", sigma_y: NoiseLevel = 0.0) -> None:
         super().__init__(sigma_y)
-        super_resolution.check_arguments(factor, kernel)
-        self.factor, self.kernel = int(factor), kernel
+        self.factor, self.kernel = super_resolution.check_arguments(factor, kernel), kernel
         self._operators: dict[tuple[object, ...], ForwardOperator] = {}
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
@@ -70,13 +74,14 @@ class Deblurring(Problem):
     """y = k * x_0 + sigma_y eps, with a kernel per signal.
 
     `kernel` is "gaussian" (9 places wide, standard deviation 1.5), "motion" (traces of a shaking camera, 15 places wide), or any `Kernels`;
-    `border` continues the signal, "circular" (closed form) or "reflect" (conjugate gradients).
+    `border` continues the signal, "circular" (closed form) or "reflect" (conjugate gradients), which repeats the edge as scipy's "reflect" does and deepinv's does
+    not.
     """
 
     def __init__(self, kernel: str | Kernels = "gaussian", border: str = "circular", sigma_y: NoiseLevel = 0.0) -> None:
         super().__init__(sigma_y)
         blur.check_border(border)
-        self.kernels, self.border = named_kernels(kernel) if isinstance(kernel, str) else kernel, border
+        self.kernels, self.border = _part("kernel", named_kernels(kernel) if isinstance(kernel, str) else kernel, Kernels), border
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
         return blur.Blur(self.kernels.draw(x_0, noise), self.border)
@@ -94,13 +99,41 @@ class MRI(Problem):
 
     def __init__(self, masks: Masks | None = None, sigma_y: NoiseLevel = 0.0) -> None:
         super().__init__(sigma_y)
-        self.masks = masks or CartesianMasks()
+        self.masks = CartesianMasks() if masks is None else _part("masks", masks, Masks)
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
-        return mri.MRI(self.masks.draw(x_0, noise))
+        return mri.MRI(_observing(self.masks, x_0, noise))
 
     def card(self) -> dict[str, object]:
         return card_of(self, {"masks": self.masks.card(), "sigma_y": self.sigma_y})
+
+
+def _part(what: str, value: Any, kind: type) -> Any:
+    """A distribution of the kind that a problem needs."""
+    if not isinstance(value, kind):
+        raise InvalidInput(what, given=type(value).__name__, expected=f"a name, or a distribution: deft.operators.{kind.__name__}")
+    return value
+
+
+def _observing(masks: Masks, x_0: Signal, noise: Noise) -> Mask:
+    """Masks for a batch, one for each or one for all. Raises InvalidInput where they observe nothing, and warns where they hide nothing, of any signal."""
+    drawn, name = masks.draw(x_0, noise), type(masks).__name__
+    if tuple(drawn.shape[1:]) != (1, *x_0.shape[2:]) or len(drawn) not in (1, len(x_0)):
+        expected = f"({len(x_0)} or 1, 1, {', '.join(map(str, x_0.shape[2:]))}), one channel for all of a signal"
+        raise InvalidInput(f"the masks of {name}", given=f"the shape {tuple(drawn.shape)}", expected=expected)
+    if drawn.is_meta or not drawn.numel():
+        return drawn
+    if not bool(drawn.any()):
+        advice = "invert them: 1 is observed, 0 missing"
+        raise InvalidInput(
+            f"the masks of {name}", given="masks that are 0 everywhere", expected="masks that observe something", advice=advice
+        )
+    if bool((drawn == 1).all()):
+        warnings.warn(
+            f"the masks of {name} are 1 everywhere in a batch of {len(x_0)}: nothing is missing, and nothing is learned of filling it in.",
+            stacklevel=3,
+        )
+    return drawn
 
 
 _KERNELS: dict[str, Callable[[], Kernels]] = {"gaussian": GaussianKernels, "motion": MotionKernels}

@@ -7,16 +7,18 @@ from typing import final
 
 import torch
 
+from deft import checks
 from deft.errors import InvalidInput
-from deft.likelihoods import GaussianLikelihood, Observation
+from deft.likelihoods import GaussianLikelihood, Likelihood, Observation
 from deft.noise import Noise
 from deft.operators import high_dynamic_range, nonlinear_blur, phase_retrieval
 from deft.operators.base import ForwardOperator
 from deft.operators.kernels import Kernels
-from deft.problems.base import NoiseLevel, Problem, log_uniform
+from deft.operators.phase_retrieval import check_noise
+from deft.problems.base import NoiseLevel, Problem, log_uniform, noise_level
 from deft.problems.linear import named_kernels
 from deft.storage.cards import card_of
-from deft.types import Signal, expand
+from deft.types import Measurement, Signal, expand
 
 
 @final
@@ -52,7 +54,9 @@ class NonlinearBlur(Problem):
         super().__init__(sigma_y)
         nonlinear_blur.NonlinearBlur(torch.ones(1, 1, 1), exposure, border, value_range)  # says what is wrong with them
         self.kernels = named_kernels(kernel) if isinstance(kernel, str) else kernel
-        self.exposure, self.border, self.value_range = exposure, border, (float(value_range[0]), float(value_range[1]))
+        if not isinstance(self.kernels, Kernels):
+            raise InvalidInput("kernel", given=kernel, expected="a name, or a distribution: deft.operators.Kernels")
+        self.exposure, self.border, self.value_range = float(exposure), border, (float(value_range[0]), float(value_range[1]))
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
         return nonlinear_blur.NonlinearBlur(self.kernels.draw(x_0, noise), self.exposure, self.border, self.value_range)
@@ -78,8 +82,8 @@ class PhaseRetrieval(Problem):
         iterations: int = 200,
         restarts: int = 4,
     ) -> None:
+        self.relative_noise = noise_level("relative_noise", relative_noise, "sigma_y over the root mean square of y")
         super().__init__(relative_noise)
-        self.relative_noise = self.sigma_y
         highest = self.sigma_y[1] if isinstance(self.sigma_y, tuple) else self.sigma_y
         if highest > 0:  # by Parseval the root mean square of y is half that of the image: at most 1/2 in [0, 1]
             self.sigma_y = (0.0, highest * (0.5 if value_range is not None else math.inf))
@@ -93,6 +97,11 @@ class PhaseRetrieval(Problem):
         level = log_uniform(self.relative_noise, noise.stream(2).uniform(0)).to(x_0)
         likelihood = GaussianLikelihood(operator, level * operator(x_0).flatten(1).square().mean(1).sqrt())
         return Observation(likelihood.sample(x_0, noise.stream(3)), likelihood)
+
+    def likelihood(self, operator: ForwardOperator, y: Measurement, sigma_y: float | None = None) -> Likelihood:
+        found = super().likelihood(operator, y, sigma_y)
+        check_noise(y, found.sigma_y)
+        return found
 
     def card(self) -> dict[str, object]:
         operator = self._operator
@@ -117,9 +126,11 @@ class PoissonPhaseRetrieval(Problem):
         iterations: int = 200,
         restarts: int = 4,
     ) -> None:
-        low, high = (photons[0], photons[1]) if isinstance(photons, (tuple, list)) else (photons, photons)
-        if not 0 < low <= high:
-            raise InvalidInput(f"photons is how many a white pixel contributes, > 0, or (low, high) with low <= high; got {photons}.")
+        meaning = "how many photons a white pixel contributes"
+        if isinstance(photons, (tuple, list)):
+            low, high = checks.positive_range("photons", photons, meaning)
+        else:
+            low = high = checks.positive("photons", photons, meaning, "or a range (low, high)")
         super().__init__((0.5 * high**-0.5, 0.5 * low**-0.5) if low < high else 0.5 * low**-0.5)
         self.photons: NoiseLevel = (float(low), float(high)) if low < high else float(low)
         self._operator = phase_retrieval.PhaseRetrieval(value_range, iterations=iterations, restarts=restarts)
@@ -134,6 +145,11 @@ class PoissonPhaseRetrieval(Problem):
         counts = [torch.poisson(rate, generator=g) for rate, g in zip(rates, noise.stream(3).generators(0), strict=True)]
         y = (torch.stack(counts).to(x_0) / photons).sqrt() if counts else rates.to(x_0)
         return Observation(y, GaussianLikelihood(operator, sigma_y))
+
+    def likelihood(self, operator: ForwardOperator, y: Measurement, sigma_y: float | None = None) -> Likelihood:
+        found = super().likelihood(operator, y, sigma_y)
+        check_noise(y, found.sigma_y)
+        return found
 
     def card(self) -> dict[str, object]:
         operator = self._operator

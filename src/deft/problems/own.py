@@ -28,6 +28,9 @@ class Fixed(Problem):
 
     def __init__(self, operator: ForwardOperator, sigma_y: NoiseLevel = 0.0) -> None:
         super().__init__(sigma_y)
+        if not isinstance(operator, ForwardOperator):
+            advice = "wrap a function in deft.operators.CallableOperator, a physics by from_deepinv"
+            raise InvalidInput("operator", given=type(operator).__name__, expected="a deft.operators.ForwardOperator", advice=advice)
         self._operator = operator
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
