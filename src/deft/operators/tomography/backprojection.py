@@ -5,9 +5,9 @@
 (Kak & Slaney 1988, Principles of Computerized Tomographic Imaging, sections 3.3 and 3.4). Delta_k is the angle that view k stands for, w_kd the share of a
 ray that is measured more than once; u = cos gamma = w = 1 for a parallel beam.
 
-Delta_k: half of the gaps to its neighbours, modulo 180 degrees for a parallel beam and 360 for a fan; views at equal angles share theirs. A gap is a hole where it
-is more than three times every gap that is none, and more than 30 degrees of a parallel beam or 10 of a fan: a scan of a limited angle. The views beside a hole
-do not fill it; there they stand for half of the mean gap. (Smaller gaps are filled since that is nearer to the truth: for a disc and 1 degree between views, a gap
+Delta_k: half of the gaps to its neighbours, modulo 180 degrees for a parallel beam and 360 for a fan; views at equal angles share theirs. A gap is a hole, of a scan
+of a limited angle, where it is more than three times every gap that is none (six times where those are not even, within half of their mean, since gaps
+between random angles are large by chance), and more than 30 degrees of a parallel beam or 10 of a fan. The views beside a hole do not fill it; there they stand for half of the mean gap. (Smaller gaps are filled since that is nearer to the truth: for a disc and 1 degree between views, a gap
 of 20 degrees leaves a relative error of 0.11 where it is filled and 0.21 where not.) A parallel beam gets less than pi in all then, and levels are lower, by what was not seen.
 
 w_kd, of a fan: the ray of angle gamma in view theta is that of -gamma in view theta + 180 degrees - 2 gamma. After a full turn, w = 1/2. In one arc of 180
@@ -32,7 +32,7 @@ from torch import Tensor
 
 from deft.operators.tomography.geometry import Geometry
 
-_HOLE = 3.0  # times every gap that is no hole
+_HOLE = 3.0  # times every gap that is no hole, where those are even
 _FEATHER = 10.0  # degrees
 _EQUAL = 1e-3  # degrees: views as near as that are one
 
@@ -83,12 +83,15 @@ class _Circle:
         self.mean_gap = float(filled.mean()) if len(filled) else self.period
 
     def _holes(self, least: float) -> Tensor:
+        """Which gaps are holes: the most that exceed `least` and are so many times every other one."""
         order = self.gaps.sort(descending=True).indices
-        ranked = self.gaps[order]
-        jumps = ((ranked[:-1] > least) & (ranked[:-1] > _HOLE * ranked[1:])).nonzero()
-        holes = torch.zeros_like(self.gaps, dtype=torch.bool)
-        if len(jumps):
-            holes[order[: int(jumps[-1]) + 1]] = True
+        ranked, holes = self.gaps[order], torch.zeros_like(self.gaps, dtype=torch.bool)
+        for k in range(int((ranked[:-1] > least).sum()), 0, -1):
+            rest = ranked[k:]
+            even = bool(rest[0] <= 1.5 * rest.mean()) and bool(rest[-1] >= 0.5 * rest.mean())
+            if ranked[k - 1] > (_HOLE if even else 2 * _HOLE) * rest[0]:
+                holes[order[:k]] = True
+                break
         return holes
 
     def widths(self) -> Tensor:
