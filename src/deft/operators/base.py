@@ -37,10 +37,12 @@ from deft.types import Mask, Measurement, Signal, Times, as_index, expand, inner
 class ForwardOperator(nn.Module, ABC):
     """A: x_0 -> A(x_0), noiseless.
 
-    `symmetries` says in words which signals A cannot tell apart, where `align` knows them.
+    `symmetries` says in words which signals A cannot tell apart, where `align` knows them. `any_precision` says that A takes signals of a higher precision than
+    that of its parameters, and computes in it.
     """
 
     symmetries: str = ""
+    any_precision: bool = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,6 +141,10 @@ class ForwardOperator(nn.Module, ABC):
     def observed(self, y: Measurement) -> Measurement:
         """y with the entries that are no measurements (pixels under a mask) set to zero; y itself by default."""
         return y
+
+    def doubts(self, y: Measurement) -> list[str]:
+        """What seems wrong with measurements that have the right shape (a sinogram turned over), a sentence each; nothing by default."""
+        return []
 
     def count(self, y: Measurement) -> Tensor:
         """The number m of measurements of each signal: (batch,)."""

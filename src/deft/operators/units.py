@@ -43,6 +43,7 @@ class InUnits(LinearOperator):
         if scale == 0:
             raise InvalidInput("scale maps the prior's units to the operator's and must not be 0.")
         self.operator, self.scale, self.offset = operator, float(scale), float(offset)
+        self.any_precision = operator.any_precision
 
     def forward(self, x_0: Signal) -> Measurement:
         return self.operator(self.scale * x_0 + self.offset)
@@ -73,6 +74,9 @@ class InUnits(LinearOperator):
 
     def observed(self, y: Measurement) -> Measurement:
         return self.operator.observed(y)
+
+    def doubts(self, y: Measurement) -> list[str]:
+        return self.operator.doubts(y)
 
     def count(self, y: Measurement) -> Tensor:
         return self.operator.count(y)

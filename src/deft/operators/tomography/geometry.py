@@ -200,13 +200,13 @@ def geometry(
     pixel = positive("pixel", pixel, "the side of a pixel, a positive length")
     spacing = None if spacing is None else positive("spacing", spacing, "the distance between detectors, a positive length")
     reach = 0.5 * pixel * math.hypot(height, width)  # of the image, from its middle
-    magnification, distances = 1.0, None
+    magnification, around = 1.0, None
     if fan is not None:
-        distances = _distances(fan, reach)
-        magnification = sum(distances) / distances[0]
+        around = distances(fan, reach)
+        magnification = sum(around) / around[0]
     spacing = pixel * magnification if spacing is None else spacing
     if detectors is None:
-        half = reach if distances is None else sum(distances) * reach / math.sqrt(distances[0] ** 2 - reach**2)
+        half = reach if around is None else sum(around) * reach / math.sqrt(around[0] ** 2 - reach**2)
         cells = 2 * half / spacing - 1e-9
         if not cells <= _LARGEST_SIDE:
             raise InvalidInput(
@@ -214,7 +214,7 @@ def geometry(
             )
         detectors = math.ceil(cells)
     detectors = whole("detectors", detectors, "a number of detectors, at least one detector")
-    return Geometry(height, width, detectors, spacing, pixel, distances, centre)
+    return Geometry(height, width, detectors, spacing, pixel, around, centre)
 
 
 def _image_size(size: int | Sequence[int]) -> tuple[int, int]:
@@ -231,8 +231,12 @@ def _image_size(size: int | Sequence[int]) -> tuple[int, int]:
     return height, width
 
 
-def _distances(fan: Sequence[float], reach: float) -> tuple[float, float]:
-    expected = f"(source, detector), distances from the rotation centre; the source must be outside the image, farther than {reach:g}, and the detector at 0 or beyond"
+def distances(fan: Sequence[float], reach: float = 0.0) -> tuple[float, float]:
+    """(source, detector) of a fan around an image that reaches so far. Raises InvalidInput."""
+    expected = (
+        f"(source, detector), distances from the rotation centre; the source must be outside the image, farther than {reach:g}, and the "
+        "detector at 0 or beyond"
+    )
     try:
         source, detector = fan
     except (TypeError, ValueError) as error:

@@ -40,6 +40,7 @@ class Tomography(LinearOperator):
     """
 
     angles: Tensor
+    any_precision = True
 
     def __init__(
         self,
