@@ -136,4 +136,3 @@ def test_the_weight_of_a_step_is_that_of_double_precision():
     found = transition.log_ratio(x_s, x_t, x_0_hat, shift)
     assert found.dtype == torch.float64
     torch.testing.assert_close(found, p - q, rtol=1e-6, atol=0)
-

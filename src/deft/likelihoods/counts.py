@@ -1,6 +1,6 @@
 """Counts of photons: Poisson's law around what is left behind an object, or around what an object emits.
 
-    log p(y | x_0) = sum of y log rate - rate - log y!
+log p(y | x_0) = sum of y log rate - rate - log y!
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from deft.operators.transmission import Transmission, check_counts
 from deft.types import LogProb, Measurement, Signal, Times, as_index, expand
 
 _EXACT = 2**24  # beyond, single precision rounds whole numbers
+
 
 @final
 class PoissonLikelihood(Likelihood):

@@ -1,6 +1,6 @@
 """Gaussian noise.
 
-    y = A(x_0) + sigma_y eps,    log p(y | x_0) = -||y - A(x_0)||^2 / (2 sigma_y^2) - m log(sigma_y sqrt(2 pi))
+y = A(x_0) + sigma_y eps,    log p(y | x_0) = -||y - A(x_0)||^2 / (2 sigma_y^2) - m log(sigma_y sqrt(2 pi))
 """
 
 from __future__ import annotations

@@ -142,6 +142,10 @@ class ForwardOperator(nn.Module, ABC):
         """y with the entries that are no measurements (pixels under a mask) set to zero; y itself by default."""
         return y
 
+    def readings(self, y: Measurement) -> dict[str, Measurement]:
+        """Other ways in which an array of that shape may be meant, with their names (a sinogram turned over); none by default."""
+        return {}
+
     def doubts(self, y: Measurement) -> list[str]:
         """What seems wrong with measurements that have the right shape (a sinogram turned over), a sentence each; nothing by default."""
         return []

@@ -36,7 +36,9 @@ class Transmission(ForwardOperator):
         except (TypeError, ValueError, RuntimeError) as error:
             raise InvalidInput("photons is the number that is sent", given=photons, expected=expected) from error
         if photons.is_complex() or photons.dtype == torch.bool or photons.ndim > 1:
-            raise InvalidInput("photons is the number that is sent", given=f"{photons.dtype} of shape {tuple(photons.shape)}", expected=expected)
+            raise InvalidInput(
+                "photons is the number that is sent", given=f"{photons.dtype} of shape {tuple(photons.shape)}", expected=expected
+            )
         photons = photons.to(torch.get_default_dtype()).reshape(-1)
         good = (photons > 0) & photons.isfinite()
         if not bool(good.all()):
@@ -70,6 +72,9 @@ class Transmission(ForwardOperator):
 
     def observed(self, y: Measurement) -> Measurement:
         return self.operator.observed(y)
+
+    def readings(self, y: Measurement) -> dict[str, Measurement]:
+        return self.operator.readings(y)
 
     def doubts(self, y: Measurement) -> list[str]:
         return self.operator.doubts(self.integrals(y))

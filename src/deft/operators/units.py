@@ -75,7 +75,11 @@ class InUnits(LinearOperator):
     def observed(self, y: Measurement) -> Measurement:
         return self.operator.observed(y)
 
+    def readings(self, y: Measurement) -> dict[str, Measurement]:
+        return self.operator.readings(y)
+
     def doubts(self, y: Measurement) -> list[str]:
+        """Those of y without the constant that the offset adds."""
         return self.operator.doubts(y)
 
     def count(self, y: Measurement) -> Tensor:

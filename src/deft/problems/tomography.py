@@ -57,7 +57,12 @@ class Tomography(Problem):
         if angles not in ("even", "turned", "random"):
             raise unknown("angles", str(angles), ("even", "turned", "random"))
         geometry.views(views, span, start)
-        self.views, self.span, self.start, self.angles = geometry.whole("views", views, "a number of views"), float(span), float(start), angles
+        self.views, self.span, self.start, self.angles = (
+            geometry.whole("views", views, "a number of views"),
+            float(span),
+            float(start),
+            angles,
+        )
         if angles == "random" and self.views > self.span:
             raise InvalidInput(
                 f"a scan has at least one view, and at random at most one per degree of the span; got {self.views} in {self.span:g} degrees."
@@ -76,16 +81,16 @@ class Tomography(Problem):
         self.mu_water = geometry.positive("mu_water", mu_water, "the attenuation of water per unit of length, > 0")
         self.field = None if field is None else geometry.positive("field", field, "the length of the longer side of an image, > 0")
         self.fan, self.centre, self.filter = None if fan is None else geometry.distances(fan), centre, filter
-        self.detectors = None if detectors is None else geometry.whole("detectors", detectors, "a number of detectors, at least one detector")
+        self.detectors = (
+            None if detectors is None else geometry.whole("detectors", detectors, "a number of detectors, at least one detector")
+        )
         self._even: dict[tuple[object, ...], tomography.Tomography] = {}
         first = geometry.views(self.views, self.span, self.start) if angles == "even" else torch.zeros(1, 1)
         self._in_units(self._scan((1, 1), first))  # says what is wrong with the settings
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
         if x_0.ndim != 4:
-            raise InvalidInput(
-                "tomography sees slices", given=f"the shape {tuple(x_0.shape)}", expected="(batch, channels, height, width)"
-            )
+            raise InvalidInput("tomography sees slices", given=f"the shape {tuple(x_0.shape)}", expected="(batch, channels, height, width)")
         size = (x_0.shape[2], x_0.shape[3])
         if self.angles == "even":
             key = (size, x_0.device)
@@ -122,6 +127,17 @@ class Tomography(Problem):
             if self.relative and sigma_y is None and len(y)
             else found
         )
+
+    def conventions(self, size: int | tuple[int, int]) -> str:
+        """Which detector cell is where and which way the angle turns, for images of a size: lines of a key and its value (docs/ct.md)."""
+        height, width = (size, size) if isinstance(size, int) else size
+        even = geometry.views(self.views, self.span, self.start)
+        lines = self._scan((height, width), even).conventions()
+        notes = {
+            "turned": "angles of a signal: these, a whole number of degrees later, drawn from the full turn",
+            "random": "angles of a signal: as many, drawn from the whole degrees of the span",
+        }
+        return "\n".join([lines, *([notes[self.angles]] if self.angles in notes else [])])
 
     def card(self) -> dict[str, object]:
         return card_of(self, {name: getattr(self, name) for name in inspect.signature(type(self)).parameters})

@@ -210,7 +210,10 @@ def geometry(
         cells = 2 * half / spacing - 1e-9
         if not cells <= _LARGEST_SIDE:
             raise InvalidInput(
-                "spacing", given=spacing, expected=f"at most {_LARGEST_SIDE} detectors across an image of {2 * reach:g}", advice="check the units"
+                "spacing",
+                given=spacing,
+                expected=f"at most {_LARGEST_SIDE} detectors across an image of {2 * reach:g}",
+                advice="check the units",
             )
         detectors = math.ceil(cells)
     detectors = whole("detectors", detectors, "a number of detectors, at least one detector")

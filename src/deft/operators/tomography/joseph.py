@@ -104,7 +104,6 @@ def _pieces(
         yield some, *geometry.crossings(points[some], directions[some], dtype)
 
 
-
 def blocks(geometry: Geometry, angles: Tensor, like: Tensor, keep: bool) -> list[Block]:
     """The matrix of each set of `angles` with the signals that have it; of each angle, where matrices of all sets would not fit."""
     sets, count = angles.double().cpu(), len(like)

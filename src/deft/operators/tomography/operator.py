@@ -20,11 +20,12 @@ from torch import Tensor
 
 from deft.errors import InvalidInput
 from deft.operators.base import LinearOperator, conjugate_gradients
-from deft.operators.tomography import backprojection, joseph
+from deft.operators.tomography import backprojection, consistency, conventions, joseph
 from deft.operators.tomography.geometry import check_name, checked_angles, geometry
 from deft.types import Mask, Measurement, Signal, Times, expand, norm
 
 _POINTS = 16
+_MUCH_BETTER = 0.7  # of the residual; of right sinograms, noisy ones too, no other reading is below 0.97
 _QUASI_RANDOM = (0.7548776662466927, 0.5698402909980532)  # Roberts 2018, the R2 sequence
 
 
@@ -153,6 +154,39 @@ class Tomography(LinearOperator):
         """`value`, everywhere: what the back-projection of a constant means, which has an edge at the border of the image and streaks from there."""
         return torch.full_like(like, value)
 
+    def readings(self, y: Measurement) -> dict[str, Measurement]:
+        """The sinogram with its detector reversed, with its views in the other order, with both, and transposed where it is square."""
+        others = {
+            "the detector reversed (y.flip(-1))": y.flip(-1),
+            "the views in the other order (y.flip(-2))": y.flip(-2),
+            "detector and views reversed (y.flip(-1, -2))": y.flip(-1, -2),
+        }
+        return others | ({"views and detectors swapped (y.mT)": y.mT} if y.shape[-1] == y.shape[-2] else {})
+
+    def doubts(self, y: Measurement) -> list[str]:
+        """Whether another reading of a sinogram is that of an image and this one is not: a residual below 0.7 of its own after some steps of least squares.
+
+        All of an even scan with a parallel beam are those of images, turned over or mirrored: there only a prior can tell (`warn_doubts` with one).
+        """
+        self._check(y, self.sinogram_shape, "sinograms", "(batch, channels, views, detectors)", finite=True)
+        left = {name: consistency.residual(self, reading) for name, reading in {"": y, **self.readings(y)}.items()}
+        own = left.pop("")
+        name = min(left, key=lambda name: float((left[name] / own.clamp(min=1e-12)).log().mean())) if len(y) else ""
+        if not name:
+            return []
+        worse = ((left[name] < _MUCH_BETTER * own) & (own > consistency.FITS)).nonzero()[:, 0].tolist()
+        if not worse:
+            return []
+        first, which = worse[0], ", ".join(map(str, worse[:8])) + (", ..." if len(worse) > 8 else "")
+        return [
+            f"the sinogram of signal {which} fits much better with {name}: a residual of {100 * float(left[name][first]):.2g} % of y in place of "
+            f"{100 * float(own[first]):.2g} %. See which detector cell is where and which way the angle turns in Tomography.conventions()."
+        ]
+
+    def conventions(self) -> str:
+        """Which cell is where and which way the angle turns, in lines of a key and its value (docs/ct.md has a picture)."""
+        return conventions.text(self._geometry, self.angles)
+
     def coverage(self, like: Signal) -> Mask:
         """The fraction of the views whose detector sees a place: one everywhere where the detector is wide enough."""
         angles = self._radians(like)
@@ -238,7 +272,10 @@ class Tomography(LinearOperator):
         holds = f"it has {views} views and {detectors} detectors of images {self.size[0]} x {self.size[1]}"
         if x.dtype not in (torch.float32, torch.float64):
             raise InvalidInput(
-                f"this scan takes {what} of real numbers", given=f"values of {x.dtype}", expected="torch.float32 or float64", advice="use .float()"
+                f"this scan takes {what} of real numbers",
+                given=f"values of {x.dtype}",
+                expected="torch.float32 or float64",
+                advice="use .float()",
             )
         if x.ndim != 4 or tuple(x.shape[2:]) != wanted:
             turned = x.ndim == 4 and tuple(x.shape[:1:-1]) == wanted and what == "sinograms"
@@ -254,7 +291,9 @@ class Tomography(LinearOperator):
         if finite and not bool(x.isfinite().all()):
             bad = ~x.isfinite().flatten(1)
             raise InvalidInput(
-                f"{what} of signal {int(bad.any(1).nonzero()[0])} of the batch", given=f"{int(bad.sum())} values that are not finite", expected="finite values"
+                f"{what} of signal {int(bad.any(1).nonzero()[0])} of the batch",
+                given=f"{int(bad.sum())} values that are not finite",
+                expected="finite values",
             )
 
 
