@@ -1,6 +1,6 @@
 """Draw the picture of docs/ct.md: where detector cells, rays and angles of a scan are.
 
-    python docs/figures/ct_conventions.py
+python docs/figures/ct_conventions.py
 """
 
 from __future__ import annotations

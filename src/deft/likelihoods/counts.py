@@ -196,6 +196,11 @@ def _log_factorial_rest(y: Tensor) -> Tensor:
 
 def drawn_counts(rates: Tensor, noise: Noise) -> Tensor:
     """Poisson draws, each signal from a generator of its own: in the precision of the rates, or in double where one is beyond 2^24, which single precision rounds."""
+    if not bool(((rates >= 0) & rates.isfinite()).all()):
+        bad = rates[~((rates >= 0) & rates.isfinite())][0]
+        raise InvalidInput(
+            "the rate of a count", given=float(bad), expected="a finite number >= 0", advice="look at the signals and their units"
+        )
     draws = []
     for rate, generator in zip(rates.detach().cpu(), noise.generators(0), strict=True):
         beyond = bool((rate > _EXACT).any())

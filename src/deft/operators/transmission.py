@@ -17,6 +17,8 @@ from deft.errors import InvalidInput
 from deft.operators.base import ForwardOperator, LinearOperator
 from deft.types import Mask, Measurement, Signal, expand
 
+_MOST_PHOTONS = 2.0**53  # beyond, double precision does not count
+
 
 @final
 class Transmission(ForwardOperator):
@@ -30,7 +32,7 @@ class Transmission(ForwardOperator):
 
     def __init__(self, operator: LinearOperator, photons: float | Tensor, floor: float | None = None) -> None:
         super().__init__()
-        expected = "the number that is sent along each ray, > 0 and finite: one number, or one per signal"
+        expected = "the number that is sent along each ray, > 0 and at most 2^53: one number, or one per signal"
         try:
             photons = torch.as_tensor(photons)
         except (TypeError, ValueError, RuntimeError) as error:
@@ -40,7 +42,7 @@ class Transmission(ForwardOperator):
                 "photons is the number that is sent", given=f"{photons.dtype} of shape {tuple(photons.shape)}", expected=expected
             )
         photons = photons.to(torch.get_default_dtype()).reshape(-1)
-        good = (photons > 0) & photons.isfinite()
+        good = (photons > 0) & (photons <= _MOST_PHOTONS)
         if not bool(good.all()):
             raise InvalidInput("photons is the number that is sent", given=float(photons[~good][0]), expected=expected)
         if floor is not None and not (isinstance(floor, (int, float)) and 0 < floor < math.inf):
@@ -77,7 +79,7 @@ class Transmission(ForwardOperator):
         return self.operator.readings(y)
 
     def doubts(self, y: Measurement) -> list[str]:
-        return self.operator.doubts(self.integrals(y))
+        return self.operator.doubts(self.integrals(y.clamp(min=0.5)))
 
     def count(self, y: Measurement) -> Tensor:
         return self.operator.count(y)

@@ -53,6 +53,8 @@ class Tomography(Problem):
         centre: str = "middle",
         filter: str = "hann",
     ) -> None:
+        for level in sigma_y if isinstance(sigma_y, (tuple, list)) else (sigma_y,):
+            geometry.real("sigma_y", level, "a standard deviation >= 0 in the units of y, or a range (low, high), low <= high")
         super().__init__(sigma_y)
         if angles not in ("even", "turned", "random"):
             raise unknown("angles", str(angles), ("even", "turned", "random"))

@@ -222,6 +222,7 @@ def geometry(
 
 def _image_size(size: int | Sequence[int]) -> tuple[int, int]:
     expected = "the size of an image, (height, width) or one number for both, positive"
+    sides: tuple[object, ...]
     try:
         sides = tuple(size)  # type: ignore[arg-type]
     except TypeError:
