@@ -18,7 +18,7 @@ from deft.operators.base import ForwardOperator
 from deft.types import Measurement, Signal, Times, as_index, expand
 
 _FEW = 4  # signals that a prior is asked about
-_MUCH_BETTER = 0.8
+_MUCH_BETTER = 0.85
 _LOG_SNR = -1.0
 
 
@@ -144,7 +144,7 @@ def warn_doubts(observation: Observation, prior: Denoises | None = None) -> list
     """What speaks against y as it was given, each as a warning: a sinogram that fits turned over or transposed much better than as it is.
 
     `ForwardOperator.doubts` asks whether y is a measurement of any signal; a `prior` is asked, where y can be read in several ways, whether the lift of another is
-    much more like its signals: an error of denoising below 0.8 of that of y as it is (for slices of the prior ct-128 upside down 0.4 to 0.8; mirrored 0.7 to 0.93).
+    much more like its signals: an error of denoising below 0.85 of that of y as it is (for slices of the prior ct-128 upside down 0.4 to 0.8; mirrored 0.7 to 0.93).
     """
     if not len(observation):
         return []

@@ -58,13 +58,9 @@ class Tomography(Problem):
         super().__init__(sigma_y)
         if angles not in ("even", "turned", "random"):
             raise unknown("angles", str(angles), ("even", "turned", "random"))
-        geometry.views(views, span, start)
-        self.views, self.span, self.start, self.angles = (
-            geometry.whole("views", views, "a number of views"),
-            float(span),
-            float(start),
-            angles,
-        )
+        self.views = geometry.whole("views", views, "a number of views of a scan, at least one")
+        geometry.views(self.views, span, start)
+        self.span, self.start, self.angles = float(span), float(start), angles
         if angles == "random" and self.views > self.span:
             raise InvalidInput(
                 f"a scan has at least one view, and at random at most one per degree of the span; got {self.views} in {self.span:g} degrees."
