@@ -29,7 +29,8 @@ class Posterior(Prior):
 
     The only place that decides whether the *prior* is differentiated; the graph of h's own parameters follows the caller. Raises
     `PriorNotDifferentiable` at construction where the h-transform needs gradients that the prior has not, and `InvalidInput` where the h-transform does not apply
-    to the prior or the observation, or where the three are not on one device.
+    to the prior or the observation, or where the three are not on one device. An observation in another precision is taken in that of the prior
+    (`Observation.in_dtype`).
     """
 
     def __init__(self, prior: Prior, h_transform: HTransform, observation: Observation) -> None:
@@ -46,6 +47,7 @@ class Posterior(Prior):
         for what, device in theirs.items():
             if device != prior.device:
                 raise InvalidInput(f"the prior is on {prior.device} and the {what} on {device}; use {what}.to(prior.device).")
+        observation = observation.in_dtype(prior.dtype)
         h_transform.check(prior, observation)
         self.prior, self.h_transform, self.observation = prior, h_transform, observation
         self.schedule, self.event_shape, self.value_range = prior.schedule, prior.event_shape, prior.value_range

@@ -8,7 +8,8 @@ import torch
 from deft.data.phantom import shepp_logan, shepp_logan_integrals
 from deft.errors import InvalidInput
 from deft.noise import Noise
-from deft.operators import InUnits, Tomography, tomography, views
+from deft.operators import InUnits, Tomography, views
+from deft.operators.tomography import joseph
 from tests.contracts.operator import LinearOperatorContract
 
 
@@ -113,7 +114,7 @@ def test_matrices_of_many_scans_are_those_of_their_views(monkeypatch):
     angles[1] = angles[0].flip(0)
     operator = Tomography((9, 8), angles).double()
     y, z = operator(x), operator.adjoint(operator(x))
-    monkeypatch.setattr(tomography, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(joseph, "_MOST_BYTES", 1000)
     assert len(operator._blocks(x)) == 8
     torch.testing.assert_close(operator(x), y)
     torch.testing.assert_close(operator.adjoint(y), z)
@@ -280,10 +281,10 @@ def test_matrices_are_kept_and_not_pickled():
     operator = Tomography(64, views(30))
     x = torch.randn(1, 1, 64, 64)
     y = operator(x)
-    known = len(tomography._SCANS), len(tomography._VIEWS)
+    known = len(joseph._SCANS), len(joseph._VIEWS)
     operator.repeat(2)(x.repeat(2, 1, 1, 1))
     operator.pull(x, y, torch.ones(1), torch.ones(1))
-    assert (len(tomography._SCANS), len(tomography._VIEWS)) == known
+    assert (len(joseph._SCANS), len(joseph._VIEWS)) == known
     stored = pickle.dumps(operator)
     assert len(stored) < 20_000
     assert torch.equal(pickle.loads(stored)(x), y)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -96,6 +98,40 @@ class TestTheScan:
     def test_errors(self, settings, says):
         with pytest.raises(InvalidInput, match=says):
             Tomography(**settings)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            *[("views", value) for value in (0, -1, 2.5, math.nan, 10**9)],
+            *[("span", value) for value in (0.0, math.nan, math.inf, 1e9, math.pi)],
+            *[("start", value) for value in (math.nan, math.inf)],
+            *[("photons", value) for value in (0.0, math.nan, math.inf, (1e3, 1e2), (0.0, 1e3), (1e3, math.nan), (-5.0, -1.0))],
+            *[("floor", value) for value in (0.0, -1.0, math.nan, math.inf)],
+            *[("window", value) for value in ((100.0, -100.0), (0.0, 0.0), (math.nan, 1.0), (0.0, math.inf))],
+            *[("mu_water", value) for value in (0.0, -0.2, math.nan, math.inf)],
+            *[("field", value) for value in (0.0, -1.0, math.nan, math.inf)],
+            *[("fan", value) for value in ((math.nan, 1.0), (-1.0, 1.0), (0.0, 1.0), (100.0, -1.0))],
+            *[("detectors", value) for value in (0, -1, 10**9)],
+            *[("sigma_y", value) for value in (-1.0, math.nan, math.inf, (0.2, 0.1), (0.0, 1.0), (0.1, math.nan))],
+        ],
+    )
+    def test_numbers_that_cannot_be_meant(self, name, value):
+        """Before anything is measured."""
+        make = getattr(Tomography.__init__, "__wrapped__", Tomography.__init__)  # without the checks of types that tests put around it
+        with pytest.raises(InvalidInput):
+            make(Tomography.__new__(Tomography), **{name: value})
+
+    def test_images_that_are_not_finite(self):
+        x_0 = torch.full((1, 1, 8, 8), math.nan)
+        for settings in ({"sigma_y": 0.1}, {"photons": 1e3}):
+            with pytest.raises(InvalidInput):
+                Tomography(views=4, **settings).draw(x_0, Noise([0]))
+
+    def test_conventions(self):
+        text = Tomography(views=60, field=40.0).conventions(128)
+        assert "60 views, 182 detectors" in text
+        assert "pixels of 0.3125" in text
+        assert "drawn from" in Tomography(views=60, angles="turned").conventions((16, 16))
 
     def test_a_volume(self):
         with pytest.raises(InvalidInput, match=r"tomography sees slices.*got the shape \(1, 1, 8, 8, 8\)"):

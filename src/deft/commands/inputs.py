@@ -131,11 +131,14 @@ def observation(
         raise InvalidInput(
             f"the problem draws sigma_y between {level[0]:g} and {level[1]:g}; say that of these measurements with --sigma_y."
         )
-    y = torch.stack(rows)
+    y = operator.observed(torch.stack(rows))
+    for name, each in zip(names, y):
+        if not bool(each.isfinite().all()):
+            raise InvalidInput(f"the measurement {name} holds NaN or infinite values; mend it, or take it away.")
     likelihood = problem.likelihood(operator, y, sigma_y)
     if value_range is None:
         _check_range(y, operator, prior, level)
-    return Observation(operator.observed(y), likelihood), names
+    return Observation(y, likelihood), names
 
 
 def _measurements(

@@ -52,4 +52,7 @@ class GaussianPotential(Potential):
         scale = self.scale.to(alpha_t)
         variance = scale**2 * sigma_t**2 / (alpha_t**2 * scale**2 + sigma_t**2)
         residual = observation.residual(denoised.x_0_hat)
-        return -0.5 * inner(residual, operator.solve(residual, variance, observation.sigma_y.to(residual) ** 2))
+        solved = operator.solve(residual, variance, observation.sigma_y.to(residual) ** 2)
+        if residual.device.type != "mps":  # a sum over all entries
+            residual, solved = residual.double(), solved.double()
+        return -0.5 * inner(residual, solved)

@@ -42,10 +42,12 @@ class ForwardOperator(nn.Module, ABC):
     """A: x_0 -> A(x_0), noiseless.
 
     `symmetries` says in words which signals A cannot tell apart, where `align` knows them; `signal_is` and `measurement_is` what the axes of both are, for
-    errors. An operator for signals of one shape keeps it as `event_shape`.
+    errors. An operator for signals of one shape keeps it as `event_shape`. `any_precision` says that A takes signals of a higher precision than that of its
+    parameters, and computes in it.
     """
 
     symmetries: str = ""
+    any_precision: bool = False
     signal_is: str = ""
     measurement_is: str = ""
     _lift_is: str = ""
@@ -189,6 +191,10 @@ class ForwardOperator(nn.Module, ABC):
     def observed(self, y: Measurement) -> Measurement:
         """y with the entries that are no measurements (pixels under a mask) set to zero; y itself by default."""
         return y
+
+    def readings(self, y: Measurement) -> dict[str, Measurement]:
+        """Other ways in which an array of that shape may be meant, with their names (a sinogram turned over); none by default."""
+        return {}
 
     def count(self, y: Measurement) -> Tensor:
         """The number m of measurements of each signal: (batch,)."""

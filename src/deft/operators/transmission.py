@@ -7,6 +7,7 @@ What is known of B x_0 afterwards is l = log(photons / y), with the variance 1 /
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor
 from deft.errors import InvalidInput
 from deft.operators.base import ForwardOperator, LinearOperator
 from deft.types import Mask, Measurement, Signal, expand
+
+_MOST_PHOTONS = 2.0**53  # beyond, double precision does not count
 
 
 @final
@@ -29,11 +32,21 @@ class Transmission(ForwardOperator):
 
     def __init__(self, operator: LinearOperator, photons: float | Tensor, floor: float | None = None) -> None:
         super().__init__()
-        photons = torch.as_tensor(photons, dtype=torch.get_default_dtype()).reshape(-1)
-        if not bool((photons > 0).all() & photons.isfinite().all()):
-            raise InvalidInput(f"photons is the number that is sent along each ray, > 0 and finite; got {photons.min().item():g}.")
-        if floor is not None and not floor > 0:
-            raise InvalidInput(f"floor stands in for counts of zero before a logarithm and must be > 0; got {floor:g}.")
+        expected = "the number that is sent along each ray, > 0 and at most 2^53: one number, or one per signal"
+        try:
+            photons = torch.as_tensor(photons)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InvalidInput("photons is the number that is sent", given=photons, expected=expected) from error
+        if photons.is_complex() or photons.dtype == torch.bool or photons.ndim > 1:
+            raise InvalidInput(
+                "photons is the number that is sent", given=f"{photons.dtype} of shape {tuple(photons.shape)}", expected=expected
+            )
+        photons = photons.to(torch.get_default_dtype()).reshape(-1)
+        good = (photons > 0) & (photons <= _MOST_PHOTONS)
+        if not bool(good.all()):
+            raise InvalidInput("photons is the number that is sent", given=float(photons[~good][0]), expected=expected)
+        if floor is not None and not (isinstance(floor, (int, float)) and 0 < floor < math.inf):
+            raise InvalidInput("floor stands in for counts of zero before a logarithm", given=floor, expected="a number > 0")
         self.operator, self.floor = operator, floor
         self.per_signal("photons", photons)
 
@@ -61,6 +74,12 @@ class Transmission(ForwardOperator):
 
     def observed(self, y: Measurement) -> Measurement:
         return self.operator.observed(y)
+
+    def readings(self, y: Measurement) -> dict[str, Measurement]:
+        return self.operator.readings(y)
+
+    def doubts(self, y: Measurement) -> list[str]:
+        return self.operator.doubts(self.integrals(y.clamp(min=0.5)))
 
     def count(self, y: Measurement) -> Tensor:
         return self.operator.count(y)

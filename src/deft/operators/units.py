@@ -45,6 +45,7 @@ class InUnits(LinearOperator):
         if checks.finite("scale", scale, meaning) == 0:
             raise InvalidInput("scale", given=scale, expected=f"a finite number that must not be 0, {meaning}")
         self.operator, self.scale, self.offset = operator, float(scale), checks.finite("offset", offset, meaning)
+        self.any_precision = operator.any_precision
 
     def signal_shape(self) -> Shape | None:
         return self.operator.signal_shape()
@@ -55,9 +56,6 @@ class InUnits(LinearOperator):
     @property
     def lift_is(self) -> str:
         return self.operator.lift_is
-
-    def doubts(self, y: Measurement) -> list[str]:
-        return self.operator.doubts(y)
 
     def forward(self, x_0: Signal) -> Measurement:
         return self.operator(self.scale * x_0 + self.offset)
@@ -88,6 +86,13 @@ class InUnits(LinearOperator):
 
     def observed(self, y: Measurement) -> Measurement:
         return self.operator.observed(y)
+
+    def readings(self, y: Measurement) -> dict[str, Measurement]:
+        return self.operator.readings(y)
+
+    def doubts(self, y: Measurement) -> list[str]:
+        """Those of y without the constant that the offset adds."""
+        return self.operator.doubts(y)
 
     def count(self, y: Measurement) -> Tensor:
         return self.operator.count(y)

@@ -14,6 +14,7 @@ from deft.likelihoods import GaussianLikelihood, Likelihood, Observation, Poisso
 from deft.noise import Noise
 from deft.operators import tomography, transmission, units
 from deft.operators.base import ForwardOperator, LinearOperator
+from deft.operators.tomography import geometry
 from deft.problems.base import NoiseLevel, Problem, log_uniform, unknown
 from deft.storage.cards import card_of
 from deft.types import Measurement, Signal
@@ -52,32 +53,42 @@ class Tomography(Problem):
         centre: str = "middle",
         filter: str = "hann",
     ) -> None:
+        for level in sigma_y if isinstance(sigma_y, (tuple, list)) else (sigma_y,):
+            geometry.real("sigma_y", level, "a standard deviation >= 0 in the units of y, or a range (low, high), low <= high")
         super().__init__(sigma_y)
         if angles not in ("even", "turned", "random"):
-            raise unknown("angles", angles, ("even", "turned", "random"))
-        if not views >= 1 or (angles == "random" and views > span):
+            raise unknown("angles", str(angles), ("even", "turned", "random"))
+        self.views = geometry.whole("views", views, "a number of views of a scan, at least one")
+        geometry.views(self.views, span, start)
+        self.span, self.start, self.angles = float(span), float(start), angles
+        if angles == "random" and self.views > self.span:
             raise InvalidInput(
-                f"a scan has at least one view, and at random at most one per degree of the span; got {views} in {span:g} degrees."
+                f"a scan has at least one view, and at random at most one per degree of the span; got {self.views} in {self.span:g} degrees."
             )
-        if photons is not None and sigma_y != 0.0:
+        for name, value in {"relative": relative}.items():
+            if not isinstance(value, bool):
+                raise InvalidInput(name, given=value, expected="True or False")
+        self.relative = relative
+        self.photons = None if photons is None else _photons(photons)
+        if self.photons is not None and (self.sigma_y != 0.0 or relative):
             raise InvalidInput(
                 f"a measurement is counts (photons) or line integrals with noise (sigma_y), not both; got {photons} and {sigma_y}."
             )
-        low = photons[0] if isinstance(photons, (tuple, list)) else photons
-        if (low is not None and not low > 0) or (isinstance(photons, (tuple, list)) and not photons[0] <= photons[1]):
-            raise InvalidInput(f"photons is the number that is sent along each ray, > 0, or a range low <= high; got {photons}.")
-        if field is not None and not field > 0:
-            raise InvalidInput(f"field is the length of the longer side of an image, > 0; got {field:g}.")
-        self.views, self.span, self.start, self.angles, self.relative = int(views), float(span), float(start), angles, relative
-        self.photons: NoiseLevel | None = (photons[0], photons[1]) if isinstance(photons, (tuple, list)) else photons
-        self.floor, self.window, self.mu_water, self.field, self.fan = floor, window, mu_water, field, fan
-        self.detectors, self.centre, self.filter = detectors, centre, filter
+        self.floor = None if floor is None else geometry.positive("floor", floor, "what stands in for counts of zero, > 0")
+        self.window = None if window is None else _window(window)
+        self.mu_water = geometry.positive("mu_water", mu_water, "the attenuation of water per unit of length, > 0")
+        self.field = None if field is None else geometry.positive("field", field, "the length of the longer side of an image, > 0")
+        self.fan, self.centre, self.filter = None if fan is None else geometry.distances(fan), centre, filter
+        self.detectors = (
+            None if detectors is None else geometry.whole("detectors", detectors, "a number of detectors, at least one detector")
+        )
         self._even: dict[tuple[object, ...], tomography.Tomography] = {}
-        self._in_units(self._scan((1, 1), torch.zeros(1, 1)))  # says what is wrong with the settings
+        first = geometry.views(self.views, self.span, self.start) if angles == "even" else torch.zeros(1, 1)
+        self._in_units(self._scan((1, 1), first))  # says what is wrong with the settings
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
         if x_0.ndim != 4:
-            raise InvalidInput(f"tomography sees slices, (batch, channels, height, width); got the shape {tuple(x_0.shape)}.")
+            raise InvalidInput("tomography sees slices", given=f"the shape {tuple(x_0.shape)}", expected="(batch, channels, height, width)")
         size = (x_0.shape[2], x_0.shape[3])
         if self.angles == "even":
             key = (size, x_0.device)
@@ -115,6 +126,17 @@ class Tomography(Problem):
             else found
         )
 
+    def conventions(self, size: int | tuple[int, int]) -> str:
+        """Which detector cell is where and which way the angle turns, for images of a size: lines of a key and its value (docs/ct.md)."""
+        height, width = (size, size) if isinstance(size, int) else size
+        even = geometry.views(self.views, self.span, self.start)
+        lines = self._scan((height, width), even).conventions()
+        notes = {
+            "turned": "angles of a signal: these, a whole number of degrees later, drawn from the full turn",
+            "random": "angles of a signal: as many, drawn from the whole degrees of the span",
+        }
+        return "\n".join([lines, *([notes[self.angles]] if self.angles in notes else [])])
+
     def card(self) -> dict[str, object]:
         return card_of(self, {name: getattr(self, name) for name in inspect.signature(type(self)).parameters})
 
@@ -131,3 +153,27 @@ class Tomography(Problem):
             return tomography.views(self.views, self.span, self.start) + (360 * noise.uniform(0)).floor()[:, None]
         picked = [torch.randperm(math.floor(self.span), generator=g)[: self.views].sort().values for g in noise.generators(0)]
         return self.start + (torch.stack(picked).to(torch.get_default_dtype()) if picked else torch.zeros(0, self.views))
+
+
+def _photons(photons: object) -> NoiseLevel:
+    """The number of photons, or (low, high)."""
+    expected = "the number of photons that is sent along each ray, > 0, or a range (low, high), low <= high"
+    if not isinstance(photons, (tuple, list)):
+        return geometry.positive("photons", photons, expected)
+    if len(photons) != 2:
+        raise InvalidInput("photons", given=photons, expected=expected)
+    low, high = (geometry.positive("photons", value, expected) for value in photons)
+    if low > high:
+        raise InvalidInput("photons", given=(low, high), expected=expected, advice=f"swap them: ({high:g}, {low:g})")
+    return low, high
+
+
+def _window(window: object) -> tuple[float, float]:
+    """(low, high) in Hounsfield units."""
+    expected = "(low, high) in Hounsfield units, low < high"
+    if not isinstance(window, (tuple, list)) or len(window) != 2:
+        raise InvalidInput("window", given=window, expected=expected)
+    low, high = (geometry.real("window", value, expected) for value in window)
+    if not low < high:
+        raise InvalidInput("window", given=(low, high), expected=expected, advice=f"swap them: ({high:g}, {low:g})" if high < low else "")
+    return low, high

@@ -105,8 +105,9 @@ class Transition:
 
             -u . z - |u|^2 / 2,    u = (a / c) shift,    z = (x_s - a (x_0_hat + shift) - b x_t) / c
 
-        z is what q drew. Needs c > 0: without noise (eta = 0) a step has no density.
+        z is what q drew. Needs c > 0: without noise (eta = 0) a step has no density. In double precision, for these are sums over all entries.
         """
+        x_s, x_t, x_0_hat, shift = (x if x.device.type == "mps" else x.double() for x in (x_s, x_t, x_0_hat, shift))
         c = expand(self.c, x_t).to(x_t)
         u = expand(self.a, x_t).to(x_t) / c * shift
         z = (x_s - self.mean(x_0_hat + shift, x_t)) / c

@@ -1,0 +1,79 @@
+"""What every likelihood does."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from deft.errors import InvalidInput
+from deft.noise import Noise
+from deft.operators.base import ForwardOperator
+from deft.types import LogProb, Measurement, Signal, Times
+
+
+class Likelihood(nn.Module, ABC):
+    """p(y | x_0): a noise model around an operator. `counts` says that y counts, so that its digits are kept."""
+
+    counts = False
+
+    operator: ForwardOperator
+    sigma_y: Tensor
+
+    @abstractmethod
+    def log_prob(self, x_0: Signal, y: Measurement) -> LogProb:
+        """log p(y | x_0), in double precision."""
+
+    @abstractmethod
+    def sample(self, x_0: Signal, noise: Noise) -> Measurement:
+        """A draw of y given x_0."""
+
+    @abstractmethod
+    def guidance(self, x_0_hat: Signal, r_t: Times, y: Measurement) -> Signal:
+        """r_t g: the direction in which the measurement pulls x_0_hat, whose uncertainty is r_t; of order one."""
+
+    @abstractmethod
+    def take(self, index: Sequence[int] | Tensor) -> Self:
+        """The likelihood of the signals `index`."""
+
+    def misfit(self, x_0: Signal, y: Measurement) -> LogProb:
+        """How far x_0 is from explaining y, in units in which the truth is at 1. Raises InvalidInput where that is not defined."""
+        raise InvalidInput(f"misfit is not defined for {type(self).__name__}.")
+
+    def residual(self, x_0: Signal, y: Measurement) -> Measurement:
+        """y - A(x_0), zero where nothing is measured; in the precision of x_0, with the difference taken in that of y where it is higher."""
+        return self.operator.observed((y - self.operator(x_0)).to(x_0.dtype))
+
+    def in_dtype(self, signals: int, dtype: torch.dtype) -> Self:
+        """The same likelihood of so many signals, whose parameters and those of its operator are in another precision; this one stays as it is."""
+        other = copy.copy(self.take(range(signals)))
+        other._modules = dict(other._modules)
+        other.operator = _in_dtype(other.operator, dtype)
+        other._buffers = {name: _cast(value, dtype) for name, value in other._buffers.items()}
+        return other
+
+
+def _in_dtype(operator: ForwardOperator, dtype: torch.dtype) -> ForwardOperator:
+    other = copy.copy(operator)
+    other._buffers = {name: _cast(value, dtype) for name, value in operator._buffers.items()}
+    parts = operator._modules.items()
+    other._modules = {name: _in_dtype(part, dtype) if isinstance(part, ForwardOperator) else part for name, part in parts}
+    return other
+
+
+def _cast(value: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    return value.to(dtype) if value is not None and value.is_floating_point() else value
+
+
+def in_double(x: Tensor) -> Tensor:
+    """x in double precision, where the device has it."""
+    return x if x.device.type == "mps" else x.double()
+
+
+def precise(operator: ForwardOperator, x_0: Signal) -> Measurement:
+    """A(x_0) in double precision; computed in it where the operator can."""
+    return in_double(operator(in_double(x_0) if operator.any_precision else x_0))

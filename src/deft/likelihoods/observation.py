@@ -1,0 +1,186 @@
+"""What was measured, with how."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, final, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from deft.errors import InvalidInput
+from deft.likelihoods.base import Likelihood
+from deft.noise import Noise
+from deft.operators.base import ForwardOperator
+from deft.types import Measurement, Signal, Times, as_index, expand
+
+_FEW = 4  # signals that a prior is asked about
+_MUCH_BETTER = 0.85
+_LOG_SNR = -1.0
+
+
+@final
+@dataclass(frozen=True)
+class Observation:
+    """What was measured and how: y and its likelihood, batched together.
+
+    Raises InvalidInput for a y that is not finite, and says which signal. Entries that the operator does not observe (pixels under a mask) are no measurements:
+    a NaN or an infinity there becomes 0.
+    """
+
+    y: Measurement
+    likelihood: Likelihood
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.y, Tensor) or self.y.ndim < 1:
+            raise InvalidInput(
+                "y", given=self.y if not isinstance(self.y, Tensor) else "a number", expected="a tensor (batch, *measurement)"
+            )
+        if not self.y.is_floating_point() and not self.y.is_complex():
+            raise InvalidInput("y", given=f"values of {self.y.dtype}", expected="floating-point values", advice="use y.float()")
+        if self.y.device.type != "meta" and not bool(self.y.isfinite().all()):
+            object.__setattr__(self, "y", _seen_and_finite(self.y, self.likelihood.operator))
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def operator(self) -> ForwardOperator:
+        """The forward operator of the likelihood."""
+        return self.likelihood.operator
+
+    @property
+    def sigma_y(self) -> Tensor:
+        """The standard deviation of the noise: (1,) or (batch,)."""
+        return self.likelihood.sigma_y
+
+    def residual(self, x_0: Signal) -> Measurement:
+        """y - A(x_0)."""
+        return self.likelihood.residual(x_0, self.y)
+
+    @cached_property
+    def lifted(self) -> Signal:
+        """y as a signal, `operator.lift(y)`: computed once, for it may be a reconstruction by itself, and kept by `take`, `repeat` and `to`."""
+        with torch.inference_mode(False), torch.no_grad():
+            lifted = self.operator.lift(self.y)
+        return lifted.to(self.sigma_y.dtype) if self.likelihood.counts else lifted  # counts may be kept more precisely
+
+    def with_lift(self, lifted: Signal) -> Observation:
+        """The same observation, whose lift is known: one that was kept, or a reconstruction of one's own."""
+        same = _derived(self.y, self.likelihood)
+        vars(same)["lifted"] = lifted
+        return same
+
+    def take(self, index: Sequence[int] | Tensor) -> Observation:
+        """The observations `index`; an index may come twice."""
+        index = as_index(index)
+        taken = _derived(self.y[index.to(self.y.device)], self.likelihood.take(index))
+        return taken.with_lift(self.lifted[index.to(self.y.device)]) if "lifted" in vars(self) else taken
+
+    def repeat(self, n: int) -> Observation:
+        """Each observation, `n` times side by side."""
+        return self.take(torch.arange(len(self)).repeat_interleave(n))
+
+    def to(self, device: torch.device | str) -> Observation:
+        """The same observation on another device; this one stays where it is."""
+        moved = _derived(self.y.to(device), self.likelihood.take(range(len(self))).to(device))
+        return moved.with_lift(self.lifted.to(device)) if "lifted" in vars(self) else moved
+
+    def in_dtype(self, dtype: torch.dtype) -> Observation:
+        """The same observation in the precision of a prior: y, the noise level and the operator's parameters; itself where it is so already.
+
+        Double precision is rounded to single silently, by 6e-8 of each value. Counts keep every digit: where single precision would round them, y stays as it is.
+        """
+        if self.y.dtype == dtype or not self.y.is_floating_point() or dtype not in (torch.float32, torch.float64):
+            return self
+        y = self.y.to(dtype)
+        if self.likelihood.counts and not bool((y.to(self.y.dtype) == self.y).all()):
+            y = self.y
+        same = _derived(y, self.likelihood.in_dtype(len(self), dtype))
+        return same.with_lift(self.lifted.to(dtype)) if "lifted" in vars(self) else same
+
+
+def _derived(y: Measurement, likelihood: Likelihood) -> Observation:
+    """An observation whose y was looked at before."""
+    same = object.__new__(Observation)
+    object.__setattr__(same, "y", y)
+    object.__setattr__(same, "likelihood", likelihood)
+    return same
+
+
+def _seen_and_finite(y: Measurement, operator: ForwardOperator) -> Measurement:
+    """y with zeros where it is not finite and no measurement. Raises InvalidInput where it is one."""
+    finite = y.isfinite()
+    seen = operator.observed(torch.ones_like(y)) != 0
+    bad = (~finite & seen).reshape(len(y), -1)
+    if bool(bad.any()):
+        first = int(bad.any(1).nonzero()[0])
+        place = tuple(int(k) for k in (~finite & seen)[first].nonzero()[0])
+        raise InvalidInput(
+            f"y of signal {first}",
+            given=f"{y[first][place].item()} at {place}, one of {int(bad.sum())} values that are not finite",
+            expected="finite measurements",
+            advice="mend them, or leave these signals out",
+        )
+    return torch.where(finite, y, torch.zeros_like(y))
+
+
+@runtime_checkable
+class Denoises(Protocol):
+    """What is asked of a prior here (`deft.priors.base.Prior`)."""
+
+    schedule: Any
+    value_range: tuple[float, float] | None
+
+    def at(self, x_t: Signal, t: Times) -> Any:
+        """x_0_hat and the rest, at one noisy point."""
+        ...
+
+
+def warn_doubts(observation: Observation, prior: Denoises | None = None) -> list[str]:
+    """What speaks against y as it was given, each as a warning: a sinogram that fits turned over or transposed much better than as it is.
+
+    `ForwardOperator.doubts` asks whether y is a measurement of any signal; a `prior` is asked, where y can be read in several ways, whether the lift of another is
+    much more like its signals: an error of denoising below 0.85 of that of y as it is (for slices of the prior ct-128 upside down 0.4 to 0.8; mirrored 0.7 to 0.93).
+    """
+    if not len(observation):
+        return []
+    with torch.inference_mode(False), torch.no_grad():
+        doubts = list(observation.operator.doubts(observation.y))
+        if prior is not None and not doubts:
+            doubts += _implausible(observation, prior)
+    for doubt in doubts:
+        warnings.warn(doubt, stacklevel=2)
+    return doubts
+
+
+def _implausible(observation: Observation, prior: Denoises) -> list[str]:
+    some = observation.take(range(min(len(observation), _FEW)))
+    readings = some.operator.readings(some.y)
+    if not readings:
+        return []
+    own = _strangeness(some, some.y, prior)
+    ratio = {name: float((_strangeness(some, y, prior) / own).log().mean().exp()) for name, y in readings.items()}
+    name = min(ratio, key=lambda name: ratio[name])
+    if not ratio[name] < _MUCH_BETTER:
+        return []
+    return [
+        f"the measurements look much more like signals of the prior with {name}: an error of denoising their lift of {ratio[name]:.2f} of that of y as it is. See the "
+        "conventions of the operator: which detector cell is where, and which way the angle turns."
+    ]
+
+
+def _strangeness(observation: Observation, y: Measurement, prior: Denoises) -> Tensor:
+    """The mean squared error of denoising the lift of y, from much noise, where a prior knows of large structures alone."""
+    lifted = observation.operator.lift(y)
+    if prior.value_range is not None:
+        lifted = lifted.clamp(*prior.value_range)
+    low, high = prior.schedule.log_snr_range
+    t = prior.schedule.snap(prior.schedule.time(torch.tensor([min(max(_LOG_SNR, low), high)], dtype=torch.float64)))
+    alpha, sigma = (expand(level.to(lifted), lifted) for level in (prior.schedule.alpha(t), prior.schedule.sigma(t)))
+    noise = Noise([0], lifted.device, lifted.dtype).normal(0, lifted.shape[1:])  # the same for all readings
+    found = prior.at(alpha * lifted + sigma * noise, t.to(lifted)).x_0_hat
+    return (found - lifted).square().flatten(1).mean(1)
