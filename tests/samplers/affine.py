@@ -20,6 +20,8 @@ Step = Callable[[Posterior, Tensor, Noise], Tensor]
 class Plain(Prior):
     """A mixture of one Gaussian, without what is there for several: the same denoiser in a tenth of the time."""
 
+    network_dtype = torch.float64
+
     def __init__(self, gaussian: GaussianMixture) -> None:
         super().__init__()
         self.schedule, self.event_shape, self.scale = gaussian.schedule, gaussian.event_shape, gaussian.scale

@@ -144,8 +144,9 @@ def _problem(cls: type) -> None:
     _rows({"by default": described(problem.card())})
     conventions = getattr(problem, "conventions", None)
     if callable(conventions):
-        print()
-        print(conventions())
+        shape = _USUAL if inspect.signature(conventions).parameters else ()
+        print(f"\nconventions{', for images of 128 x 128' if shape else ''}:")
+        print(conventions(*shape))
 
 
 def _about(prior) -> None:
@@ -183,6 +184,7 @@ def _line(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+_USUAL = ((128, 128),)
 _NONE = "none: foreign files carry no hash, so that damage to their values cannot be told"
 
 

@@ -13,6 +13,7 @@ from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.methods import DEFT, MethodRecipe
 from deft.commands.priors import Labels, Names
 from deft.errors import InvalidInput, at_least_one
+from deft.likelihoods import warn_doubts
 from deft.noise import Noise, mix
 from deft.problems import Problem, from_card
 from deft.reports.words import number
@@ -113,6 +114,7 @@ def run(
         for i, name in enumerate(names):
             if not bool(torch.isfinite(observed.y[i]).all()):
                 raise InvalidInput(f"the measurement {name} holds NaN or infinite values; mend it, or take it away.")
+        warn_doubts(observed.to(network.device), network, operator=False)
     chosen.check(network, observed.to(network.device))
     seeds = [mix(seed, 5, i) for i in range(len(names))]
     with locked(out):

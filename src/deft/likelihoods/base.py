@@ -46,7 +46,10 @@ class Likelihood(nn.Module, ABC):
 
     def residual(self, x_0: Signal, y: Measurement) -> Measurement:
         """y - A(x_0), zero where nothing is measured; in the precision of x_0, with the difference taken in that of y where it is higher."""
-        return self.operator.observed((y - self.operator(x_0)).to(x_0.dtype))
+        predicted = self.operator(x_0)
+        if predicted.shape != y.shape:
+            raise InvalidInput("y", given=f"the shape {tuple(y.shape)}", expected=f"that of A(x_0), {tuple(predicted.shape)}")
+        return self.operator.observed((y - predicted).to(x_0.dtype))
 
     def in_dtype(self, signals: int, dtype: torch.dtype) -> Self:
         """The same likelihood of so many signals, whose parameters and those of its operator are in another precision; this one stays as it is."""

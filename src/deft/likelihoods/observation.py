@@ -43,6 +43,8 @@ class Observation:
             raise InvalidInput("y", given=f"values of {self.y.dtype}", expected="floating-point values", advice="use y.float()")
         if self.y.device.type != "meta" and not bool(self.y.isfinite().all()):
             object.__setattr__(self, "y", _seen_and_finite(self.y, self.likelihood.operator))
+        if self.y.device.type != "meta" and not self.y.is_complex():
+            self.likelihood.operator.check_measurement(self.y)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -140,16 +142,16 @@ class Denoises(Protocol):
         ...
 
 
-def warn_doubts(observation: Observation, prior: Denoises | None = None) -> list[str]:
+def warn_doubts(observation: Observation, prior: Denoises | None = None, *, operator: bool = True) -> list[str]:
     """What speaks against y as it was given, each as a warning: a sinogram that fits turned over or transposed much better than as it is.
 
-    `ForwardOperator.doubts` asks whether y is a measurement of any signal; a `prior` is asked, where y can be read in several ways, whether the lift of another is
+    `ForwardOperator.doubts` asks whether y is a measurement of any signal (not again with `operator=False`: `Problem.likelihood` has asked); a `prior` is asked, where y can be read in several ways, whether the lift of another is
     much more like its signals: an error of denoising below 0.85 of that of y as it is (for slices of the prior ct-128 upside down 0.4 to 0.8; mirrored 0.7 to 0.93).
     """
     if not len(observation):
         return []
     with torch.inference_mode(False), torch.no_grad():
-        doubts = list(observation.operator.doubts(observation.y))
+        doubts = list(observation.operator.doubts(observation.y)) if operator else []
         if prior is not None and not doubts:
             doubts += _implausible(observation, prior)
     for doubt in doubts:

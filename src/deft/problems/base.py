@@ -53,7 +53,7 @@ class Problem(ABC):
         if isinstance(level, tuple):
             raise InvalidInput(f"the problem draws sigma_y between {level[0]:g} and {level[1]:g}; say that of these measurements.")
         for doubt in operator.doubts(y):
-            warnings.warn(f"{doubt}.", stacklevel=2)
+            warnings.warn(doubt, stacklevel=2)
         if isinstance(level, (int, float)):
             level = checks.non_negative("sigma_y", level, "the standard deviation of the noise in the units of y", "use 0 for no noise")
         return GaussianLikelihood(operator, level)

@@ -96,18 +96,18 @@ class TestTensors:
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool, torch.complex64])
     def test_numbers_that_are_not_real_enough(self, dtype):
-        for function, shape in ((Tomography.forward, (1, 1, 8, 8)), (Tomography.lift, (1, 1, 5, 12)), (Tomography.adjoint, (1, 1, 5, 12))):
+        for function, shape in ((self.scan, (1, 1, 8, 8)), (self.scan.lift, (1, 1, 5, 12)), (self.scan.adjoint, (1, 1, 5, 12))):
             with pytest.raises(InvalidInput) as raised:
-                unchecked(function)(self.scan, torch.ones(shape, dtype=dtype))
-            assert str(dtype) in raised.value.given
-            assert "float" in raised.value.expected
+                function(torch.ones(shape, dtype=dtype))
+            assert str(dtype).removeprefix("torch.") in raised.value.given
 
     @pytest.mark.parametrize("value", [math.nan, math.inf])
     def test_a_sinogram_that_is_not_finite(self, value):
         y = torch.zeros(3, 1, 5, 12)
         y[2, 0, 1, 1] = value
-        with pytest.raises(InvalidInput, match=r"signal 2 of the batch: got 1 values that are not finite"):
+        with pytest.raises(InvalidInput) as raised:
             self.scan.lift(y)
+        assert "NaN or infinite, in entry 2 of the batch" in raised.value.given
 
 
 @pytest.mark.parametrize("photons", [0.0, -1.0, math.nan, math.inf, "many", None, 1j, torch.ones(2, 2), torch.tensor([1.0, math.nan])])
