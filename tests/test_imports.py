@@ -12,6 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "deft"
 LAYERS = {
     "types": set(),
     "errors": set(),
+    "checks": {"errors"},
     "noise": {"errors"},
     "storage": {"types", "errors", "noise"},
     "networks": {"types"},
@@ -30,6 +31,9 @@ LAYERS["training"] = LAYERS["data"] | {"metrics", "data"}
 LAYERS["reports"] = LAYERS["training"] | {"training"}
 LAYERS["commands"] = LAYERS["reports"] | {"reports"}
 LAYERS["cli"] = {"errors"}  # and what it imports by name once a command is known
+for _part in LAYERS.values():
+    if "errors" in _part:  # every part may check the numbers that it is given
+        _part.add("checks")
 
 
 def _imports(path: Path) -> set[str]:
