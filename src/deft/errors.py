@@ -42,7 +42,7 @@ class InvalidInput(DeftError, ValueError):
     """An argument has a wrong shape, range, sign or name."""
 
 
-class PriorNotDifferentiable(DeftError):
+class PriorNotDifferentiable(InvalidInput):
     """A method needs gradients through a prior that has none."""
 
 
@@ -64,6 +64,18 @@ class TrainingDiverged(DeftError):
 
 class WeightsNotFinite(DeftError):
     """The weights of samples are not finite."""
+
+
+class DeftWarning(UserWarning):
+    """The base of every warning of this library: something was done, or left out, that may not be meant."""
+
+
+class SaysNothing(DeftWarning):
+    """A method's guidance is exactly zero although the measurement is not explained: the samples are the prior's."""
+
+
+class OutsideTraining(DeftWarning):
+    """A learned h-transform is asked for a noise level that it was not trained for."""
 
 
 class OutOfMemory(DeftError):

@@ -51,8 +51,8 @@ class Denoised:
         return 2 * (self.alpha_t.log() - self.sigma_t.log()).flatten()
 
     def gradient(self, value: LogProb) -> Signal:
-        """The gradient of a value per signal with respect to x_t, through the prior."""
-        return torch.autograd.grad(value.sum(), self.x_t)[0]
+        """The gradient of a value per signal with respect to x_t, through the prior; the graph is kept, so that there can be several."""
+        return torch.autograd.grad(value.sum(), self.x_t, retain_graph=True)[0]
 
     def vjp(self, v: Signal) -> Signal:
         """J^T v, with J the Jacobian of x_0_hat with respect to x_t; the graph is kept, so that there can be several."""
@@ -130,6 +130,11 @@ class Prior(nn.Module, ABC):
 
     @property
     def dtype(self) -> torch.dtype:
+        """The precision of signals and noise: that of the weights, single where they are kept in half, which is for networks alone."""
+        return torch.promote_types(self.weights_dtype, torch.float32)
+
+    @property
+    def weights_dtype(self) -> torch.dtype:
         """The precision of the weights."""
         return next((p.dtype for p in chain(self.parameters(), self.buffers()) if p.is_floating_point()), torch.get_default_dtype())
 

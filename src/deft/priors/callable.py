@@ -68,7 +68,9 @@ class CallablePrior(Prior):
 
     def denoise(self, x_t: Signal, t: Times) -> Signal:
         with torch.set_grad_enabled(self.differentiable and torch.is_grad_enabled()):
-            out = self.denoiser(x_t, t.expand(len(x_t)))
+            half = self.weights_dtype.itemsize < 4
+            out = self.denoiser(x_t.to(self.weights_dtype) if half else x_t, t.expand(len(x_t)))
+            out = out.to(x_t.dtype) if half else out
             if out.shape != x_t.shape:
                 raise InvalidInput(
                     f"the function of {self.name} must return the shape of x_t, {tuple(x_t.shape)}; it returned {tuple(out.shape)}."

@@ -113,14 +113,14 @@ class DiffusersPrior(Prior):
 
     def denoise(self, x_t: Signal, t: Times) -> Signal:
         alpha_t, sigma_t = self.levels(x_t, t)
-        out = self.unet(x_t.to(self.dtype), self._told(t).expand(len(x_t)), *self._labels(x_t)).sample
+        out = self.unet(x_t.to(self.weights_dtype), self._told(t).expand(len(x_t)), *self._labels(x_t)).sample
         return _ESTIMATE[self.prediction_type](out[:, : x_t.shape[1]].to(x_t.dtype), x_t, alpha_t, sigma_t)
 
     def _told(self, t: Times) -> Tensor:
         """What the network is told of the time: the entry of the table, or sigma_t."""
         if isinstance(self.schedule, VPTabulated):
             return self.schedule.index(t)
-        return self.schedule.sigma(t).to(self.dtype)
+        return self.schedule.sigma(t).to(self.weights_dtype)
 
     def _labels(self, x_t: Signal) -> tuple[Tensor, ...]:
         if self.num_classes is None:
