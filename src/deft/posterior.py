@@ -8,7 +8,6 @@ never sees y.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import final
@@ -37,7 +36,6 @@ class Posterior(Prior):
     """
 
     def __init__(self, prior: Prior, h_transform: HTransform, observation: Observation) -> None:
-        super().__init__()
         if h_transform.needs_prior_gradient and not prior.differentiable:
             raise _not_differentiable(prior, h_transform, observation)
         if prior.num_observations not in (1, len(observation)):
@@ -50,10 +48,14 @@ class Posterior(Prior):
                 raise InvalidInput(f"the prior is on {prior.device} and the {what} on {device}; use {what}.to(prior.device).")
         h_transform.check(prior, observation)
         warn_outside_training(h_transform, observation)
+        self._assign(prior, h_transform, observation, set())
+
+    def _assign(self, prior: Prior, h_transform: HTransform, observation: Observation, said: set[str]) -> None:
+        Prior.__init__(self)
         self.prior, self.h_transform, self.observation = prior, h_transform, observation
         self.schedule, self.event_shape, self.value_range = prior.schedule, prior.event_shape, prior.value_range
         self.differentiable = prior.differentiable and h_transform.differentiable
-        self._said: set[str] = set()  # shared with its parts: what is warned of once
+        self._said = said  # shared with its parts: what was asked once
 
     @property
     def name(self) -> str:
@@ -77,9 +79,8 @@ class Posterior(Prior):
         return len(self.observation)
 
     def take(self, index: Sequence[int] | Tensor) -> Posterior:
-        part = copy.copy(self)
-        part._modules = {**self._modules, "prior": self.prior.take(index)}
-        part.observation = self.observation.take(index)
+        part = Posterior.__new__(Posterior)  # what was checked for all holds for some
+        part._assign(self.prior.take(index), self.h_transform, self.observation.take(index), self._said)
         return part
 
     def initial(self, noise: Noise) -> Signal:

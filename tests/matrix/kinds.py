@@ -126,27 +126,29 @@ def _classifier(x_t: Tensor, t: Tensor, observation: Observation) -> Tensor:
     return -(1 + 0.01 * inner(x_t, x_t)).log()
 
 
-H_TRANSFORMS: dict[str, Callable[[Prior], HTransform]] = {
-    "NoConditioning": lambda prior: NoConditioning(),
-    "Exact": lambda prior: Exact(white(tuple(prior.event_shape))),
-    "DPS": lambda prior: DPS(2.0),
-    "PiGDM": lambda prior: PiGDM(prior.scale),
-    "MCG": lambda prior: MCG(0.1),
-    "TMPD": lambda prior: TMPD(),
-    "MMPS": lambda prior: MMPS(4),
-    "LGD": lambda prior: LGD(4, prior.scale, weight=2.0),
-    "LGD, density": lambda prior: Scaled(LGD(4, prior.scale), 0.05),
-    "DDNM": lambda prior: DDNM(),
-    "GaussianPotential": lambda prior: GaussianPotential.for_prior(prior),
-    "LearnedHTransform": lambda prior: LearnedHTransform(prior.event_shape, prior.scale, channels=(8,), attention=(False,)).to(prior.dtype),
-    "PaperHTransform": lambda prior: PaperHTransform(prior.event_shape, prior.scale, channels=(8,), attention=(False,)).to(prior.dtype),
-    "ConditionalScore": lambda prior: ConditionalScore(prior.event_shape, prior.scale, channels=(8,), blocks=1, attention=(False,)).to(prior.dtype),
-    "FlatHTransform": lambda prior: FlatHTransform(prior.event_shape, prior.scale, width=8, depth=0, anchors=0).to(prior.dtype),
-    "Calibrated": lambda prior: Calibrated(PiGDM(prior.scale), prior.event_shape, low=0.0, high=4.0),
-    "Sum(PiGDM, DPS)": lambda prior: Sum(Scaled(PiGDM(prior.scale), 0.9), DPS(0.1)),
-    "Sum(DPS, DPS)": lambda prior: Sum(DPS(1.0), DPS(1.0)),
-    "Classifier": lambda prior: Classifier(_classifier),
-    "ClassifierFree": lambda prior: ClassifierFree(lambda x_t, t, observation: 0.5 * x_t),
+STRENGTH = {"photon counts": 0.1, "emission counts": 0.5, "own function": 0.5, "in units": 0.5, "tomography": 0.5}  # of guidance by raw gradients; 1 for others
+
+H_TRANSFORMS: dict[str, Callable[[Prior, float], HTransform]] = {
+    "NoConditioning": lambda prior, strength: NoConditioning(),
+    "Exact": lambda prior, strength: Exact(white(tuple(prior.event_shape))),
+    "DPS": lambda prior, strength: DPS(6.0 * strength),
+    "PiGDM": lambda prior, strength: PiGDM(prior.scale),
+    "MCG": lambda prior, strength: MCG(0.1),
+    "TMPD": lambda prior, strength: TMPD(),
+    "MMPS": lambda prior, strength: MMPS(4),
+    "LGD": lambda prior, strength: LGD(4, prior.scale, weight=6.0 * strength),
+    "LGD, density": lambda prior, strength: Scaled(LGD(4, prior.scale), 0.2 * strength),
+    "DDNM": lambda prior, strength: DDNM(),
+    "GaussianPotential": lambda prior, strength: GaussianPotential.for_prior(prior),
+    "LearnedHTransform": lambda prior, strength: LearnedHTransform(prior.event_shape, prior.scale, channels=(8,), attention=(False,)).to(prior.dtype),
+    "PaperHTransform": lambda prior, strength: PaperHTransform(prior.event_shape, prior.scale, initial_weight=0.01 * strength, channels=(8,), attention=(False,)).to(prior.dtype),
+    "ConditionalScore": lambda prior, strength: ConditionalScore(prior.event_shape, prior.scale, channels=(8,), blocks=1, attention=(False,)).to(prior.dtype),
+    "FlatHTransform": lambda prior, strength: FlatHTransform(prior.event_shape, prior.scale, width=8, depth=0, anchors=0).to(prior.dtype),
+    "Calibrated": lambda prior, strength: Calibrated(PiGDM(prior.scale), prior.event_shape, low=0.0, high=4.0),
+    "Sum(PiGDM, DPS)": lambda prior, strength: Sum(Scaled(PiGDM(prior.scale), 0.9), DPS(0.1 * strength)),
+    "Sum(DPS, DPS)": lambda prior, strength: Sum(DPS(3.0 * strength), DPS(3.0 * strength)),
+    "Classifier": lambda prior, strength: Classifier(_classifier),
+    "ClassifierFree": lambda prior, strength: ClassifierFree(lambda x_t, t, observation: 0.5 * x_t),
 }
 
 STEPS = 16
@@ -159,7 +161,7 @@ def _grid() -> UniformLogSNR:
 SAMPLERS: dict[str, Callable[[Prior], Sampling]] = {
     "DDIM": lambda prior: DDIM(STEPS, 0.0, _grid()),
     "DDIM(eta=1)": lambda prior: DDIM(STEPS, 1.0, _grid()),
-    "Heun": lambda prior: Heun(STEPS // 2, _grid()),
+    "Heun": lambda prior: Heun(STEPS, _grid()),
     "DPMSolver": lambda prior: DPMSolver(STEPS, _grid()),
     "DDNMPlus": lambda prior: DDNMPlus(STEPS, grid=_grid()),
     "DDRM": lambda prior: DDRM(STEPS, grid=_grid()),
@@ -213,7 +215,7 @@ OPERATORS: dict[str, Callable[[tuple[int, ...]], ForwardOperator | None]] = {
     "own function": lambda shape: CallableOperator(_cubic, shape, differentiable=True, lift=lambda y: y),
     "black box": lambda shape: CallableOperator(lambda x: _cubic(x.detach()), shape, lift=lambda y: y),
     "rounding": lambda shape: CallableOperator(_round, shape, differentiable=True, lift=lambda y: y),
-    "photon counts": lambda shape: Transmission(_matrix(shape), 30.0),
+    "photon counts": lambda shape: Transmission(_matrix(shape), 20.0),
     "emission counts": lambda shape: CallableOperator(lambda x: x.exp(), shape, differentiable=True, lift=lambda y: y.clamp(min=0.1).log()),
     "labels": lambda shape: None,
 }

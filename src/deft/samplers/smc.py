@@ -109,7 +109,7 @@ class TwistedSMC:
         bar = tqdm(total=len(noise) * len(times), disable=not progress, desc="sampling", unit="eval", leave=False)
         told = _Told(posterior, self.twist, num_samples, batch_size or max(len(noise), 1), bar)
 
-        x_t = posterior.initial(noise)
+        x_t = posterior.take(told.owner.flatten()).initial(noise)
         x_0_hat, shift, log_psi = told(x_t, times[:1])
         system = _System(log_psi, told.owner, f"step 1 of {len(times)} (t = 1)")
         for k, (t, s) in enumerate(zip(times[:-1, None], times[1:, None]), start=1):
