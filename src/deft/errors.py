@@ -45,7 +45,7 @@ class InvalidInput(DeftError, ValueError):
     """An argument has a wrong shape, range, sign or name."""
 
 
-class PriorNotDifferentiable(DeftError):
+class PriorNotDifferentiable(InvalidInput):
     """A method needs gradients through a prior that has none."""
 
 
@@ -77,6 +77,18 @@ class SamplesNotFinite(DeftError):
     """Samples hold NaN or infinite values."""
 
     exit_status = 1
+
+
+class DeftWarning(UserWarning):
+    """The base of every warning of this library: something was done, or left out, that may not be meant."""
+
+
+class SaysNothing(DeftWarning):
+    """A method's guidance is exactly zero although the measurement is not explained: the samples are the prior's."""
+
+
+class OutsideTraining(DeftWarning):
+    """A learned h-transform is asked for a noise level that it was not trained for."""
 
 
 class OutOfMemory(DeftError):

@@ -20,7 +20,7 @@ from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.base import Denoised, Prior
-from deft.samplers.base import Sampler, Seed, Transition, observation_seeds, room_for_batch
+from deft.samplers.base import Sampler, Seed, Transition, at_most, observation_seeds, room_for_batch, sample_count
 from deft.samplers.weights import WeightedSamples, check_finite, effective_sample_size, gaussian_steps, log_evidence, weighable
 from deft.types import Signal
 
@@ -57,7 +57,7 @@ def simulate(posterior: Prior, sampler: Sampler, num_samples: int, *, seed: Seed
     DDIM with eta > 0 (one evaluation and one Gaussian draw a step), the prior a `Posterior`, and sigma_y > 0.
     """
     eta = gaussian_steps(sampler, "a path weight").eta
-    posterior = weighable(posterior, "a path weight")
+    posterior, num_samples, batch_size = weighable(posterior, "a path weight"), sample_count(num_samples), at_most(batch_size)
     noise = Noise(observation_seeds(seed, len(posterior.observation)), posterior.device, posterior.dtype).repeat(num_samples)
     times = sampler.grid.times(posterior.schedule, sampler.steps)
     owner = torch.arange(len(posterior.observation)).repeat_interleave(num_samples)

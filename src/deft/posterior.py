@@ -16,7 +16,10 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput, PriorNotDifferentiable
-from deft.htransforms.base import HTransform
+from deft.htransforms.base import HTransform, NoConditioning
+from deft.htransforms.derivative import instead, say_nothing
+from deft.htransforms.labels import Labels
+from deft.htransforms.trained import warn_outside_training
 from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.priors.base import Denoised, Prior
@@ -34,11 +37,8 @@ class Posterior(Prior):
     """
 
     def __init__(self, prior: Prior, h_transform: HTransform, observation: Observation) -> None:
-        super().__init__()
         if h_transform.needs_prior_gradient and not prior.differentiable:
-            raise PriorNotDifferentiable(
-                f"{type(h_transform).__name__} needs gradients through {type(prior).__name__}; use LearnedHTransform or DDNM, which do not."
-            )
+            raise _not_differentiable(prior, h_transform, observation)
         if prior.num_observations not in (1, len(observation)):
             raise InvalidInput(
                 f"the prior is conditioned on {prior.num_observations} signals and the observation holds {len(observation)}; give one context for all, or as many."
@@ -49,9 +49,15 @@ class Posterior(Prior):
                 raise InvalidInput(f"the prior is on {prior.device} and the {what} on {device}; use {what}.to(prior.device).")
         observation = observation.in_dtype(prior.dtype)
         h_transform.check(prior, observation)
+        warn_outside_training(h_transform, observation)
+        self._assign(prior, h_transform, observation, set())
+
+    def _assign(self, prior: Prior, h_transform: HTransform, observation: Observation, said: set[str]) -> None:
+        Prior.__init__(self)
         self.prior, self.h_transform, self.observation = prior, h_transform, observation
         self.schedule, self.event_shape, self.value_range = prior.schedule, prior.event_shape, prior.value_range
-        self.differentiable = prior.differentiable
+        self.differentiable = prior.differentiable and h_transform.differentiable
+        self._said = said  # shared with its parts: what was asked once
 
     @property
     def name(self) -> str:
@@ -75,7 +81,9 @@ class Posterior(Prior):
         return len(self.observation)
 
     def take(self, index: Sequence[int] | Tensor) -> Posterior:
-        return Posterior(self.prior.take(index), self.h_transform, self.observation.take(index))
+        part = Posterior.__new__(Posterior)  # what was checked for all holds for some
+        part._assign(self.prior.take(index), self.h_transform, self.observation.take(index), self._said)
+        return part
 
     def initial(self, noise: Noise) -> Signal:
         return self.prior.initial(noise)
@@ -85,12 +93,44 @@ class Posterior(Prior):
         return denoised.x_0_hat + shift
 
     def parts(self, x_t: Signal, t: Times) -> tuple[Denoised, Signal]:
-        """What the prior says of x_t, and the shift, from one evaluation; their sum is `denoise`."""
+        """What the prior says of x_t, and the shift, from one evaluation; their sum is `denoise`. On the graph of x_t where that asks for gradients, and h lets them pass."""
         if not self.h_transform.needs_prior_gradient:
-            with torch.no_grad():
+            with torch.set_grad_enabled(torch.is_grad_enabled() and x_t.requires_grad and self.differentiable):
                 denoised = self.prior.at(x_t, t)
-            return denoised, self.h_transform.shift(denoised, self.observation)
-        with torch.enable_grad():
-            denoised = self.prior.at(x_t.detach().requires_grad_(), t)
-            shift = self.h_transform.shift(denoised, self.observation).detach()
-        return replace(denoised, x_t=x_t, x_0_hat=denoised.x_0_hat.detach()), shift
+            shift = self.h_transform.shift(denoised, self.observation)
+        else:
+            with torch.inference_mode(False), torch.enable_grad():
+                denoised = self.prior.at(x_t.detach().clone().requires_grad_(), t)
+                if not denoised.x_0_hat.requires_grad:
+                    raise _not_differentiable(self.prior, self.h_transform, self.observation)
+                shift = self.h_transform.shift(denoised, self.observation).detach()
+            denoised = replace(denoised, x_t=x_t, x_0_hat=denoised.x_0_hat.detach())
+        self._warn_once(denoised, shift)
+        return denoised, shift
+
+    def _warn_once(self, denoised: Denoised, shift: Signal) -> None:
+        """At the first evaluation: `SaysNothing` where the h-transform leaves a measurement unused that the estimate does not explain."""
+        if self._said or isinstance(self.h_transform, NoConditioning) or not len(denoised.x_t):
+            return
+        self._said.add("asked")
+        with torch.no_grad():
+            quiet = self.h_transform.silent(denoised, self.observation, shift)
+            if quiet and _unexplained(self.observation, denoised.x_0_hat):
+                name = type(self.h_transform).__name__
+                say_nothing(name, type(self.observation.operator).__name__, instead(self.prior, self.observation, name))
+
+
+def _unexplained(observation: Observation, x_0_hat: Signal) -> bool:
+    """Whether the residual is not zero; a label has none, and is never explained."""
+    return isinstance(observation.likelihood, Labels) or bool((observation.residual(x_0_hat) != 0).any())
+
+
+def _not_differentiable(prior: Prior, h_transform: HTransform, observation: Observation) -> PriorNotDifferentiable:
+    name, kind = type(h_transform).__name__, type(prior).__name__
+    inner = f" of {type(prior.h_transform).__name__}" if isinstance(prior, Posterior) else ""
+    return PriorNotDifferentiable(
+        f"{name} needs gradients through {kind}{inner}",
+        given=prior.name,
+        expected="a prior that lets gradients pass",
+        advice=instead(prior, observation, name, gradients=False),
+    )

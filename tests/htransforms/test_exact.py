@@ -99,5 +99,5 @@ class Square(ForwardOperator):
 def test_only_linear_operators():
     prior = mixture()
     observation = Observation(torch.zeros(1, 3, dtype=DOUBLE), GaussianLikelihood(Square(), 0.1))
-    with pytest.raises(InvalidInput, match="linear operator; got Square"):
+    with pytest.raises(InvalidInput, match="needs a linear operator: got Square"):
         Posterior(prior, Exact(prior), observation).denoise(torch.zeros(1, 3, dtype=DOUBLE), torch.tensor([0.5], dtype=DOUBLE))

@@ -10,13 +10,15 @@ observation; it never calls the prior, never sees a sampler and draws no noise.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast, final
 
 import torch
 from torch import nn
 
+from deft import checks
 from deft.errors import InvalidInput
+from deft.htransforms.derivative import instead
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.base import LinearOperator
 from deft.priors.base import Denoised, Prior
@@ -31,6 +33,7 @@ class HTransform(nn.Module, ABC):
     """
 
     needs_prior_gradient: bool = False
+    trained_sigma_y: tuple[float, float] | None = None  # the noise levels of its training, where a card says them; others are a warning
 
     @abstractmethod
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
@@ -38,6 +41,15 @@ class HTransform(nn.Module, ABC):
 
     def check(self, prior: Prior, observation: Observation) -> None:
         """Raise `InvalidInput` where this h-transform does not apply to a prior or an observation; a `Posterior` asks at construction."""
+
+    def silent(self, denoised: Denoised, observation: Observation, shift: Signal) -> bool:
+        """Whether the measurement has no say: `shift`, which it gave, is exactly zero everywhere. A learned one asks its guidance instead."""
+        return not bool((shift != 0).any())
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether gradients with respect to x_t pass through `shift` too, so that the posterior can be differentiated as a prior."""
+        return not self.needs_prior_gradient
 
     @property
     def prior_gradients_per_step(self) -> int | None:
@@ -83,26 +95,53 @@ class DataConsistency(HTransform):
         return self.consistent(denoised, observation) - denoised.x_0_hat
 
 
-def linear_operator(observation: Observation, h_transform: HTransform) -> LinearOperator:
-    """The operator of an observation, for an h-transform that only knows what to do with linear ones. Raises `InvalidInput` for another."""
-    operator = observation.operator
+def linear_operator(observation: Observation, h_transform: HTransform, prior: Prior | None = None) -> LinearOperator:
+    """The operator of an observation, for an h-transform that only knows what to do with linear ones.
+
+    Raises `InvalidInput` for another, with methods that take it and the `prior`.
+    """
+    operator, name = observation.operator, type(h_transform).__name__
     if not isinstance(operator, LinearOperator):
         raise InvalidInput(
-            f"{type(h_transform).__name__} needs a linear operator, with its adjoint and pseudo-inverse; got {type(operator).__name__}; "
-            "use DPS, LGD or a learned h-transform."
+            f"{name} needs a linear operator",
+            given=type(operator).__name__,
+            expected="a LinearOperator, with its adjoint and pseudo-inverse",
+            advice=instead(prior, observation, name) if prior is not None else "use LearnedHTransform",
         )
     return operator
 
 
-def linear_gaussian(observation: Observation, h_transform: HTransform) -> LinearOperator:
+def linear_gaussian(observation: Observation, h_transform: HTransform, prior: Prior | None = None) -> LinearOperator:
     """Its linear operator, for an h-transform that reads sigma_y as the noise of every measurement. Raises `InvalidInput` for noise that is not Gaussian."""
-    operator = linear_operator(observation, h_transform)
+    operator, name = linear_operator(observation, h_transform, prior), type(h_transform).__name__
     if not isinstance(observation.likelihood, GaussianLikelihood):
         raise InvalidInput(
-            f"{type(h_transform).__name__} assumes Gaussian noise of one standard deviation; got {type(observation.likelihood).__name__}; "
-            "use DPS, LGD or a learned h-transform."
+            f"{name} assumes Gaussian noise of one standard deviation",
+            given=type(observation.likelihood).__name__,
+            expected="GaussianLikelihood",
+            advice=instead(prior, observation, name) if prior is not None else "use LearnedHTransform",
         )
     return operator
+
+
+def made_for(h_transform: HTransform, event_shape: Sequence[int], prior: Prior) -> None:
+    """Raise `InvalidInput` where an h-transform was made for signals of another shape or precision than the prior's."""
+    if tuple(event_shape) != tuple(prior.event_shape):
+        name = type(h_transform).__name__
+        raise InvalidInput(
+            f"{name} was made for signals of another shape than those of {prior.name}",
+            given=tuple(event_shape),
+            expected=str(tuple(prior.event_shape)),
+            advice=f"make a {name} for this prior",
+        )
+    precision = next((p.dtype for p in h_transform.parameters()), prior.dtype)
+    if precision != prior.dtype:
+        raise InvalidInput(
+            f"{type(h_transform).__name__} computes in another precision than {prior.name}",
+            given=str(precision),
+            expected=str(prior.dtype),
+            advice="use h_transform.to(prior.dtype)",
+        )
 
 
 @final
@@ -122,8 +161,9 @@ class Sum(HTransform):
 
     def __init__(self, *parts: HTransform) -> None:
         super().__init__()
-        if not parts:
-            raise InvalidInput("Sum needs at least one h-transform.")
+        wrong = next((part for part in parts if not isinstance(part, HTransform)), None)
+        if not parts or wrong is not None:
+            raise InvalidInput("Sum needs at least one h-transform", given=wrong or "none", expected="h-transforms, each an argument")
         self.parts = nn.ModuleList(parts)
         self.needs_prior_gradient = any(part.needs_prior_gradient for part in parts)
 
@@ -136,6 +176,10 @@ class Sum(HTransform):
     def check(self, prior: Prior, observation: Observation) -> None:
         for part in self._parts:
             part.check(prior, observation)
+
+    @property
+    def differentiable(self) -> bool:
+        return all(part.differentiable for part in self._parts)
 
     @property
     def prior_gradients_per_step(self) -> int | None:
@@ -162,6 +206,13 @@ class Wrapped(HTransform):
     def check(self, prior: Prior, observation: Observation) -> None:
         self.h_transform.check(prior, observation)
 
+    def silent(self, denoised: Denoised, observation: Observation, shift: Signal) -> bool:
+        return super().silent(denoised, observation, shift) or self.h_transform.silent(denoised, observation, shift)
+
+    @property
+    def differentiable(self) -> bool:
+        return self.h_transform.differentiable
+
     @property
     def prior_gradients_per_step(self) -> int | None:
         return self.h_transform.prior_gradients_per_step
@@ -177,7 +228,7 @@ class Scaled(Wrapped):
 
     def __init__(self, h_transform: HTransform, weight: float) -> None:
         super().__init__(h_transform)
-        self.weight = weight
+        self.weight = checks.finite("weight", weight, "the factor on log h", "use 1 for the h-transform as it is")
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         return self.weight * self.h_transform.shift(denoised, observation)

@@ -9,8 +9,10 @@ from typing import Any, TypedDict, TypeVar
 
 import torch
 
+from deft import checks
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
+from deft.likelihoods import Observation
 from deft.networks import UNet
 from deft.priors.base import Prior
 
@@ -37,12 +39,23 @@ def plain(shape: Shape) -> dict[str, Any]:
 
 
 def unet(event_shape: Sequence[int], in_channels: int, *, numbers: int, shape: Shape) -> UNet:
-    """A U-Net whose output has the signal's shape."""
+    """A U-Net whose output has the signal's shape. Raises `InvalidInput` for numbers that make none."""
     if len(event_shape) not in (2, 3):
         raise InvalidInput(
             f"a learned h-transform takes signals of shape (channels, length) or (channels, height, width); got {tuple(event_shape)}; "
             "FlatHTransform takes vectors."
         )
+    checks.whole("blocks", shape["blocks"], least=0, most=1000, meaning="at each size")
+    checks.whole("patch", shape["patch"], most=1024, meaning="the side of a patch")
+    checks.whole("fine", shape["fine"], least=0, most=100_000, meaning="the width of the stage at full resolution, 0 for none")
+    if not shape["channels"] or len(shape["attention"]) != len(shape["channels"]):
+        raise InvalidInput(
+            "attention",
+            given=list(shape["attention"]),
+            expected=f"one truth value for each of the {len(shape['channels'])} channels, of which there is one or more",
+        )
+    for width in shape["channels"]:
+        checks.whole("channels", width, most=100_000, meaning="the width at each size")
     axes, entry = len(event_shape) - 1, 1 if shape["patch"] > 2 else 3
     return UNet(in_channels, event_shape[0], numbers=numbers, axes=axes, entry=entry, **shape)
 
@@ -53,8 +66,7 @@ def sized(make: Callable[..., H], prior: Prior, fraction: float, blocks: int, pa
     The network enters at 16 to 32 places per axis and halves them down to 8 or so, where it attends to all places at once; width is what a larger
     fraction buys. From 32 on widths are multiples of 16, which vector units take at once: 34 channels cost more than 48.
     """
-    if not 0 < fraction <= 1:
-        raise InvalidInput(f"fraction is the h-transform's share of the prior's parameters, in (0, 1]; got {fraction}.")
+    checks.share("fraction", fraction, "the h-transform's share of the prior's parameters", zero=False)
     patch = patch or default_patch(prior.event_shape)
     levels = max(1, min(4, 1 + round(math.log2(max(prior.event_shape[1:]) / patch / 8))))
 
@@ -74,6 +86,17 @@ def sized(make: Callable[..., H], prior: Prior, fraction: float, blocks: int, pa
         width += 2
         best = min(best, width, key=lambda w: abs(size(w) - goal))
     return build(best)
+
+
+def lifts_to(h_transform: HTransform, event_shape: Sequence[int], observation: Observation) -> None:
+    """Raise `InvalidInput` where the operator does not lift its measurements to signals of that shape; the lift is computed once for all steps."""
+    lifted, name = tuple(observation.lifted.shape[1:]), type(h_transform).__name__
+    if lifted != tuple(event_shape):
+        raise InvalidInput(
+            f"{type(observation.operator).__name__} lifts its measurements to signals of shape {lifted}; {name} was made for {tuple(event_shape)}.",
+            given=lifted,
+            expected=f"the shape {tuple(event_shape)}",
+        )
 
 
 def _even(width: float) -> int:

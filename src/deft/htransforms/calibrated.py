@@ -18,10 +18,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from deft import checks
 from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform, Wrapped
+from deft.htransforms.base import HTransform, Wrapped, made_for
 from deft.likelihoods import Observation
-from deft.priors.base import Denoised
+from deft.priors.base import Denoised, Prior
 from deft.types import Signal
 
 EDGES = (0.0, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 1.0)
@@ -44,10 +45,8 @@ class Calibrated(Wrapped):
         super().__init__(h_transform)
         if len(event_shape) < 2:
             raise InvalidInput(f"Calibrated takes signals (channels, *space), which have frequencies; got {tuple(event_shape)}.")
-        if levels < 2 or not low < high:
-            raise InvalidInput(
-                f"Calibrated keeps slopes at two or more levels from low to high log-SNR; got {levels} from {low} to {high}."
-            )
+        low, high = checks.finite_range("low, high", (low, high), "the log-SNRs between which slopes are kept")
+        levels = checks.whole("levels", levels, least=2, most=10_000, meaning="from low to high")
         self.low, self.high = low, high
         self.settings = {"event_shape": list(event_shape), "low": low, "high": high, "levels": levels}
         with torch.device("cpu"):  # numbers of the shape alone, also where the weights are not made yet
@@ -61,6 +60,10 @@ class Calibrated(Wrapped):
     def config(self) -> dict[str, object]:
         """The arguments that build it."""
         return {"h_transform": self.h_transform, **self.settings}
+
+    def check(self, prior: Prior, observation: Observation) -> None:
+        made_for(self, self.settings["event_shape"], prior)  # type: ignore[arg-type]
+        super().check(prior, observation)
 
     @property
     def levels(self) -> Float[Tensor, " levels"]:

@@ -10,6 +10,7 @@ from typing import final
 
 import torch
 
+from deft import checks
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.likelihoods import Observation
@@ -32,7 +33,7 @@ class ClassifierFree(HTransform):
 
     def __init__(self, conditional: Conditional, weight: float = 1.0) -> None:
         super().__init__()
-        self.conditional, self.weight = conditional, float(weight)
+        self.conditional, self.weight = conditional, checks.finite("weight", weight, "guidance", "use 1 for the conditional network itself")
         self._from_eps = False
 
     @classmethod
@@ -52,6 +53,10 @@ class ClassifierFree(HTransform):
         if not isinstance(out, torch.Tensor) or out.shape != x_t.shape:
             raise InvalidInput(
                 f"the network of ClassifierFree must return the shape of x_t, {tuple(x_t.shape)}; it returned {_shape(out)}."
+            )
+        if torch.is_grad_enabled() and denoised.x_0_hat.requires_grad and not out.requires_grad:
+            raise InvalidInput(
+                "a gradient through ClassifierFree is needed, and its network does not let one pass; use it outside of another Posterior."
             )
         x_0_hat = (x_t - denoised.sigma_t * out) / denoised.alpha_t if self._from_eps else out
         return self.weight * (x_0_hat - denoised.x_0_hat)

@@ -11,9 +11,10 @@ from typing import final
 import torch
 from torch import Tensor
 
+from deft import checks
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
-from deft.htransforms.dps import Tabulated, Weight, moved_by, weight_at
+from deft.htransforms.dps import Tabulated, Weight, checked_weight, moved_by, weight_at
 from deft.likelihoods import Observation
 from deft.priors.base import Denoised
 from deft.schedules import Schedule
@@ -35,7 +36,7 @@ class Classifier(HTransform):
 
     def __init__(self, log_prob: LogProbability, weight: Weight = 1.0) -> None:
         super().__init__()
-        self.log_prob, self.weight = log_prob, weight
+        self.log_prob, self.weight = log_prob, checked_weight("the weight of Classifier", weight)
 
     @classmethod
     def published(cls, log_prob: LogProbability, scale: float, times: Tensor, schedule: Schedule) -> Classifier:
@@ -46,11 +47,16 @@ class Classifier(HTransform):
         Algorithm 1 of the paper, with the variance c^2 of the sampler. A DDIM step moves by a * shift, so that weight = scale c^2 alpha_t / (a sigma_t^2), 0 in the
         last step, which draws no noise. On another grid the weight raises `InvalidInput`.
         """
-        t = times.double()
+        t, scale = times.double(), checks.non_negative("scale", scale, "the gradient scale")
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
         c_2 = sigma[1:] ** 2 * (1 - (alpha[:-1] * sigma[1:] / (alpha[1:] * sigma[:-1])) ** 2)
         c_2 = torch.cat([c_2, torch.zeros_like(c_2[:1]) if len(c_2) else torch.zeros_like(t)])
         return cls(log_prob, Tabulated(t, scale * c_2 * alpha / (moved_by(t, 1.0, schedule) * sigma**2)))
+
+    @property
+    def differentiable(self) -> bool:
+        """Its gradient is taken apart from the prior's graph."""
+        return False
 
     @property
     def network_evaluations_per_step(self) -> int:

@@ -18,8 +18,9 @@ from typing import Unpack, final
 import torch
 from torch import Tensor
 
-from deft.htransforms.base import HTransform
-from deft.htransforms.body import Shape, plain, sized, unet
+from deft import checks
+from deft.htransforms.base import HTransform, made_for
+from deft.htransforms.body import Shape, lifts_to, plain, sized, unet
 from deft.likelihoods import Observation
 from deft.priors.base import Denoised, Prior
 from deft.types import Signal
@@ -42,7 +43,7 @@ class ConditionalScore(HTransform):
         self.event_shape = tuple(event_shape)
         shape = {**LARGE, **shape}
         self.config = {"event_shape": list(event_shape), **plain(shape)}
-        self.register_buffer("scale", torch.tensor(float(scale)))
+        self.register_buffer("scale", torch.tensor(checks.positive("scale", scale, "the standard deviation of x_0")))
         c = event_shape[0]
         self.network = unet(event_shape, 2 * c + 1, numbers=2, shape=shape)
 
@@ -52,6 +53,11 @@ class ConditionalScore(HTransform):
     ) -> ConditionalScore:
         """A network with about `fraction` of the prior's parameters, for the prior's signals (deft.htransforms.body)."""
         return sized(cls, prior, fraction, blocks, patch, fine)
+
+    def check(self, prior: Prior, observation: Observation) -> None:
+        """Lifts y, once for all steps. Raises `InvalidInput` where prior or operator have signals of another shape."""
+        made_for(self, self.event_shape, prior)
+        lifts_to(self, self.event_shape, observation)
 
     def inputs(self, denoised: Denoised, observation: Observation) -> dict[str, Signal]:
         """What the network reads, by name; each of order one (the lift where the noise in it does not exceed the signal)."""

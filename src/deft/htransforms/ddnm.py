@@ -28,4 +28,4 @@ class DDNM(DataConsistency):
         return denoised.x_0_hat + operator.pseudo_inverse(observation.residual(denoised.x_0_hat))
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        linear_operator(observation, self)
+        linear_operator(observation, self, prior)

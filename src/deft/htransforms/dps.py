@@ -11,10 +11,12 @@ from typing import final
 import torch
 from torch import Tensor
 
+from deft import checks
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
+from deft.htransforms.derivative import need_derivative
 from deft.likelihoods import Observation
-from deft.priors.base import Denoised
+from deft.priors.base import Denoised, Prior
 from deft.schedules import Schedule
 from deft.types import Signal, Times, expand, norm
 
@@ -35,9 +37,7 @@ class DPS(HTransform):
 
     def __init__(self, weight: Weight) -> None:
         super().__init__()
-        if not callable(weight) and weight < 0:
-            raise InvalidInput(f"the weight of DPS must be >= 0; got {weight}.")
-        self.weight = weight
+        self.weight = checked_weight("the weight of DPS", weight)
 
     @classmethod
     def published(cls, zeta: float, times: Tensor, eta: float, schedule: Schedule) -> DPS:
@@ -48,8 +48,7 @@ class DPS(HTransform):
         A DDIM step moves by a * shift, so that shift = -(zeta / a) grad, and the weight of the score is zeta alpha_t / (a sigma_t^2); a = 1 in the last
         step, which returns x_0_hat. The paper's sampler is eta = 1. On another grid the weight raises `InvalidInput`.
         """
-        if zeta < 0 or not 0 <= eta <= 1:
-            raise InvalidInput(f"DPS needs zeta >= 0 and eta in [0, 1]; got zeta = {zeta} and eta = {eta}.")
+        zeta, eta = checks.non_negative("zeta", zeta, "the step size"), checks.share("eta", eta, "the share of fresh noise")
         t = times.double()
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
         return cls(Tabulated(t, zeta * alpha / (moved_by(t, eta, schedule) * sigma**2)))
@@ -58,6 +57,16 @@ class DPS(HTransform):
         distance = norm(observation.residual(denoised.x_0_hat))
         grad_log_h = -weight_at(self.weight, denoised) * denoised.gradient(distance)
         return denoised.sigma_t**2 / denoised.alpha_t * grad_log_h
+
+    def check(self, prior: Prior, observation: Observation) -> None:
+        need_derivative(prior, observation, "DPS")
+
+
+def checked_weight(what: str, weight: Weight) -> Weight:
+    """A function of t as it is, or a finite number >= 0."""
+    return (
+        weight if callable(weight) else checks.non_negative(what, weight, "or a function of t", "a small positive number, or `published`")
+    )
 
 
 def weight_at(weight: Weight, denoised: Denoised) -> Tensor:

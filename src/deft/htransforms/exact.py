@@ -16,12 +16,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform
+from deft.htransforms.base import HTransform, linear_gaussian, made_for
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.base import LinearOperator
-from deft.priors.base import Denoised
+from deft.priors.base import Denoised, Prior
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.types import LogProb, Signal
+from deft.types import LogProb, Signal, Times, expand
 
 
 @final
@@ -37,7 +37,22 @@ class Exact(HTransform):
         self.mixture = mixture
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
-        return self.posterior(observation).denoise(denoised.x_t, denoised.t) - denoised.x_0_hat
+        x_t, t = self._own(denoised)
+        return self.posterior(observation).denoise(x_t, t) - denoised.x_0_hat
+
+    def check(self, prior: Prior, observation: Observation) -> None:
+        made_for(self, self.mixture.event_shape, prior)
+        linear_gaussian(observation, self, prior)
+
+    def _own(self, denoised: Denoised) -> tuple[Signal, Times]:
+        """x_t and its time under the mixture's schedule, where the prior runs under another: the same x_t / alpha_t and log-SNR."""
+        t, schedule = denoised.t.double(), self.mixture.schedule
+        log_snr = denoised.log_snr.double()
+        if torch.allclose(schedule.log_snr(t), log_snr, rtol=0, atol=1e-4):
+            return denoised.x_t, denoised.t
+        own = schedule.time(log_snr)
+        ratio = schedule.alpha(own) / denoised.alpha_t.double().flatten()
+        return expand(ratio, denoised.x_t).to(denoised.x_t) * denoised.x_t, own
 
     def posterior(self, observation: Observation) -> GaussianMixture:
         """p(x_0 | y), one mixture per observation."""

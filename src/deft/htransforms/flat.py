@@ -25,8 +25,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deft import checks
 from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform, linear_gaussian
+from deft.htransforms.base import HTransform, linear_gaussian, made_for
 from deft.likelihoods import Observation
 from deft.networks import MLP, ResidualMLP
 from deft.operators.base import LinearOperator
@@ -55,6 +56,12 @@ class FlatHTransform(HTransform):
             raise InvalidInput(
                 f"FlatHTransform takes vectors, signals of shape (d,); got {tuple(event_shape)}; LearnedHTransform takes images."
             )
+        checks.positive("scale", scale, "the standard deviation of x_0")
+        width, depth = checks.whole("width", width, most=1 << 20), checks.whole("depth", depth, least=0, most=10_000)
+        anchors, frequencies = (
+            checks.whole("anchors", anchors, least=0, most=1 << 20),
+            checks.whole("frequencies", frequencies, least=0, most=30),
+        )
         self.event_shape = tuple(event_shape)
         self.config = {"event_shape": list(event_shape), "width": width, "depth": depth, "anchors": anchors, "frequencies": frequencies}
         d = event_shape[0]
@@ -75,7 +82,8 @@ class FlatHTransform(HTransform):
         return made
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        linear_gaussian(observation, self)
+        made_for(self, self.event_shape, prior)
+        linear_gaussian(observation, self, prior)
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         with torch.autocast(denoised.x_t.device.type, enabled=False):  # softmaxes of large numbers; half precision would save little here

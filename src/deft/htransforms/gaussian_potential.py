@@ -14,7 +14,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from deft.errors import InvalidInput
+from deft import checks
 from deft.htransforms.base import Potential, linear_gaussian, linear_operator
 from deft.likelihoods import Observation
 from deft.priors.base import Denoised, Prior
@@ -34,9 +34,8 @@ class GaussianPotential(Potential):
 
     def __init__(self, scale: float) -> None:
         super().__init__()
-        if not scale > 0:
-            raise InvalidInput(f"scale is the standard deviation of x_0 and must be > 0; got {scale}.")
-        self.register_buffer("scale", torch.tensor(float(scale)))
+        scale = checks.positive("scale", scale, "the standard deviation of x_0", "GaussianPotential.for_prior(prior)")
+        self.register_buffer("scale", torch.tensor(scale))
 
     @classmethod
     def for_prior(cls, prior: Prior) -> GaussianPotential:
@@ -44,7 +43,7 @@ class GaussianPotential(Potential):
         return cls(prior.scale)
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        linear_gaussian(observation, self)
+        linear_gaussian(observation, self, prior)
 
     def log_h(self, denoised: Denoised, observation: Observation) -> LogProb:
         operator = linear_operator(observation, self)

@@ -20,12 +20,14 @@ from typing import Unpack, final
 import torch
 from torch import Tensor
 
-from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform
-from deft.htransforms.body import SMALL, Shape, plain, sized, unet
+from deft import checks
+from deft.htransforms.base import HTransform, made_for
+from deft.htransforms.body import SMALL, Shape, lifts_to, plain, sized, unet
+from deft.htransforms.derivative import typical
 from deft.htransforms.paper import PaperHTransform
 from deft.likelihoods import Observation
 from deft.networks import MLP
+from deft.operators.base import LinearOperator
 from deft.priors.base import Denoised, Prior
 from deft.types import Signal, expand
 
@@ -44,7 +46,7 @@ class LearnedHTransform(HTransform):
         self.event_shape = tuple(event_shape)
         shape = {**SMALL, **shape}
         self.config = {"event_shape": list(event_shape), **plain(shape)}
-        self.register_buffer("scale", torch.tensor(float(scale)))
+        self.register_buffer("scale", torch.tensor(checks.positive("scale", scale, "the standard deviation of x_0")))
         c = event_shape[0]
         self.nn1 = unet(event_shape, 4 * c + 1, numbers=2, shape=shape)
         self.nn2 = MLP(2, 1, width=32, bias=1.0)
@@ -67,12 +69,16 @@ class LearnedHTransform(HTransform):
         return PaperHTransform.for_prior(prior, fraction=fraction, blocks=blocks, patch=patch, fine=fine, initial_weight=initial_weight)
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        """Lifts y, once for all steps. Raises `InvalidInput` where the operator does not lift it to the signals of the prior."""
-        if tuple(observation.lifted.shape[1:]) != self.event_shape:
-            raise InvalidInput(
-                f"{type(observation.operator).__name__} lifts its measurements to signals of shape {tuple(observation.lifted.shape[1:])}; "
-                f"LearnedHTransform was made for {self.event_shape}."
-            )
+        """Lifts y, once for all steps. Raises `InvalidInput` where prior or operator have signals of another shape, or the operator does not say where a residual leads."""
+        made_for(self, self.event_shape, prior)
+        lifts_to(self, self.event_shape, observation)
+        if len(observation) and not isinstance(observation.operator, LinearOperator):
+            one, x_0 = typical(prior, observation)
+            one.likelihood.guidance(x_0, torch.full_like(x_0.flatten()[:1], prior.scale), one.y)
+
+    def silent(self, denoised: Denoised, observation: Observation, shift: Signal) -> bool:
+        guidance = observation.likelihood.guidance(denoised.x_0_hat, self.spread(denoised), observation.y)
+        return not bool((guidance != 0).any())
 
     def spread(self, denoised: Denoised) -> Tensor:
         """r_t, one per signal or one for all."""

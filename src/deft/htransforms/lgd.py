@@ -12,11 +12,13 @@ from typing import final
 import torch
 from torch import Tensor
 
+from deft import checks
 from deft.errors import InvalidInput
 from deft.htransforms.base import Potential
-from deft.htransforms.dps import DPS, Weight, weight_at
+from deft.htransforms.derivative import instead, need_derivative
+from deft.htransforms.dps import DPS, Weight, checked_weight, weight_at
 from deft.likelihoods import Observation
-from deft.noise import Noise, mix
+from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Denoised, Prior
 from deft.schedules import Schedule
 from deft.types import LogProb, Times, norm
@@ -43,13 +45,9 @@ class LGD(Potential):
 
     def __init__(self, points: int = 10, scale: float = 1.0, seed: int = 0, weight: Weight | None = None) -> None:
         super().__init__()
-        if points < 1:
-            raise InvalidInput(f"LGD needs at least one point; got {points}.")
-        if not scale > 0:
-            raise InvalidInput(f"scale is the standard deviation of x_0 that r_t supposes and must be > 0; got {scale}.")
-        if weight is not None and not callable(weight) and weight < 0:
-            raise InvalidInput(f"the weight of LGD must be >= 0; got {weight}.")
-        self.num_points, self.scale, self.seed, self.weight = points, float(scale), seed, weight
+        self.num_points = checks.whole("points", points, meaning="drawn around the estimate")
+        self.scale = checks.positive("scale", scale, "the standard deviation of x_0 that r_t supposes", "prior.scale, or 1 as in the paper")
+        self.seed, self.weight = as_seed(seed), None if weight is None else checked_weight("the weight of LGD", weight)
 
     @classmethod
     def published(
@@ -85,6 +83,9 @@ class LGD(Potential):
     def check(self, prior: Prior, observation: Observation) -> None:
         if self.weight is None and bool((observation.sigma_y == 0).any()):
             raise InvalidInput(
-                "LGD averages the density p(y | x_0), and a measurement with sigma_y = 0 has none; give the noise that there is, or use LGD.published, DPS, "
-                "PiGDM or DDNM."
+                "LGD averages the density p(y | x_0), and a measurement with sigma_y = 0 has none",
+                given="sigma_y = 0",
+                expected="the noise that there is, sigma_y > 0",
+                advice=f"{instead(prior, observation, 'LGD')}; LGD.published takes sigma_y = 0",
             )
+        need_derivative(prior, observation, "LGD")

@@ -9,9 +9,9 @@ from typing import final
 
 from torch import Tensor
 
-from deft.errors import InvalidInput
+from deft import checks
 from deft.htransforms.base import HTransform, linear_operator
-from deft.htransforms.dps import DPS, Weight
+from deft.htransforms.dps import DPS, Weight, checked_weight
 from deft.likelihoods import Observation
 from deft.priors.base import Denoised, Prior
 from deft.schedules import Schedule
@@ -34,9 +34,7 @@ class MCG(HTransform):
 
     def __init__(self, weight: Weight) -> None:
         super().__init__()
-        if not callable(weight) and weight < 0:
-            raise InvalidInput(f"the weight of MCG must be >= 0; got {weight}.")
-        self.gradient = DPS(weight)
+        self.gradient = DPS(checked_weight("the weight of MCG", weight))
 
     @classmethod
     def published(cls, times: Tensor, eta: float, schedule: Schedule, step: float = 1.0) -> MCG:
@@ -47,8 +45,7 @@ class MCG(HTransform):
         `step` is 1 in the paper's inpainting and 0.1 in its colourisation: alpha = step / (2 ||y - A x_0_hat||) in front of the squared distance. On
         another grid the weight raises `InvalidInput`.
         """
-        if step < 0:
-            raise InvalidInput(f"the step of MCG must be >= 0; got {step}.")
+        step = checks.non_negative("step", step, "the size of MCG's gradient")
         return cls(DPS.published(step, times, eta, schedule).weight)
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
@@ -58,4 +55,4 @@ class MCG(HTransform):
         return pull + operator.pseudo_inverse(observation.residual(x_0_hat) - operator.observed(operator.linear(pull)))
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        linear_operator(observation, self)
+        linear_operator(observation, self, prior)

@@ -10,7 +10,7 @@ from typing import final
 
 import torch
 
-from deft.errors import InvalidInput
+from deft import checks
 from deft.htransforms.base import HTransform, linear_gaussian, linear_operator
 from deft.htransforms.tmpd import measured_covariance
 from deft.likelihoods import Observation
@@ -35,9 +35,7 @@ class MMPS(HTransform):
 
     def __init__(self, iterations: int = 1) -> None:
         super().__init__()
-        if iterations < 1:
-            raise InvalidInput(f"MMPS needs at least one iteration of conjugate gradients; got {iterations}.")
-        self.iterations = iterations
+        self.iterations = checks.whole("iterations", iterations, meaning="of conjugate gradients in each step")
 
     @property
     def prior_gradients_per_step(self) -> int:
@@ -57,4 +55,4 @@ class MMPS(HTransform):
             return denoised.sigma_t**2 / denoised.alpha_t * denoised.vjp(operator.adjoint(u))
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        linear_gaussian(observation, self)
+        linear_gaussian(observation, self, prior)

@@ -15,8 +15,10 @@ from typing import Unpack, final
 
 import torch
 
-from deft.htransforms.base import HTransform
+from deft import checks
+from deft.htransforms.base import HTransform, made_for
 from deft.htransforms.body import SMALL, Shape, plain, sized, unet
+from deft.htransforms.derivative import need_derivative
 from deft.likelihoods import Observation
 from deft.networks import MLP
 from deft.priors.base import Denoised, Prior
@@ -35,6 +37,8 @@ class PaperHTransform(HTransform):
 
     def __init__(self, event_shape: Sequence[int], scale: float, *, initial_weight: float = 0.01, **shape: Unpack[Shape]) -> None:
         super().__init__()
+        initial_weight = checks.finite("initial_weight", initial_weight, "what NN2 starts at")
+        checks.positive("scale", scale, "the standard deviation of x_0")
         self.event_shape = tuple(event_shape)
         shape = {**SMALL, **shape}
         self.config = {"event_shape": list(event_shape), **plain(shape), "initial_weight": initial_weight}
@@ -48,6 +52,18 @@ class PaperHTransform(HTransform):
     ) -> PaperHTransform:
         """An h-transform with about `fraction` of the prior's parameters, for the prior's signals (deft.htransforms.body)."""
         return sized(partial(cls, initial_weight=initial_weight), prior, fraction, blocks, patch, fine)
+
+    @property
+    def differentiable(self) -> bool:
+        """g is a constant to whom differentiates the shift."""
+        return False
+
+    def check(self, prior: Prior, observation: Observation) -> None:
+        made_for(self, self.event_shape, prior)
+        need_derivative(prior, observation, "PaperHTransform")
+
+    def silent(self, denoised: Denoised, observation: Observation, shift: Signal) -> bool:
+        return not bool((self.likelihood_gradient(denoised.x_0_hat, observation) != 0).any())
 
     def likelihood_gradient(self, x_0_hat: Signal, observation: Observation) -> Signal:
         """g: the gradient of log p(y | x_0_hat) with respect to x_0_hat, taken as a constant."""

@@ -10,9 +10,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from deft.errors import InvalidInput
+from deft import checks
 from deft.htransforms.base import HTransform, linear_gaussian, linear_operator
-from deft.htransforms.dps import Tabulated, Weight, moved_by, weight_at
+from deft.htransforms.dps import Tabulated, Weight, checked_weight, moved_by, weight_at
 from deft.likelihoods import Observation
 from deft.priors.base import Denoised, Prior
 from deft.schedules import Schedule
@@ -36,11 +36,8 @@ class PiGDM(HTransform):
 
     def __init__(self, scale: float = 1.0, weight: Weight = 1.0) -> None:
         super().__init__()
-        if not scale > 0:
-            raise InvalidInput(f"scale is the standard deviation of x_0 that r_t supposes and must be > 0; got {scale}.")
-        if not callable(weight) and weight < 0:
-            raise InvalidInput(f"the weight of PiGDM must be >= 0; got {weight}.")
-        self.scale, self.weight = float(scale), weight
+        self.scale = checks.positive("scale", scale, "the standard deviation of x_0 that r_t supposes", "prior.scale, or 1 as in the paper")
+        self.weight = checked_weight("the weight of PiGDM", weight)
 
     @classmethod
     def published(cls, times: Tensor, eta: float, schedule: Schedule, scale: float = 1.0) -> PiGDM:
@@ -51,8 +48,7 @@ class PiGDM(HTransform):
         Algorithm 1 of the paper, which gives the guidance the weight r_t^2 and adds it to x_s. A DDIM step moves by a * shift, so that
         weight = (alpha_t r_t / sigma_t)^2 / a; a = 1 in the last step. On another grid the weight raises `InvalidInput`.
         """
-        if not 0 <= eta <= 1:
-            raise InvalidInput(f"PiGDM needs eta in [0, 1]; got {eta}.")
+        eta, scale = checks.share("eta", eta, "the share of fresh noise"), checks.positive("scale", scale, "the standard deviation of x_0")
         t = times.double()
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
         r_2 = scale**2 * sigma**2 / (alpha**2 * scale**2 + sigma**2)
@@ -69,4 +65,4 @@ class PiGDM(HTransform):
         return denoised.sigma_t**2 / denoised.alpha_t * grad_log_h
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        linear_gaussian(observation, self)
+        linear_gaussian(observation, self, prior)

@@ -38,7 +38,7 @@ class TMPD(HTransform):
 
     def __init__(self, full: bool = False) -> None:
         super().__init__()
-        self.full = full
+        self.full = bool(full)
 
     @property
     def prior_gradients_per_step(self) -> int | None:
@@ -75,7 +75,7 @@ class TMPD(HTransform):
         return (inverse @ residual.reshape(batch, m, 1)).reshape(residual.shape)
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        linear_gaussian(observation, self)
+        linear_gaussian(observation, self, prior)
 
 
 def measured_covariance(denoised: Denoised, operator: LinearOperator, u: Measurement) -> Measurement:

@@ -53,8 +53,8 @@ class Denoised:
         return 2 * (self.alpha_t.log() - self.sigma_t.log()).flatten()
 
     def gradient(self, value: LogProb) -> Signal:
-        """The gradient of a value per signal with respect to x_t, through the prior."""
-        return torch.autograd.grad(value.sum(), self.x_t)[0]
+        """The gradient of a value per signal with respect to x_t, through the prior; the graph is kept, so that there can be several."""
+        return torch.autograd.grad(value.sum(), self.x_t, retain_graph=True)[0]
 
     def vjp(self, v: Signal) -> Signal:
         """J^T v, with J the Jacobian of x_0_hat with respect to x_t; the graph is kept, so that there can be several."""

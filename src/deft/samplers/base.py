@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from deft import checks
 from deft.errors import InvalidInput, room_for
 from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Prior
@@ -27,6 +28,7 @@ from deft.schedules import Schedule
 from deft.types import LogProb, Signal, Times, expand, inner
 
 Seed = SupportsIndex | Iterable[SupportsIndex]
+MOST_STEPS = 1_000_000
 
 
 class TimeGrid(ABC):
@@ -69,10 +71,15 @@ class UniformLogSNR(TimeGrid):
     """
 
     def __init__(self, high: float = 9.0, low: float | None = None) -> None:
-        self.high, self.low = high, low
+        self.high = checks.finite("high", high, "the log-SNR of the last evaluation")
+        self.low = None if low is None else checks.finite("low", low, "the log-SNR after the first evaluation")
+        if self.low is not None:
+            checks.finite_range("low, high", (self.low, self.high), "log-SNRs, from noise to signal")
 
     def positions(self, schedule: Schedule, steps: int) -> Tensor:
         start, end = schedule.log_snr_range
+        if self.high <= start:
+            raise InvalidInput("high", given=self.high, expected=f"a log-SNR above {start:.4g}, the noise end of {type(schedule).__name__}")
         low = start if self.low is None else max(self.low, start)
         grid = schedule.time(torch.linspace(low, min(self.high, end), steps, dtype=torch.float64))
         grid[0] = 1.0
@@ -191,6 +198,7 @@ class Sampler(Sampling):
         Sample j of an observation depends on (seed of the observation, j) alone; an integer `seed` gives observation i the seed (seed, i).
         `batch_size` is the largest number of signals denoised at once; `on_step` sees the state after every step. Raises `OutOfMemory`.
         """
+        num_samples, batch_size = sample_count(num_samples), at_most(batch_size)
         seeds = observation_seeds(seed, prior.num_observations)
         self.check(prior)
         noise = Noise(seeds, prior.device, prior.dtype).repeat(num_samples)
@@ -225,9 +233,21 @@ class Sampler(Sampling):
 
 def at_least_one(steps: int) -> int:
     """The number of steps of a sampler. Raises `InvalidInput` where it is none."""
-    if steps < 1:
-        raise InvalidInput(f"a sampler needs at least one step; got {steps}.")
-    return steps
+    return checks.whole("steps", steps, most=MOST_STEPS, meaning="at least one step of a sampler")
+
+
+def sample_count(num_samples: int) -> int:
+    """How many samples of each observation. Raises `InvalidInput` where it is none."""
+    return checks.whole("num_samples", num_samples, meaning="the samples of each observation")
+
+
+def at_most(batch_size: int | None) -> int | None:
+    """The largest number of signals that are denoised at once; None for all. Raises `InvalidInput` where it is none."""
+    return (
+        None
+        if batch_size is None
+        else checks.whole("batch_size", batch_size, meaning="the signals that are denoised at once", advice="use None for all")
+    )
 
 
 def room_for_batch(signals: int) -> AbstractContextManager[None]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
+from deft.htransforms import derivative
 from deft.htransforms.base import NoConditioning
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.base import LinearOperator, SpectralOperator
@@ -24,22 +25,39 @@ def observation_of(prior: Prior, method: str) -> Observation:
     """The observation that a method conditions on; `InvalidInput` for a prior that has none, or conditions already, or for noise that is not Gaussian."""
     if not isinstance(prior, Posterior) or not isinstance(prior.h_transform, NoConditioning):
         raise InvalidInput(
-            f"{method} conditions by itself and samples from Posterior(prior, NoConditioning(), observation); got {prior.name}."
+            f"{method} conditions by itself and samples from Posterior(prior, NoConditioning(), observation)",
+            given=prior.name,
+            expected="a Posterior with NoConditioning()",
+            advice="use NoConditioning() as its h-transform, or keep yours and use DDIM, Heun or DPMSolver, which run on any posterior",
         )
     if not isinstance(prior.observation.likelihood, GaussianLikelihood):
         raise InvalidInput(
-            f"{method} assumes Gaussian noise of one standard deviation; got {type(prior.observation.likelihood).__name__}. Use LearnedHTransform."
+            f"{method} assumes Gaussian noise of one standard deviation",
+            given=type(prior.observation.likelihood).__name__,
+            expected="GaussianLikelihood",
+            advice=derivative.instead(prior.prior, prior.observation, method),
         )
     return prior.observation
 
 
-def spectral_operator(observation: Observation, method: str, decomposed: SpectralOperator | None = None) -> SpectralOperator:
-    """Its operator, which knows its singular values, or the same one `decomposed` beforehand; `InvalidInput` for another."""
+def beneath(prior: Prior) -> Prior:
+    """What a posterior conditions; any other prior is its own."""
+    return prior.prior if isinstance(prior, Posterior) else prior
+
+
+def spectral_operator(prior: Prior, method: str, decomposed: SpectralOperator | None = None) -> SpectralOperator:
+    """The operator of its observation, which knows its singular values, or the same one `decomposed` beforehand; `InvalidInput` for another."""
+    observation = observation_of(prior, method)
     operator = decomposed or observation.operator
     if not isinstance(operator, SpectralOperator):
+        name = type(operator).__name__
+        matrix = isinstance(operator, LinearOperator)
         raise InvalidInput(
-            f"{method} needs the singular values of the operator; {type(operator).__name__} has none. Use DiffPIR, DAPS, DPS or LearnedHTransform, "
-            "which do without, or write the operator as a SpectralOperator (Matrix.of, where m x d numbers fit in memory)."
+            f"{method} needs the singular values of the operator; {name} has none",
+            given=name,
+            expected="a SpectralOperator",
+            advice=derivative.instead(beneath(prior), observation, method)
+            + (", or write it as Matrix.of(operator, event_shape), where m x d numbers fit in memory" if matrix else ""),
         )
     return operator
 
@@ -64,11 +82,10 @@ def agrees(decomposed: SpectralOperator, observation: Observation) -> None:
 
 
 def differentiable(prior: Prior, method: str) -> Observation:
-    """Its observation, whose operator is linear or can be differentiated; `InvalidInput` for another. The operator alone is evaluated, once."""
+    """Its observation, whose operator is linear or can be differentiated; `InvalidInput` for another, and a warning where the derivative is zero."""
     observation = observation_of(prior, method)
-    if len(observation):
-        one = observation.take([0])
-        misfit_gradient(one, torch.zeros((1, *prior.event_shape), dtype=one.y.dtype, device=one.y.device), method)
+    derivative.need_derivative(beneath(prior), observation, method)
+    derivative.warn_if_flat(beneath(prior), observation, method)
     return observation
 
 
@@ -85,14 +102,10 @@ def misfit_gradient(observation: Observation, x_0: Signal, method: str) -> Signa
 
     Raises `InvalidInput` for an operator that is neither linear nor differentiable.
     """
-    operator = observation.operator
-    if isinstance(operator, LinearOperator):
-        return -operator.adjoint(observation.residual(x_0))
-    with torch.enable_grad():
-        x_0 = x_0.detach().requires_grad_()
-        misfit = observation.residual(x_0).square().sum() / 2
-        if not misfit.requires_grad:
-            raise InvalidInput(
-                f"{method} needs a linear operator, or one that can be differentiated; {type(operator).__name__} is neither. Use LearnedHTransform."
-            )
-        return torch.autograd.grad(misfit, x_0)[0]
+    gradient = derivative.misfit_gradient(observation, x_0)
+    if gradient is None:
+        name = type(observation.operator).__name__
+        raise InvalidInput(
+            f"{method} needs a linear operator, or one that can be differentiated", given=name, advice="use LearnedHTransform"
+        )
+    return gradient

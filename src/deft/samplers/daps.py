@@ -20,11 +20,12 @@ from typing import final
 import torch
 from torch import Tensor
 
+from deft import checks
 from deft.errors import InvalidInput
 from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.priors.base import Prior
-from deft.samplers.base import Sampler, State, TimeGrid, at_least_one
+from deft.samplers.base import MOST_STEPS, Sampler, State, TimeGrid, at_least_one
 from deft.samplers.conditional import differentiable, misfit_gradient, observation_of
 from deft.schedules import Schedule
 from deft.types import Signal, Times, expand
@@ -42,9 +43,8 @@ class Karras(TimeGrid):
     """
 
     def __init__(self, low: float = 0.1, high: float = 100.0) -> None:
-        if not 0 < low < high:
-            raise InvalidInput(f"Karras needs 0 < low < high; got {low} and {high}.")
-        self.low, self.high = low, high
+        checks.positive("low", low, "the smallest sigma / alpha")
+        self.low, self.high = checks.finite_range("low, high", (low, high), "of sigma / alpha, low < high")
 
     def positions(self, schedule: Schedule, steps: int) -> Tensor:
         start, end = schedule.log_snr_range
@@ -75,12 +75,11 @@ class DAPS(Sampler):
         noise_level: float | None = 0.01,
         grid: TimeGrid | None = None,
     ) -> None:
-        if ode_steps < 1 or langevin_steps < 0:
-            raise InvalidInput(f"DAPS needs ode_steps >= 1 and langevin_steps >= 0; got {ode_steps} and {langevin_steps}.")
-        if not step_size > 0 or not 0 <= delta <= 1 or (noise_level is not None and not noise_level > 0):
-            raise InvalidInput(
-                f"DAPS needs step_size > 0, delta in [0, 1] and noise_level > 0 or None; got {step_size}, {delta} and {noise_level}."
-            )
+        ode_steps = checks.whole("ode_steps", ode_steps, most=MOST_STEPS, meaning="evaluations in each step")
+        langevin_steps = checks.whole("langevin_steps", langevin_steps, least=0, most=MOST_STEPS, meaning="in each step")
+        step_size, delta = checks.positive("step_size", step_size), checks.share("delta", delta, "the last step size over the first")
+        if noise_level is not None:
+            noise_level = checks.positive("noise_level", noise_level, "the noise that is supposed", "use None for the measurement's own")
         self.steps, self.ode_steps, self.langevin_steps = at_least_one(steps), ode_steps, langevin_steps
         self.step_size, self.delta, self.noise_level, self.grid = step_size, delta, noise_level, grid or Karras()
 

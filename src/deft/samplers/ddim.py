@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import final
 
-from deft.errors import InvalidInput
+from deft import checks
 from deft.noise import Noise
 from deft.priors.base import Prior
 from deft.samplers.base import Sampler, State, TimeGrid, Transition, UniformTime, at_least_one
@@ -23,9 +23,8 @@ class DDIM(Sampler):
     """
 
     def __init__(self, steps: int, eta: float = 0.0, grid: TimeGrid | None = None) -> None:
-        if not 0 <= eta <= 1:
-            raise InvalidInput(f"eta runs from 0 (deterministic) to 1 (DDPM); got {eta}.")
-        self.steps, self.eta, self.grid = at_least_one(steps), eta, grid or UniformTime()
+        self.eta = checks.share("eta", eta, "from 0 (deterministic) to 1 (DDPM)")
+        self.steps, self.grid = at_least_one(steps), grid or UniformTime()
 
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         transition = Transition.between(prior.schedule, state.t, s, self.eta)

@@ -19,7 +19,7 @@ from typing import final
 
 import torch
 
-from deft.errors import InvalidInput
+from deft import checks
 from deft.noise import Noise
 from deft.operators.base import SpectralOperator
 from deft.priors.base import Prior
@@ -40,17 +40,16 @@ class DDNMPlus(Sampler):
     """
 
     def __init__(self, steps: int, eta: float = 0.85, grid: TimeGrid | None = None, operator: SpectralOperator | None = None) -> None:
-        if not 0 <= eta <= 1:
-            raise InvalidInput(f"eta is the share of fresh noise, between 0 and 1; got {eta}.")
+        eta = checks.share("eta", eta, "the share of fresh noise")
         self.steps, self.eta, self.grid, self.operator = at_least_one(steps), eta, grid or UniformTime(), operator
 
     def check(self, prior: Prior) -> None:
         observation = observation_of(prior, "DDNMPlus")
-        agrees(spectral_operator(observation, "DDNMPlus", self.operator), observation)
+        agrees(spectral_operator(prior, "DDNMPlus", self.operator), observation)
 
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         observation = observation_of(prior, "DDNMPlus")
-        operator = spectral_operator(observation, "DDNMPlus", self.operator)
+        operator = spectral_operator(prior, "DDNMPlus", self.operator)
         denoised = prior.at(state.x_t, state.t)
         alpha_s, sigma_s = prior.levels(state.x_t, s)
 

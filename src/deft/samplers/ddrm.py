@@ -18,7 +18,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from deft.errors import InvalidInput
+from deft import checks
 from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.operators.base import SpectralOperator
@@ -39,10 +39,7 @@ class DDRM(Sampler):
     def __init__(
         self, steps: int = 20, eta: float = 0.85, eta_b: float = 1.0, grid: TimeGrid | None = None, operator: SpectralOperator | None = None
     ) -> None:
-        if not 0 <= eta <= 1 or not 0 <= eta_b <= 1:
-            raise InvalidInput(
-                f"DDRM needs eta and eta_b, the shares of fresh noise and of the measurement, in [0, 1]; got {eta} and {eta_b}."
-            )
+        eta, eta_b = checks.share("eta", eta, "the share of fresh noise"), checks.share("eta_b", eta_b, "the share of the measurement")
         self.steps, self.eta, self.eta_b, self.grid, self.operator = at_least_one(steps), eta, eta_b, grid or UniformTime(), operator
 
     def check(self, prior: Prior) -> None:
@@ -91,7 +88,7 @@ class DDRM(Sampler):
 
     def _spectral(self, prior: Prior) -> tuple[Observation, SpectralOperator]:
         observation = observation_of(prior, "DDRM")
-        return observation, spectral_operator(observation, "DDRM", self.operator)
+        return observation, spectral_operator(prior, "DDRM", self.operator)
 
 
 def _noise_of(observation: Observation, operator: SpectralOperator, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,12 +11,11 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
-from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.problems.deepinv import observation_from_deepinv
-from deft.samplers.base import Sampler, Seed
+from deft.samplers.base import Sampler, Seed, sample_count
 from deft.types import Measurement, Signal
 
 
@@ -33,10 +32,8 @@ class DeepinvReconstructor(nn.Module):
         self, prior: Prior, h_transform: HTransform, sampler: Sampler, num_samples: int = 1, seed: Seed = 0, adjoint: str = "own"
     ) -> None:
         super().__init__()
-        if num_samples < 1:
-            raise InvalidInput(f"num_samples is how many are averaged, at least one; got {num_samples}.")
         self.prior, self.h_transform, self.sampler = prior, h_transform, sampler
-        self.num_samples, self.seed, self.adjoint = num_samples, seed, adjoint
+        self.num_samples, self.seed, self.adjoint = sample_count(num_samples), seed, adjoint
 
     def samples(self, y: Measurement, physics: Any) -> Tensor:
         """(measurements, samples, *event), in the physics' units."""

@@ -19,13 +19,15 @@ from typing import final
 import torch
 from torch import Tensor
 
+from deft import checks
 from deft.errors import InvalidInput
+from deft.htransforms.derivative import instead
 from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.operators.base import LinearOperator
 from deft.priors.base import Denoised, Prior
 from deft.samplers.base import Sampler, State, TimeGrid, at_least_one
-from deft.samplers.conditional import differentiable, misfit_gradient, observation_of
+from deft.samplers.conditional import beneath, differentiable, misfit_gradient, observation_of
 from deft.schedules import Schedule
 from deft.types import Signal, Times, expand
 
@@ -50,16 +52,17 @@ class DiffPIR(Sampler):
     """
 
     def __init__(self, steps: int = 100, weight: float = 1.0, zeta: float = 0.1, grid: TimeGrid | None = None) -> None:
-        if not weight > 0 or not 0 <= zeta <= 1:
-            raise InvalidInput(f"DiffPIR needs weight > 0 and zeta, the share of fresh noise, in [0, 1]; got {weight} and {zeta}.")
+        weight, zeta = checks.positive("weight", weight, "the paper's lambda"), checks.share("zeta", zeta, "the share of fresh noise")
         self.steps, self.weight, self.zeta, self.grid = at_least_one(steps), weight, zeta, grid or RootTime()
 
     def check(self, prior: Prior) -> None:
         observation = differentiable(prior, "DiffPIR")
         if not isinstance(observation.operator, LinearOperator) and bool((observation.sigma_y == 0).any()):
             raise InvalidInput(
-                f"at sigma_y = 0 DiffPIR needs a linear operator; {type(observation.operator).__name__} is not. Give a sigma_y > 0, or use DPS or "
-                "LearnedHTransform."
+                "at sigma_y = 0 DiffPIR needs a linear operator",
+                given=type(observation.operator).__name__,
+                expected="a LinearOperator, or a sigma_y > 0",
+                advice=instead(beneath(prior), observation, "DiffPIR"),
             )
 
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:

@@ -17,7 +17,7 @@ from typing import final
 
 import torch
 
-from deft.errors import InvalidInput
+from deft import checks
 from deft.noise import Noise
 from deft.priors.base import Prior
 from deft.samplers.base import Sampler, State, TimeGrid, UniformTime, at_least_one
@@ -37,8 +37,8 @@ class REDDiff(Sampler):
     """
 
     def __init__(self, steps: int = 1000, weight: float = 0.25, learning_rate: float = 0.1, grid: TimeGrid | None = None) -> None:
-        if weight < 0 or not learning_rate > 0:
-            raise InvalidInput(f"REDDiff needs weight >= 0 and learning_rate > 0; got {weight} and {learning_rate}.")
+        weight = checks.non_negative("weight", weight, "the paper's lambda")
+        learning_rate = checks.positive("learning_rate", learning_rate, "Adam's, in the signal's unit per step")
         self.steps, self.weight, self.learning_rate, self.grid = at_least_one(steps), weight, learning_rate, grid or UniformTime()
 
     def check(self, prior: Prior) -> None:

@@ -14,11 +14,12 @@ from typing import final
 
 import torch
 
+from deft import checks
 from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.operators.base import SpectralOperator
 from deft.priors.base import Prior
-from deft.samplers.base import Sampler, State, TimeGrid, Transition, UniformTime, at_least_one
+from deft.samplers.base import MOST_STEPS, Sampler, State, TimeGrid, Transition, UniformTime, at_least_one
 from deft.samplers.conditional import observation_of, reciprocal, spectral_operator
 from deft.types import Signal, Times, expand
 
@@ -34,8 +35,8 @@ class Replacement(Sampler):
     """
 
     def __init__(self, steps: int = 250, jump_length: int = 10, resamplings: int = 10, grid: TimeGrid | None = None) -> None:
-        if jump_length < 1 or resamplings < 1:
-            raise InvalidInput(f"Replacement needs jump_length >= 1 and resamplings >= 1; got {jump_length} and {resamplings}.")
+        jump_length = checks.whole("jump_length", jump_length, meaning="the steps that a jump goes back")
+        resamplings = checks.whole("resamplings", resamplings, most=MOST_STEPS, meaning="the times that each stretch is gone over")
         self.steps, self.jump_length, self.resamplings, self.grid = at_least_one(steps), jump_length, resamplings, grid or UniformTime()
 
     @property
@@ -81,7 +82,7 @@ class Replacement(Sampler):
 def _projection(prior: Prior) -> tuple[Signal, SpectralOperator]:
     """A^+ y, and the operator, whose measurement must say a part of the signal as it is."""
     observation = observation_of(prior, "Replacement")
-    operator = spectral_operator(observation, "Replacement")
+    operator = spectral_operator(prior, "Replacement")
     known = operator.pseudo_inverse(observation.y)
     inverted = reciprocal(operator.singular_values(operator.v_t(known)))
     uneven = (inverted > 0) & (inverted < (1 - 1e-3) * expand(inverted.flatten(1).amax(1), inverted))

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from deft import checks
 from deft.errors import InvalidInput
 from deft.htransforms.base import Potential
 from deft.noise import Noise
@@ -33,8 +34,10 @@ from deft.samplers.base import (
     Transition,
     UniformLogSNR,
     at_least_one,
+    at_most,
     observation_seeds,
     room_for_batch,
+    sample_count,
 )
 from deft.samplers.weights import (
     WeightedSamples,
@@ -62,8 +65,7 @@ class TwistedSMC:
     """
 
     def __init__(self, twist: Potential, steps: int, *, eta: float = 1.0, threshold: float = 0.5, grid: TimeGrid | None = None) -> None:
-        if not 0 <= threshold <= 1:
-            raise InvalidInput(f"threshold is a share of the particles, from 0 (never resample) to 1; got {threshold}.")
+        threshold = checks.share("threshold", threshold, "a share of the particles, from 0 (never resample) to 1")
         if not isinstance(twist, Potential):
             raise InvalidInput(
                 f"a twist has a density: a Potential, such as GaussianPotential.for_prior(prior); got {type(twist).__name__}, which belongs into the Posterior."
@@ -100,15 +102,14 @@ class TwistedSMC:
         (`collapsed`). Raises `WeightsNotFinite` with the step, and `OutOfMemory`.
         """
         posterior = self.check(posterior)
-        if num_samples < 2:
-            raise InvalidInput(f"a particle system has at least two particles; got {num_samples}.")
+        num_samples, batch_size = particle_count("num_samples", num_samples), at_most(batch_size)
         seeds = Noise(observation_seeds(seed, len(posterior.observation)), posterior.device, posterior.dtype)
         noise, choice = seeds.repeat(num_samples), seeds.stream(_CHOICE)
         times = self.grid.times(posterior.schedule, self.steps).to(posterior.device)
         bar = tqdm(total=len(noise) * len(times), disable=not progress, desc="sampling", unit="eval", leave=False)
         told = _Told(posterior, self.twist, num_samples, batch_size or max(len(noise), 1), bar)
 
-        x_t = posterior.initial(noise)
+        x_t = posterior.take(told.owner.flatten()).initial(noise)
         x_0_hat, shift, log_psi = told(x_t, times[:1])
         system = _System(log_psi, told.owner, f"step 1 of {len(times)} (t = 1)")
         for k, (t, s) in enumerate(zip(times[:-1, None], times[1:, None]), start=1):
@@ -137,12 +138,10 @@ class ResampledSMC(Sampling):
     """
 
     def __init__(self, smc: TwistedSMC, particles: int) -> None:
-        if particles < 2:
-            raise InvalidInput(f"a particle system has at least two particles; got {particles}.")
-        self.smc, self.particles = smc, particles
+        self.smc, self.particles = smc, particle_count("particles", particles)
 
     def draw(self, prior: Prior, num_samples: int, *, seed: Seed = 0, batch_size: int | None = None) -> Draws:
-        seeds = observation_seeds(seed, prior.num_observations)
+        num_samples, seeds = sample_count(num_samples), observation_seeds(seed, prior.num_observations)
         weighted = self.smc(prior, self.particles, seed=seeds, batch_size=batch_size)
         return Draws(weighted.resample(num_samples, seed=seeds), tuple(weighted.card()))
 
@@ -151,6 +150,11 @@ class ResampledSMC(Sampling):
 
     def signals(self, num_samples: int) -> int:
         return self.particles
+
+
+def particle_count(what: str, value: int) -> int:
+    """The number of particles. Raises `InvalidInput` below two."""
+    return checks.whole(what, value, least=2, meaning="at least two particles of a system")
 
 
 @final
