@@ -24,12 +24,6 @@ class TestUnconditioned(PriorContract):
         prior = mixture()
         return Posterior(prior, NoConditioning(), measured(prior, n=3))
 
-    def test_gradients_pass_where_it_says_so(self):
-        """Not through a posterior: it is where the question of gradients is decided."""
-        posterior = self.prior()
-        x_t, t = self.noisy(posterior)
-        assert not posterior.denoise(x_t.requires_grad_(), t).requires_grad
-
 
 @pytest.mark.parametrize(
     "sampler", [DDIM(8, grid=UniformLogSNR()), DDIM(8, eta=1.0), Heun(4), DPMSolver(8)], ids=lambda s: type(s).__name__

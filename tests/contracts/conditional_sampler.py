@@ -99,8 +99,10 @@ class ConditionalSamplerContract(ABC):
         t = torch.cat(seen)
         torch.testing.assert_close(schedule.snap(t), t, rtol=0, atol=1e-12)
 
-    def test_nothing_to_draw(self):
-        assert self.sampler(3)(self.posterior(), 0).shape == (1, 0, 1, 4, 4)
+    def test_no_sample_at_all_is_refused(self):
+        with pytest.raises(InvalidInput) as raised:
+            self.sampler(3)(self.posterior(), 0)
+        assert raised.value.what == "num_samples"
 
     @pytest.mark.parametrize("steps", [0, -1])
     def test_a_number_of_steps_that_is_none_is_refused_at_once(self, steps):

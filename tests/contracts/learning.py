@@ -63,10 +63,10 @@ class LearningContract(ABC):
                 return denoise(x_t, t)
 
         prior.denoise = watched
-        x_t, t = batch.x_0.clone().requires_grad_(), torch.tensor([0.4])
+        x_t, t = batch.x_0.clone(), torch.tensor([0.4])  # as in training: the graph is that of h alone
         assert Posterior(prior, h, observation).denoise(x_t, t).requires_grad
         assert not kept
-        prior.denoise(x_t, t)
+        prior.denoise(x_t.requires_grad_(), t)
         assert kept  # the watch sees what there is to see
 
     def test_a_trained_batch_is_its_signals_one_by_one(self):

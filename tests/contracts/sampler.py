@@ -83,8 +83,11 @@ class SamplerContract(ABC):
         with pytest.raises(InvalidInput, match="ask for fewer steps"):
             self.sampler(60)(prior, 1)
 
-    def test_nothing_to_draw(self):
-        assert self.sampler(3)(mixture(), 0).shape == (1, 0, 3)
+    @pytest.mark.parametrize("count", [0, -1])
+    def test_no_sample_at_all_is_refused(self, count):
+        with pytest.raises(InvalidInput) as raised:
+            self.sampler(3)(mixture(), count)
+        assert raised.value.what == "num_samples"
 
     @pytest.mark.parametrize("steps", [0, -1])
     def test_a_number_of_steps_that_is_none_is_refused_at_once(self, steps):

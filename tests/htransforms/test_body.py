@@ -56,7 +56,7 @@ def test_patches_grow_with_the_signal(shape, patch):
 @pytest.mark.parametrize("kind", KINDS)
 def test_errors(kind):
     for fraction in (0.0, 1.5):
-        with pytest.raises(InvalidInput, match=r"in \(0, 1\]; got"):
+        with pytest.raises(InvalidInput, match="fraction: got"):
             kind.for_prior(prior((1, 8, 8)), fraction=fraction)
     for shape in ((7,), (1, 2, 3, 4)):
         with pytest.raises(InvalidInput, match=r"shape \(channels, length\) or \(channels, height, width\); got"):

@@ -47,5 +47,5 @@ def test_an_affine_operator():
 def test_only_linear_operators():
     prior = mixture()
     observation = Observation(torch.zeros(1, 3, dtype=DOUBLE), GaussianLikelihood(Square(), 0.0))
-    with pytest.raises(InvalidInput, match="got Square.*Use .*DPS"):
+    with pytest.raises(InvalidInput, match=r"got Square.*Use .*DPS"):
         Posterior(prior, DDNM(), observation)

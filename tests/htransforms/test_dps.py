@@ -76,5 +76,5 @@ def test_another_grid_is_an_error():
 def test_wrong_arguments():
     with pytest.raises(InvalidInput, match=">= 0"):
         DPS(-1.0)
-    with pytest.raises(InvalidInput, match="zeta >= 0"):
+    with pytest.raises(InvalidInput, match="zeta: got -1"):
         DPS.published(-1.0, torch.ones(1), 1.0, mixture().schedule)

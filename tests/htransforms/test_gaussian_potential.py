@@ -84,5 +84,5 @@ def test_what_it_refuses():
     prior = mixture()
     with pytest.raises(InvalidInput, match="GaussianPotential needs a linear operator"):
         Posterior(prior, GaussianPotential(1.0), Observation(torch.zeros(1, 3, dtype=DOUBLE), GaussianLikelihood(Square(), 0.1)))
-    with pytest.raises(InvalidInput, match="must be > 0; got -1"):
+    with pytest.raises(InvalidInput, match="scale: got -1"):
         GaussianPotential(-1.0)

@@ -177,15 +177,13 @@ def test_no_signals():
 
 def test_what_it_does_not_apply_to_is_refused_at_construction():
     prior = mixture()
-    with pytest.raises(
-        InvalidInput, match=r"sigma_y = 0 has none; give the noise that there is, or use LGD\.published, DPS, PiGDM or DDNM"
-    ):
+    with pytest.raises(InvalidInput, match=r"sigma_y = 0 has none.*LGD\.published takes sigma_y = 0"):
         Posterior(prior, LGD(), measured(prior, n=2, sigma_y=torch.tensor([0.3, 0.0])))
     with pytest.raises(PriorNotDifferentiable, match="LGD needs gradients through CallablePrior"):
         Posterior(CallablePrior(prior.denoise, prior.schedule, (3,), 1.0), LGD(), measured(prior))
-    with pytest.raises(InvalidInput, match="at least one point; got 0"):
+    with pytest.raises(InvalidInput, match="points: got 0"):
         LGD(0)
-    with pytest.raises(InvalidInput, match=r"scale .* must be > 0; got -1"):
+    with pytest.raises(InvalidInput, match="scale: got -1"):
         LGD(scale=-1.0)
-    with pytest.raises(InvalidInput, match="weight of LGD must be >= 0"):
+    with pytest.raises(InvalidInput, match="the weight of LGD: got -1"):
         LGD(weight=-1.0)

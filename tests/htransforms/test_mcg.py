@@ -130,7 +130,7 @@ def test_what_it_does_not_apply_to_is_refused_at_construction():
 
 
 def test_wrong_arguments():
-    with pytest.raises(InvalidInput, match="weight of MCG must be >= 0"):
+    with pytest.raises(InvalidInput, match="the weight of MCG: got -1"):
         MCG(-1.0)
-    with pytest.raises(InvalidInput, match="step of MCG must be >= 0"):
+    with pytest.raises(InvalidInput, match="step: got -1"):
         MCG.published(torch.ones(1), 1.0, mixture().schedule, step=-1.0)

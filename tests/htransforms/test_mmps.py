@@ -121,5 +121,5 @@ def test_what_it_does_not_apply_to_is_refused_at_construction():
         Posterior(prior, MMPS(), observation)
     with pytest.raises(PriorNotDifferentiable, match="MMPS needs gradients through CallablePrior"):
         Posterior(CallablePrior(prior.denoise, prior.schedule, (3,), 1.0), MMPS(), measured(prior))
-    with pytest.raises(InvalidInput, match="at least one iteration of conjugate gradients; got 0"):
+    with pytest.raises(InvalidInput, match="iterations: got 0"):
         MMPS(0)

@@ -136,9 +136,9 @@ def test_what_it_does_not_apply_to_is_refused_at_construction():
 
 
 def test_wrong_arguments():
-    with pytest.raises(InvalidInput, match=r"scale .* must be > 0; got 0"):
+    with pytest.raises(InvalidInput, match="scale: got 0"):
         PiGDM(0.0)
-    with pytest.raises(InvalidInput, match="weight of PiGDM must be >= 0"):
+    with pytest.raises(InvalidInput, match="the weight of PiGDM: got -1"):
         PiGDM(weight=-1.0)
-    with pytest.raises(InvalidInput, match=r"eta in \[0, 1\]; got 2"):
+    with pytest.raises(InvalidInput, match="eta: got 2"):
         PiGDM.published(torch.ones(1), 2.0, mixture().schedule)

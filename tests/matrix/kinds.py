@@ -127,7 +127,7 @@ def _classifier(x_t: Tensor, t: Tensor, observation: Observation) -> Tensor:
 
 
 STRENGTH = {
-    "photon counts": 0.1,
+    "photon counts": 0.03,
     "emission counts": 0.5,
     "own function": 0.5,
     "in units": 0.5,
@@ -177,7 +177,7 @@ SAMPLERS: dict[str, Callable[[Prior], Sampling]] = {
     "DPMSolver": lambda prior: DPMSolver(STEPS, _grid()),
     "DDNMPlus": lambda prior: DDNMPlus(STEPS, grid=_grid()),
     "DDRM": lambda prior: DDRM(STEPS, grid=_grid()),
-    "DiffPIR": lambda prior: DiffPIR(STEPS, grid=_grid()),
+    "DiffPIR": lambda prior: DiffPIR(STEPS),
     "REDDiff": lambda prior: REDDiff(60),
     "DAPS": lambda prior: DAPS(STEPS, 1, 20, 1e-3, noise_level=0.2),
     "Replacement": lambda prior: Replacement(STEPS, 4, 2, grid=_grid()),
@@ -206,8 +206,8 @@ def _round(x_0: Tensor) -> Tensor:
     return (4 * x_0).round() / 4
 
 
-def _cubic(x_0: Tensor) -> Tensor:
-    return x_0 + 0.3 * x_0**3
+def _bent(x_0: Tensor) -> Tensor:
+    return x_0 + 0.3 * (2 * x_0).sin()
 
 
 OPERATORS: dict[str, Callable[[tuple[int, ...]], ForwardOperator | None]] = {
@@ -224,8 +224,8 @@ OPERATORS: dict[str, Callable[[tuple[int, ...]], ForwardOperator | None]] = {
     "HDR": lambda shape: HighDynamicRange(1.5),
     "non-linear blur": lambda shape: NonlinearBlur(_kernel()) if shape == IMAGE else None,
     "phase retrieval": lambda shape: PhaseRetrieval(None, iterations=20, restarts=1) if shape == IMAGE else None,
-    "own function": lambda shape: CallableOperator(_cubic, shape, differentiable=True, lift=lambda y: y),
-    "black box": lambda shape: CallableOperator(lambda x: _cubic(x.detach()), shape, lift=lambda y: y),
+    "own function": lambda shape: CallableOperator(_bent, shape, differentiable=True, lift=lambda y: y),
+    "black box": lambda shape: CallableOperator(lambda x: _bent(x.detach()), shape, lift=lambda y: y),
     "rounding": lambda shape: CallableOperator(_round, shape, differentiable=True, lift=lambda y: y),
     "photon counts": lambda shape: Transmission(_matrix(shape), 20.0),
     "emission counts": lambda shape: CallableOperator(lambda x: x.exp(), shape, differentiable=True, lift=lambda y: y.clamp(min=0.1).log()),

@@ -42,5 +42,5 @@ def test_a_prior_without_a_range_speaks_the_physics_units():
 
 
 def test_wrong_arguments():
-    with pytest.raises(InvalidInput, match="at least one; got 0"):
+    with pytest.raises(InvalidInput, match="num_samples: got 0"):
         DeepinvReconstructor(white(), NoConditioning(), DDIM(2), num_samples=0)

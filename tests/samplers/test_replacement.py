@@ -125,5 +125,5 @@ def test_what_it_asks_for():
     with pytest.raises(InvalidInput, match="those of Matrix differ"):
         Replacement(3)(Posterior(prior, NoConditioning(), observation), 1)
     for arguments in ({"jump_length": 0}, {"resamplings": 0}):
-        with pytest.raises(InvalidInput, match="jump_length"):
+        with pytest.raises(InvalidInput, match=r"jump_length|resamplings"):
             Replacement(3, **arguments)

@@ -178,7 +178,7 @@ def test_what_is_refused():
     twist = GaussianPotential.for_prior(prior)
     with pytest.raises(InvalidInput, match=r"TwistedSMC needs steps with a density.*got eta = 0\. Deterministic samplers \(DDIM"):
         TwistedSMC(twist, 10, eta=0.0)
-    with pytest.raises(InvalidInput, match="threshold is a share"):
+    with pytest.raises(InvalidInput, match="threshold: got 2"):
         TwistedSMC(twist, 10, threshold=2.0)
     calls = []
     prior.denoise = lambda x_t, t: calls.append(t) or x_t
@@ -187,7 +187,7 @@ def test_what_is_refused():
         sampler(Posterior(prior, NoConditioning(), measured(mixture(), sigma_y=0.0)), 10)
     with pytest.raises(InvalidInput, match="needs a Posterior"):
         sampler(prior, 10)
-    with pytest.raises(InvalidInput, match="at least two particles; got 1"):
+    with pytest.raises(InvalidInput, match="num_samples: got 1"):
         sampler(Posterior(prior, NoConditioning(), measured(mixture())), 1)
     assert not calls  # before anything is evaluated
 

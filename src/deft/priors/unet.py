@@ -246,11 +246,6 @@ class UNetPrior(Prior):
         return float(self.gaussian.variance.mean().sqrt())
 
     def denoise(self, x_t: Signal, t: Times) -> Signal:
-        if self.network_dtype.itemsize < 4:
-            return self._estimate(x_t.to(self.network_dtype), t).to(x_t.dtype)
-        return self._estimate(x_t, t)
-
-    def _estimate(self, x_t: Signal, t: Times) -> Signal:
         alpha_t, sigma_t = self.levels(x_t, t)
         wiener = self.gaussian.denoise(x_t, alpha_t, sigma_t)
         worth = self.gaussian.remainder(alpha_t, sigma_t)

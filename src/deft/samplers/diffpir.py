@@ -27,9 +27,9 @@ from deft.noise import Noise
 from deft.operators.base import LinearOperator
 from deft.priors.base import Denoised, Prior
 from deft.samplers.base import Sampler, State, TimeGrid, at_least_one
-from deft.samplers.conditional import beneath, differentiable, misfit_gradient, observation_of
+from deft.samplers.conditional import beneath, differentiable, observation_of
 from deft.schedules import Schedule
-from deft.types import Signal, Times, expand
+from deft.types import Signal, Times
 
 
 @final
@@ -46,8 +46,9 @@ class DiffPIR(Sampler):
 
     Zhu et al. 2023, arXiv:2305.08995. `weight` is the paper's lambda, `zeta` the share of fresh noise; 0.1 is theirs for noisy measurements, 1 for
     inpainting without noise. Everything is in the prior's units: where sigma_y is that of images in [0, 1] and the prior's are in [-1, 1], as in the authors' code,
-    a lambda of theirs is 4 times that of the formula. The minimum is A^T (A A^T + rho_t I)^{-1} (y - A x_0_hat) away for a linear operator; for another it is one gradient step,
-    -grad ||y - A(x_0_hat)||^2 / (2 rho_t), as the paper does, which diverges where the noise is high and A is steep. At sigma_y = 0 a linear measurement is met exactly. Raises
+    a lambda of theirs is 4 times that of the formula. The minimum is A^T (A A^T + rho_t I)^{-1} (y - A x_0_hat) away for a linear operator; for another the
+    paper takes one gradient step, -grad ||y - A(x_0_hat)||^2 / (2 rho_t), which diverges where the noise is high, since rho_t falls to 0 there; here it is
+    J^T (y - A(x_0_hat)) / (L^2 + rho_t), with L the slope of A along it (deft.operators.base), which is the same where rho_t is large. At sigma_y = 0 a linear measurement is met exactly. Raises
     `InvalidInput` for a prior that is no such `Posterior`, and at sigma_y = 0 for an operator that is not linear.
     """
 
@@ -82,6 +83,4 @@ class DiffPIR(Sampler):
         """x_0', the minimum."""
         x_0_hat, operator = denoised.x_0_hat, observation.operator
         rho = self.weight * (observation.sigma_y.to(x_0_hat) * (denoised.alpha_t / denoised.sigma_t).flatten()) ** 2
-        if isinstance(operator, LinearOperator):
-            return x_0_hat + operator.pull(x_0_hat, observation.residual(x_0_hat), torch.ones_like(rho), rho)
-        return x_0_hat - misfit_gradient(observation, x_0_hat, "DiffPIR") / expand(rho, x_0_hat)
+        return x_0_hat + operator.pull(x_0_hat, observation.residual(x_0_hat), torch.ones_like(rho), rho)

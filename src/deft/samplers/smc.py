@@ -81,7 +81,15 @@ class TwistedSMC:
     def check(self, posterior: Prior) -> Posterior:
         """The posterior, if there are weights and a twist for it; raises `InvalidInput` where not, and evaluates nothing."""
         posterior = weighable(posterior, "TwistedSMC")
-        self.twist.check(posterior.prior, posterior.observation)
+        try:
+            self.twist.check(posterior.prior, posterior.observation)
+        except InvalidInput as error:
+            raise InvalidInput(
+                f"the twist of TwistedSMC: {error.what}",
+                given=error.given,
+                expected=error.expected,
+                advice="use the sampler DDIM or DPMSolver, which need no twist, or a twist of your own for this likelihood",
+            ) from error
         return posterior
 
     @torch.no_grad()
