@@ -74,7 +74,7 @@ def entry_by_entry(observation: Observation, training: torch.Tensor) -> torch.Te
     x = (edges[1:] + edges[:-1]) / 2
     operator, found = observation.operator, []
     for y, sigma_y in zip(observation.y, observation.sigma_y.expand(len(observation.y)), strict=True):
-        log_p = -0.5 * ((y[..., None] - operator(x)) / sigma_y) ** 2 + share.log()
+        log_p = -0.5 * ((y[..., None] - operator(x[None, None])[0, 0]) / sigma_y) ** 2 + share.log()
         found.append(log_p.softmax(-1) @ x)
     return torch.stack(found)
 

@@ -31,7 +31,7 @@ LAYERS["metrics"] = LAYERS["data"] = LAYERS["paths"] | {"paths"}
 LAYERS["training"] = LAYERS["data"] | {"metrics", "data", "signals"}
 LAYERS["reports"] = LAYERS["training"] | {"training"}
 LAYERS["commands"] = LAYERS["reports"] | {"reports"}
-LAYERS["cli"] = {"errors", "signals"}  # and what it imports by name once a command is known
+LAYERS["cli"] = {"errors", "signals", "commands"}  # the commands once one is known
 for _part in LAYERS.values():
     if "errors" in _part:  # every part may check the numbers that it is given
         _part.add("checks")

@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DeftError as error:
         if debug:
             raise
-        _say(import_module("deft.commands.parser").spoken(error, name))
+        _say(_in_words(error, name))
         return error.exit_status
     except KeyboardInterrupt as error:
         if debug:
@@ -101,6 +101,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     finally:
         sys.path.remove(os.getcwd())
+
+
+def _in_words(error: DeftError, name: str) -> str:
+    """An error in the words of the command line."""
+    from deft.commands import parser
+
+    return parser.spoken(error, name)
 
 
 def _say(message: str) -> None:

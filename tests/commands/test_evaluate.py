@@ -41,7 +41,7 @@ def test_it_writes_results_and_a_report(deft, config: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("option", "expected"),
     [
-        (["--metods", "x"], "did you mean --methods"),
+        (["--metods", "x"], "Did you mean --methods"),
         (["--reference", "DEFTT"], "DEFTT"),
         (["--problem", "SuperResolution"], "was trained for"),
         (["--weights.features", "nowhere.pt"], "no weights file nowhere.pt"),

@@ -47,5 +47,16 @@ def test_a_problem_of_ones_own(deft, prior_file: str, image_folder: str, tmp_pat
     code, _, said = deft("train", "--config", "own_problem.yaml", *given)
     assert code == 0, said
     few = ["--samples", "2", "--steps", "2", "--limit", "1"]
-    code, _, said = deft("sample", "--h", tmp_path / "run" / "h.safetensors", "--images", image_folder, "--out", tmp_path / "s", *few)
+    code, _, said = deft(
+        "sample",
+        "--h",
+        tmp_path / "run" / "h.safetensors",
+        "--images",
+        image_folder,
+        "--out",
+        tmp_path / "s",
+        *few,
+        "--allow",
+        "own_problem",
+    )
     assert code == 0, said

@@ -53,7 +53,7 @@ def test_an_array_in_hounsfield_units_needs_a_window(deft, prior_file: str, tmp_
     np.save(tmp_path / "hu.npy", stack(4, 16, 16))
     code, _, wrong = deft(*given, "--out", tmp_path / "c")
     assert code == 2
-    assert "got int16. Hounsfield units need a `window`" in wrong
+    assert "Hounsfield units need a --window" in wrong
 
 
 def test_the_window_is_that_of_the_problem(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_the_window_is_that_of_the_problem(tmp_path: Path) -> None:
     [
         ({"slope": None}, 16, "has no RescaleSlope, so that its values have no unit"),
         ({"RescaleType": "US"}, 16, "says that its values are 'US'; expected 'HU'"),
-        ({}, 32, "holds slices of 32 x 32 and the prior takes 16 x 16; fit='resize' averages whole blocks"),
+        ({}, 32, "holds slices of 32 x 32 and the prior takes 16 x 16; --fit resize averages whole blocks"),
     ],
 )
 def test_what_is_wrong_with_a_series_is_said(deft, prior_file: str, tmp_path: Path, tags, side: int, says: str) -> None:

@@ -16,21 +16,21 @@ def given(prior_file: str, image_folder: str, tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--problem", "Inpaintin"], "did you mean deft.problems.Inpainting"),
+        (["--problem", "Inpaintin"], "Did you mean deft.problems.Inpainting"),
         (["--problem", "deft.problems.Inpaintin"], "deft.problems.Inpainting"),
         (["--problem", "nowhere.Inpaintin"], "deft.problems.Inpainting"),
         (
             ["--problem", "Inpainting", "--problem.masks", "{class_path: deft.operators.masks.BoxMask}"],
-            "did you mean deft.operators.masks.BoxMasks",
+            "Did you mean deft.operators.masks.BoxMasks",
         ),
-        (["--problem", "Inpainting", "--problem.mask", "box"], "did you mean masks"),
+        (["--problem", "Inpainting", "--problem.mask", "box"], "Did you mean masks"),
         (["--problem", "Inpainting", "--problem.masks", "bxo"], "did you mean box"),
-        (["--problem", "Inpainting", "--problem.sigma_y", "-1"], "must be >= 0; got -1"),
-        (["--problem", "Inpainting", "--stepz", "1"], "did you mean --steps"),
-        (["--problem", "Inpainting", "--steps", "many"], "int"),
+        (["--problem", "Inpainting", "--problem.sigma_y", "-1"], "got -1.0; expected a finite number >= 0"),
+        (["--problem", "Inpainting", "--stepz", "1"], "Did you mean --steps"),
+        (["--problem", "Inpainting", "--steps", "many"], "a whole number"),
         (["--problem", "Inpainting", "--steps", "0"], "steps must be at least 1"),
-        (["--problem", "Inpainting", "--validation-share", "1.5"], "in [0, 1)"),
-        ([], "required: problem"),
+        (["--problem", "Inpainting", "--validation-share", "1.5"], "in [0, 0.5]"),
+        ([], "--problem: got nothing"),
     ],
 )
 def test_what_is_wrong_is_said_and_the_nearest_named(deft, given: list[str], arguments: list[str], expected: str) -> None:
@@ -43,10 +43,10 @@ def test_what_is_wrong_is_said_and_the_nearest_named(deft, given: list[str], arg
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("stepz: 3", "did you mean steps"),
-        ("problem: {class_path: Inpainting, init_args: {mask: box}}", "did you mean masks"),
-        ("problem: {class_path: Inpaiting}", "did you mean deft.problems.Inpainting"),
-        ("problem: {class_path: Inpainting, init_args: {masks: {class_path: BoxMask}}}", "did you mean BoxMasks"),
+        ("stepz: 3", "Did you mean steps"),
+        ("problem: {class_path: Inpainting, init_args: {mask: box}}", "Did you mean masks"),
+        ("problem: {class_path: Inpaiting}", "Did you mean deft.problems.Inpainting"),
+        ("problem: {class_path: Inpainting, init_args: {masks: {class_path: BoxMask}}}", "Did you mean BoxMasks"),
         ("prior: [", "config"),
     ],
 )
@@ -92,4 +92,4 @@ def test_what_a_class_says_is_not_buried_in_what_the_parser_tried(
     sampler = ["--sampler", "DDIM", f"--sampler.steps={steps}"]
     code, _, wrong = deft("sample", "--h", "nowhere", "--prior", prior_file, *sampler, "--images", image_folder, "--out", tmp_path / "x")
     assert code == 2
-    assert wrong.strip() == f"deft: a sampler needs at least one step; got {steps}."
+    assert wrong.strip() == f"deft: steps: got {steps}; expected a whole number from 1 to 1000000, at least one step of a sampler."

@@ -81,6 +81,10 @@ def of_the_parser(message: str, options: Collection[str]) -> InvalidInput:
         name = first.split("=")[0].replace("-", "_").replace("__", "--", 1)
         near = nearest_names(name, [f"--{option}" for option in options]).removeprefix("; ") if first.startswith("-") else ""
         return InvalidInput("unknown option", given=first, expected="an option of this command (--help shows them)", advice=near)
+    stray = re.search(r"^(?:Validation failed: )?(?:Key|Option) ['\"]([\w.]+)['\"] is not (?:expected|accepted)", message.strip())
+    if stray:
+        near = nearest_names(stray[1], list(options)).removeprefix("; ")
+        return InvalidInput("unknown option", given=stray[1], expected="an option of this command (--help shows them)", advice=near)
     missing = re.search(r"argument (--[\w.-]+): expected one argument", message)
     if missing:
         return InvalidInput(missing[1], given="nothing", expected="a value")

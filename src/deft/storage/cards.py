@@ -180,10 +180,8 @@ def _check_allowed(path: str, allowed: Collection[str], where: str, near: str = 
     if module == "deft" or module.startswith("deft."):
         raise InvalidInput(where, given=path, expected="a class of this library", advice=near)
     if not any(module == name or module.startswith(f"{name}.") for name in allowed):
-        advice = f"{near} {_trust(module.partition('.')[0])}".strip()
-        raise InvalidInput(
-            where, given=path, expected="something of this library, or of a module that you name in this call", advice=advice
-        )
+        trust = _trust(module.partition(".")[0])
+        raise InvalidInput(where, given=path, expected="something of this library, or of a module that you name in this call", advice=trust)
 
 
 def _trust(module: str) -> str:

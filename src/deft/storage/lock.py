@@ -57,6 +57,7 @@ def locked(folder: str | Path) -> Iterator[None]:
     Raises `FolderInUse` where another run holds it, and OSError where it cannot be written to.
     """
     folder = Path(folder)
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder.resolve() / NAME
     with _guard:
@@ -74,6 +75,9 @@ def locked(folder: str | Path) -> Iterator[None]:
             if not held.times and _held.get(path) is held:
                 del _held[path]
                 _let_go(path, held.file)
+                if made:  # what failed before it wrote anything leaves no trace
+                    with suppress(OSError):
+                        folder.rmdir()
 
 
 def first_process() -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from deft.errors import CheckpointError, DeftError, InvalidInput, nearest_names
 from deft.htransforms.base import HTransform
+from deft.htransforms.trained import trained_for
 from deft.priors.base import Prior, is_nameless, same_identity
 from deft.priors.zoo import FOLDER
 from deft.problems import Problem
@@ -81,6 +82,7 @@ def load(path: str | Path, prior: Prior, *, problem: Problem | None = None, allo
         h_transform.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(f"the weights in {path} do not fit the architecture on its card: {error}") from error
+    h_transform.trained_sigma_y = trained_for(card)
     return h_transform.to(prior.device), card
 
 
