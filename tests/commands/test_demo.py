@@ -26,8 +26,8 @@ def test_the_demo_ends_in_a_page_and_a_rerun_resumes(deft, prior_file: str, tmp_
         results = json.loads((tmp_path / "demo" / name / "results.json").read_text())
         assert [m["label"] for m in results["methods"]] == ["Prior alone", "DPS", "DDNM+", "DEFT"]
     first = (tmp_path / "demo" / "inpainting" / "h.safetensors").stat().st_mtime_ns
-    code, said, _ = deft(*arguments)
-    assert code == 0
+    code, said, wrong = deft(*arguments)
+    assert code == 0, wrong
     assert "is there already" in said
     assert (tmp_path / "demo" / "inpainting" / "h.safetensors").stat().st_mtime_ns == first
 

@@ -162,7 +162,7 @@ def _written_out(arguments: list[str], parser: ArgumentParser, name: str) -> lis
             raise InvalidInput(option, given="nothing", expected="a value", advice=f"leave {option} out where there is none")
         if option == "--config":
             _check_config(tail)
-        if "list[" in kind and tail[:1] != "[":
+        if kind.startswith(("list[", "Names", "Labels")) and tail[:1] != "[":
             several.setdefault(option, []).append(tail)
             continue
         fixed.append(f"{option}={_whole(tail) if kind.split(' ')[0] == 'int' else tail}")
