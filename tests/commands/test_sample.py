@@ -110,7 +110,7 @@ def test_what_does_not_fit_is_refused(deft, run_folder: Path, image_folder: str,
     Image.fromarray(np.full((16, 16), 255, np.uint8)).save(mask)
     assert "shape (1, 8, 8)" in deft("sample", *h, "--measurements", small, "--masks", mask)[2]
     Image.fromarray(np.full((9, 9), 255, np.uint8)).save(mask)
-    assert "(9, 9)" in deft("sample", *h, "--measurements", small, "--masks", mask)[2]
+    assert "9 x 9" in deft("sample", *h, "--measurements", small, "--masks", mask)[2]
     assert "there is no mask" in deft("sample", *h, "--measurements", small, "--masks", tmp_path)[2]
     assert ">= 0" in deft("sample", *h, "--measurements", save_images(tmp_path / "y", 1), "--sigma_y", "-1")[2]
     assert "at least 1" in deft("sample", *h, "--images", image_folder, "--samples", "0")[2]

@@ -285,7 +285,9 @@ def test_what_is_not_linear_is_trained_sampled_and_evaluated_by_its_name(
         "init_args": {"checkpoint": str(tmp_path / "run"), "sampler": {"class_path": "DDIM", "init_args": {"steps": 2}}},
     }
     (tmp_path / "methods.yaml").write_text(yaml.safe_dump({"methods": {"DEFT": method}}))
-    code, _, wrong = deft("evaluate", "--config", tmp_path / "methods.yaml", "--prior", prior_file, *problem, *few, "--out", tmp_path / "e", *own)
+    code, _, wrong = deft(
+        "evaluate", "--config", tmp_path / "methods.yaml", "--prior", prior_file, *problem, *few, "--out", tmp_path / "e", *own
+    )
     assert code == 0, wrong
 
 

@@ -150,7 +150,7 @@ class TestUnreadable:
         (tmp_path / "slice.npy").write_bytes(b"")
         with pytest.raises(BadImage, match=r"2 other files \(\.npy, \.txt\)\. Stack the arrays into one npy file"):
             ImageFolder(tmp_path, RGB)
-        with pytest.raises(BadImage, match="is no folder"):
+        with pytest.raises(BadImage, match="does not exist"):
             ImageFolder(tmp_path / "none", RGB)
 
     def test_no_warning_without_cause(self, tmp_path):

@@ -124,12 +124,12 @@ def test_masks_from_files(tmp_path):
 
 
 def test_mask_folders_that_do_not_work(tmp_path):
-    with pytest.raises(InvalidInput, match="does not exist"):
+    with pytest.raises(BadImage, match="does not exist"):
         MaskFiles(str(tmp_path / "none"))
-    with pytest.raises(InvalidInput, match=r"holds no \.png"):
+    with pytest.raises(BadImage, match="holds no masks"):
         MaskFiles(str(tmp_path))
     (tmp_path / "broken.png").write_bytes(b"\x89PNG nothing")
-    with pytest.raises(BadImage, match=r"broken\.png is no readable image"):
+    with pytest.raises(BadImage, match=r"broken\.png is truncated or no image"):
         MaskFiles(str(tmp_path))
 
 

@@ -114,6 +114,7 @@ def run(
         )
     at_least_one({"--samples": samples})
     begin = time.monotonic()
+    inputs.apart(out, images)
     network = priors.opened(prior, labels, subfolder, schedule, prediction_type)
     print(f"DEFT demo. Prior: {network.name}, {network.num_parameters:,} parameters, frozen. Everything goes into {out}.", flush=True)
     data, held_out, test = _photographs(network, seed, 64 if quick else 1600) if images is None else _own(images, network, convert, fit)

@@ -61,6 +61,8 @@ def run(
     value_range: Range | None = None,
     window: Window | None = None,
     strict: bool = False,
+    key: str | None = None,
+    series: str | None = None,
     labels: Labels | None = None,
     subfolder: str | None = None,
     schedule: str | None = None,
@@ -74,8 +76,20 @@ def run(
     Writes OUT/results.json, OUT/report.html (one self-contained page) and OUT/config.yaml.
     """
     at_least_one({"--samples": samples, "--batch_size": batch_size, "--limit": limit})
+    inputs.apart(out, images)
     network = priors.opened(prior, labels, subfolder, schedule, prediction_type)
-    found = inputs.opened(images, network, convert=convert, fit=fit, value_range=value_range, strict=strict, window=window, problem=problem)
+    found = inputs.opened(
+        images,
+        network,
+        convert=convert,
+        fit=fit,
+        value_range=value_range,
+        strict=strict,
+        window=window,
+        problem=problem,
+        key=key,
+        series=series,
+    )
     truth, _ = inputs.images(found, limit)
     for recipe in methods.values():
         recipe.allow = priors.names(allow)

@@ -17,7 +17,6 @@ from torch.utils.data import Dataset, Subset
 from deft.data import ImageFolder, Slices, convert_range, open_images, read_array
 from deft.data.arrays import INTEGERS
 from deft.data.ct import window as window_range
-from deft.data.images import SUFFIXES
 from deft.errors import BadImage, InvalidInput
 from deft.likelihoods import Observation
 from deft.noise import Noise
@@ -25,6 +24,7 @@ from deft.operators.base import ForwardOperator
 from deft.operators.inpainting import Inpainting
 from deft.priors.base import Prior
 from deft.problems import Problem
+from deft.storage import pictures
 
 Convert = Literal["rgb", "grey"]
 Fit = Literal["resize", "crop"]
@@ -37,7 +37,9 @@ IMAGE_HELP = {
     "convert": "turn images to 'rgb' or 'grey'; never done unasked",
     "fit": "'resize' (scale, then cut the middle out) or 'crop' (cut without scaling); never done unasked",
     "value_range": "the range of the floating-point values in npy or npz files, such as [0,1]; they are mapped to the prior's",
-    "strict": "stop at an image that cannot be read, instead of skipping it",
+    "strict": "stop at an image that cannot be read, or a file that is no CT slice, instead of skipping it",
+    "key": "which array of an npz file that holds several",
+    "series": "which series of a DICOM folder that holds several: its UID, description or number, or all",
 }
 
 
@@ -51,6 +53,8 @@ def opened(
     strict: bool,
     window: Window | None = None,
     problem: Problem | None = None,
+    key: str | None = None,
+    series: str | None = None,
 ) -> Dataset:
     """The images at a path in the prior's range. Raises InvalidInput where CT slices are given with another window than the problem's."""
     own = None if problem is None else problem.window
@@ -68,6 +72,8 @@ def opened(
         values=value_range,
         window=window,
         default_window=own,
+        key=key,
+        series=series,
     )
 
 
@@ -107,6 +113,25 @@ def in_memory(data: Dataset) -> Dataset | Tensor:
     return torch.stack([data[i] for i in range(count)])
 
 
+def apart(out: Path, images: Path | None) -> None:
+    """Raise where results would be written among the images that are read: a second run would take them for images."""
+    if images is not None and images.is_dir() and images.resolve() in (out.resolve(), *out.resolve().parents):
+        raise InvalidInput(
+            "--out",
+            given=str(out),
+            expected=f"a folder outside of {images}, whose files are read",
+            advice="results would be taken for images in a second run",
+        )
+
+
+def unused(where: str, **options: object) -> None:
+    """Raise for an option that was given and has no use."""
+    for name, value in options.items():
+        if value is not None and value is not False:
+            shown = "true" if value is True else str(value)
+            raise InvalidInput(f"--{name}", given=shown, expected=f"nothing: it is not used {where}", advice=f"leave --{name} out")
+
+
 def observation(
     path: Path,
     prior: Prior,
@@ -117,82 +142,74 @@ def observation(
     convert: Convert | None,
     value_range: Range | None,
     strict: bool,
+    invert_masks: bool = False,
+    key: str | None = None,
 ) -> tuple[Observation, list[str]]:
-    """Measurements from files: an npy or npz file (n, ...), or a folder of npy files or images, one for each; masks by the same names."""
-    rows, names = _measurements(path, prior, convert, value_range, strict)
+    """Measurements from files: an npy or npz file (n, ...), one picture, or a folder of npy files or pictures, one for each; masks by the same names, or one for all."""
+    rows, names = _measurements(path, prior, convert, value_range, strict, key)
     like = torch.zeros(len(rows), *prior.event_shape)
-    operator: ForwardOperator = Inpainting(_masks(masks, names, prior)) if masks is not None else _fixed(problem, like)
+    if masks is None and invert_masks:
+        unused("without --masks", invert_masks=True)
+    operator: ForwardOperator = Inpainting(_masks(masks, names, prior, invert_masks)) if masks is not None else _fixed(problem, like)
     expected = tuple(operator(like).shape[1:])
     for name, row in zip(names, rows):
         if tuple(row.shape) != expected:
             raise InvalidInput(f"the measurement {name} has shape {tuple(row.shape)}; this problem measures {expected}.")
+        if not bool(torch.isfinite(operator.observed(row[None]) if masks is None else row[None]).all()):
+            raise InvalidInput(f"the measurement {name} holds NaN or infinite values; mend it, or take it away.")
     level = problem.sigma_y if sigma_y is None else sigma_y
     if isinstance(level, tuple):
         raise InvalidInput(
             f"the problem draws sigma_y between {level[0]:g} and {level[1]:g}; say that of these measurements with --sigma_y."
         )
-    y = operator.observed(torch.stack(rows))
-    for name, each in zip(names, y):
-        if not bool(each.isfinite().all()):
-            raise InvalidInput(f"the measurement {name} holds NaN or infinite values; mend it, or take it away.")
+    y = torch.stack(rows)
     likelihood = problem.likelihood(operator, y, sigma_y)
     if value_range is None:
         _check_range(y, operator, prior, level)
-    return Observation(y, likelihood), names
+    return Observation(operator.observed(y), likelihood), names
 
 
 def _measurements(
-    path: Path, prior: Prior, convert: Convert | None, value_range: Range | None, strict: bool
+    path: Path, prior: Prior, convert: Convert | None, value_range: Range | None, strict: bool, key: str | None
 ) -> tuple[list[Tensor], list[str]]:
-    if path.suffix in (".npy", ".npz"):
-        array = read_array(path)
+    if path.suffix.lower() in _ARRAYS and not path.is_dir():
+        if convert is not None:
+            unused("with an npy or npz file", convert=convert)
+        array = read_array(path, key)
         return [_in_range(row, prior, value_range) for row in array], [f"{i:05d}" for i in range(len(array))]
-    if not path.is_dir():
-        raise BadImage(f"{path} is neither a folder nor an npy or npz file.")
-    files = sorted(f for f in path.iterdir() if f.suffix.lower() in (".npy", ".npz", *SUFFIXES) and not f.name.startswith("."))
-    if not files:
-        raise BadImage(f"{path} holds no measurements (.npy, .npz, {', '.join(SUFFIXES)}).")
+    if key is not None:
+        unused("where measurements are no npz file", key=key)
+    files = pictures.found(path, "measurements", (*_ARRAYS, *pictures.SUFFIXES))
     found, skipped = {}, []
     for file in files:
         try:
-            found[file] = read_array(file) if file.suffix in (".npy", ".npz") else _decoded(file)
-        except BadImage as error:
-            if strict or len(files) == 1:
-                raise
+            found[file] = read_array(file) if file.suffix.lower() in _ARRAYS else _pixels(file, prior, convert)
+        except (BadImage, pictures.Unreadable) as error:
+            if strict or len(files) == 1 or (isinstance(error, BadImage) and file.suffix.lower() not in _ARRAYS):
+                raise BadImage(str(error)) from error
             skipped.append(str(error))
     if not found:
         raise BadImage(f"none of the {len(files)} measurements in {path} can be read; the first: {skipped[0]}")
     if skipped:
         warnings.warn(f"skipped {len(skipped)} of {len(files)} measurements that cannot be read: {' '.join(skipped[:5])}", stacklevel=2)
-    rows = [
-        _in_range(content if isinstance(content, np.ndarray) else _pixels(file, content, prior, convert), prior, value_range)
-        for file, content in found.items()
-    ]
-    return rows, _names(list(found), path)
+    rows = [_in_range(content, prior, value_range) for content in found.values()]
+    if value_range is not None and all(content.dtype.name in INTEGERS for content in found.values()):
+        unused("with whole numbers, which run over their type", value_range=value_range)
+    return rows, _names(list(found), path if path.is_dir() else path.parent)
 
 
-def _decoded(file: Path):  # type: ignore[no-untyped-def]
-    from PIL import Image
-
-    try:
-        with Image.open(file) as image:
-            image.load()
-            return image
-    except Exception as error:  # decoders raise many kinds
-        raise BadImage(f"{file} is truncated or no image ({error}).") from error
+_ARRAYS = (".npy", ".npz")
 
 
-def _pixels(file: Path, image, prior: Prior, convert: Convert | None) -> np.ndarray:  # type: ignore[no-untyped-def]
-    """(channels, height, width), 0..255, with as many channels as the prior's signals."""
-    wanted = {1: "grey", 3: "rgb"}.get(prior.event_shape[0])
-    given = {"1": "grey", "L": "grey", "P": "rgb", "RGB": "rgb"}.get(image.mode)
-    if wanted is None or wanted not in (given, convert) or image.mode.startswith(("I", "F")):
-        offer = f"--convert {wanted}, or " if wanted is not None and given is not None else ""
-        raise BadImage(
-            f"{file} is an image of mode {image.mode}, and the prior's signals have {prior.event_shape[0]} channels; use {offer}an npy file."
-        )
-    pixels = np.asarray(image.convert("L" if wanted == "grey" else "RGB"))
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+def _pixels(file: Path, prior: Prior, convert: Convert | None) -> np.ndarray:
+    """(channels, height, width), with as many channels as the prior's signals."""
+    wanted = prior.event_shape[0]
+    if wanted not in (1, 3):
+        raise BadImage(f"{file} is a picture, and the prior's signals have {wanted} channels; use an npy file.")
+    image = pictures.decoded(file)
+    if image.mode == "RGB" and wanted == 1 and convert is None:
+        raise BadImage(f"{file} is an image of mode RGB, and the prior's signals have 1 channels; use convert='grey', or an npy file.")
+    return pictures.array(pictures.with_channels(file, image, wanted, convert), wanted)
 
 
 def _in_range(array: np.ndarray, prior: Prior, value_range: Range | None) -> Tensor:
@@ -235,27 +252,37 @@ def _names(files: Sequence[Path], folder: Path) -> list[str]:
     return names
 
 
-def _masks(folder: Path, names: list[str], prior: Prior) -> Tensor:
-    """White where observed: the file of the same name for each measurement, or one file for all."""
-    from PIL import Image
-
-    found = []
-    for name in names:
-        file = folder if folder.is_file() else folder / f"{name}.png"
-        try:
-            with Image.open(file) as image:
-                found.append(torch.from_numpy(np.array(image.convert("L")) >= 128).float()[None])
-        except FileNotFoundError as error:
+def _masks(place: Path, names: list[str], prior: Prior, invert: bool) -> Tensor:
+    """One where observed: the file of the same name for each measurement, or one file for all."""
+    if not place.exists():
+        raise BadImage(f"--masks {place}: there is no such file or folder.")
+    if place.is_file():
+        files = [place] * len(names)
+    else:
+        every = pictures.found(place, "masks", (".npy", *pictures.SUFFIXES))
+        by_name = dict(zip(_names(every, place), every, strict=True))
+        missing = [name for name in names if name not in by_name]
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise BadImage(
-                f"there is no mask {file} for the measurement {name}; masks are PNG files with the names of the measurements."
-            ) from error
-        except OSError as error:
-            raise BadImage(f"{file} is truncated or no image ({error}).") from error
-        if tuple(found[-1].shape[1:]) != tuple(prior.event_shape[1:]):
-            raise InvalidInput(
-                f"the mask {file} has the size {tuple(found[-1].shape[1:])}, the signal {tuple(prior.event_shape[1:])}; they must be equal."
+                f"--masks {place}: there is no mask for the measurement {missing[0]}{more}",
+                given=", ".join(list(by_name)[:5]),
+                expected="a picture with the name of each measurement, or one file for all",
             )
-    return torch.stack(found)
+        left = [name for name in by_name if name not in names]
+        if left:
+            warnings.warn(f"{len(left)} masks in {place} belong to no measurement: {', '.join(left[:5])}.", stacklevel=3)
+        files = [by_name[name] for name in names]
+    read = {file: torch.from_numpy(pictures.mask(file, invert))[None] for file in dict.fromkeys(files)}
+    for file, mask in read.items():
+        if tuple(mask.shape[1:]) != tuple(prior.event_shape[1:]):
+            raise InvalidInput(
+                f"the mask {file}",
+                given=f"{mask.shape[1]} x {mask.shape[2]} (height x width)",
+                expected=" x ".join(map(str, prior.event_shape[1:])) + ", the size of the signal",
+                advice="resize it without smoothing (nearest neighbour)",
+            )
+    return torch.stack([read[file] for file in files])
 
 
 def _fixed(problem: Problem, like: Tensor) -> ForwardOperator:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from deft.commands import inputs, priors
@@ -31,7 +30,8 @@ HELP = {
     "prior": "as in deft train; default: the one on the card of --h",
     "problem": "default: the one on the card of --h",
     "measurements": "what was measured: an npy or npz file, or a folder of npy files or images",
-    "masks": "for inpainting: PNG files with the names of the measurements, or one for all; white where observed",
+    "masks": "for inpainting: pictures with the names of the measurements, or one for all; white (or opaque) where observed",
+    "invert_masks": "take what is black (or transparent) in --masks for observed",
     "sigma_y": "the standard deviation of the noise in --measurements, in the prior's range; default: the problem's",
     "images": "in place of --measurements: clean images, which are measured first",
     "samples": "per image",
@@ -53,6 +53,7 @@ def run(
     problem: Problem | None = None,
     measurements: Path | None = None,
     masks: Path | None = None,
+    invert_masks: bool = False,
     sigma_y: float | None = None,
     images: Path | None = None,
     samples: int = 8,
@@ -66,6 +67,8 @@ def run(
     value_range: Range | None = None,
     window: Window | None = None,
     strict: bool = False,
+    key: str | None = None,
+    series: str | None = None,
     labels: Labels | None = None,
     subfolder: str | None = None,
     schedule: str | None = None,
@@ -84,6 +87,12 @@ def run(
     if (measurements is None) == (images is None):
         raise InvalidInput("say what to condition on: either --measurements, or --images with a problem.")
     at_least_one({"--samples": samples, "--batch_size": batch_size, "--limit": limit})
+    if images is not None:
+        inputs.unused("with --images, which are measured by the problem", masks=masks, invert_masks=invert_masks, sigma_y=sigma_y)
+        inputs.apart(out, images)
+    else:
+        inputs.unused("with --measurements, which are taken as they are", fit=fit, window=window, series=series)
+        inputs.apart(out, measurements)
     h = None if h is None else checkpoint.located(h)
     network = priors.opened(
         prior or _on_card(h), labels, subfolder, schedule, prediction_type, fetch=prior is not None
@@ -95,7 +104,16 @@ def run(
     truth: Tensor | None = None
     if images is not None:
         found = inputs.opened(
-            images, network, convert=convert, fit=fit, value_range=value_range, strict=strict, window=window, problem=problem
+            images,
+            network,
+            convert=convert,
+            fit=fit,
+            value_range=value_range,
+            strict=strict,
+            window=window,
+            problem=problem,
+            key=key,
+            series=series,
         )
         truth, names = inputs.images(found, limit)
         observed = problem.draw(truth, Noise([mix(seed, 4, i) for i in range(len(truth))]))
@@ -109,11 +127,10 @@ def run(
             convert=convert,
             value_range=value_range,
             strict=strict,
+            invert_masks=invert_masks,
+            key=key,
         )
         names = names[:limit]
-        for i, name in enumerate(names):
-            if not bool(torch.isfinite(observed.y[i]).all()):
-                raise InvalidInput(f"the measurement {name} holds NaN or infinite values; mend it, or take it away.")
         warn_doubts(observed.to(network.device), network, operator=False)
     chosen.check(network, observed.to(network.device))
     seeds = [mix(seed, 5, i) for i in range(len(names))]

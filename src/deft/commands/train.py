@@ -93,6 +93,8 @@ def run(
     value_range: Range | None = None,
     window: Window | None = None,
     strict: bool = False,
+    key: str | None = None,
+    series: str | None = None,
     labels: Labels | None = None,
     subfolder: str | None = None,
     schedule: str | None = None,
@@ -107,8 +109,18 @@ def run(
     """
     _check_numbers(validation_share, fraction, bank, slopes)
     form = catalogue.named("h-transforms", h_transform) if h_transform else None
+    inputs.apart(out, images)
     network = priors.opened(prior, labels, subfolder, schedule, prediction_type)
-    options = {"convert": convert, "fit": fit, "value_range": value_range, "strict": strict, "window": window, "problem": problem}
+    options = {
+        "convert": convert,
+        "fit": fit,
+        "value_range": value_range,
+        "strict": strict,
+        "window": window,
+        "problem": problem,
+        "key": key,
+        "series": series,
+    }
     found = inputs.opened(images, network, **options)  # type: ignore[arg-type]
     data, held_out = inputs.parted(found, validation_share if validation_images is None else 0.0, seed)
     if validation_images is not None:

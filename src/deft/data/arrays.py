@@ -6,6 +6,7 @@ x' = low' + (x - low) (high' - low') / (high - low)
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import final
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from deft import checks
 from deft.errors import BadImage, InvalidInput
 from deft.storage.atomic import atomic
 
@@ -56,6 +58,8 @@ class Arrays(Dataset):
         self.array = array.detach().cpu().numpy() if isinstance(array, Tensor) else array
         self.event_shape, self.value_range, self.channels_last = tuple(event_shape), value_range, channels_last
         self._check_shape()
+        if values is not None:
+            values = checks.finite_range("value_range", values, "the range that the values of the array are in")
         self.values = self._given_range(values)
 
     @classmethod
@@ -129,18 +133,22 @@ def read_array(path: str | Path, key: str | None = None) -> np.ndarray:
     if not path.exists():
         raise BadImage(f"{path} does not exist.")
     try:
-        if path.suffix == ".npy":
+        if path.suffix.lower() == ".npy":
+            if key is not None:
+                raise InvalidInput("key", given=key, expected=f"nothing: {path} holds one array", advice="leave key out")
             return np.load(path, mmap_mode="r", allow_pickle=False)
         with np.load(path, allow_pickle=False) as arrays:
             if not hasattr(arrays, "files"):
                 raise BadImage(f"{path} is no npz file.")
             names = list(arrays.files)
             if key is None and len(names) != 1:
-                raise InvalidInput(f"{path} holds {len(names)} arrays ({', '.join(names)}); say which with `key`.")
+                raise InvalidInput(f"{path} holds {len(names)} arrays ({', '.join(names)}); say which with key={names[0]!r}, say.")
             if key is not None and key not in names:
                 raise InvalidInput(f"{path} holds no array {key!r}; it holds {', '.join(names)}.")
             return arrays[key or names[0]]
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except PermissionError as error:
+        raise BadImage(f"{path} cannot be read: permission denied.") from error
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError, zlib.error) as error:
         if isinstance(error, InvalidInput):
             raise
         raise BadImage(f"{path} is truncated, or no npy or npz file of numbers: {error}") from error

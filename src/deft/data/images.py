@@ -15,10 +15,10 @@ from torch.utils.data import Dataset
 from deft.data.arrays import Arrays, Range, convert_range, to_uint8
 from deft.data.ct import Slices, holds_slices
 from deft.errors import BadImage, InvalidInput
+from deft.storage import pictures
 from deft.storage.atomic import atomic
+from deft.storage.pictures import SUFFIXES as SUFFIXES
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-_CHANNELS = {"1": 1, "L": 1, "I;16": 1, "I;16L": 1, "I;16B": 1, "P": 3, "RGB": 3, "YCbCr": 3, "LA": 2, "RGBA": 4, "PA": 4, "CMYK": 4}
 _IN_MEMORY = 1 << 30
 
 
@@ -29,7 +29,7 @@ class ImageFolder(Dataset):
     Integers 0..255 (0..65535 in 16-bit files) are mapped to `value_range`; orientation tags are followed. `convert` turns colours to "grey" or anything to "rgb" (alpha is
     dropped); `fit="resize"` scales an image until it covers `event_shape` and cuts the middle out, `fit="crop"` cuts without scaling. Neither happens unasked.
 
-    Files that cannot be decoded are skipped with one warning, or fatal with `strict`; their names are in `skipped`. Raises `BadImage` for a folder without images,
+    Sub-folders count, hidden ones do not; one file in place of a folder is one image. Files that cannot be decoded are skipped with one warning, or fatal with `strict`; their names are in `skipped`. Raises `BadImage` for a folder without images,
     and for an image with a wrong number of channels or size.
     """
 
@@ -64,22 +64,15 @@ class ImageFolder(Dataset):
 
     def _scan(self, strict: bool) -> None:
         """Decode every file once: unreadable ones are found now, and what fits into memory stays there."""
-        if not self.folder.is_dir():
-            raise BadImage(f"{self.folder} is no folder.")
-        every = sorted(p for p in self.folder.rglob("*") if p.is_file() and not p.name.startswith("."))
-        found = [p for p in every if p.suffix.lower() in SUFFIXES]
-        if not found:
-            kinds = sorted({p.suffix.lower() or "no suffix" for p in every})
-            arrays = (
-                " Stack the arrays into one npy file, (n, channels, height, width), and give that." if {".npy", ".npz"} & set(kinds) else ""
-            )
-            others = f"{len(every)} other files ({', '.join(kinds[:5])})" if every else "nothing"
-            raise BadImage(f"{self.folder} holds no images ({', '.join(SUFFIXES)}); it holds {others}.{arrays}")
+        found = pictures.found(self.folder, "images")
+        if self.folder.is_file():
+            strict, self.folder = True, self.folder.parent
+        brightest = 0
         size, reasons = 0, []
         for path in found:
             try:
                 pixels = self._decode(path)
-            except _Unreadable as error:
+            except pictures.Unreadable as error:
                 if strict:
                     raise BadImage(f"{error} It would be skipped without strict.") from error
                 self.skipped.append(path)
@@ -87,6 +80,7 @@ class ImageFolder(Dataset):
                 continue
             self.files.append(path)
             size += pixels.nbytes
+            brightest = max(brightest, int(pixels.max()) if pixels.dtype == np.uint16 else 65535)
             if self._decoded is not None:
                 self._decoded.append(pixels)
                 if size > _IN_MEMORY:
@@ -97,38 +91,18 @@ class ImageFolder(Dataset):
             names = ", ".join(p.name for p in self.skipped[:5]) + (", ..." if len(self.skipped) > 5 else "")
             warnings.warn(f"skipped {len(self.skipped)} of {len(found)} images that cannot be read: {names}. {reasons[0]}", stacklevel=3)
 
+        if brightest < 4096:
+            warnings.warn(
+                f"no value of the 16-bit images in {self.folder} exceeds {brightest}, as if they held {max(8, brightest.bit_length())} bits: they run over 0..65535 here and are "
+                "almost black; save them with their full range, or as an npy file whose range is said.",
+                stacklevel=3,
+            )
+
     def _decode(self, path: Path) -> np.ndarray:
         """(channels, height, width), uint8 or uint16."""
-        from PIL import Image, ImageOps
-
-        try:
-            with Image.open(path) as image:
-                image.load()
-                upright = ImageOps.exif_transpose(image)
-        except Exception as error:  # decoders raise many kinds
-            raise _Unreadable(f"{path} is truncated or no image ({error}).") from error
-        upright = self._with_size(path, self._with_channels(path, upright))
-        pixels = np.asarray(upright)
-        if pixels.dtype not in (np.uint8, np.uint16):
-            pixels = pixels.astype(np.uint16 if upright.mode.startswith("I;16") else np.uint8)
-        return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
-
-    def _with_channels(self, path: Path, image):  # type: ignore[no-untyped-def]
-        if image.mode not in _CHANNELS:
-            raise BadImage(f"{path} holds values of mode {image.mode}, whose range is not known; save it as npy and use deft.data.Arrays.")
         wanted = self.event_shape[0]
-        after = {"rgb": 3, "grey": 1, None: _CHANNELS[image.mode]}[self.convert]
-        if after != wanted:
-            offer = {1: "convert='grey'", 3: "convert='rgb'"}.get(wanted, "images of that many channels as an npy array")
-            given = f"{_CHANNELS[image.mode]} channels (mode {image.mode})" + (
-                f", {after} after convert={self.convert!r}" if self.convert else ""
-            )
-            raise BadImage(f"{path} has {given} and the prior takes {wanted}; use {offer}.")
-        if image.mode.startswith("I;16"):
-            if wanted != 1:
-                raise BadImage(f"{path} has 16 bits and one channel, and the prior takes {wanted}; save it with 8 bits.")
-            return image
-        return image.convert("L" if wanted == 1 else "RGB") if wanted in (1, 3) else image
+        upright = pictures.with_channels(path, pictures.decoded(path), wanted, self.convert)
+        return pictures.array(self._with_size(path, upright), wanted)
 
     def _with_size(self, path: Path, image):  # type: ignore[no-untyped-def]
         from PIL import Image, ImageOps
@@ -147,11 +121,6 @@ class ImageFolder(Dataset):
         return image.crop((left, top, left + width, top + height))
 
 
-@final
-class _Unreadable(Exception):
-    """A file that no decoder takes."""
-
-
 def open_images(
     path: str | Path,
     event_shape: Sequence[int],
@@ -163,6 +132,8 @@ def open_images(
     values: Range | None = None,
     window: str | Range | None = None,
     default_window: Range | None = None,
+    key: str | None = None,
+    series: str | None = None,
 ) -> Dataset:
     """The images at a path: a folder of image files, or an array in an npy or npz file (`values`: the range of its floating-point values).
 
@@ -171,12 +142,14 @@ def open_images(
     """
     slices = holds_slices(path)
     if slices or window is not None:
-        return _slices(path, event_shape, value_range, window or default_window, slices, convert, fit, values)
-    if Path(path).suffix in (".npy", ".npz"):
+        return _slices(path, event_shape, value_range, window or default_window, slices, convert, fit, values, key, series, strict)
+    if series is not None:
+        raise InvalidInput("series", given=series, expected=f"nothing: {path} holds no DICOM series", advice="leave series out")
+    if Path(path).suffix.lower() in (".npy", ".npz"):
         if convert is not None or fit is not None:
             raise InvalidInput(f"arrays are neither converted nor resized; {path} must have the prior's shape {tuple(event_shape)}.")
         try:
-            return Arrays.read(path, event_shape, value_range, values=values)
+            return Arrays.read(path, event_shape, value_range, key=key, values=values)
         except InvalidInput as error:
             if default_window is None:
                 raise
@@ -184,6 +157,14 @@ def open_images(
             raise InvalidInput(
                 f"{error} If these are CT slices in Hounsfield units, say so with the window: [{low:g}, {high:g}]."
             ) from error
+    for name, given in (("key", key), ("value_range", values)):
+        if given is not None:
+            raise InvalidInput(
+                name,
+                given=given,
+                expected=f"nothing: {path} holds pictures, whose whole numbers have their range",
+                advice=f"leave {name} out",
+            )
     return ImageFolder(path, event_shape, value_range, convert=convert, fit=fit, strict=strict)
 
 
@@ -196,12 +177,15 @@ def _slices(
     convert: str | None,
     fit: str | None,
     values: Range | None,
+    key: str | None,
+    series: str | None,
+    strict: bool,
 ) -> Slices:
     if window is None:
         raise InvalidInput(
             f"{path} holds CT slices in Hounsfield units; say with a window what the prior's range means in them, such as (-1000, 1500), as on the prior's card."
         )
-    if not slices and Path(path).suffix not in (".npy", ".npz"):
+    if not slices and Path(path).suffix.lower() not in (".npy", ".npz"):
         raise InvalidInput(
             f"a window is for CT slices: DICOM or LoDoPaB-CT files, or an npy or npz file in Hounsfield units; {path} is neither."
         )
@@ -211,7 +195,7 @@ def _slices(
         )
     if tuple(value_range) != (-1.0, 1.0):
         raise InvalidInput(f"a window of Hounsfield units is mapped to [-1, 1]; the prior takes [{value_range[0]:g}, {value_range[1]:g}].")
-    return Slices.open(path, event_shape, window, average=fit == "resize")
+    return Slices.open(path, event_shape, window, average=fit == "resize", key=key, series=series, strict=strict)
 
 
 def write_png(path: str | Path, image: Tensor, value_range: Range = (-1.0, 1.0)) -> None:

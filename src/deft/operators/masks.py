@@ -8,15 +8,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import final
 
 import torch
 from torch import Tensor
 
 from deft import checks
-from deft.errors import BadImage, InvalidInput, nearest_names
+from deft.errors import InvalidInput, nearest_names
 from deft.noise import Noise
+from deft.storage import pictures
 from deft.storage.cards import card_of
 from deft.types import Mask, Signal
 
@@ -231,15 +231,11 @@ class CartesianMasks(Masks):
 
 @final
 class MaskFiles(Masks):
-    """PNG files of a folder, one drawn per signal: white (at least half of the brightness) = observed, black = missing."""
+    """The masks in the pictures of a folder, one drawn per signal: white (at least half of the brightness, or 1 of 0 and 1), or opaque, where observed; `invert` turns them round."""
 
-    def __init__(self, folder: str) -> None:
-        self.folder = str(folder)
-        paths = sorted(Path(folder).glob("*.png"))
-        if not paths:
-            what = "holds no .png files" if Path(folder).is_dir() else "does not exist"
-            raise InvalidInput(f"the mask folder {self.folder} {what}; it must hold images, white where the signal is observed.")
-        self._masks = [(path.name, _read_mask(path)) for path in paths]
+    def __init__(self, folder: str, invert: bool = False) -> None:
+        self.folder, self.invert = str(folder), bool(invert)
+        self._masks = [(path.name, torch.from_numpy(pictures.mask(path, self.invert))) for path in pictures.found(folder, "masks")]
 
     def draw(self, like: Signal, noise: Noise) -> Mask:
         space = tuple(like.shape[2:])
@@ -254,16 +250,4 @@ class MaskFiles(Masks):
         return mask[:, None].to(like)
 
     def init_args(self) -> dict[str, object]:
-        return {"folder": self.folder}
-
-
-def _read_mask(path: Path) -> Tensor:
-    import numpy as np
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            grey = np.array(image.convert("L"))
-    except OSError as error:
-        raise BadImage(f"{path} is no readable image: {error}.") from error
-    return torch.from_numpy(grey >= 128).float()
+        return {"folder": self.folder, **({"invert": True} if self.invert else {})}

@@ -89,7 +89,11 @@ def describe(value: object) -> object:
     if kind is value:
         return path
     card: dict[str, object] = {"class": public_name(kind)}
-    card |= {name: describe(item) for name, item in vars(value).items() if not name.startswith("_") and name not in ("training", "trained_sigma_y")}
+    card |= {
+        name: describe(item)
+        for name, item in vars(value).items()
+        if not name.startswith("_") and name not in ("training", "trained_sigma_y")
+    }
     if isinstance(value, nn.Module):
         card["hash"] = of_state(value)
         card |= {name: describe(part) for name, part in value.named_modules() if name and isinstance(part, HTransform)}
