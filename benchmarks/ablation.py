@@ -35,6 +35,7 @@ from deft.htransforms.learned import LearnedHTransform
 from deft.metrics.image import misfit, psnr, root_mean_square, ssim
 from deft.noise import Noise, mix
 from deft.posterior import Posterior
+from deft.priors.precision import settled
 from deft.reports import provenance
 from deft.reports.estimate import Estimate
 from deft.samplers.ddim import DDIM
@@ -136,7 +137,7 @@ def main() -> None:
                 steps=plan["steps"],
                 batch_size=plan["batch_size"],
                 learning_rate=config["h"]["learning_rate"],
-                precision="bf16",
+                precision=settled(prior, "auto", args.out),
                 seed=number,
                 out=args.out / f"{name}-{number}",
                 save_every=100,

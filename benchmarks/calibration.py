@@ -1,7 +1,7 @@
 """Whether posteriors are as wide as their errors: ranks, coverage and CRPS of DEFT, DDNM+ and DPS.
 
     python benchmarks/calibration.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER --h runs/h-digits --tuned runs/quality-digits --out runs/calibration-digits
-        [--only box-0.05 sr4-0.05] [--images 2000] [--samples 40] [--ddnm-images 40] [--dps-images 6] [--truth data prior] [--precision bf16]
+        [--only box-0.05 sr4-0.05] [--images 2000] [--samples 40] [--ddnm-images 40] [--dps-images 6] [--truth data prior] [--precision auto]
     python benchmarks/calibration.py ... --choose [--images 30]
 
 Entries whose posterior standard deviation exceeds 0.05, and 50 random linear functionals; central intervals of 50, 80 and 95 %. Twice: with x_0 from the test set, where
@@ -11,7 +11,7 @@ of them, and ranks of atoms against samples that smear them mean nothing. Draws 
 prior smears black and white over a few levels, which matters least where the spread is large: `entries, spread above 0.2`.
 
 `--choose` compares samplers of DEFT on validation images; `calibration` in the YAML file is what it chose. Zeta of DPS and eta of DDNM+ are those that `benchmarks/quality.py` tuned.
-Samples are kept in parts; the same command goes on from where it was stopped, with more images too. The prior computes in bf16 unless `--precision fp32`.
+Samples are kept in parts; the same command goes on from where it was stopped, with more images too. The prior computes in the precision that is faster on the machine unless `--precision` says which (the kept values: bf16).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from deft.metrics.calibration import Coverage, RankHistogram, coverage, crps, li
 from deft.noise import Noise, mix
 from deft.posterior import Posterior
 from deft.priors.base import Prior
+from deft.priors.precision import settled
 from deft.reports import provenance
 from deft.reports.calibration import coverage_chart, rank_chart
 from deft.reports.chart import as_file
@@ -150,11 +151,13 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=40)
     parser.add_argument("--ddnm-images", type=int, default=40, help="the first so many of them; 0 leaves the method out")
     parser.add_argument("--dps-images", type=int, default=6, help="likewise")
-    parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"], help="of the prior's network")
+    parser.add_argument(
+        "--precision", default="auto", choices=["fp32", "bf16", "auto"], help="of the prior's network; auto measures which is faster here"
+    )
     parser.add_argument("--choose", action="store_true", help="compare samplers of DEFT on validation images instead")
     args, setting = Setting.of(parser)
     config, prior = setting.config, setting.prior
-    prior.precision = args.precision
+    prior.precision = precision = settled(prior, args.precision, args.out)
     for name in args.only:
         h = checkpoint.load(args.h / f"{name}.safetensors", prior)[0].eval()
         if args.choose:
@@ -190,7 +193,7 @@ def main() -> None:
                     (folder / f"coverage-{part}.svg").write_text(as_file(chart))
                     histogram = RankHistogram(**row[part]["ranks"])
                     (folder / f"ranks-{part}-{label}.svg").write_text(as_file(rank_chart(histogram, f"{label}, {part}")))
-            card = {"problem": name, "truth": source, "prior": config["prior"], "precision": args.precision, "samples": args.samples}
+            card = {"problem": name, "truth": source, "prior": config["prior"], "precision": precision, "samples": args.samples}
             _write(args.out / f"{name}-{source}.json", {**card, "commit": provenance.commit(), "methods": results})
     print(table(args.out, args.only))
 

@@ -25,6 +25,7 @@ from deft.metrics.calibration import crps
 from deft.metrics.image import psnr
 from deft.noise import Noise, mix
 from deft.posterior import Posterior
+from deft.priors.precision import settled
 from deft.reports import provenance
 from deft.reports.estimate import Estimate
 from deft.samplers.dpm_solver import DPMSolver
@@ -72,7 +73,7 @@ def main() -> None:
                 steps=args.steps,
                 batch_size=plan["batch_size"],
                 learning_rate=plan["learning_rate"],
-                precision="bf16",
+                precision=settled(prior, "auto", args.work),
                 seed=seed,
                 validation=validation,
                 validation_draws=2000,

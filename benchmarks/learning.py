@@ -24,6 +24,7 @@ from deft.htransforms.learned import LearnedHTransform
 from deft.metrics.image import psnr, ssim
 from deft.noise import Noise, mix
 from deft.posterior import Posterior
+from deft.priors.precision import settled
 from deft.reports import provenance
 from deft.reports.chart import Series, as_file, scatter_chart
 from deft.reports.estimate import Estimate
@@ -85,7 +86,7 @@ def main() -> None:
             steps=steps,
             batch_size=plan["batch_size"],
             learning_rate=plan["learning_rate"],
-            precision="bf16",
+            precision=settled(prior, "auto", args.out),
             validation=validation,
             validation_draws=1000,
             validate_every=steps,

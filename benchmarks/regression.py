@@ -24,11 +24,13 @@ from train_prior import RECIPES, moved
 
 from deft.metrics.image import psnr
 from deft.noise import Noise, mix
+from deft.priors.precision import settled
 
 
 def trained(setting: Setting, name: str, images: Tensor, held_out: Tensor, out: Path) -> tuple[Regression, dict[str, object]]:
     """A network for one problem, with its card."""
     plan, problem, recipe = setting.config["regression"], setting.problem(name), RECIPES.get(setting.config["prior"])
+    bf16 = settled(setting.prior, "auto", out) == "bf16"
     torch.manual_seed(0)
     network = Regression(setting.prior)
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan["learning_rate"], betas=(0.9, 0.99), weight_decay=1e-4)
@@ -46,7 +48,7 @@ def trained(setting: Setting, name: str, images: Tensor, held_out: Tensor, out: 
         x_0 = torch.where(torch.rand(len(x_0), 1, 1, 1, generator=generator) < 0.5, x_0.flip(-1), x_0)
         x_0 = moved(x_0, recipe.shift if recipe else 0, generator)
         lifted = problem.draw(x_0, Noise([mix(12, step, i) for i in range(len(x_0))])).lifted
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             loss = (network(lifted) - x_0).square().mean()
         for group in optimiser.param_groups:
             group["lr"] = plan["learning_rate"] * min(step / 100, 1.0) * (1 - step / plan["steps"])
@@ -56,7 +58,7 @@ def trained(setting: Setting, name: str, images: Tensor, held_out: Tensor, out: 
         optimiser.step()
         step += 1
         if step % 200 == 0 or step == plan["steps"]:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 score = float(psnr(network(seen), held_out, 2.0).mean())
             seconds = spent + time.process_time() - begin
             print(f"{name} step {step}  loss {loss.item():.5f}  held out {score:.2f} dB  {seconds:.0f} s", flush=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 from deft.likelihoods import Observation
 from deft.noise import Noise, mix
 from deft.priors import zoo
+from deft.priors.precision import settled
 from deft.priors.unet import UNetPrior
 from deft.problems import Problem, from_card
 from deft.samplers.base import TimeGrid, UniformLogSNR, UniformTime
@@ -47,7 +48,9 @@ class Setting:
             parser.error(f"--data {args.data} is no folder; this benchmark needs the data that recipes/train_prior.py describes")
         torch.set_num_threads(args.threads)
         config = yaml.safe_load(args.config.read_text())
-        return args, cls(config, zoo.load(config["prior"], precision=config.get("precision", "fp32")), args.data)
+        prior = zoo.load(config["prior"])
+        prior.precision = settled(prior, config.get("precision", "fp32"), args.out)
+        return args, cls(config, prior, args.data)
 
     def images(self, split: str, count: int | None = None, start: int = 0) -> Tensor:
         """`count` images of a split, from `start` on, in the prior's range."""

@@ -23,7 +23,7 @@ LARGEST = 0.08  # 100 HU
 
 def main(slices: int = 2, samples: int = 16, steps: int = 20, out: str = "outputs/ct.png") -> float:
     """Measure, sample, save a picture; returns the error of the mean over the standard deviation, which is 1 where samples spread as they should."""
-    prior = zoo.load("ct-128", precision="bf16")
+    prior = zoo.load("ct-128", precision="auto")
     h, card = checkpoint.load(checkpoint.located("h-ct-128-views-60"), prior)
     problem = from_card(card["problem"])
     sampler = deft.DPMSolver(steps)

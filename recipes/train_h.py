@@ -24,6 +24,7 @@ from deft.htransforms.base import HTransform
 from deft.htransforms.calibrated import Calibrated
 from deft.htransforms.learned import LearnedHTransform
 from deft.priors import zoo
+from deft.priors.precision import settled
 from deft.problems import from_card
 from deft.training import checkpoint
 from deft.training.bank import Bank
@@ -52,7 +53,12 @@ def main() -> None:
     )
     parser.add_argument("--fraction", type=float, help="another size than the file's, for the comparison of sizes")
     parser.add_argument("--steps", type=int, help="another length than the file's, which the card then records")
-    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"], help="of the prior's network")
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=["fp32", "bf16", "auto"],
+        help="of the prior's network and of the training; auto measures which is faster here",
+    )
     parser.add_argument(
         "--prior-draws",
         type=int,
@@ -67,7 +73,8 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     config = yaml.safe_load(args.config.read_text())
     plan = config["h"]
-    prior = zoo.load(config["prior"], precision=args.precision)
+    prior = zoo.load(config["prior"])
+    prior.precision = precision = settled(prior, args.precision, args.out)
     training, shift = as_float(read(config["data"], args.data, "train")), plan.get("shift", 0)
     if args.prior_draws:
         training = drawn(prior, args.prior_draws, args.out, "draws", 50, 11)
@@ -108,7 +115,7 @@ def main() -> None:
             steps=steps,
             batch_size=plan["batch_size"],
             learning_rate=rate,
-            precision="bf16",
+            precision=precision,
             validation=validation,
             validation_draws=checked,
             validate_every=max(steps // 20, 1),

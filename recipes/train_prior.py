@@ -32,6 +32,7 @@ from torch import Tensor
 
 from deft.data.ct import Slices, levels_to_hounsfield
 from deft.priors import zoo
+from deft.priors.precision import settled
 from deft.priors.unet import UNetPrior
 from deft.schedules import VPLinear
 
@@ -205,6 +206,7 @@ def main() -> None:
         "--as-they-are", action="store_true", help="without mirror images and moves: the last stage of a prior of few images"
     )
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", default="auto", choices=["fp32", "bf16", "auto"], help="auto measures which is faster here")
     args = parser.parse_args()
     if not args.data.is_dir():
         parser.error(f"--data {args.data} is no folder; this recipe needs the data described at the top of {__file__}")
@@ -230,6 +232,7 @@ def main() -> None:
         missing, foreign = prior.network.load_state_dict(network_state(args.network_from), strict=False)
         if foreign or any(not key.startswith("fine.") for key in missing):  # a stage that adds nothing at its start may be new
             parser.error(f"--network-from {args.network_from} is of another architecture: {(missing + foreign)[:3]}")
+    bf16 = settled(prior, args.precision, args.out) == "bf16"
     average = copy.deepcopy(prior).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(prior.network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     step, spent = 0, 0.0
@@ -270,7 +273,7 @@ def main() -> None:
         x_t = alpha_t * x_0 + sigma_t * torch.randn(x_0.shape, generator=generator)
         wiener = prior.gaussian.denoise(x_t, alpha_t, sigma_t)
         target = (x_0 - wiener) / prior.gaussian.remainder(alpha_t, sigma_t)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             estimate = prior.correction(x_t, wiener, t)
         loss = (estimate.float() - target).square().mean()
         optimiser.zero_grad()

@@ -29,6 +29,7 @@ LAYERS["samplers"] = LAYERS["posterior"] | {"posterior"}
 LAYERS["paths"] = LAYERS["samplers"] | {"samplers"}
 LAYERS["metrics"] = LAYERS["data"] = LAYERS["paths"] | {"paths"}
 LAYERS["training"] = LAYERS["data"] | {"metrics", "data", "signals"}
+LAYERS["loading"] = LAYERS["training"] | {"training"}
 LAYERS["reports"] = LAYERS["training"] | {"training"}
 LAYERS["commands"] = LAYERS["reports"] | {"reports"}
 LAYERS["cli"] = {"errors", "signals", "commands"}  # the commands once one is known

@@ -87,6 +87,9 @@ _HOME = {
     "simulate": "deft.paths",
     "path_log_weight": "deft.paths",
     "weigh": "deft.paths",
+    # trained h-transforms
+    "load": "deft.loading",
+    "Loaded": "deft.loading",
     # training
     "Objective": "deft.training.base",
     "DenoisingScoreMatching": "deft.training.denoising",

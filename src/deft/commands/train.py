@@ -20,6 +20,7 @@ from deft.htransforms.calibrated import Calibrated
 from deft.htransforms.learned import LearnedHTransform
 from deft.noise import Noise, mix
 from deft.priors.base import Prior
+from deft.priors.precision import settled
 from deft.problems import Problem
 from deft.storage import claims
 from deft.storage.cards import described
@@ -75,7 +76,7 @@ def run(
     batch_size: int = 32,
     accumulate: int = 1,
     learning_rate: float = 1e-3,
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: Literal["fp32", "bf16", "auto"] = "fp32",
     ema: float = 0.999,
     bank: int = 0,
     flip: bool = False,
@@ -145,7 +146,7 @@ def run(
             source = Bank.build(network, source, bank, times, seed=seed, out=out / "bank")
         result = train_in_place(
             learned, network, DenoisingScoreMatching(problem, times=times), source,
-            steps=steps, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, precision=precision, ema=ema,
+            steps=steps, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, precision=settled(network, precision, out), ema=ema,
             validation=held_out, validate_every=validate_every, validation_draws=validation_draws, patience=patience, seed=seed,
             out=out, save_every=save_every, resume=resume, tensorboard=tensorboard,
         )  # fmt: skip

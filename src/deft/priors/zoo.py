@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from deft.errors import CheckpointError, DeftError, InvalidInput, nearest_names
+from deft.priors.precision import PRECISIONS, chosen
 from deft.priors.unet import UNetPrior
 from deft.schedules import Schedule
 from deft.storage import cards, tensors
@@ -35,12 +36,12 @@ def names() -> list[str]:
 
 
 def load(name: str | Path, *, precision: str = "fp32") -> UNetPrior:
-    """A prior that ships, by name, or one that `save` wrote, by path; frozen, its network computing in `precision`.
+    """A prior that ships, by name, or one that `save` wrote, by path; frozen, its network computing in `precision`: "fp32", "bf16", or "auto", the faster one, which is measured and printed.
 
     Raises `InvalidInput` for an unknown name or precision and `CheckpointError` for a file that is damaged or something else.
     """
-    if precision not in ("fp32", "bf16"):
-        raise InvalidInput(f"precision is 'fp32' or 'bf16'; got {precision!r}.")
+    if precision not in PRECISIONS:
+        raise InvalidInput("precision", given=precision, expected=f"one of {', '.join(PRECISIONS)}")
     path = _path(name)
     weights, head = tensors.read(path, KIND, CARD)
     try:
@@ -64,8 +65,9 @@ def load(name: str | Path, *, precision: str = "fp32") -> UNetPrior:
         ) from error
     except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
         raise CheckpointError(f"the weights in {path} do not fit the architecture that it names: {error}") from error
-    prior.precision = precision
-    return prior.frozen()
+    prior = prior.frozen()
+    prior.precision = chosen(prior, precision)
+    return prior
 
 
 def save(path: str | Path, prior: UNetPrior, card: Mapping[str, object] | None = None) -> None:

@@ -1,0 +1,99 @@
+"""`deft.load`: an h-transform with its prior and its problem."""
+
+import dataclasses
+import shutil
+
+import pytest
+import torch
+
+import deft
+from deft.errors import CheckpointError, InvalidInput
+from deft.priors import zoo
+from deft.problems import Inpainting
+from deft.training import checkpoint
+from tests.training import small
+
+PROBLEM = Inpainting(masks="box", sigma_y=0.05)
+NAME = "h-digits-32-box"
+
+
+def saved(path, **card):
+    checkpoint.save(path, small.h_transform(), small.prior(), {"problem": PROBLEM.card(), **card})
+    return path
+
+
+def test_one_that_ships():
+    loaded = deft.load(NAME)
+    assert isinstance(loaded, deft.Loaded)
+    assert loaded.prior.name == "digits-32"
+    assert isinstance(loaded.problem, Inpainting)
+    assert not loaded.h.training
+    x_0 = torch.zeros(1, *loaded.prior.event_shape)
+    posterior = deft.Posterior(loaded.prior, loaded.h, loaded.problem.draw(x_0, deft.Noise([0])))
+    assert deft.DPMSolver(2)(posterior, num_samples=1, seed=0).shape == (1, 1, *loaded.prior.event_shape)
+
+
+def test_it_is_frozen():
+    loaded = deft.load(NAME)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        loaded.h = None
+
+
+def test_a_file_and_a_run_folder_are_the_same(tmp_path):
+    path = saved(tmp_path / "h.safetensors")
+    a, b = (deft.load(place, prior=small.prior()) for place in (str(path), tmp_path))
+    assert not small.differing(a.h.state_dict(), b.h.state_dict())
+    assert a.problem.card() == PROBLEM.card()
+
+
+@pytest.mark.parametrize("prior", ["digits-32", zoo.FOLDER / "digits-32.safetensors"])
+def test_the_prior_may_be_named(prior):
+    assert deft.load(NAME, prior=prior).prior.name == "digits-32"
+
+
+def test_the_prior_may_be_given():
+    prior = zoo.load("digits-32")
+    assert deft.load(NAME, prior=prior).prior is prior
+
+
+def test_another_prior_is_refused():
+    with pytest.raises(CheckpointError, match="digits-32"):
+        deft.load(NAME, prior=small.prior())
+
+
+def test_a_card_without_its_prior(tmp_path):
+    with pytest.raises(CheckpointError) as raised:
+        deft.load(saved(tmp_path / "h.safetensors"))
+    assert "prior_from" in str(raised.value.expected)
+    assert "prior=" in raised.value.advice
+
+
+def test_a_card_without_its_problem(tmp_path):
+    path = tmp_path / "h.safetensors"
+    checkpoint.save(path, small.h_transform(), small.prior(), {})
+    with pytest.raises(CheckpointError) as raised:
+        deft.load(path, prior=small.prior())
+    assert raised.value.given == "nothing"
+
+
+def test_nothing_that_a_file_names_is_downloaded(tmp_path):
+    with pytest.raises(InvalidInput) as raised:
+        deft.load(saved(tmp_path / "h.safetensors", prior_from="owner/name"))
+    assert raised.value.given == "owner/name"
+
+
+def test_a_copy_of_a_shipped_file_loads_by_its_path(tmp_path):
+    shutil.copy(checkpoint.located(NAME), tmp_path / "mine.safetensors")
+    assert deft.load(tmp_path / "mine.safetensors").prior.name == "digits-32"
+
+
+@pytest.mark.parametrize(("place", "error"), [("h-digits-32-bax", CheckpointError), (3, InvalidInput), (None, InvalidInput)])
+def test_a_place_that_is_none(place, error):
+    with pytest.raises(error):
+        deft.load(place)
+
+
+def test_what_no_prior_is():
+    with pytest.raises(InvalidInput) as raised:
+        deft.load(NAME, prior=3)
+    assert raised.value.given == "int"
