@@ -37,7 +37,9 @@ def check(case: Case) -> None:
     if result.error is None:
         return
     assert isinstance(result.error, InvalidInput)
-    advice = list(recommended(result.error))
+    advice = [
+        (h, sampler) for h, sampler in recommended(result.error) if h != case.h and sampler != case.sampler
+    ]  # not itself, which it names
     for h, sampler in advice:
         instead = Case(case.prior, h or case.h, sampler or (case.sampler if case.sampler in SOLVERS else "DPMSolver"), case.operator)
         found = run(instead)

@@ -87,9 +87,10 @@ def _checkpoint(path: Path) -> None:
         }
     )
     _tensors(tensors)
-    if isinstance(card.get("metrics"), Mapping) and {"loss", "without", "bins"} <= set(card["metrics"]):  # type: ignore[arg-type]
+    metrics = card.get("metrics")
+    if isinstance(metrics, Mapping) and {"loss", "without", "bins"} <= set(metrics):
         print("\nvalidation loss by noise level:")
-        print(Validation.from_card(card["metrics"]).table())  # type: ignore[arg-type]
+        print(Validation.from_card(metrics).table())
 
 
 def _training_state(path: Path, card: Mapping) -> None:

@@ -26,7 +26,7 @@ def trained_for(card: Mapping[str, object]) -> tuple[float, float] | None:
     ends = list(level) if isinstance(level, (list, tuple)) else [level, level]
     if len(ends) != 2 or not all(isinstance(end, (int, float)) and not isinstance(end, bool) and math.isfinite(end) for end in ends):
         return None
-    return float(ends[0]), float(ends[1])
+    return float(ends[0]), float(ends[1])  # type: ignore[arg-type]
 
 
 def warn_outside_training(h_transform: HTransform, observation: Observation) -> None:

@@ -66,12 +66,12 @@ def fastest_precision(prior: Prior, batch: int = 2, clock: Callable[[], float] =
 
     before = getattr(prior, "precision", None)
     if before is not None:
-        prior.precision = "fp32"  # type: ignore[attr-defined]
+        prior.precision = "fp32"  # type: ignore[assignment]
     try:
         return faster(lambda: forward("fp32"), lambda: forward("bf16"), lambda: _wait(device), clock)
     finally:
         if before is not None:
-            prior.precision = before  # type: ignore[attr-defined]
+            prior.precision = before  # type: ignore[assignment]
 
 
 def chosen(prior: Prior, precision: str, say: Callable[[str], Any] = print) -> Precision:

@@ -88,7 +88,7 @@ def describe(value: object) -> object:
     path = f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', repr(kind))}"
     if kind is value:
         return path
-    card: dict[str, object] = {"class": public_name(kind)}
+    card: dict[str, object] = {"class": public_name(kind)}  # type: ignore[arg-type]
     card |= {
         name: describe(item)
         for name, item in vars(value).items()

@@ -79,7 +79,7 @@ def decoded(path: Path) -> Any:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 pages = getattr(image, "n_frames", 1)
-                if pages > 1:
+                if pages > 1 and image.format != "MPO":  # a photograph with its preview, as telephones write them
                     raise BadImage(
                         f"{path}", given=f"{pages} pages", expected="one picture in a file", advice="save each page as a file of its own"
                     )

@@ -328,7 +328,7 @@ def fields_of_class(cls: type, name: str) -> Mapping[str, Field]:
 
 
 def _hints(cls: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls.__init__)
+    hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
     hints.pop("return", None)
     flat: dict[str, Any] = {}
     for argument, hint in hints.items():
