@@ -7,7 +7,6 @@ from deft.errors import InvalidInput, WeightsNotFinite
 from deft.htransforms.base import HTransform, NoConditioning, Scaled
 from deft.htransforms.dps import DPS
 from deft.htransforms.exact import Exact
-from deft.noise import Noise
 from deft.paths import path_log_weight, simulate, weigh
 from deft.posterior import Posterior
 from deft.samplers.base import Transition, UniformLogSNR
@@ -171,6 +170,6 @@ def test_weights_that_are_not_finite_stop_with_the_step():
 def test_nothing_to_weigh():
     prior = mixture()
     posterior = Posterior(prior, Exact(prior), measured(prior, n=2))
-    path = simulate(posterior, ddim(3), 0)
-    assert path_log_weight(path, posterior).shape == (2, 0)
-    assert Noise([], dtype=DOUBLE).normal(0, (3,)).shape == path.x_0.shape
+    with pytest.raises(InvalidInput) as raised:
+        simulate(posterior, ddim(3), 0)
+    assert raised.value.what == "num_samples"
