@@ -1,10 +1,15 @@
-"""The code of the README runs as it stands, but for what would take long."""
+"""The code and the command lines of the README run as they stand, but for what would take long."""
 
 import re
+import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from deft import cli
 
 SHORT = {"steps=2_000": "steps=2, batch_size=2", "DPMSolver(steps=20)": "DPMSolver(steps=2)", "num_samples=8": "num_samples=2"}
 """What is made short, and the folders that stand for the reader's own."""
@@ -25,3 +30,53 @@ def test_the_first_block_of_the_readme_runs(tmp_path, monkeypatch):
     names: dict = {}
     exec(block.replace('"FOLDER"', repr(str(folder))), names)
     assert names["samples"].shape == (1, 2, 1, 32, 32)
+
+
+ROOT = Path(__file__).parents[1]
+FIXTURES = {
+    "--measurements FOLDER": "--measurements pictures --sigma_y 0.05",
+    "--masks FOLDER": "--masks masks",
+    "FOLDER": "pictures",
+    "SLICES.npy": "slices.npy",
+    "--out run": "--out run --steps 2 --batch_size 2",
+    "--out samples": "--out samples-{line} --samples 1 --limit 1 --steps 2",
+    "--config examples/evaluate.yaml": "--config examples/evaluate.yaml --limit 1 --samples 1",
+}
+"""What stands for the reader's own files on the command line, and what makes it short."""
+LEFT_OUT = ("deft demo",)
+"""What takes minutes and has tests of its own (tests/commands/test_demo.py)."""
+
+
+def lines() -> list[str]:
+    """The commands of "On the command line", without their remarks."""
+    part = (ROOT / "README.md").read_text().split("## On the command line\n")[1].split("\n## ")[0]
+    return [line.split("#")[0].strip() for line in part.splitlines() if line.startswith("    deft ")]
+
+
+def test_there_are_lines_for_every_command():
+    assert {line.split()[1] for line in lines()} == {"demo", "train", "sample", "evaluate", "list", "inspect"}
+
+
+@pytest.mark.slow
+def test_the_command_line_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    for name, high in (("pictures", 256), ("masks", 2)):
+        (tmp_path / name).mkdir()
+        for k in range(4):
+            picture = rng.integers(0, high, (32, 32)) * (1 if name == "pictures" else 255)
+            Image.fromarray(picture.astype(np.uint8)).save(tmp_path / name / f"{k}.png")
+    np.save(tmp_path / "slices.npy", rng.uniform(-1000, 1500, (1, 128, 128)).astype(np.float32))
+    monkeypatch.chdir(tmp_path)
+    for number, line in enumerate(lines()):
+        if line.startswith(LEFT_OUT):
+            continue
+        if line.startswith("deft evaluate"):  # of the run that examples/train.yaml would have left
+            shutil.copytree("run", "outputs/digits-inpainting")
+            (tmp_path / "examples").mkdir()
+            text = (ROOT / "examples" / "evaluate.yaml").read_text()
+            Path("examples/evaluate.yaml").write_text(text.replace("steps: 100", "steps: 2").replace("steps: 20", "steps: 2"))
+        for theirs, ours in FIXTURES.items():
+            line = line.replace(theirs, ours.format(line=number))
+        assert cli.main(shlex.split(line)[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
+    assert len(list(tmp_path.glob("samples-*/*.npz"))) == 3
+    assert list(tmp_path.glob("**/report.html"))
