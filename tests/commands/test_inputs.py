@@ -9,7 +9,7 @@ import torch
 from deft.commands import inputs
 from deft.data import Slices
 from deft.errors import InvalidInput
-from deft.problems import Tomography
+from deft.problems import Denoising, Tomography
 from tests.commands.conftest import tiny_prior
 from tests.data.slices import stack, write_dicom, write_lodopab
 
@@ -113,3 +113,22 @@ class TestParted:
         train, held_out = inputs.parted(slices, 0.25, seed=0)
         assert (len(train), len(held_out)) == (9, 3)
         torch.testing.assert_close(held_out[0], slices[9])
+
+
+@pytest.mark.parametrize(
+    ("array", "value_range", "expected"),
+    [
+        (np.zeros((1, 1, 16, 16), np.float32), (1.0, 1.0), "low < high"),
+        (np.zeros((1, 1, 16, 16), np.float32), (1.0, 0.0), "low < high"),
+        (np.zeros((1, 1, 16, 16), np.float32), (float("nan"), 1.0), "finite"),
+        (np.zeros((1, 1, 16, 16), np.uint8), (0.0, 1.0), "not used"),
+        (np.zeros((0, 1, 16, 16), np.float32), None, "one row for each measurement"),
+        (np.float32(0), None, "one row for each measurement"),
+    ],
+)
+def test_measurements_that_cannot_be_meant(tmp_path: Path, array, value_range, expected) -> None:
+    np.save(tmp_path / "y.npy", array)
+    given = {"masks": None, "sigma_y": None, "convert": None, "value_range": value_range, "strict": False}
+    with pytest.raises(InvalidInput) as raised:
+        inputs.observation(tmp_path / "y.npy", tiny_prior(), Denoising(0.1), **given)
+    assert expected in raised.value.expected

@@ -122,3 +122,23 @@ class TestFiles:
         np.save(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
         with pytest.raises(BadImage, match="no npy or npz file of numbers"):
             read_array(tmp_path / "x.npy")
+
+
+class TestNamesThatLie:
+    def test_the_content_says_what_a_file_is(self, tmp_path):
+        np.save(tmp_path / "a.npy", np.ones((2, 3)))
+        (tmp_path / "a.npy").rename(tmp_path / "a.npz")
+        assert read_array(tmp_path / "a.npz").shape == (2, 3)
+        np.savez(tmp_path / "b.npz", x=np.ones((2, 3)))
+        (tmp_path / "b.npz").rename(tmp_path / "b.NPY")
+        assert read_array(tmp_path / "b.NPY").shape == (2, 3)
+
+    def test_a_file_without_arrays(self, tmp_path):
+        np.savez(tmp_path / "none.npz")
+        with pytest.raises(BadImage, match="holds no array"):
+            read_array(tmp_path / "none.npz")
+
+
+def test_whole_numbers_beyond_the_range_that_was_said():
+    with pytest.raises(InvalidInput, match="the range that was said is"):
+        Arrays(np.full((2, 1, 2, 2), 200, np.uint8), (1, 2, 2), (-1.0, 1.0), values=(0.0, 1.0))

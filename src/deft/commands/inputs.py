@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+from deft import checks
 from deft.data import ImageFolder, Slices, convert_range, open_images, read_array
 from deft.data.arrays import INTEGERS
 from deft.data.ct import window as window_range
@@ -172,10 +173,18 @@ def observation(
 def _measurements(
     path: Path, prior: Prior, convert: Convert | None, value_range: Range | None, strict: bool, key: str | None
 ) -> tuple[list[Tensor], list[str]]:
+    if value_range is not None:
+        value_range = checks.finite_range("--value_range", value_range, "the range of the values in --measurements")
     if path.suffix.lower() in _ARRAYS and not path.is_dir():
         if convert is not None:
             unused("with an npy or npz file", convert=convert)
         array = read_array(path, key)
+        if array.ndim == 0 or len(array) == 0:
+            raise InvalidInput(
+                f"--measurements {path}", given=f"an array of shape {array.shape}", expected="(n, ...), one row for each measurement"
+            )
+        if value_range is not None and array.dtype.name in INTEGERS:
+            unused("with whole numbers, which run over their type", value_range=value_range)
         return [_in_range(row, prior, value_range) for row in array], [f"{i:05d}" for i in range(len(array))]
     if key is not None:
         unused("where measurements are no npz file", key=key)

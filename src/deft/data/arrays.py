@@ -107,6 +107,8 @@ class Arrays(Dataset):
                 raise InvalidInput(
                     f"{kind} values cannot be mapped: the prior says no value range. Convert them to floating point yourself."
                 )
+            if values is not None:
+                _check_within(_extremes(self.array), values, "the range that was said is")
             return values or INTEGERS[kind]
         if not np.issubdtype(self.array.dtype, np.floating):
             raise InvalidInput(f"expected floating point, uint8 or uint16 values; got {kind}. Hounsfield units need a `window`.")
@@ -133,14 +135,15 @@ def read_array(path: str | Path, key: str | None = None) -> np.ndarray:
     if not path.exists():
         raise BadImage(f"{path} does not exist.")
     try:
-        if path.suffix.lower() == ".npy":
+        found = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
+        if isinstance(found, np.ndarray):  # whatever its name says
             if key is not None:
                 raise InvalidInput("key", given=key, expected=f"nothing: {path} holds one array", advice="leave key out")
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        with np.load(path, allow_pickle=False) as arrays:
-            if not hasattr(arrays, "files"):
-                raise BadImage(f"{path} is no npz file.")
+            return found
+        with found as arrays:
             names = list(arrays.files)
+            if not names:
+                raise BadImage(f"{path} holds no array.")
             if key is None and len(names) != 1:
                 raise InvalidInput(f"{path} holds {len(names)} arrays ({', '.join(names)}); say which with key={names[0]!r}, say.")
             if key is not None and key not in names:

@@ -146,7 +146,7 @@ def mask(path: str | Path, invert: bool = False) -> NDArray[np.float32]:
             f"the mask {path}",
             given="no place that is observed",
             expected="white (1) where observed, black (0) where missing",
-            advice="invert=True turns it round",
+            advice="use invert=True if it is the other way round",
         )
     if observed.all():
         warnings.warn(f"by the mask {path} every place is observed: nothing is missing.", stacklevel=3)
