@@ -132,6 +132,7 @@ STRENGTH = {
     "own function": 0.5,
     "in units": 0.5,
     "tomography": 0.5,
+    "phase retrieval": 2.0,
 }  # of guidance by raw gradients; 1 for others
 
 H_TRANSFORMS: dict[str, Callable[[Prior, float], HTransform]] = {
@@ -150,7 +151,7 @@ H_TRANSFORMS: dict[str, Callable[[Prior, float], HTransform]] = {
         prior.dtype
     ),
     "PaperHTransform": lambda prior, strength: PaperHTransform(
-        prior.event_shape, prior.scale, initial_weight=0.01 * strength, channels=(8,), attention=(False,)
+        prior.event_shape, prior.scale, initial_weight=0.01 * strength**2, channels=(8,), attention=(False,)
     ).to(prior.dtype),
     "ConditionalScore": lambda prior, strength: ConditionalScore(
         prior.event_shape, prior.scale, channels=(8,), blocks=1, attention=(False,)

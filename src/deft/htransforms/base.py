@@ -43,7 +43,7 @@ class HTransform(nn.Module, ABC):
         """Raise `InvalidInput` where this h-transform does not apply to a prior or an observation; a `Posterior` asks at construction."""
 
     def silent(self, denoised: Denoised, observation: Observation, shift: Signal) -> bool:
-        """Whether the measurement has no say: `shift`, which it gave, is exactly zero everywhere. A learned one asks its guidance instead."""
+        """Whether the measurement has no say: `shift`, which it gave, is exactly zero everywhere. One whose network reads y by its guidance alone asks that instead."""
         return not bool((shift != 0).any())
 
     @property

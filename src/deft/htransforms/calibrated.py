@@ -44,7 +44,12 @@ class Calibrated(Wrapped):
     ) -> None:
         super().__init__(h_transform)
         if len(event_shape) < 2:
-            raise InvalidInput(f"Calibrated takes signals (channels, *space), which have frequencies; got {tuple(event_shape)}.")
+            raise InvalidInput(
+                "Calibrated corrects frequencies, and vectors have none",
+                given=tuple(event_shape),
+                expected="signals of shape (channels, *space)",
+                advice=f"use {type(h_transform).__name__} as it is",
+            )
         low, high = checks.finite_range("low, high", (low, high), "the log-SNRs between which slopes are kept")
         levels = checks.whole("levels", levels, least=2, most=10_000, meaning="from low to high")
         self.low, self.high = low, high

@@ -54,7 +54,10 @@ class FlatHTransform(HTransform):
         super().__init__()
         if len(event_shape) != 1:
             raise InvalidInput(
-                f"FlatHTransform takes vectors, signals of shape (d,); got {tuple(event_shape)}; LearnedHTransform takes images."
+                "FlatHTransform takes vectors",
+                given=tuple(event_shape),
+                expected="signals of shape (d,)",
+                advice="use LearnedHTransform, which takes (channels, *space)",
             )
         checks.positive("scale", scale, "the standard deviation of x_0")
         width, depth = checks.whole("width", width, most=1 << 20), checks.whole("depth", depth, least=0, most=10_000)

@@ -76,10 +76,6 @@ class LearnedHTransform(HTransform):
             one, x_0 = typical(prior, observation)
             one.likelihood.guidance(x_0, torch.full_like(x_0.flatten()[:1], prior.scale), one.y)
 
-    def silent(self, denoised: Denoised, observation: Observation, shift: Signal) -> bool:
-        guidance = observation.likelihood.guidance(denoised.x_0_hat, self.spread(denoised), observation.y)
-        return not bool((guidance != 0).any())
-
     def spread(self, denoised: Denoised) -> Tensor:
         """r_t, one per signal or one for all."""
         alpha_t, sigma_t = denoised.alpha_t.flatten(), denoised.sigma_t.flatten()

@@ -88,8 +88,10 @@ def _projection(prior: Prior) -> tuple[Signal, SpectralOperator]:
     uneven = (inverted > 0) & (inverted < (1 - 1e-3) * expand(inverted.flatten(1).amax(1), inverted))
     if bool(uneven.any()):
         raise InvalidInput(
-            f"Replacement overwrites what an inpainting, or another operator with equal singular values, measures; those of {type(operator).__name__} differ. "
-            "Use DDRM, DDNMPlus or DiffPIR, which weigh them."
+            "Replacement overwrites what is measured, which must be a part of the signal as it is",
+            given=f"{type(operator).__name__}, whose singular values differ",
+            expected="an inpainting, or another operator with equal singular values",
+            advice="use the samplers DDRM, DDNMPlus or DiffPIR, which weigh them",
         )
     return known, operator
 

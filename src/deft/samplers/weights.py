@@ -161,8 +161,10 @@ def weighable(prior: Prior, what: str) -> Posterior:
     silent = (prior.observation.sigma_y == 0).nonzero().flatten().tolist()
     if silent:
         raise InvalidInput(
-            f"{what} needs a density p(y | x_0), and a measurement without noise (sigma_y = 0, observation {silent[0]}) has none; give a sigma_y > 0, or "
-            "sample without weights: DDNM, DPS or LearnedHTransform with DDIM, Heun or DPMSolver."
+            f"{what} needs a density p(y | x_0), and a measurement without noise has none",
+            given=f"sigma_y = 0 (observation {silent[0]})",
+            expected="a sigma_y > 0",
+            advice="give the noise that there is, or sample without weights: use the sampler DDIM, Heun or DPMSolver",
         )
     return prior
 
