@@ -77,18 +77,38 @@ class TestRectifiedFlow(ScheduleContract):
         torch.testing.assert_close(RectifiedFlow().alpha(t) + RectifiedFlow().sigma(t), torch.ones_like(t))
 
 
+_NONSENSE = (float("nan"), float("inf"), -1.0)
+
+
 @pytest.mark.parametrize(
-    "build",
+    ("build", "what"),
     [
-        lambda: VPLinear(beta_min=0),
-        lambda: VPCosine(3, -3),
-        lambda: VPTabulated([0.1]),
-        lambda: VPTabulated([0.1, 1.2]),
-        lambda: VE(2, 1),
-        lambda: EDM(0, 1),
-        lambda: RectifiedFlow(0.5),
+        (lambda: VPLinear(beta_min=0), "beta_min"),
+        (lambda: VPLinear(t_min=1.0), "t_min"),
+        (lambda: VPCosine(3, -3), "log_snr_min"),
+        (lambda: VPCosine(-1e6, 15), "log_snr_min"),
+        (lambda: VPTabulated([0.1]), "betas"),
+        (lambda: VPTabulated([]), "betas"),
+        (lambda: VPTabulated([0.1, 1.2]), "betas"),
+        (lambda: VPTabulated([0.1, float("nan")]), "betas"),
+        (lambda: VPTabulated.linear(0), "num_steps"),
+        (lambda: VPTabulated.linear(10**12), "num_steps"),
+        (lambda: VE(2, 1), "sigma_min"),
+        (lambda: VE(1, 1), "sigma_min"),
+        (lambda: EDM(0, 1), "sigma_min"),
+        (lambda: EDM(rho=0), "rho"),
+        (lambda: RectifiedFlow(0.5), "t_min"),
+        *[(lambda value=value: VPLinear(value, value), "beta_min") for value in _NONSENSE],
+        *[(lambda value=value: VPTabulated.linear(10, value), "beta_start") for value in _NONSENSE],
+        *[(lambda value=value: VE(value, 10.0), "sigma_min") for value in _NONSENSE],
+        *[(lambda value=value: EDM(rho=value), "rho") for value in _NONSENSE],
+        *[(lambda value=value: RectifiedFlow(value), "t_min") for value in _NONSENSE],
+        *[(lambda value=value: VPCosine(-15, value), "log_snr_min") for value in _NONSENSE if value != -1.0],
     ],
 )
-def test_wrong_arguments_are_named(build):
-    with pytest.raises(InvalidInput, match="needs"):
+def test_wrong_arguments_are_named(build, what):
+    with pytest.raises(InvalidInput) as raised:
         build()
+    assert what in raised.value.what
+    assert raised.value.given is not None
+    assert raised.value.expected

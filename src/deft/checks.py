@@ -50,7 +50,7 @@ def share(what: str, value: object, meaning: str = "", advice: str = "", *, zero
 
 def whole(what: str, value: object, least: int = 1, most: int | None = None, meaning: str = "", advice: str = "") -> int:
     """A whole number between `least` and `most`."""
-    expected = f"a whole number >= {least}" if most is None else f"a whole number from {least} to {most}"
+    expected = f"a whole number >= {least}" if most is None else f"a whole number from {least:,} to {most:,}"
     found = _number(what, value, expected, meaning, advice)
     if found != math.floor(found):
         _refuse(what, value, expected, meaning, advice)

@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DeftError as error:
         if debug:
             raise
-        _say(_in_words(error, name))
+        _say(_in_words(error, name, rest))
         return error.exit_status
     except KeyboardInterrupt as error:
         if debug:
@@ -103,11 +103,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.path.remove(os.getcwd())
 
 
-def _in_words(error: DeftError, name: str) -> str:
+def _in_words(error: DeftError, name: str, arguments: Sequence[str]) -> str:
     """An error in the words of the command line."""
     from deft.commands import parser
 
-    return parser.spoken(error, name)
+    return parser.spoken(error, name, arguments)
 
 
 def _say(message: str) -> None:

@@ -95,11 +95,14 @@ class OutOfMemory(DeftError):
     """The device has no room for the batch."""
 
 
+MOST = 1 << 20
+
+
 def at_least_one(counts: Mapping[str, int | None]) -> None:
-    """Raise `InvalidInput` for the first count below 1; None is no count."""
+    """Raise `InvalidInput` for the first count below 1, or above a million; None is no count."""
     for name, count in counts.items():
-        if count is not None and count < 1:
-            raise InvalidInput(f"{name} must be at least 1; got {count}.")
+        if count is not None and not 1 <= count <= MOST:
+            raise InvalidInput(name, given=count, expected=f"a whole number from 1 to {MOST:,}")
 
 
 def says_no_memory(error: BaseException) -> bool:
@@ -124,5 +127,5 @@ def nearest_names(name: str, known: list[str]) -> str:
     """The clause `; did you mean ...?` for a misspelt name, or an empty string where nothing is near."""
     import difflib
 
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, list(dict.fromkeys(known)), n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(near)}?" if near else ""

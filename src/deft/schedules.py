@@ -17,11 +17,14 @@ from typing import final
 import torch
 from torch import Tensor
 
+from deft import checks
 from deft.errors import InvalidInput
 from deft.types import Times
 
 _T_MIN = 1e-3
 _LOG_SNR_MIN = -16.0
+_LARGEST_LOG_SNR = 100.0  # beyond it exp(log_snr / 2) is no number of double precision that means anything
+_MOST_ENTRIES = 1_000_000
 
 
 class Schedule(ABC):
@@ -77,9 +80,8 @@ class VPLinear(_VariancePreserving):
     """
 
     def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0, t_min: float = _T_MIN) -> None:
-        if not 0 < beta_min <= beta_max or not 0 < t_min < 1:
-            raise InvalidInput(f"VPLinear needs 0 < beta_min <= beta_max and 0 < t_min < 1; got {beta_min}, {beta_max}, {t_min}.")
-        self.beta_min, self.beta_max, self.t_min = beta_min, beta_max, t_min
+        self.beta_min, self.beta_max = checks.positive_range("beta_min, beta_max", (beta_min, beta_max))
+        self.t_min = checks.share("t_min", t_min, "the least time", zero=False, one=False)
 
     def log_snr(self, t: Times) -> Times:
         u = self.t_min + (1 - self.t_min) * t
@@ -101,9 +103,10 @@ class VPCosine(_VariancePreserving):
     """
 
     def __init__(self, log_snr_min: float = -15.0, log_snr_max: float = 15.0) -> None:
-        if not log_snr_min < log_snr_max:
-            raise InvalidInput(f"VPCosine needs log_snr_min < log_snr_max; got {log_snr_min} and {log_snr_max}.")
-        self.log_snr_min, self.log_snr_max = log_snr_min, log_snr_max
+        self.log_snr_min, self.log_snr_max = checks.finite_range("log_snr_min, log_snr_max", (log_snr_min, log_snr_max))
+        if max(-self.log_snr_min, self.log_snr_max) > _LARGEST_LOG_SNR:
+            given, expected = (log_snr_min, log_snr_max), f"log-SNRs between -{_LARGEST_LOG_SNR:g} and {_LARGEST_LOG_SNR:g}"
+            raise InvalidInput("log_snr_min, log_snr_max", given=given, expected=expected)
         self._start = 2 / math.pi * math.atan(math.exp(-0.5 * log_snr_max))
         self._end = 2 / math.pi * math.atan(math.exp(-0.5 * log_snr_min))
 
@@ -127,11 +130,15 @@ class VPTabulated(_VariancePreserving):
     """
 
     def __init__(self, betas: Sequence[float]) -> None:
-        table = torch.as_tensor(betas, dtype=torch.float64)
-        if table.ndim != 1 or len(table) < 2 or bool((table <= 0).any()) or bool((table > 1).any()):
-            raise InvalidInput(
-                f"VPTabulated needs at least two betas in (0, 1]; got {len(table)} between {table.min():g} and {table.max():g}."
-            )
+        expected = "a table of at least two numbers in (0, 1]"
+        try:
+            table = torch.as_tensor(betas, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InvalidInput("betas", given=betas, expected=expected) from error
+        if table.ndim != 1 or len(table) < 2:
+            raise InvalidInput("betas", given=f"numbers of shape {tuple(table.shape)}", expected=expected)
+        if not bool(((table > 0) & (table <= 1)).all()):
+            raise InvalidInput("betas", given=f"{len(table)} numbers between {table.min():g} and {table.max():g}", expected=expected)
         log_alpha_2 = torch.log1p(-table.clamp(max=1 - 1e-12)).cumsum(0)
         log_snr = log_alpha_2 - torch.log(-torch.expm1(log_alpha_2))
         self.num_steps = len(table)
@@ -141,6 +148,8 @@ class VPTabulated(_VariancePreserving):
     @classmethod
     def linear(cls, num_steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 2e-2) -> VPTabulated:
         """DDPM's table: `num_steps` betas between `beta_start` and `beta_end`."""
+        num_steps = checks.whole("num_steps", num_steps, least=2, most=_MOST_ENTRIES, meaning="the entries of the table")
+        beta_start, beta_end = (checks.share(name, beta, zero=False) for name, beta in (("beta_start", beta_start), ("beta_end", beta_end)))
         return cls(torch.linspace(beta_start, beta_end, num_steps, dtype=torch.float64).tolist())
 
     def index(self, t: Times) -> Tensor:
@@ -185,8 +194,7 @@ class VE(_VarianceExploding):
     """
 
     def __init__(self, sigma_min: float = 0.01, sigma_max: float = 100.0) -> None:
-        _check_sigmas(type(self).__name__, sigma_min, sigma_max)
-        self.sigma_min, self.sigma_max = sigma_min, sigma_max
+        self.sigma_min, self.sigma_max = _sigmas(sigma_min, sigma_max)
 
     def sigma(self, t: Times) -> Times:
         return self.sigma_min * torch.exp(t * math.log(self.sigma_max / self.sigma_min))
@@ -203,8 +211,8 @@ class EDM(_VarianceExploding):
     """
 
     def __init__(self, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> None:
-        _check_sigmas(type(self).__name__, sigma_min, sigma_max)
-        self.sigma_min, self.sigma_max, self.rho = sigma_min, sigma_max, rho
+        self.sigma_min, self.sigma_max = _sigmas(sigma_min, sigma_max)
+        self.rho = checks.positive("rho", rho, "how much denser the steps are at low noise; 7 is the paper's")
 
     def sigma(self, t: Times) -> Times:
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
@@ -223,9 +231,9 @@ class RectifiedFlow(Schedule):
     """
 
     def __init__(self, t_min: float = _T_MIN) -> None:
-        if not 0 < t_min < 0.5:
-            raise InvalidInput(f"RectifiedFlow needs 0 < t_min < 0.5; got {t_min}.")
-        self.t_min = t_min
+        self.t_min = checks.positive("t_min", t_min, "the least time")
+        if self.t_min >= 0.5:
+            raise InvalidInput("t_min", given=t_min, expected="a number in (0, 0.5), the least time")
 
     def alpha(self, t: Times) -> Times:
         return 1 - self.sigma(t)
@@ -238,6 +246,8 @@ class RectifiedFlow(Schedule):
         return ((u - self.t_min) / (1 - 2 * self.t_min)).clamp(0, 1)
 
 
-def _check_sigmas(name: str, sigma_min: float, sigma_max: float) -> None:
-    if not 0 < sigma_min < sigma_max:
-        raise InvalidInput(f"{name} needs 0 < sigma_min < sigma_max; got {sigma_min} and {sigma_max}.")
+def _sigmas(sigma_min: float, sigma_max: float) -> tuple[float, float]:
+    low, high = checks.positive_range("sigma_min, sigma_max", (sigma_min, sigma_max))
+    if low == high:
+        raise InvalidInput("sigma_min, sigma_max", given=(low, high), expected="(low, high), finite, with 0 < low < high")
+    return low, high

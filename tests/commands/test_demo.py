@@ -82,7 +82,7 @@ def test_too_few_images_and_unknown_priors(deft, prior_file: str, tmp_path: Path
     assert "at least 8" in said
     assert deft("demo", "--prior", "natural-65", "--out", tmp_path / "x")[0] == 2
     assert deft("demo", "--prior", prior_file, "--minutes", "0", "--out", tmp_path / "x")[0] == 2
-    assert "--samples must be at least 1" in deft("demo", "--prior", prior_file, "--samples", "0", "--out", tmp_path / "x")[2]
+    assert "--samples: got 0" in deft("demo", "--prior", prior_file, "--samples", "0", "--out", tmp_path / "x")[2]
 
 
 def test_crops_depend_on_the_seed_alone_and_test_photographs_never_train() -> None:

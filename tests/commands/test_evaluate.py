@@ -46,8 +46,8 @@ def test_it_writes_results_and_a_report(deft, config: Path, tmp_path: Path) -> N
         (["--problem", "SuperResolution"], "was trained for"),
         (["--weights.features", "nowhere.pt"], "no weights file nowhere.pt"),
         (["--weights.lpips", "nowhere.pt"], "LPIPS needs two files"),
-        (["--limit", "0"], "--limit must be at least 1; got 0"),
-        (["--batch-size", "0"], "--batch_size must be at least 1; got 0"),
+        (["--limit", "0"], "--limit: got 0"),
+        (["--batch-size", "0"], "--batch_size: got 0"),
     ],
 )
 def test_what_is_wrong_is_said(deft, config: Path, option: list[str], expected: str) -> None:

@@ -85,7 +85,7 @@ def test_slices_without_any_window(deft, prior_file: str, tmp_path: Path) -> Non
     problem = ["--problem", "Inpainting", "--problem.masks", "box"]
     code, _, wrong = deft("train", "--prior", prior_file, *problem, "--images", images, "--out", tmp_path / "run", *SHORT)
     assert code == 2
-    assert "say with a window what the prior's range means" in wrong
+    assert "say with --window what the prior's range means" in wrong
 
 
 class TestParted:

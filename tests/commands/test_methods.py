@@ -96,7 +96,7 @@ def test_methods_that_do_not_apply_are_refused_before_anything_is_drawn(deft, pr
     code, _, said = deft("evaluate", "--config", configured(prior_file, image_folder, tmp_path, methods, problem=silent))
     assert code == 2
     assert "SMC: TwistedSMC needs a density" in said
-    assert "DDNM, DPS or LearnedHTransform" in said
+    assert "use the sampler DDIM, Heun or DPMSolver" in said
     methods = {"SMC": recipe("TwistedSMC", proposal=recipe("DDNMPlus"))}
     code, _, said = deft("evaluate", "--config", configured(prior_file, image_folder, tmp_path, methods))
     assert code == 2

@@ -16,7 +16,7 @@ def given(prior_file: str, image_folder: str, tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--problem", "Inpaintin"], "Did you mean deft.problems.Inpainting"),
+        (["--problem", "Inpaintin"], "Did you mean Inpainting"),
         (["--problem", "deft.problems.Inpaintin"], "deft.problems.Inpainting"),
         (["--problem", "nowhere.Inpaintin"], "deft.problems.Inpainting"),
         (
@@ -28,7 +28,7 @@ def given(prior_file: str, image_folder: str, tmp_path: Path) -> list[str]:
         (["--problem", "Inpainting", "--problem.sigma_y", "-1"], "got -1.0; expected a finite number >= 0"),
         (["--problem", "Inpainting", "--stepz", "1"], "Did you mean --steps"),
         (["--problem", "Inpainting", "--steps", "many"], "a whole number"),
-        (["--problem", "Inpainting", "--steps", "0"], "steps must be at least 1"),
+        (["--problem", "Inpainting", "--steps", "0"], "--steps: got 0; expected a whole number from 1"),
         (["--problem", "Inpainting", "--validation-share", "1.5"], "in [0, 0.5]"),
         ([], "--problem: got nothing"),
     ],
@@ -45,7 +45,7 @@ def test_what_is_wrong_is_said_and_the_nearest_named(deft, given: list[str], arg
     [
         ("stepz: 3", "Did you mean steps"),
         ("problem: {class_path: Inpainting, init_args: {mask: box}}", "Did you mean masks"),
-        ("problem: {class_path: Inpaiting}", "Did you mean deft.problems.Inpainting"),
+        ("problem: {class_path: Inpaiting}", "Did you mean Inpainting"),
         ("problem: {class_path: Inpainting, init_args: {masks: {class_path: BoxMask}}}", "Did you mean BoxMasks"),
         ("prior: [", "config"),
     ],
@@ -92,4 +92,6 @@ def test_what_a_class_says_is_not_buried_in_what_the_parser_tried(
     sampler = ["--sampler", "DDIM", f"--sampler.steps={steps}"]
     code, _, wrong = deft("sample", "--h", "nowhere", "--prior", prior_file, *sampler, "--images", image_folder, "--out", tmp_path / "x")
     assert code == 2
-    assert wrong.strip() == f"deft: steps: got {steps}; expected a whole number from 1 to 1000000, at least one step of a sampler."
+    assert (
+        wrong.strip() == f"deft: --sampler.steps: got {steps}; expected a whole number from 1 to 1,000,000, at least one step of a sampler."
+    )

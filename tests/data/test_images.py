@@ -196,7 +196,7 @@ def test_open_dicom(tmp_path):
     write_dicom(tmp_path / "a.dcm", stack(n=1)[0] + 1024)
     assert open_images(tmp_path, (1, 8, 8), default_window=(-1000.0, 400.0)).window == (-1000.0, 400.0)
     assert len(open_images(tmp_path / "a.dcm", (1, 4, 4), window="full", fit="resize")) == 1
-    with pytest.raises(InvalidInput, match="say with a window what the prior's range means"):
+    with pytest.raises(InvalidInput, match="say with `window` what the prior's range means"):
         open_images(tmp_path, (1, 8, 8))
 
 

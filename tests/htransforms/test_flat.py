@@ -122,7 +122,7 @@ def test_it_learns_and_a_file_gives_it_back(tmp_path):
 
 
 def test_refusals():
-    with pytest.raises(InvalidInput, match="LearnedHTransform takes images"):
+    with pytest.raises(InvalidInput, match="Use LearnedHTransform"):
         FlatHTransform((1, 8, 8), 1.0)
     prior = mixture().float()
     likelihood = GaussianLikelihood(HighDynamicRange(), 0.1)

@@ -89,9 +89,9 @@ class TestClasses(PriorContract):
     def test_labels(self):
         prior = DiffusersPrior(unet(num_class_embeds=5), VPTabulated.linear(100, 1e-3, 0.15))
         x_t, t = torch.randn(1, 1, 8, 8), torch.tensor([0.5])
-        with pytest.raises(InvalidInput, match=r"use prior.given\(class_labels"):
+        with pytest.raises(InvalidInput, match=r"Use prior.given\(class_labels"):
             prior.denoise(x_t, t)
-        with pytest.raises(InvalidInput, match="integers from 0 to 4"):
+        with pytest.raises(InvalidInput, match="whole numbers from 0 to 4"):
             prior.given(class_labels=torch.tensor([5]))
         by_class = [prior.given(class_labels=torch.tensor([k])).denoise(x_t, t) for k in (1, 2)]
         assert not torch.equal(*by_class)
@@ -136,7 +136,7 @@ def test_the_variance_head_is_left_out():
 
 def test_a_folder_of_the_model_alone(tmp_path):
     unet(sample_size=(8, 16)).save_pretrained(tmp_path)
-    with pytest.raises(InvalidInput, match="give schedule="):
+    with pytest.raises(InvalidInput, match="Give `schedule`"):
         load(tmp_path)
     prior = load(tmp_path, schedule=VPTabulated.linear(), scale=0.7)
     assert prior.event_shape == (1, 8, 16)
@@ -170,12 +170,37 @@ def test_errors(tmp_path, monkeypatch):
         load(tmp_path, schedule=VPTabulated.linear())
     with pytest.raises(InvalidInput, match="Use Rescheduled"):
         DiffusersPrior(unet(), VPLinear())
-    with pytest.raises(InvalidInput, match="did you mean epsilon"):
+    with pytest.raises(InvalidInput, match="erhaps epsilon is meant"):
         DiffusersPrior(unet(), VPTabulated.linear(), prediction_type="epsilom")
     with pytest.raises(InvalidInput, match="sample_size"):
         DiffusersPrior(unet(sample_size=None), VPTabulated.linear())
     with pytest.raises(InvalidInput, match="as many, or twice as many"):
         DiffusersPrior(unet(out_channels=3), VPTabulated.linear())
+
+
+@pytest.mark.parametrize(("settings", "what"), [
+    ({"scale": float("nan")}, "scale"), ({"scale": 0.0}, "scale"), ({"value_range": (1.0, -1.0)}, "value_range"),
+    ({"value_range": (float("nan"), 1.0)}, "value_range"),
+])  # fmt: skip
+def test_what_cannot_be_meant(settings, what):
+    with pytest.raises(InvalidInput) as raised:
+        DiffusersPrior(unet(), VPTabulated.linear(), **settings)
+    assert what in raised.value.what
+
+
+def test_one_that_is_built_here_is_asked_once_too():
+    with pytest.raises(InvalidInput) as raised:
+        DiffusersPrior(unet(sample_size=7), VPTabulated.linear())
+    assert "sample_size" in raised.value.what
+
+
+@pytest.mark.parametrize("labels", [[], [1.5], [True], [3], [-1], [float("nan")]])
+def test_labels_that_are_none(labels):
+    prior = DiffusersPrior(unet(num_class_embeds=3), VPTabulated.linear())
+    with pytest.raises(InvalidInput) as raised:
+        prior.given(class_labels=torch.tensor(labels))
+    assert raised.value.what == "class_labels"
+    assert raised.value.given is not None
 
 
 def test_a_hub_id_without_a_connection(monkeypatch, tmp_path):
@@ -229,6 +254,8 @@ class TestFolders:
         [
             ("sample_size", "8"), ("sample_size", -8), ("sample_size", [8, 8, 8]), ("in_channels", 10**9), ("in_channels", 1.5), ("block_out_channels", []),
             ("block_out_channels", [8, "8"]), ("block_out_channels", [10**9, 8]), ("layers_per_block", 0), ("num_class_embeds", -1),
+            ("norm_eps", "a"), ("dropout", -1.0), ("mid_block_type", "MyBlock"), ("prediction_type", "epsilon"), ("depth", 3),
+            ("block_out_channels", [16_000] * 16),
         ],
     )  # fmt: skip
     def test_sizes_are_checked_before_anything_is_allocated(self, tmp_path, key, value):
@@ -239,7 +266,25 @@ class TestFolders:
         with pytest.raises(InvalidInput) as raised:
             load(tmp_path)
         assert key in raised.value.what
-        assert raised.value.given == value
+        assert raised.value.given == (f"the text {value!r}" if key == "norm_eps" else value)
+
+    @pytest.mark.parametrize("edit", ["missing", "unexpected"])
+    def test_weights_of_another_network_are_refused(self, tmp_path, edit):
+        from safetensors.torch import load_file, save_file
+
+        unet().save_pretrained(tmp_path)
+        betas().save_pretrained(tmp_path)
+        file = tmp_path / "diffusion_pytorch_model.safetensors"
+        weights = load_file(file)
+        changed = (
+            {name: value for name, value in weights.items() if name != "conv_in.weight"}
+            if edit == "missing"
+            else weights | {"more": torch.zeros(2)}
+        )
+        save_file(changed, file, {"format": "pt"})
+        with pytest.raises(CheckpointError) as raised:
+            load(tmp_path)
+        assert ("conv_in.weight" if edit == "missing" else "more") in raised.value.given
 
     @pytest.mark.parametrize("text", ["", "[]", "{" * 100, '"text"', '{"a": NaN}', "\x00\xff"])
     def test_a_damaged_configuration(self, tmp_path, text):

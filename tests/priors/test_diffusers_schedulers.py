@@ -56,6 +56,15 @@ def test_alpha_and_sigma_are_those_of_the_class_itself(name, schedule):
     torch.testing.assert_close(ours.sigma(t) ** 2, 1 - expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", sorted(READ - {"DPMSolverSDEScheduler"}))
+def test_what_a_configuration_leaves_out_is_what_its_class_takes(name):
+    theirs = getattr(diffusers, name)()
+    ours, _ = read({"_class_name": name}, "scheduler_config.json")
+    torch.testing.assert_close(
+        ours.alpha(torch.linspace(0, 1, 1000, dtype=torch.float64)) ** 2, theirs.alphas_cumprod.double(), rtol=1e-5, atol=1e-6
+    )
+
+
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_others_are_refused_with_the_reason(name):
     with pytest.raises(InvalidInput) as raised:
@@ -84,6 +93,13 @@ DDPM = {"_class_name": "DDPMScheduler", "_diffusers_version": "0.42.1"}
         (DDPM | {"beta_start": "low"}, "low", "a number"),
         (DDPM | {"beta_end": float("nan")}, None, "a number"),
         (DDPM | {"trained_betas": "betas.npy"}, None, "a table of betas"),
+        (DDPM | {"trained_betas": [0.1, float("nan")]}, None, "a table of betas"),
+        (DDPM | {"trained_betas": [0.1, 0.2], "num_train_timesteps": 3}, "2 numbers", "3, as num_train_timesteps says"),
+        (DDPM | {"rescale_betas_zero_snr": "false"}, "false", "true or false"),
+        (DDPM | {"beta_end": 7.0}, 7.0, "in (0, 1]"),
+        (DDPM | {"_class_name": ["DDPMScheduler"]}, None, "a scheduler of diffusers"),
+        (DDPM | {"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"}, "continuous", "discrete"),
+        ({"_class_name": "ScoreSdeVeScheduler", "sigma_maximum": 3.0}, 3.0, "a setting that is known"),
     ],
 )
 def test_nothing_falls_to_a_default(config, given, expected):

@@ -39,7 +39,7 @@ def test_what_is_there_is_told(tmp_path, name, expected):
 
 def test_what_a_folder_does_not_say_is_said(tmp_path):
     unet(num_class_embeds=3).save_pretrained(tmp_path / "unet")
-    with pytest.raises(InvalidInput, match="give schedule="):
+    with pytest.raises(InvalidInput, match="Give `schedule`"):
         resolve.load(tmp_path)
     prior = resolve.load(tmp_path, schedule="cosine", prediction_type="v_prediction", labels=[1])
     assert isinstance(prior.schedule, VPTabulated)
@@ -48,7 +48,7 @@ def test_what_a_folder_does_not_say_is_said(tmp_path):
     with pytest.raises(InvalidInput) as raised:
         resolve.load(tmp_path, schedule="cosin")
     assert "cosine" in raised.value.advice
-    with pytest.raises(InvalidInput, match="integers from 0 to 2"):
+    with pytest.raises(InvalidInput, match="whole numbers from 0 to 2"):
         resolve.load(tmp_path, schedule="linear", labels=[3])
 
 
@@ -57,7 +57,7 @@ def test_an_option_that_is_not_used_is_refused(option):
     with pytest.raises(InvalidInput) as raised:
         resolve.load("digits-32", **{option: "linear"})
     assert raised.value.what == option
-    with pytest.raises(InvalidInput, match="takes no context"):
+    with pytest.raises(InvalidInput, match="is unconditional"):
         resolve.load("digits-32", labels=[0])
 
 

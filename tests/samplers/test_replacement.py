@@ -36,7 +36,7 @@ class TestReplacement(ConditionalSamplerContract):
     def test_operators_that_weigh_components_are_refused(self):
         kernel = torch.ones(1, 2, 2, dtype=DOUBLE) / 4
         for operator, says in (
-            (Blur(kernel, "circular"), "those of CircularBlur differ"),
+            (Blur(kernel, "circular"), "got CircularBlur, whose singular values differ"),
             (Blur(kernel, "reflect"), "ReflectBlur has none"),
         ):
             observation = Observation(torch.zeros(1, 1, 4, 4, dtype=DOUBLE), GaussianLikelihood(operator, 0.1))
@@ -122,7 +122,7 @@ def test_resampling_and_not_small_steps_removes_the_bias(monkeypatch):
 def test_what_it_asks_for():
     prior, operator = gaussian(), Matrix(torch.diag(torch.tensor([1.0, 0.5, 0.0], dtype=DOUBLE))[None])
     observation = Observation(torch.zeros(1, 3, dtype=DOUBLE), GaussianLikelihood(operator, 0.1))
-    with pytest.raises(InvalidInput, match="those of Matrix differ"):
+    with pytest.raises(InvalidInput, match="got Matrix, whose singular values differ"):
         Replacement(3)(Posterior(prior, NoConditioning(), observation), 1)
     for arguments in ({"jump_length": 0}, {"resamplings": 0}):
         with pytest.raises(InvalidInput, match=r"jump_length|resamplings"):

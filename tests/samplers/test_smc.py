@@ -183,7 +183,7 @@ def test_what_is_refused():
     calls = []
     prior.denoise = lambda x_t, t: calls.append(t) or x_t
     sampler = TwistedSMC(twist, 10)
-    with pytest.raises(InvalidInput, match=r"TwistedSMC needs a density.*sigma_y = 0, observation 0.*LearnedHTransform with DDIM"):
+    with pytest.raises(InvalidInput, match=r"TwistedSMC needs a density.*sigma_y = 0 \(observation 0\).*use the sampler DDIM"):
         sampler(Posterior(prior, NoConditioning(), measured(mixture(), sigma_y=0.0)), 10)
     with pytest.raises(InvalidInput, match="needs a Posterior"):
         sampler(prior, 10)

@@ -121,7 +121,7 @@ def test_what_has_no_weights():
     with pytest.raises(InvalidInput, match="this weighs samples by p"):
         weighable(prior, "this")
     silent = measured(prior, n=2, sigma_y=torch.tensor([0.1, 0.0]))
-    with pytest.raises(InvalidInput, match=r"sigma_y = 0, observation 1.*DDNM, DPS or LearnedHTransform"):
+    with pytest.raises(InvalidInput, match=r"sigma_y = 0 \(observation 1\).*use the sampler DDIM"):
         weighable(Posterior(prior, NoConditioning(), silent), "this")
     assert has_density(0.5, "this") == 0.5
     with pytest.raises(InvalidInput, match=r"got eta = 0\. Deterministic samplers"):

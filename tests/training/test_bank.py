@@ -268,5 +268,5 @@ def test_a_seed_of_another_kind_of_integer(tmp_path):
 
 
 def test_empty():
-    with pytest.raises(InvalidInput, match="at least one evaluation"):
+    with pytest.raises(InvalidInput, match="evaluations: got 0"):
         build(0)

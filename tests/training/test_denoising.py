@@ -109,7 +109,7 @@ class TestTimeLaw:
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
 
     def test_errors(self):
-        with pytest.raises(InvalidInput, match="uniform, the share"):
+        with pytest.raises(InvalidInput, match="the share of uniform draws"):
             TimeLaw(uniform=1.5)
         with pytest.raises(InvalidInput, match="schedule runs over"):
             TimeLaw(low=50.0).range(VPLinear())

@@ -89,13 +89,13 @@ def test_with_less_memory_it_is_the_same_run():
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ({"steps": 0}, "steps must be at least 1; got 0"),
-        ({"log_every": -1}, "log_every must be at least 1; got -1"),
-        ({"learning_rate": 0.0}, "learning_rate > 0"),
-        ({"clip": 0.0}, "clip > 0 or None"),
-        ({"ema": 1.0}, "0 <= ema < 1"),
-        ({"precision": "fp64"}, "'fp32' or 'bf16'; got 'fp64'"),
-        ({"patience": 3}, "give patience >= 1 and a `validation`"),
+        ({"steps": 0}, "steps: got 0; expected a whole number from 1"),
+        ({"log_every": -1}, "log_every: got -1; expected a whole number >= 1"),
+        ({"learning_rate": 0.0}, "learning_rate: got 0.0; expected a finite number > 0"),
+        ({"clip": 0.0}, "clip: got 0.0; expected a finite number > 0"),
+        ({"ema": 1.0}, "ema: got 1.0"),
+        ({"precision": "fp64"}, "got fp64; expected 'fp32' or 'bf16'"),
+        ({"patience": 3}, "patience: got 3; .* Give a `validation` set"),
     ],
 )
 def test_bad_settings(setting, says):

@@ -112,7 +112,7 @@ def run(
         raise InvalidInput(
             "fraction", given=fraction, expected="a share of the prior's parameters above 0 and at most 1", advice="0.05 is the usual one"
         )
-    at_least_one({"--samples": samples})
+    at_least_one({"samples": samples})
     begin = time.monotonic()
     inputs.apart(out, images)
     network = priors.opened(prior, labels, subfolder, schedule, prediction_type)

@@ -75,7 +75,7 @@ def run(
 
     Writes OUT/results.json, OUT/report.html (one self-contained page) and OUT/config.yaml.
     """
-    at_least_one({"--samples": samples, "--batch_size": batch_size, "--limit": limit})
+    at_least_one({"samples": samples, "batch_size": batch_size, "limit": limit})
     inputs.apart(out, images)
     network = priors.opened(prior, labels, subfolder, schedule, prediction_type)
     found = inputs.opened(

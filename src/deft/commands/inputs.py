@@ -115,7 +115,12 @@ def in_memory(data: Dataset) -> Dataset | Tensor:
 
 
 def apart(out: Path, images: Path | None) -> None:
-    """Raise where results would be written among the images that are read: a second run would take them for images."""
+    """Raise where results cannot be written, or would be among the images that are read: a second run would take them for images."""
+    file = next((place for place in (out, *out.parents) if place.exists() and not place.is_dir()), None)
+    if file is not None:
+        raise InvalidInput(
+            "--out", given=f"{out}, where {file} is a file" if file != out else f"{out}, a file", expected="a folder, or nothing yet"
+        )
     if images is not None and images.is_dir() and images.resolve() in (out.resolve(), *out.resolve().parents):
         raise InvalidInput(
             "--out",
@@ -149,14 +154,21 @@ def observation(
     """Measurements from files: an npy or npz file (n, ...), one picture, or a folder of npy files or pictures, one for each; masks by the same names, or one for all."""
     rows, names = _measurements(path, prior, convert, value_range, strict, key)
     like = torch.zeros(len(rows), *prior.event_shape)
+    if masks is not None and not isinstance(problem.operator(like[:1], Noise([0])), Inpainting):
+        raise InvalidInput(
+            "--masks",
+            given=str(masks),
+            expected=f"nothing: {type(problem).__name__} has no masks",
+            advice="leave --masks out, or give an h-transform or --problem for inpainting",
+        )
     if masks is None and invert_masks:
         unused("without --masks", invert_masks=True)
     operator: ForwardOperator = Inpainting(_masks(masks, names, prior, invert_masks)) if masks is not None else _fixed(problem, like)
     expected = tuple(operator(like).shape[1:])
-    for name, row in zip(names, rows):
+    for place, (name, row) in enumerate(zip(names, rows)):
         if tuple(row.shape) != expected:
             raise InvalidInput(f"the measurement {name} has shape {tuple(row.shape)}; this problem measures {expected}.")
-        if not bool(torch.isfinite(operator.observed(row[None]) if masks is None else row[None]).all()):
+        if not bool(torch.isfinite(operator.take([place]).observed(row[None]) if masks is None else row[None]).all()):
             raise InvalidInput(f"the measurement {name} holds NaN or infinite values; mend it, or take it away.")
     level = problem.sigma_y if sigma_y is None else sigma_y
     if isinstance(level, tuple):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from deft.commands import catalogue, priors
+from deft.commands import catalogue, inputs, priors
 from deft.commands.priors import Labels
 from deft.errors import CheckpointError, InvalidInput, nearest_names
 from deft.priors import zoo
@@ -24,6 +24,7 @@ HELP = {
     **priors.HELP,
 }
 POSITIONAL = True
+_OWN = ("h.safetensors", "state.safetensors")
 
 
 def run(
@@ -36,6 +37,10 @@ def run(
     """Say what is in a checkpoint or a prior: card, parameters, sizes, hash, schedule, losses; or what is wrong with it. Of a problem: its conventions."""
     path = Path(target)
     said = (labels, subfolder, schedule, prediction_type)
+    if not target.strip():
+        raise InvalidInput("TARGET", given="nothing", expected=HELP["target"])
+    if target in zoo.names() or (path.is_file() and path.suffix != ".json") or any((path / own).exists() for own in _OWN):
+        inputs.unused(f"with {target}, which says itself", **dict(zip(("labels", "subfolder", "schedule", "prediction_type"), said)))
     if target in {cls.__name__ for cls in catalogue.classes("problems")}:
         _problem(catalogue.named("problems", target))
     elif target in zoo.names():
@@ -128,7 +133,7 @@ def _prior(path: Path, name: str) -> None:
 
 
 def _any_prior(target: str, said: tuple) -> None:
-    prior = priors.opened(target, *said)
+    prior = priors.described(target, *said)
     _rows({"from": target, "kind": f"a prior, {type(prior).__name__}", "name": prior.name})
     _about(prior)
 

@@ -29,6 +29,7 @@ def build(name: str) -> ArgumentParser:
         prog=f"deft {name}",
         description=f"{inspect.getdoc(module.run)}\n\nExample:\n    {module.EXAMPLE}",
         exit_on_error=False,
+        allow_abbrev=False,
         formatter_class=_Help,
     )
     parser.add_argument("--config", action="config", help="a YAML file with any of the options below; the command line overrides it")
@@ -82,9 +83,20 @@ def options_of(parser: ArgumentParser) -> list[str]:
     ]
 
 
-def spoken(error: DeftError, name: str) -> str:
-    """An error in the words of a command."""
-    return words.spoken(error, options_of(build(name)))
+def spoken(error: DeftError, name: str, arguments: Sequence[str] = ()) -> str:
+    """An error in the words of a command, and of what was typed: `--problem.sigma_y` too."""
+    typed = _typed(arguments)
+    return words.spoken(error, [*options_of(build(name)), *(option for option in typed if "." in option)], typed)
+
+
+def _typed(arguments: Sequence[str]) -> dict[str, str]:
+    """The options that were typed, without their dashes, and the last value of each."""
+    found = {}
+    for argument, following in zip(arguments, [*arguments[1:], ""]):
+        head, mark, tail = argument.partition("=")
+        if head.startswith("--"):
+            found[head[2:].replace("-", "_")] = tail if mark else following
+    return found
 
 
 def _check_finite(config: object, path: str = "") -> None:
@@ -120,7 +132,7 @@ def _instantiate(parser: ArgumentParser, config):
     except DeftError:
         raise
     except (argparse.ArgumentError, TypeError, ValueError) as error:
-        raise words.of_the_parser(str(error), options_of(parser)) from error
+        raise words.of_the_parser(str(error), options_of(parser), vars(config)) from error
 
 
 def _kinds(name: str) -> dict[str, str]:

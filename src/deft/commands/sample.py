@@ -36,7 +36,7 @@ HELP = {
     "images": "in place of --measurements: clean images, which are measured first",
     "samples": "per image",
     "sampler": "default: DPMSolver with --steps",
-    "steps": "evaluations of the prior per sample, for the default sampler",
+    "steps": "evaluations of the prior per sample, for the default sampler (default: 20)",
     "limit": "the first few images only",
     "batch_size": "signals denoised at once; changes no result",
     "allow": priors.ALLOW_HELP,
@@ -58,7 +58,7 @@ def run(
     images: Path | None = None,
     samples: int = 8,
     sampler: Sampler | None = None,
-    steps: int = 20,
+    steps: int | None = None,
     seed: int = 0,
     batch_size: int = 64,
     limit: int | None = None,
@@ -86,7 +86,13 @@ def run(
         raise InvalidInput("say how to condition: either --h FILE, or --method such as DPS.")
     if (measurements is None) == (images is None):
         raise InvalidInput("say what to condition on: either --measurements, or --images with a problem.")
-    at_least_one({"--samples": samples, "--batch_size": batch_size, "--limit": limit})
+    if method is not None:
+        inputs.unused(
+            "with --method, which has its own (--method.steps)", steps=steps, sampler=None if sampler is None else type(sampler).__name__
+        )
+    if sampler is not None:
+        inputs.unused("with --sampler, which has its own (--sampler.steps)", steps=steps)
+    at_least_one({"samples": samples, "batch_size": batch_size, "limit": limit})
     if images is not None:
         inputs.unused("with --images, which are measured by the problem", masks=masks, invert_masks=invert_masks, sigma_y=sigma_y)
         inputs.apart(out, images)
@@ -98,7 +104,7 @@ def run(
         prior or _on_card(h), labels, subfolder, schedule, prediction_type, fetch=prior is not None
     )  # what a file names is not downloaded
     problem = problem or _problem(h, priors.names(allow))
-    recipe = method or DEFT(h, sampler or DPMSolver(steps=steps), any_problem=False)  # type: ignore[arg-type]
+    recipe = method or DEFT(h, sampler or DPMSolver(steps=20 if steps is None else steps), any_problem=False)  # type: ignore[arg-type]
     recipe.allow = priors.names(allow)
     chosen = recipe.build("samples", network, problem)
     truth: Tensor | None = None
@@ -135,7 +141,7 @@ def run(
     chosen.check(network, observed.to(network.device))
     seeds = [mix(seed, 5, i) for i in range(len(names))]
     with locked(out):
-        claims.claim_yaml(out, resolved, "deft sample", free=("batch_size", "limit", "config"))
+        claims.claim_yaml(out, resolved, "deft sample", free=("batch_size", "limit", "config", "out"))
         Drawing(out, network, problem, chosen, observed.take(range(len(names))), names, seeds, samples, batch_size, h, truth).run()
     print(f"{number(len(names), 'image')} x {number(samples, 'sample')} in {out}")
 

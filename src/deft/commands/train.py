@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from deft import checks
 from deft.commands import catalogue, inputs, priors
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.priors import Labels, Names
@@ -32,6 +33,8 @@ from deft.training.base import Images, Source
 from deft.training.calibrate import calibrate
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw
 from deft.training.loop import train as train_in_place
+from deft.training.plan import check_numbers
+from deft.training.shards import check_room
 
 MOST_OF_PRIOR = 10.0
 
@@ -42,7 +45,7 @@ HELP = {
     "images": "clean images: a folder, or an npy or npz file; CT slices: DICOM or LoDoPaB-CT files, or HU as npy",
     "out": "the run's folder; the same command goes on from what is there",
     "validation_images": "held-out images, in the same form as --images",
-    "validation_share": "without --validation_images: this share of the images is held out; 0 for none",
+    "validation_share": "without --validation_images: this share of the images is held out; 0 for none (default: 0.05)",
     "h_transform": "LearnedHTransform (the default), PaperHTransform, ConditionalScore, or the dotted path of your own with for_prior(prior, fraction=...)",
     "fraction": "the h-transform's parameters as a share of the prior's; default: that of its class, 0.05, and 1 for ConditionalScore",
     "initial": "start from the weights of this h-transform: a run folder, its h.safetensors, one that ships (deft list), or the state.safetensors of a run that has not ended",
@@ -68,7 +71,7 @@ def run(
     images: Path,
     out: Path,
     validation_images: Path | None = None,
-    validation_share: float = 0.05,
+    validation_share: float | None = None,
     h_transform: str | None = None,
     fraction: float | None = None,
     initial: Path | None = None,
@@ -108,7 +111,18 @@ def run(
 
     Writes OUT/h.safetensors with its card, OUT/metrics.jsonl and OUT/config.yaml. The run saves itself; the same command goes on from there.
     """
-    _check_numbers(validation_share, fraction, bank, slopes)
+    if validation_images is not None and validation_share:
+        inputs.unused("with --validation_images", validation_share=validation_share)
+    if validation_draws is not None:
+        checks.whole(
+            "validation_draws", validation_draws, meaning="draws from the images that are held out", advice="hold none out for none"
+        )
+    share = 0.05 if validation_share is None and validation_images is None else validation_share or 0.0
+    _check_numbers(share, fraction, bank, slopes)
+    check_numbers(
+        steps=steps, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, ema=ema, patience=patience, save_every=save_every,
+        **({} if validate_every is None else {"validate_every": validate_every}),
+    )  # fmt: skip
     form = catalogue.named("h-transforms", h_transform) if h_transform else None
     inputs.apart(out, images)
     network = priors.opened(prior, labels, subfolder, schedule, prediction_type)
@@ -123,12 +137,25 @@ def run(
         "series": series,
     }
     found = inputs.opened(images, network, **options)  # type: ignore[arg-type]
-    data, held_out = inputs.parted(found, validation_share if validation_images is None else 0.0, seed)
+    data, held_out = inputs.parted(found, share, seed)
     if validation_images is not None:
         held_out = inputs.images(inputs.opened(validation_images, network, **options))[0]  # type: ignore[arg-type]
+    if network.num_observations != 1:
+        expected = "one label for all: training draws batches of other images each time"
+        raise InvalidInput("labels", given=f"{network.num_observations} labels", expected=expected)
+    if patience is not None and held_out is None:
+        raise InvalidInput(
+            "patience",
+            given=patience,
+            expected="nothing, without images to validate with: it counts validations",
+            advice="give --validation_images or --validation_share",
+        )
+    problem.draw(data[0][None].to(network.device), Noise([seed], network.device))  # one that does not fit these images says so now
     learned = (
         _loaded(initial, network, form, priors.names(allow)) if initial else untrained(network, fraction, seed, form or LearnedHTransform)
     )
+    if bank:
+        check_room(bank, network.event_shape, out)
     if slopes:
         _check_slopes(slopes, _count(data), learned, network)
     size = sum(p.numel() for p in learned.parameters())

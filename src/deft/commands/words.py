@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from deft.commands import catalogue
 from deft.errors import DeftError, InvalidInput, nearest_names
 
-_ALIASES = {"invert": "invert_masks", "values": "value_range", "num_samples": "samples", "h_transform": "h"}
+_ALIASES = {
+    "invert": "invert_masks",
+    "values": "value_range",
+    "num_samples": "samples",
+    "evaluations": "bank",
+    "class_labels": "labels",
+    "h_transform": "h",
+}
 _TYPES = {
     "int": "a whole number",
     "float": "a number",
@@ -28,10 +35,10 @@ _CALL = re.compile(r"\w+\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)")
 _VALUE = r"('[^']*'|\"[^\"]*\"|\[[^\]]*\]|\([^)]*\)|[\w.+-]*[\w+-])"
 
 
-def spoken(error: DeftError, options: Collection[str]) -> str:
-    """An error of the library in the words of a command with these options."""
+def spoken(error: DeftError, options: Collection[str], typed: Mapping[str, str] | None = None) -> str:
+    """An error of the library in the words of a command with these options, of which some were `typed`, with these values."""
     text = str(error)
-    what = _option(error.what, options)
+    what = _given(error, typed or {}) or _option(error.what, options)
     if what and text.startswith(f"{error.what}:"):
         text = f"--{what}{text[len(error.what) :]}"
     return in_options(text, options)
@@ -57,11 +64,28 @@ def in_options(text: str, options: Collection[str]) -> str:
     text = re.sub(rf"(?<![\w.`'-])([a-z]\w*)={_VALUE}", option, text)
     text = re.sub(r"(?<![\w.-])`?([a-z]\w*)=(?=[\s,;.)`]|$)`?", bare, text)
     text = re.sub(r"`([a-z]\w*)`", bare, text)
+    text = re.sub(r"(--[\w.]+), \1(?![\w.])", r"\1", text)
     return re.sub("\0(\\d+)\0", lambda found: calls[int(found[1])], text)
 
 
+def _given(error: DeftError, typed: Mapping[str, str]) -> str | None:
+    """The option that an error is about, where several have its name: the one that was typed with the value that was given."""
+    named = [option for option in typed if option == error.what or option.endswith(f".{error.what}")]
+    same = [option for option in named if _same(typed[option], error.given)]
+    return same[0] if len(same) == 1 else named[0] if len(named) == 1 else None
+
+
+def _same(text: str, given: object) -> bool:
+    try:
+        return float(text) == float(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return text == str(given)
+
+
 def _option(name: str, options: Collection[str]) -> str | None:
-    return next((one for one in (name, _ALIASES.get(name, "")) if one in options), None)
+    """The option of that name, also one that was typed with what it belongs to: sigma_y is problem.sigma_y."""
+    inside = [option for option in options if option.endswith(f".{name}")]
+    return next((one for one in (name, _ALIASES.get(name, "")) if one in options), inside[0] if len(inside) == 1 else None)
 
 
 def _typed(value: str) -> str:
@@ -73,8 +97,11 @@ def _typed(value: str) -> str:
     return shlex.quote(value.replace(" ", "")) if value[:1] in "[(" else value
 
 
-def of_the_parser(message: str, options: Collection[str]) -> InvalidInput:
-    """A message of the parser as an error of one line: which option, what was given, what is expected, and the nearest names."""
+def of_the_parser(message: str, options: Collection[str], config: Mapping[str, object] | None = None) -> InvalidInput:
+    """A message of the parser as an error of one line: which option, what was given, what is expected, and the nearest names.
+
+    `config` is what was parsed, where an object could not be made of it.
+    """
     unknown = re.search(r"unrecognized arguments: (.+)", message, re.S)
     if unknown:
         first = unknown[1].split()[0]
@@ -85,13 +112,43 @@ def of_the_parser(message: str, options: Collection[str]) -> InvalidInput:
     if stray:
         near = nearest_names(stray[1], list(options)).removeprefix("; ")
         return InvalidInput("unknown option", given=stray[1], expected="an option of this command (--help shows them)", advice=near)
-    missing = re.search(r"argument (--[\w.-]+): expected one argument", message)
+    missing = re.search(r"argument (--[\w.-]+)(?:/--\S+)?: expected one argument", message)
     if missing:
         return InvalidInput(missing[1], given="nothing", expected="a value")
-    needed = re.search(r"(?:Key|Option) ['\"]([\w.]+)['\"] is required|the following arguments are required: (\S+)", message)
-    if needed:
-        return InvalidInput(f"--{(needed[1] or needed[2]).lstrip('-')}", given="nothing", expected="a value: this command needs it")
     path = ".".join(dict.fromkeys(re.findall(r"[Pp]arser key [\"']([\w.+-]+)[\"']", message)))
+    needed = re.search(r"(?:Key|Option) ['\"]([\w.]+)['\"] is required|the following arguments are required: ([\w.-]+)", message)
+    if needed:
+        name = (needed[1] or needed[2]).lstrip("-")
+        made = re.search(r"class_path '(?:[\w.]+\.)?(\w+)'", message)
+        if made and path:
+            return InvalidInput(f"--{path}.{name}", given="nothing", expected=f"a value: {made[1]} needs it")
+        return InvalidInput(name.upper() if name == "target" else f"--{name}", given="nothing", expected="a value: this command needs it")
+    inner = re.search(r"^\s*- (?:(\w+): )(got .+)$", message, re.M)
+    if inner:
+        return _of_an_object(inner[1], inner[2], config or {})
+    unnamed = re.search(r"instantiatable class, but (?:[\w.]+\.)?(\w+) is abstract", message)
+    if unnamed and path:
+        key, value = re.search(r"NestedArg\(key='(\w+)', val='([^']*)'", message).groups()  # type: ignore[union-attr]
+        first = {"problem": "Inpainting", "sampler": "DDIM", "method": "DPS"}.get(path, "NAME")
+        return InvalidInput(
+            f"--{path}", given=f"{key} without a class", expected="the name of a class first",
+            advice=f"say, for example, --{path} {first} --{path}.{key} {value}",
+        )  # fmt: skip
+    other = re.search(r"Import path (?:([\w.]+) )?does not correspond to a subclass of (\w+)", message)
+    if other and path:
+        given = other[1] or "".join(re.findall(r"Given value: ?(.*)", message)[-1:])
+        last = given.rpartition(".")[2]
+        named = [cls.__name__ for cls in catalogue.classes("methods")] if other[2] == "MethodRecipe" else []
+        advice = f"say --{path} {last}" if last in named else f"deft list shows what there is for --{path}"
+        kind = {"MethodRecipe": "method"}.get(other[2], other[2].lower())
+        return InvalidInput(f"--{path}", given=given, expected=f"a {kind}", advice=advice)
+    pair = re.search(r"Expected a tuple with (\d+) elements", message)
+    if pair and path:
+        given = "".join(re.findall(r"Given value: ?(.*)", message)[-1:])
+        return InvalidInput(f"--{path}", given=given, expected=f"{pair[1]} values, such as [0,1]")
+    nested = re.search(r"NestedArg\(key='([\w.]+)'", message)
+    if nested and path and "class_path" not in message and "<class 'str'>" in message and f"{path}.{nested[1]}" not in options:
+        return InvalidInput("unknown option", given=f"--{path}.{nested[1]}", expected=f"an option of this command; --{path} takes a text")
     found = re.findall(r"(?:Given value|Got value): ?(.*)", message)
     given = next((value.strip() for value in found if not value.startswith(("NestedArg", "Namespace"))), None)
     expected, advice = _problem(message)
@@ -101,6 +158,15 @@ def of_the_parser(message: str, options: Collection[str]) -> InvalidInput:
         )
     lines = [line.strip().removeprefix("- ") for line in message.splitlines() if line.strip() and not _NOISE.match(line)]
     return InvalidInput(f"{f'--{path}: ' if path else ''}{' '.join(lines) or ' '.join(message.split())}")
+
+
+def _of_an_object(name: str, rest: str, config: Mapping[str, object]) -> InvalidInput:
+    """An error of a constructor that the parser has wrapped: `steps: got 0; expected ...` becomes that of `--sampler.steps`."""
+    given, _, more = rest.removeprefix("got ").partition("; expected ")
+    expected, _, advice = more.partition(". ")
+    owners = [key for key, value in config.items() if hasattr(value, "__dict__") and name in vars(getattr(value, "init_args", value))]
+    what = f"--{owners[0]}.{name}" if len(owners) == 1 else name
+    return InvalidInput(what, given=given, expected=expected.rstrip("."), advice=advice)
 
 
 _NOISE = re.compile(r"\s*(Parser key|Given value|Does not validate|Subtypes:|Errors:$|- Expected a <class 'NoneType'>)")
@@ -125,7 +191,9 @@ def _problem(message: str) -> tuple[str, str]:
         return f"an option of this command, not {name}", ""
     classes = re.findall(r"Expected an? <class '(?:[\w.]*\.)?(\w+)'>", message)
     literal = re.findall(r"Expected a typing\.Literal\[([^\]]*)\]", message)
-    words = [_TYPES.get(name, f"a {name}") for name in classes if name != "NoneType"]
+    endless = re.search(r"[Vv]alue: ?[+-]?\.?(?:nan|inf)", message, re.I) is not None
+    kinds = {**_TYPES, "float": "a finite number"} if endless else _TYPES
+    words = [kinds.get(name, f"a {name}") for name in classes if name != "NoneType"]
     words += [f"one of {choices.replace(chr(39), '')}" for choices in literal]
     return " or ".join(dict.fromkeys(words)), ""
 

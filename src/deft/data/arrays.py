@@ -124,7 +124,7 @@ class Arrays(Dataset):
         if self.value_range[0] < 0 <= low and len(self.array) > 1:
             raise InvalidInput(
                 f"no value is negative (they are in [{low:g}, {high:g}]) and the prior takes {_show(self.value_range)}; "
-                f"say their range (`values`, --value_range): [0,1] converts them, [{self.value_range[0]:g},{self.value_range[1]:g}] takes them as they are."
+                f"say their range (`values`): [0,1] converts them, [{self.value_range[0]:g},{self.value_range[1]:g}] takes them as they are."
             )
         return None
 
@@ -138,7 +138,7 @@ def read_array(path: str | Path, key: str | None = None) -> np.ndarray:
         found = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
         if isinstance(found, np.ndarray):  # whatever its name says
             if key is not None:
-                raise InvalidInput("key", given=key, expected=f"nothing: {path} holds one array", advice="leave key out")
+                raise InvalidInput("key", given=key, expected=f"nothing: {path} holds one array", advice="leave `key` out")
             return found
         with found as arrays:
             names = list(arrays.files)
@@ -176,7 +176,7 @@ def _check_within(seen: Range, allowed: Range, who: str) -> None:
         return
     looks = next((r for r in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)) if r != allowed and r[0] <= seen[0] and seen[1] <= r[1]), seen)
     raise InvalidInput(
-        f"the values are in {_show(seen)} and {who} {_show(allowed)}; say the range that they are in (`values`, --value_range), such as [{looks[0]:g},{looks[1]:g}], to convert them."
+        f"the values are in {_show(seen)} and {who} {_show(allowed)}; say the range that they are in (`values`), such as [{looks[0]:g},{looks[1]:g}], to convert them."
     )
 
 

@@ -144,7 +144,7 @@ def open_images(
     if slices or window is not None:
         return _slices(path, event_shape, value_range, window or default_window, slices, convert, fit, values, key, series, strict)
     if series is not None:
-        raise InvalidInput("series", given=series, expected=f"nothing: {path} holds no DICOM series", advice="leave series out")
+        raise InvalidInput("series", given=series, expected=f"nothing: {path} holds no DICOM series", advice="leave `series` out")
     if Path(path).suffix.lower() in (".npy", ".npz"):
         if convert is not None or fit is not None:
             raise InvalidInput(f"arrays are neither converted nor resized; {path} must have the prior's shape {tuple(event_shape)}.")
@@ -163,7 +163,7 @@ def open_images(
                 name,
                 given=given,
                 expected=f"nothing: {path} holds pictures, whose whole numbers have their range",
-                advice=f"leave {name} out",
+                advice=f"leave `{name}` out",
             )
     return ImageFolder(path, event_shape, value_range, convert=convert, fit=fit, strict=strict)
 
@@ -183,7 +183,7 @@ def _slices(
 ) -> Slices:
     if window is None:
         raise InvalidInput(
-            f"{path} holds CT slices in Hounsfield units; say with a window what the prior's range means in them, such as (-1000, 1500), as on the prior's card."
+            f"{path} holds CT slices in Hounsfield units; say with `window` what the prior's range means in them, such as (-1000, 1500), as on the prior's card."
         )
     if not slices and Path(path).suffix.lower() not in (".npy", ".npz"):
         raise InvalidInput(

@@ -107,7 +107,11 @@ class Prior(nn.Module, ABC):
 
     def given(self, **context: Tensor) -> Prior:
         """The prior with its context fixed per signal: labels, prompt embeddings, length masks."""
-        raise InvalidInput(f"{type(self).__name__} takes no context; got {', '.join(context)}.")
+        for name, value in context.items():
+            given = value.tolist() if isinstance(value, Tensor) else value
+            expected = f"nothing: {self.name} is unconditional, and takes no context"
+            raise InvalidInput(name, given=given, expected=expected, advice=f"leave `{name}` out")
+        return self
 
     def initial(self, noise: Noise) -> Signal:
         """x_1: a normal draw with the standard deviation of the marginal at t = 1."""

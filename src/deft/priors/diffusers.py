@@ -12,6 +12,7 @@ as many channels; the first half is the prediction.
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +21,8 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from deft.errors import CheckpointError, InvalidInput, nearest_names
+from deft import checks
+from deft.errors import CheckpointError, InvalidInput
 from deft.priors import diffusers_schedulers
 from deft.priors.base import Prior
 from deft.schedules import VE, Schedule, VPTabulated
@@ -33,6 +35,7 @@ _ESTIMATE: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
     "v_prediction": lambda f, x_t, alpha_t, sigma_t: alpha_t * x_t - sigma_t * f,
     "score": lambda f, x_t, alpha_t, sigma_t: (x_t + sigma_t**2 * f) / alpha_t,
 }
+_MOST_WEIGHTS = 20_000_000_000
 _LARGE = 50_000_000  # parameters from which the probe asks for shapes alone
 _LATENT = (
     "vae",
@@ -76,10 +79,11 @@ class DiffusersPrior(Prior):
     ) -> None:
         super().__init__()
         if prediction_type not in _ESTIMATE:
-            known = list(_ESTIMATE)
-            raise InvalidInput(
-                f"prediction_type is one of {', '.join(known)}; got {prediction_type!r}{nearest_names(prediction_type, known)}."
-            )
+            checks.name("prediction_type", prediction_type, list(_ESTIMATE))
+        if value_range is not None:
+            value_range = checks.finite_range("value_range", value_range, "the values of signals")
+        if scale is not None:
+            scale = checks.positive("scale", scale, "the standard deviation of x_0")
         if scale is None and value_range is None:
             raise InvalidInput("give scale, the standard deviation of x_0, where there is no value_range to guess it from.")
         if not isinstance(schedule, (VPTabulated, VE)):
@@ -111,6 +115,7 @@ class DiffusersPrior(Prior):
         self.num_classes: int | None = config.num_class_embeds
         self.class_labels: Tensor | None = None
         self.frozen()
+        probe(self)
 
     @property
     def name(self) -> str:
@@ -132,11 +137,20 @@ class DiffusersPrior(Prior):
     def given(self, **context: Tensor) -> DiffusersPrior:
         """The prior of given classes: `class_labels`, integers, one per signal or one for all."""
         if set(context) != {"class_labels"} or self.num_classes is None:
-            takes = "class_labels" if self.num_classes is not None else "no context, being unconditional"
-            raise InvalidInput(f"{self.name} takes {takes}; got {', '.join(context) or 'nothing'}.")
-        labels = torch.as_tensor(context["class_labels"]).reshape(-1).cpu()
-        if labels.is_floating_point() or bool(((labels < 0) | (labels >= self.num_classes)).any()):
-            raise InvalidInput(f"class_labels of {self.name} are integers from 0 to {self.num_classes - 1}; got {labels.tolist()}.")
+            if self.num_classes is None:
+                return super().given(**context)  # type: ignore[return-value]
+            raise InvalidInput(f"the context of {self.name}", given=", ".join(context) or "nothing", expected="class_labels")
+        try:
+            labels = torch.as_tensor(context["class_labels"]).reshape(-1).cpu()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InvalidInput("class_labels", given=context["class_labels"], expected="whole numbers, the classes") from error
+        whole = not labels.is_floating_point() and not labels.is_complex() and labels.dtype != torch.bool
+        if not whole or not len(labels) or bool(((labels < 0) | (labels >= self.num_classes)).any()):
+            raise InvalidInput(
+                "class_labels",
+                given=labels.tolist(),
+                expected=f"whole numbers from 0 to {self.num_classes - 1}, the classes of {self.name}: one for all signals, or one for each",
+            )
         return self._labelled(labels)
 
     def _labelled(self, labels: Tensor) -> DiffusersPrior:
@@ -159,7 +173,9 @@ class DiffusersPrior(Prior):
         if self.num_classes is None:
             return ()
         if self.class_labels is None:
-            raise InvalidInput(f"{self.name} is class-conditional; use prior.given(class_labels=...).")
+            raise InvalidInput(
+                "class_labels", given="nothing", expected=f"the classes, since {self.name} is class-conditional", advice="use prior.given(class_labels=...)"
+            )  # fmt: skip
         if len(self.class_labels) not in (1, len(x_t)):
             raise InvalidInput(
                 f"{self.name}: class_labels",
@@ -175,7 +191,7 @@ def load(
     *,
     subfolder: str | None = None,
     prediction_type: str | None = None,
-    schedule: Schedule | None = None,
+    schedule: Schedule | str | None = None,
     value_range: tuple[float, float] | None = None,
     scale: float | None = None,
     dtype: torch.dtype | None = None,
@@ -184,10 +200,12 @@ def load(
     """A prior from a local folder or a hub id such as "google/ddpm-celebahq-256".
 
     The folder holds a pipeline (`model_index.json`) or a `UNet2DModel` (`config.json`), with the scheduler's configuration in `scheduler/` or beside it;
-    `schedule` and `prediction_type` replace what that says; `subfolder` names one of several networks. `value_range` is (-1, 1) if left out, (0, 1) for a score-SDE. The network is
+    `schedule` (or the name of a table: `diffusers_schedulers.NAMED`) and `prediction_type` replace what that says; `subfolder` names one of several networks. `value_range` is (-1, 1) if left out, (0, 1) for a score-SDE. The network is
     asked once, for one signal (shapes alone, where it is large), so that one that cannot run is refused here. Raises `InvalidInput` for a folder that holds no
     such network, a latent pipeline, or a configuration that is not known, and `CheckpointError` where files are missing, unreadable, out of reach, or not finite.
     """
+    if isinstance(schedule, str):
+        schedule = diffusers_schedulers.named(schedule)
     folder = _resolve(path_or_hub_id)
     root = _root(folder, path_or_hub_id, subfolder)
     config = _read(root / "config.json", f"{path_or_hub_id} holds no UNet2DModel: expected config.json or unet/config.json")
@@ -196,14 +214,18 @@ def load(
             f"{path_or_hub_id} holds a {config.get('_class_name')}; this adapter takes a UNet2DModel or a DDPM, DDIM or score-SDE pipeline."
         )
     _check_sizes(config, root / "config.json")
+    _check_known(config, root / "config.json")
     from_scheduler = None if schedule is not None and prediction_type is not None else _scheduler(folder)
     if schedule is None and from_scheduler is None:
         raise InvalidInput(
-            f"{path_or_hub_id} has no scheduler_config.json; give schedule=, for example VPTabulated.linear() for DDPM's usual table."
+            f"{path_or_hub_id} has no scheduler_config.json",
+            given="no noise schedule",
+            expected="that under which the network was trained",
+            advice=f"give `schedule` (one of {', '.join(diffusers_schedulers.NAMED)}, or a Schedule); linear is DDPM's usual table",
         )
     score = from_scheduler is not None and isinstance(from_scheduler[0], VE)
     found = from_scheduler or (None, "epsilon")
-    prior = DiffusersPrior(
+    return DiffusersPrior(
         _unet(root, path_or_hub_id, dtype).to(device=device),
         schedule or found[0],  # type: ignore[arg-type]
         prediction_type=prediction_type or found[1],
@@ -211,8 +233,6 @@ def load(
         scale=scale,
         name=Path(path_or_hub_id).name if Path(path_or_hub_id).is_dir() else str(path_or_hub_id),
     )
-    probe(prior)
-    return prior
 
 
 @torch.no_grad()
@@ -272,7 +292,7 @@ def _root(folder: Path, given: str | Path, subfolder: str | None) -> Path:
         return folder / subfolder
     networks = _networks(folder)
     if len(networks) > 1:
-        advice = f"subfolder={next((name for name in networks if 'ema' in name), networks[0])!r} takes that one; averaged (ema) weights usually sample better"
+        advice = f"give subfolder={next((name for name in networks if 'ema' in name), networks[0])!r}, say; averaged (ema) weights usually sample better"
         raise InvalidInput(f"{given}", given=f"several networks: {', '.join(networks)}", expected="one", advice=advice)
     return folder / networks[0] if networks else folder
 
@@ -304,6 +324,30 @@ def _check_sizes(config: dict[str, Any], file: Path) -> None:
         raise InvalidInput(f"{file}: block_out_channels", given=channels, expected="a list of 1 to 16 whole numbers")
 
 
+def _check_known(config: dict[str, Any], file: Path) -> None:
+    """Raise `InvalidInput` for a setting that UNet2DModel does not have, which it would leave out in silence, or that is of another type."""
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    known = inspect.signature(UNet2DModel.__init__).parameters
+    unknown = [key for key in config if not key.startswith("_") and key not in known]
+    if unknown:
+        raise InvalidInput(
+            f"{file}: {unknown[0]}",
+            given=config[unknown[0]],
+            expected="a setting of UNet2DModel; the installed diffusers would leave it out",
+            advice="update diffusers, or take it out of the file if the network does not depend on it",
+        )
+    for key in ("norm_eps", "mid_block_scale_factor", "dropout"):
+        if key in config:
+            checks.non_negative(f"{file}: {key}", config[key])
+    if config.get("mid_block_type", "UNetMidBlock2D") not in ("UNetMidBlock2D", None):
+        raise InvalidInput(f"{file}: mid_block_type", given=config["mid_block_type"], expected="UNetMidBlock2D or null")
+    layers, channels = config.get("layers_per_block", 2), config.get("block_out_channels", [1])
+    weights = sum(36 * c * c * layers for c in channels)  # two convolutions of 3 x 3 in each block, on the way down and up
+    if weights > _MOST_WEIGHTS:
+        raise InvalidInput(f"{file}: block_out_channels", given=channels, expected=f"a network of at most {_MOST_WEIGHTS:.0e} parameters")
+
+
 def _scheduler(folder: Path) -> tuple[Schedule, str] | None:
     """The schedule and the prediction type that the scheduler's configuration says (deft.priors.diffusers_schedulers)."""
     files = [folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json", folder / "unet" / "scheduler_config.json"]
@@ -316,11 +360,22 @@ def _unet(root: Path, given: str | Path, dtype: torch.dtype | None) -> nn.Module
 
     variant = _variant(root, given)
     try:
-        return UNet2DModel.from_pretrained(str(root), torch_dtype=dtype, low_cpu_mem_usage=False, local_files_only=True, variant=variant)
+        unet, info = UNet2DModel.from_pretrained(
+            str(root), torch_dtype=dtype, low_cpu_mem_usage=False, local_files_only=True, variant=variant, output_loading_info=True
+        )
     except PermissionError as error:
         raise CheckpointError(f"{error.filename or root} cannot be read: permission denied.") from error
     except Exception as error:  # diffusers raises OSError, ValueError, RuntimeError and safetensors' own for one damaged file
         raise CheckpointError(f"the weights of {given} could not be read ({_first_line(error)}); save or download them again.") from error
+    for said, what in (("missing_keys", "left out"), ("unexpected_keys", "that the network does not have")):
+        names = [str(name) for name in info.get(said, [])]
+        if names:
+            raise CheckpointError(
+                f"the weights of {given}",
+                given=f"{len(names)} tensors {what}, such as {', '.join(sorted(names)[:3])}",
+                expected="the weights of the network that config.json describes, all of them and no others",
+            )
+    return unet
 
 
 def _variant(root: Path, given: str | Path) -> str | None:

@@ -8,9 +8,10 @@ A class in neither list (a newer diffusers, somebody's own) is refused by name, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from deft import checks
 from deft.errors import InvalidInput, nearest_names
 from deft.schedules import VE, Schedule, VPTabulated
 
@@ -111,9 +112,7 @@ _HARMLESS = frozenset(
         "tensor_format",
         "thresholding",
         "time_shift_type",
-        "timestep_scaling",
         "timestep_spacing",
-        "timestep_type",
         "use_beta_sigmas",
         "use_exponential_sigmas",
         "use_karras_sigmas",
@@ -130,19 +129,39 @@ _HARMLESS = frozenset(
         "solver_name",
     ]
 )
+_LATENT_BETAS = frozenset(
+    ["DPMSolverSDEScheduler", "HeunDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler"]
+)  # classes whose table, where a configuration does not say, is that of latent diffusion
+_OF_VE = frozenset(["num_train_timesteps", "snr", "sigma_min", "sigma_max", "sampling_eps", "correct_steps", "tensor_format"])
 _ADVICE = "give schedule= (and prediction_type=) if you know under which noise schedule the network was trained"
+
+
+NAMED = {
+    "linear": ("linear", 1e-4, 0.02),
+    "scaled_linear": ("scaled_linear", 8.5e-4, 0.012),
+    "cosine": ("squaredcos_cap_v2", 1e-4, 0.02),
+}
+"""The tables of betas that go by a name: DDPM's, that of latent diffusion, and the squared cosine."""
+
+
+def named(name: str) -> Schedule:
+    """The table of betas of that name. Raises `InvalidInput` for another, with the nearest."""
+    kind, start, end = NAMED[checks.name("schedule", name, list(NAMED))]
+    return read({"_class_name": "DDPMScheduler", "beta_schedule": kind, "beta_start": start, "beta_end": end}, "schedule")[0]
 
 
 def read(config: Mapping[str, Any], file: str) -> tuple[Schedule, str]:
     """The schedule and the prediction of a configuration. Raises `InvalidInput` for one that is not known to be read right."""
     name = config.get("_class_name")
+    name = name if isinstance(name, str) else None if name is None else repr(name)
     if name == "ScoreSdeVeScheduler":
+        _refuse_unknown(config, _OF_VE, file)
         return VE(_number(config, "sigma_min", 0.01, file), _number(config, "sigma_max", 1348.0, file)), "score"
     if name in REFUSED:
         raise InvalidInput(
             f"{file}: _class_name",
             given=name,
-            expected=f"a scheduler with a table of betas; this one is for {REFUSED[str(name)]}",
+            expected=f"a scheduler with a table of betas; this one is for {REFUSED[name]}",
             advice=_ADVICE,
         )
     if name not in READ:
@@ -159,7 +178,15 @@ def _check_settings(config: Mapping[str, Any], file: str) -> None:
     for key in _FLOWS:
         if config.get(key):
             raise InvalidInput(f"{file}: {key}", given=config[key], expected=f"false: it means {_FLOW}", advice=_ADVICE)
-    unknown = [key for key in config if not key.startswith("_") and key not in {*BETAS, *_FLOWS, *_HARMLESS, "prediction_type"}]
+    if config.get("timestep_type", "discrete") != "discrete":
+        raise InvalidInput(
+            f"{file}: timestep_type", given=config["timestep_type"], expected="discrete: the network is told entries of the table", advice=_ADVICE
+        )  # fmt: skip
+    _refuse_unknown(config, {*BETAS, *_FLOWS, *_HARMLESS, "prediction_type", "timestep_type", "timestep_scaling"}, file)
+
+
+def _refuse_unknown(config: Mapping[str, Any], known: Collection[str], file: str) -> None:
+    unknown = [key for key in config if not key.startswith("_") and key not in known]
     if unknown:
         raise InvalidInput(
             f"{file}: {unknown[0]}",
@@ -184,9 +211,16 @@ def _table(config: Mapping[str, Any], file: str) -> list[float]:
     if not isinstance(steps, int) or isinstance(steps, bool) or not 2 <= steps <= 100_000:
         raise InvalidInput(f"{file}: num_train_timesteps", given=steps, expected="a whole number from 2 to 100000")
     for key in ("beta_start", "beta_end"):
-        _number(config, key, 0.01, file)
+        if not 0 < _number(config, key, 0.01, file) <= 1:
+            raise InvalidInput(f"{file}: {key}", given=config[key], expected="a number in (0, 1]")
+    rescale = config.get("rescale_betas_zero_snr")
+    if rescale is not None and not isinstance(rescale, bool):
+        raise InvalidInput(f"{file}: rescale_betas_zero_snr", given=rescale, expected="true or false")
+    if config.get("trained_betas") is not None:
+        _check_trained(config, steps, file)
+    usual = {"beta_start": 0.00085, "beta_end": 0.012} if config.get("_class_name") in _LATENT_BETAS else {}
     try:
-        return DDPMScheduler(**{key: config[key] for key in BETAS if config.get(key) is not None}).betas.tolist()
+        return DDPMScheduler(**usual | {key: config[key] for key in BETAS if config.get(key) is not None}).betas.tolist()
     except NotImplementedError as error:
         raise InvalidInput(
             f"{file}: beta_schedule",
@@ -198,6 +232,16 @@ def _table(config: Mapping[str, Any], file: str) -> list[float]:
         raise InvalidInput(
             f"{file}: betas", given={key: config.get(key) for key in BETAS}, expected="a table of betas", advice=f"diffusers said: {error}"
         ) from error
+
+
+def _check_trained(config: Mapping[str, Any], steps: int, file: str) -> None:
+    """Raise `InvalidInput` for a table of betas that is none, or is not as long as the configuration says."""
+    betas = config["trained_betas"]
+    fits = isinstance(betas, (list, tuple)) and all(isinstance(b, (int, float)) and not isinstance(b, bool) and 0 < b <= 1 for b in betas)
+    if not fits:
+        raise InvalidInput(f"{file}: trained_betas", given=betas, expected="a list of numbers in (0, 1], a table of betas", advice=_ADVICE)
+    if "num_train_timesteps" in config and len(betas) != steps:
+        raise InvalidInput(f"{file}: trained_betas", given=f"{len(betas)} numbers", expected=f"{steps}, as num_train_timesteps says")
 
 
 def _number(config: Mapping[str, Any], key: str, usual: float, file: str) -> float:

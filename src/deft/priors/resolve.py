@@ -10,12 +10,9 @@ from pathlib import Path
 from deft.errors import CheckpointError, InvalidInput, nearest_names
 from deft.priors import zoo
 from deft.priors.base import Prior
-from deft.schedules import Schedule
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
-SCHEDULES = ("linear", "scaled_linear", "cosine")
-"""The tables of betas that go by a name: DDPM's, that of latent diffusion, and the squared cosine."""
 
 
 def load(
@@ -29,7 +26,7 @@ def load(
 ) -> Prior:
     """The prior called `name`: one that ships ("digits-32"), a file of `zoo.save`, a local diffusers folder, or a hub id ("google/ddpm-cifar10-32").
 
-    `subfolder`, `schedule` (one of `SCHEDULES`) and `prediction_type` say of a diffusers folder what it does not say itself; `labels`, one for all signals or one for each, fix the
+    `subfolder`, `schedule` (a name of `deft.priors.diffusers_schedulers.NAMED`) and `prediction_type` say of a diffusers folder what it does not say itself; `labels`, one for all signals or one for each, fix the
     classes of a class-conditional one. With `fetch=False` (a name out of a file) nothing is downloaded. Raises `InvalidInput` for anything else, with the nearest names, and
     `CheckpointError` for files that cannot be read.
     """
@@ -92,26 +89,10 @@ def _file(path: Path) -> Prior:
 def _diffusers(place: str | Path, said: Mapping[str, str]) -> Prior:
     from deft.priors import diffusers
 
-    table = _schedule(said["schedule"]) if "schedule" in said else None
-    return diffusers.load(place, subfolder=said.get("subfolder"), prediction_type=said.get("prediction_type"), schedule=table)
-
-
-def _schedule(name: str) -> Schedule:
-    from deft.priors import diffusers_schedulers
-
-    if name not in SCHEDULES:
-        near = nearest_names(name, list(SCHEDULES)).removeprefix("; ")
-        raise InvalidInput("schedule", given=name, expected=f"one of {', '.join(SCHEDULES)}", advice=near)
-    betas = {
-        "linear": ("linear", 1e-4, 0.02),
-        "scaled_linear": ("scaled_linear", 8.5e-4, 0.012),
-        "cosine": ("squaredcos_cap_v2", 1e-4, 0.02),
-    }[name]
-    config = {"_class_name": "DDPMScheduler", "beta_schedule": betas[0], "beta_start": betas[1], "beta_end": betas[2]}
-    return diffusers_schedulers.read(config, "schedule")[0]
+    return diffusers.load(place, **said)  # type: ignore[arg-type]
 
 
 def _refuse(said: Mapping[str, str], name: str | Path, what: str) -> None:
     """Raise for an option that would not be used."""
     for key, value in said.items():
-        raise InvalidInput(key, given=value, expected=f"nothing: {name} is {what}, which says itself", advice=f"leave {key} out")
+        raise InvalidInput(key, given=value, expected=f"nothing: {name} is {what}, which says itself", advice=f"leave `{key}` out")

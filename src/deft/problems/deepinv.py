@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 
@@ -87,6 +88,10 @@ class Deepinv(Problem):
         adjoint: str = "own",
     ) -> None:
         self.physics, self.parameters, self.value_range, self.adjoint = physics, parameters, value_range, adjoint
+        if str(physics).partition(".")[0] in sys.stdlib_module_names:
+            raise InvalidInput(
+                "physics", given=physics, expected="a function of yours that makes a physics; this one is of Python's own library", advice="nothing was called"
+            )  # fmt: skip
         self._physics = function(physics)()
         self._draw = None if parameters is None else function(parameters)
         noise = getattr(self._physics, "noise_model", None)

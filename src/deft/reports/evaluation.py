@@ -92,6 +92,10 @@ def evaluate(
         "samples": samples,
         "seed": seed,
     }
+    if (folder / "results.json").exists() and not (folder / "evaluation.json").exists():
+        raise InvalidInput(
+            "out", given=str(folder), expected="a folder without a results.json that is not of an evaluation", advice="use another folder"
+        )
     with locked(folder):
         claim(folder / "evaluation.json", common, "this evaluation")
         for method in methods:
@@ -270,7 +274,7 @@ def _check(prior: Prior, images: Signal, methods: Sequence[Method], samples: int
     if samples < 1 or not methods:
         raise InvalidInput(f"an evaluation needs at least one method and one sample per image; got {len(methods)} and {samples}.")
     if paths < 0 or paths == 1:
-        raise InvalidInput(f"paths is how many paths of each image are weighed, at least 2, or 0 for none; got {paths}.")
+        raise InvalidInput("paths", given=paths, expected="at least 2, the paths of each image that are weighed", advice="use 0 for none")
     if clip and prior.value_range is None:
         raise InvalidInput("clip=True needs a prior whose card gives a value_range; this one has none.")
     low, high = prior.value_range or (-math.inf, math.inf)

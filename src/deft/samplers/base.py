@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from deft import checks
-from deft.errors import InvalidInput, room_for
+from deft.errors import MOST, InvalidInput, room_for
 from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Prior
 from deft.schedules import Schedule
@@ -238,7 +238,7 @@ def at_least_one(steps: int) -> int:
 
 def sample_count(num_samples: int) -> int:
     """How many samples of each observation. Raises `InvalidInput` where it is none."""
-    return checks.whole("num_samples", num_samples, meaning="the samples of each observation")
+    return checks.whole("num_samples", num_samples, most=MOST, meaning="the samples of each observation")
 
 
 def at_most(batch_size: int | None) -> int | None:

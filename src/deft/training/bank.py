@@ -66,7 +66,7 @@ class Bank(Source):
         folder holds a bank of another kind, or where the disk is full, `OutOfMemory`, and `FolderInUse` where another run builds it.
         """
         if evaluations < 1:
-            raise InvalidInput(f"a bank holds at least one evaluation; got {evaluations}.")
+            raise InvalidInput("evaluations", given=evaluations, expected="a whole number >= 1, the evaluations that a bank holds")
         seed = as_seed(seed)
         source = images if isinstance(images, Source) else Images(images, prior)
         card = {

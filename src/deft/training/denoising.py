@@ -21,6 +21,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from deft import checks
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.likelihoods import Observation
@@ -53,10 +54,14 @@ class TimeLaw:
     high: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.std > 0 or not 0 <= self.uniform <= 1:
-            raise InvalidInput(
-                f"TimeLaw needs std > 0 and uniform, the share of uniform draws, in [0, 1]; got {self.std} and {self.uniform}."
-            )
+        checks.finite("mean", self.mean, "the middle of the log-SNRs of training")
+        checks.positive("std", self.std, "the standard deviation of the log-SNRs of training")
+        checks.share("uniform", self.uniform, "the share of uniform draws")
+        for name, end in (("low", self.low), ("high", self.high)):
+            if end is not None:
+                checks.finite(name, end, "an end of the log-SNRs of training")
+        if self.low is not None and self.high is not None:
+            checks.finite_range("low, high", (self.low, self.high), "the log-SNRs of training")
 
     def range(self, schedule: Schedule) -> tuple[float, float]:
         """The log-SNRs at the two ends of what is drawn."""

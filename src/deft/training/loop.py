@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from deft import signals
+from deft import checks, signals
 from deft.errors import CheckpointError, InvalidInput, TrainingDiverged, room_for
 from deft.htransforms.base import HTransform
 from deft.noise import Noise, as_seed, mix
@@ -161,7 +161,7 @@ def _validated(
 ) -> tuple[int, int]:  # fmt: skip
     """Between which steps a run is validated, and on how many draws: as asked, as `before`, or by default."""
     if draws is not None and draws < 1:
-        raise InvalidInput("validation_draws", given=draws, expected="at least 1 draw", advice="leave out the validation images for none")
+        checks.whole("validation_draws", draws, meaning="draws from the validation images", advice="leave these out for none")
     counted = 0
     if held_out is not None:
         usual = before.get("validation_draws") or draws_for(len(held_out), signals_per_step * steps, early_stopping=patience is not None)

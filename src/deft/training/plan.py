@@ -12,14 +12,47 @@ How a step is split into batches changes no result but rounding.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import final
+from functools import partial
+from typing import Any, final
 
+from deft import checks
 from deft.errors import InvalidInput
 
 MOST_STEPS = 10_000_000
+MOST_SIGNALS = 1 << 20
 _SHARE = 0.15  # of the training signals: what validation may cost, but for the one at the end
 _LONG = 7 * 86_400.0  # seconds
+
+
+def _precision(what: str, value: object) -> None:
+    if value not in ("fp32", "bf16"):
+        raise InvalidInput(what, given=value, expected="'fp32' or 'bf16'")
+
+
+_NUMBERS: dict[str, Callable[[str, Any], object]] = {
+    "steps": partial(checks.whole, most=MOST_STEPS, meaning="optimiser steps", advice="a small h-transform learns in thousands"),
+    "batch_size": partial(checks.whole, most=MOST_SIGNALS, meaning="the signals of a batch"),
+    "accumulate": partial(checks.whole, most=MOST_SIGNALS, meaning="batches of one optimiser step"),
+    "learning_rate": partial(checks.positive, meaning="the peak of the learning rate", advice="0.001 is the usual one"),
+    "warmup": partial(checks.whole, least=0, meaning="optimiser steps"),
+    "weight_decay": partial(checks.non_negative),
+    "clip": lambda what, value: None if value is None else checks.positive(what, value, "the largest norm of a gradient", "None for any"),
+    "ema": partial(checks.share, one=False, meaning="the decay of the averaged weights", advice="0.999 is the usual one, 0 takes the last"),
+    "precision": _precision,
+    "validate_every": partial(checks.whole, meaning="optimiser steps"),
+    "validation_draws": partial(checks.whole, least=0, most=MOST_STEPS, meaning="draws from the validation images"),
+    "patience": lambda what, value: None if value is None else checks.whole(what, value, meaning="validations without a better loss"),
+    "save_every": partial(checks.whole, meaning="optimiser steps"),
+    "log_every": partial(checks.whole, meaning="optimiser steps"),
+}
+
+
+def check_numbers(**numbers: object) -> None:
+    """Raise `InvalidInput` for the first number of a run that cannot be meant; it costs nothing, so that a command can ask before it does anything."""
+    for name, value in numbers.items():
+        _NUMBERS[name](name, value)
 
 
 @final
@@ -48,32 +81,14 @@ class Plan:
     begun: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "validate_every", "save_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise InvalidInput(f"{name} must be at least 1; got {getattr(self, name)}.")
-        if not self.learning_rate > 0 or not 0 <= self.ema < 1 or (self.clip is not None and not self.clip > 0):
+        check_numbers(**{name: getattr(self, name) for name in _NUMBERS})
+        if self.patience is not None and not self.validation_draws:
             raise InvalidInput(
-                f"training needs learning_rate > 0, 0 <= ema < 1 and clip > 0 or None; got {self.learning_rate}, {self.ema} and {self.clip}."
+                "patience",
+                given=self.patience,
+                expected="nothing, without images to validate with: early stopping counts validations",
+                advice="give a `validation` set",
             )
-        for name, expected in (
-            ("learning_rate", "a finite number > 0"),
-            ("weight_decay", "a finite number >= 0"),
-            ("warmup", "a number of steps >= 0"),
-        ):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise InvalidInput(name, given=value, expected=expected)
-        if self.steps > MOST_STEPS:
-            raise InvalidInput(
-                "steps",
-                given=self.steps,
-                expected=f"between 1 and {MOST_STEPS:,} optimiser steps",
-                advice="a small h-transform learns in thousands",
-            )
-        if self.precision not in ("fp32", "bf16"):
-            raise InvalidInput(f"precision is 'fp32' or 'bf16'; got {self.precision!r}.")
-        if self.patience is not None and (self.patience < 1 or not self.validation_draws):
-            raise InvalidInput("early stopping (patience) counts validations: give patience >= 1 and a `validation` set.")
 
     @property
     def signals_per_step(self) -> int:

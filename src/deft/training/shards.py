@@ -12,13 +12,14 @@ import hashlib
 import io
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
-from deft.errors import CheckpointError, DeftError
+from deft.errors import CheckpointError, DeftError, InvalidInput
 from deft.storage.atomic import atomic
 from deft.storage.claims import as_recorded
 from deft.storage.fingerprint import fingerprint
@@ -52,6 +53,19 @@ def entry_type(event_shape: Sequence[int]) -> np.dtype:
     """One evaluation as a record."""
     shape = tuple(event_shape)
     return np.dtype([("x_0", "<f2", shape), ("error", "<f2", shape), ("t", "<f4"), ("seed", "<i8")])
+
+
+def check_room(evaluations: int, event_shape: Sequence[int], folder: Path) -> None:
+    """Raise `InvalidInput` where a bank would be larger than what is free on the disk of a folder, which need not be there yet."""
+    each = entry_type(event_shape).itemsize
+    free = shutil.disk_usage(next(place for place in (folder, *folder.absolute().parents) if place.is_dir())).free
+    if evaluations * each > free:
+        raise InvalidInput(
+            "evaluations",
+            given=evaluations,
+            expected=f"at most {free // each}, for which the disk has room",
+            advice=f"the bank would take {evaluations * each / 1e9:,.1f} GB and {free / 1e9:,.1f} GB are free",
+        )
 
 
 @final
@@ -91,6 +105,7 @@ class Shards:
         ours = json.loads(json.dumps(card))
         if not (folder / "bank.json").exists():
             begun = cls(folder, ours, 0, [])
+            check_room(begun.card["evaluations"], begun.card["event_shape"], folder)
             begun._write(0, begun.head)
             begun._say()
             return begun
