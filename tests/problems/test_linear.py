@@ -79,7 +79,7 @@ def test_names_of_masks_and_kernels():
     assert isinstance(Inpainting().masks, FreeFormMasks)
     assert isinstance(Inpainting("box").masks, BoxMasks)
     assert isinstance(Deblurring("motion").kernels, MotionKernels)
-    with pytest.raises(InvalidInput, match="known: freeform, box, random, half; did you mean freeform"):
+    with pytest.raises(InvalidInput, match="expected one of freeform, box, random, half. Did you mean freeform"):
         Inpainting("free-form")
     with pytest.raises(InvalidInput, match="did you mean motion"):
         Deblurring("motoin")

@@ -137,8 +137,14 @@ def test_masks_that_are_odd_are_said(tmp_path):
     with pytest.warns(UserWarning, match="nothing is missing"):
         pictures.mask(tmp_path / "all.npy")
     Image.fromarray(grey()).save(tmp_path / "grey.png")
-    with pytest.warns(UserWarning, match="are grey"):
+    with pytest.raises(BadImage) as raised:
         pictures.mask(tmp_path / "grey.png")
+    assert "between black and white" in raised.value.given
+    smooth = np.zeros((10, 10), np.uint8)
+    smooth[:, 3], smooth[:, 4:] = 100, 255
+    Image.fromarray(smooth).save(tmp_path / "smooth.png")
+    with pytest.warns(UserWarning, match="are grey"):
+        assert pictures.mask(tmp_path / "smooth.png").mean() == 0.6
 
 
 class TestPlaces:

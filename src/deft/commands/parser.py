@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TextIO
 
 from jsonargparse import ArgumentParser, Namespace
+from tqdm import tqdm
 
 from deft.commands import catalogue, words
 from deft.errors import DeftError, InvalidInput
@@ -117,7 +118,7 @@ def _warned(options: Sequence[str]):  # type: ignore[no-untyped-def]
         message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
     ) -> None:
         kind = "" if issubclass(category, UserWarning) else f"{category.__name__}: "
-        print(f"deft: {kind}{words.in_options(str(message), options)}", file=sys.stderr)
+        tqdm.write(f"deft: {kind}{words.in_options(str(message), options)}", file=sys.stderr)  # on a line of its own, also beside a bar
 
     return show
 

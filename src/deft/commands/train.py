@@ -123,6 +123,7 @@ def run(
         steps=steps, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, ema=ema, patience=patience, save_every=save_every,
         **({} if validate_every is None else {"validate_every": validate_every}),
     )  # fmt: skip
+    allowed = priors.names(allow)
     form = catalogue.named("h-transforms", h_transform) if h_transform else None
     inputs.apart(out, images)
     network = priors.opened(prior, labels, subfolder, schedule, prediction_type)
@@ -151,9 +152,7 @@ def run(
             advice="give --validation_images or --validation_share",
         )
     problem.draw(data[0][None].to(network.device), Noise([seed], network.device))  # one that does not fit these images says so now
-    learned = (
-        _loaded(initial, network, form, priors.names(allow)) if initial else untrained(network, fraction, seed, form or LearnedHTransform)
-    )
+    learned = _loaded(initial, network, form, allowed) if initial else untrained(network, fraction, seed, form or LearnedHTransform)
     if bank:
         check_room(bank, network.event_shape, out)
     if slopes:

@@ -5,6 +5,7 @@ x' = low' + (x - low) (high' - low') / (high - low)
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from deft.storage.atomic import atomic
 
 Range = tuple[float, float]
 
+_PICKLES = re.compile("pickle|Python objects")
 INTEGERS: dict[str, Range] = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 
 
@@ -154,7 +156,8 @@ def read_array(path: str | Path, key: str | None = None) -> np.ndarray:
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError, zlib.error) as error:
         if isinstance(error, InvalidInput):
             raise
-        raise BadImage(f"{path} is truncated, or no npy or npz file of numbers: {error}") from error
+        said = "it holds Python objects, or is no npy file at all; objects are never loaded" if _PICKLES.search(str(error)) else str(error)
+        raise BadImage(f"{path} is truncated, or no npy or npz file of numbers: {said}") from error
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, Tensor | np.ndarray]) -> None:

@@ -77,6 +77,7 @@ def log_uniform(level: NoiseLevel, u: Tensor) -> Tensor:
     return low * (u * math.log(high / low)).exp()
 
 
-def unknown(argument: str, name: str, known: Collection[str]) -> InvalidInput:
-    """What to raise for a name that is none of the known ones."""
-    return InvalidInput(f"unknown {argument} {name!r}; known: {', '.join(known)}{nearest_names(name, list(known))}")
+def unknown(argument: str, name: str, known: Collection[str], advice: str = "") -> InvalidInput:
+    """What to raise for a name that is none of the known ones; the nearest ones, or the advice."""
+    near = nearest_names(name, list(known)).removeprefix("; ")
+    return InvalidInput(argument, given=name, expected=f"one of {', '.join(known)}", advice=near or advice)

@@ -142,7 +142,9 @@ _MASKS: dict[str, Callable[[], Masks]] = {"freeform": FreeFormMasks, "box": BoxM
 
 def named_masks(name: str) -> Masks:
     if name not in _MASKS:
-        raise unknown("masks", name, _MASKS)
+        raise unknown(
+            "masks", name, _MASKS, "masks of your own are MaskFiles(folder): --problem.masks MaskFiles --problem.masks.folder FOLDER"
+        )  # fmt: skip
     return _MASKS[name]()
 
 

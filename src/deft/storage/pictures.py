@@ -28,6 +28,7 @@ CHANNELS = {"1": 1, "L": 1, "I;16": 1, "I;16L": 1, "I;16B": 1, "P": 3, "RGB": 3,
 _KNOWN = {".npy", ".npz", ".json", ".jsonl", ".yaml", ".yml", ".txt", ".md", ".csv", ".html"}  # beside pictures, and none
 _HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")
 _GREY = 0.05  # the share of in-between values of a mask that is worth a word
+_MOSTLY_GREY = 0.5  # above it a picture is no mask
 
 
 class Unreadable(Exception):
@@ -132,11 +133,18 @@ def mask(path: str | Path, invert: bool = False) -> NDArray[np.float32]:
     """The mask in a picture or an npy file, (height, width): 1 where observed.
 
     Observed is what is white (at least half of the brightness; in a file of 0 and 1 what is 1), or what is opaque where the picture has transparent places; `invert` turns it
-    round. Raises `BadImage` for what cannot be read, and where nothing at all is observed; warns where everything is, and where many values lie in between.
+    round. Raises `BadImage` for what cannot be read, where nothing at all is observed, and where most values lie in between; warns where everything is, and where many values lie in between.
     """
     path = Path(path)
     values = _mask_values(path)
     between = float(((values > 0.02) & (values < 0.98)).mean())
+    if between > _MOSTLY_GREY:
+        raise BadImage(
+            f"the mask {path}",
+            given=f"values between black and white at {between:.0%} of the places",
+            expected="white (1) where observed, black (0) where missing",
+            advice="a photograph is no mask: save one of two values",
+        )
     if between > _GREY:
         warnings.warn(f"{between:.0%} of the mask {path} are grey; at least half of the brightness counts as observed.", stacklevel=3)
     observed = values >= 0.5
