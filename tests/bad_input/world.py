@@ -206,6 +206,24 @@ def _runs(root: Path) -> None:
     views = ["--problem", "Tomography", "--problem.views", "8", "--problem.window", "[-1000,1500]"]
     ct = ["--prior", str(root / "tiny.safetensors"), "--images", str(root / "ct"), *short]
     assert main(["train", *ct, *views, "--out", str(root / "views")]) == 0
+    assert (
+        main(
+            [
+                "sample",
+                "--h",
+                str(root / "run"),
+                "--images",
+                str(root / "two"),
+                "--out",
+                str(root / "drawn"),
+                "--samples",
+                "1",
+                "--steps",
+                "2",
+            ]
+        )
+        == 0
+    )
     (root / "unfinished").mkdir()
     for name in ("config.yaml", "metrics.jsonl"):
         shutil.copy(root / "run" / name, root / "unfinished" / name)

@@ -79,9 +79,9 @@ def test_names_of_masks_and_kernels():
     assert isinstance(Inpainting().masks, FreeFormMasks)
     assert isinstance(Inpainting("box").masks, BoxMasks)
     assert isinstance(Deblurring("motion").kernels, MotionKernels)
-    with pytest.raises(InvalidInput, match="expected one of freeform, box, random, half. Did you mean freeform"):
+    with pytest.raises(InvalidInput, match=r"expected one of freeform, box, random, half\. Did you mean freeform"):
         Inpainting("free-form")
-    with pytest.raises(InvalidInput, match="did you mean motion"):
+    with pytest.raises(InvalidInput, match="Did you mean motion"):
         Deblurring("motoin")
     refused(lambda: Deblurring(border="reflection"), "reflection", "circular, reflect", "perhaps reflect")
     refused(lambda: SuperResolution(kernel="averag"), "averag", "average, bicubic", "perhaps average")

@@ -45,7 +45,7 @@ def run(
         _problem(catalogue.named("problems", target))
     elif target in zoo.names():
         _prior(zoo.FOLDER / f"{target}.safetensors", target)
-    elif (zoo.FOLDER / f"{target}.safetensors").is_file():
+    elif target in checkpoint.shipped():
         _checkpoint(zoo.FOLDER / f"{target}.safetensors")
     elif path.is_file():
         _file(path)

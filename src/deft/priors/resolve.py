@@ -44,6 +44,9 @@ def _found(name: str | Path, said: Mapping[str, str], fetch: bool) -> Prior:
     if str(name) in zoo.names():
         _refuse(said, name, "a prior that ships")
         return zoo.load(str(name))
+    if path.name in ("config.json", "model_index.json") and path.is_file():
+        folder = path.parent.parent if path.parent.name.startswith("unet") else path.parent
+        raise InvalidInput("prior", given=str(name), expected="the folder that holds it", advice=f"give the folder: {folder}")
     if path.is_file() and path.suffix != ".json":
         _refuse(said, name, "a file")
         return _file(path)
@@ -83,6 +86,8 @@ def _file(path: Path) -> Prior:
         raise InvalidInput(
             "prior", given=str(path), expected="the folder that holds it, with its config.json", advice=f"give the folder: {path.parent}"
         )
+    if path.suffix != ".safetensors":
+        raise InvalidInput("prior", given=str(path), expected="a file of deft (safetensors), or a folder that diffusers' save_pretrained wrote")
     return zoo.load(path)
 
 

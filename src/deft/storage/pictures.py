@@ -99,7 +99,14 @@ def decoded(path: Path) -> Any:
     except BadImage:
         raise
     except (UnidentifiedImageError, Exception) as error:  # decoders raise many kinds
+        if path.is_file() and _begins(path, b"\x93NUMPY"):
+            raise Unreadable(f"{path} is no image but an npy array; name it .npy.") from error
         raise Unreadable(f"{path} is truncated or no image ({error}).") from error
+
+
+def _begins(path: Path, start: bytes) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(start)) == start
 
 
 def with_channels(path: Path, image: Any, wanted: int, convert: str | None) -> Any:

@@ -1,0 +1,57 @@
+"""One wrong command, and what it must say."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+TRAIN = (
+    "train --prior {w}/tiny.safetensors --problem Inpainting --problem.masks box --problem.sigma_y 0.05 --images {w}/images --out out --steps 2 --batch_size 2 "
+    "--validation_share 0"
+)
+SAMPLE = "sample --h {w}/run --images {w}/two --out out --samples 1 --steps 2"
+MEASURED = "sample --h {w}/run --measurements {w}/two --out out --samples 1 --steps 2"
+WITHOUT = "sample --prior {w}/tiny.safetensors --problem Inpainting --problem.masks box --problem.sigma_y 0.05 --images {w}/two --out out --samples 1"
+EVALUATE = (
+    "evaluate --config {w}/yaml/evaluate.yaml --prior {w}/tiny.safetensors --problem Inpainting --problem.masks box --problem.sigma_y 0.05 --images {w}/two "
+    "--out out --samples 1"
+)
+DEMO = "demo --quick true --prior {w}/tiny.safetensors --images {w}/images --out out --open_report false"
+CT = (
+    "train --prior {w}/tiny.safetensors --problem Tomography --problem.views 8 --problem.window [-1000,1500] --out out --steps 2 --batch_size 2 "
+    "--validation_share 0"
+)
+RIGHT = (TRAIN, SAMPLE, MEASURED, WITHOUT + " --method DPS --method.steps 2", EVALUATE, CT + " --images {w}/ct")
+"""Commands that work, so that what is wrong in a row is what its second part says."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A command that works, what makes it wrong, and parts of the one line that it must say: which option or file, what was given, what is expected, what to do.
+
+    `before` is a folder that is there as `out` when the command begins. `status` 0 marks what is done with a warning; `keeps` a run that may leave its state.
+    """
+
+    base: str
+    wrong: str
+    says: tuple[str, ...]
+    before: str = ""
+    status: int = 2
+    keeps: bool = False
+
+    def arguments(self, world: Path) -> list[str]:
+        """What is typed."""
+        return [part.replace("{w}", str(world)) for part in (*shlex.split(self.base), *shlex.split(self.wrong))]
+
+    def missing(self, said: str, world: Path) -> list[str]:
+        """The parts that a line does not say."""
+        return [part for part in self.says if part.replace("{w}", str(world)) not in said]
+
+    @property
+    def command(self) -> str:
+        """The name of the command."""
+        return shlex.split(self.base)[0] if self.base else ""
+
+    def __str__(self) -> str:
+        return f"{self.command} {self.wrong or self.base.removeprefix(self.command)}".strip()
