@@ -16,7 +16,7 @@ LAYERS = {
     "noise": {"errors"},
     "signals": set(),
     "storage": {"types", "errors", "noise"},
-    "networks": {"types"},
+    "networks": {"types", "errors"},
     "schedules": {"types", "errors", "noise"},
     "priors": {"types", "errors", "noise", "storage", "networks", "schedules"},
     "operators": {"types", "errors", "noise", "storage"},

@@ -46,8 +46,8 @@ def test_the_option_that_was_typed_is_named(what, given, typed, begins):
     [
         ("unrecognized arguments: --stepz 3", ("unknown option", "--stepz", "did you mean --steps")),
         ("argument --labels/--labels+: expected one argument", ("--labels", "nothing", "")),
-        ('Parser key "steps":\n  Expected a <class \'int\'>. Got value: many', ("--steps", "many", "")),
-        ('Parser key "steps":\n  Expected a <class \'float\'>. Got value: nan', ("--steps", "nan", "")),
+        ("Parser key \"steps\":\n  Expected a <class 'int'>. Got value: many", ("--steps", "many", "")),
+        ("Parser key \"steps\":\n  Expected a <class 'float'>. Got value: nan", ("--steps", "nan", "")),
         ("the following arguments are required: target", ("TARGET", "nothing", "")),
     ],
 )

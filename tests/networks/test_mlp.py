@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from deft.errors import InvalidInput
 from deft.networks import MLP, ResidualMLP
 from deft.networks.mlp import ScalarFeatures
 
@@ -55,3 +56,21 @@ def test_the_residual_network_starts_at_zero_and_reads_everything():
     assert bool(c.grad.all())
     assert all(p.grad is not None for p in network.parameters())
     assert network(x[:0], c[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: MLP(0, 1), "numbers"),
+        (lambda: MLP(1, 0), "out"),
+        (lambda: MLP(1, 1, width=0), "width"),
+        (lambda: MLP(1, 1, depth=-1), "depth"),
+        (lambda: ResidualMLP(0, 1, numbers=1), "in_features"),
+        (lambda: ResidualMLP(1, 1, numbers=1, depth=-1), "depth"),
+    ],
+)
+def test_numbers_that_make_no_network(make, what):
+    with pytest.raises(InvalidInput) as raised:
+        make()
+    assert raised.value.what == what
+    assert raised.value.given is not None

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from deft.errors import InvalidInput
 from deft.networks import UNet
 from deft.networks.unet import _group_norm, _shuffle, _unshuffle
 
@@ -108,3 +109,28 @@ def test_groups_divide_any_width(size):
     norm = _group_norm(size)
     assert norm.num_groups <= 32
     assert size // norm.num_groups >= 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"channels": ()}, "channels"),
+        ({"channels": (8, -8), "attention": (False, False)}, "channels"),
+        ({"channels": (8, 0), "attention": (False, False)}, "channels"),
+        ({"attention": (False,)}, "attention"),
+        ({"blocks": -1}, "blocks"),
+        ({"patch": 0}, "patch"),
+        ({"fine": -4}, "fine"),
+        ({"axes": 3}, "axes"),
+        ({"numbers": 0}, "numbers"),
+        ({"entry": 0}, "entry"),
+        ({"in_channels": 0}, "in_channels"),
+        ({"out_channels": 10**9}, "out_channels"),
+    ],
+)
+def test_numbers_that_make_no_network(settings, what):
+    with pytest.raises(InvalidInput) as raised:
+        UNet(**{"in_channels": 1, "out_channels": 1, "channels": (8, 8, 8)} | settings)
+    assert raised.value.what == what
+    assert raised.value.given is not None
+    assert raised.value.expected

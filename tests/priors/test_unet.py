@@ -212,3 +212,27 @@ def test_half_precision_is_the_networks_alone(dtype):
     assert half.dtype == torch.float32
     assert half.denoise(x_t, t).dtype == torch.float32
     torch.testing.assert_close(half.denoise(x_t, t), expected, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"event_shape": ()}, "event_shape"),
+        ({"event_shape": (1,)}, "event_shape"),
+        ({"event_shape": (1, 0, 8)}, "event_shape"),
+        ({"event_shape": (1, 8, 8, 8)}, "event_shape"),
+        ({"channels": ()}, "channels"),
+        ({"attention": (True,)}, "attention"),
+        ({"gains": -1}, "gains"),
+        ({"gains": 1}, "gains"),
+        ({"fine": -1}, "fine"),
+        ({"value_range": (1.0, -1.0)}, "value_range"),
+        ({"value_range": (float("nan"), 1.0)}, "value_range"),
+    ],
+)
+def test_numbers_that_make_no_prior(settings, what):
+    usual = {"event_shape": (1, 8, 8), "channels": (8, 8), "attention": (False, False)} | settings
+    with pytest.raises(InvalidInput) as raised:
+        UNetPrior(usual.pop("event_shape"), VPLinear(), **usual)
+    assert raised.value.what == what
+    assert raised.value.given is not None

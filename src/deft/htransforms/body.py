@@ -14,6 +14,7 @@ from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.likelihoods import Observation
 from deft.networks import UNet
+from deft.networks.unet import check_sizes
 from deft.priors.base import Prior
 
 H = TypeVar("H", bound=HTransform)
@@ -45,17 +46,7 @@ def unet(event_shape: Sequence[int], in_channels: int, *, numbers: int, shape: S
             f"a learned h-transform takes signals of shape (channels, length) or (channels, height, width); got {tuple(event_shape)}; "
             "FlatHTransform takes vectors."
         )
-    checks.whole("blocks", shape["blocks"], least=0, most=1000, meaning="at each size")
-    checks.whole("patch", shape["patch"], most=1024, meaning="the side of a patch")
-    checks.whole("fine", shape["fine"], least=0, most=100_000, meaning="the width of the stage at full resolution, 0 for none")
-    if not shape["channels"] or len(shape["attention"]) != len(shape["channels"]):
-        raise InvalidInput(
-            "attention",
-            given=list(shape["attention"]),
-            expected=f"one truth value for each of the {len(shape['channels'])} channels, of which there is one or more",
-        )
-    for width in shape["channels"]:
-        checks.whole("channels", width, most=100_000, meaning="the width at each size")
+    check_sizes(**shape)
     axes, entry = len(event_shape) - 1, 1 if shape["patch"] > 2 else 3
     return UNet(in_channels, event_shape[0], numbers=numbers, axes=axes, entry=entry, **shape)
 

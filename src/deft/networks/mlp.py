@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deft import checks
+
 
 @final
 class ScalarFeatures(nn.Module):
@@ -38,6 +40,7 @@ class MLP(nn.Module):
 
     def __init__(self, numbers: int, out: int, width: int = 64, depth: int = 2, bias: float = 0.0) -> None:
         super().__init__()
+        _check(numbers=numbers, out=out, width=width, depth=depth)
         self.features = ScalarFeatures(numbers)
         layers: list[nn.Module] = []
         size = self.features.width
@@ -59,6 +62,7 @@ class ResidualMLP(nn.Module):
 
     def __init__(self, in_features: int, out: int, *, numbers: int, width: int = 256, depth: int = 3) -> None:
         super().__init__()
+        _check(in_features=in_features, numbers=numbers, out=out, width=width, depth=depth)
         self.features = ScalarFeatures(numbers)
         self.entry = nn.Linear(in_features + self.features.width, width)
         self.blocks = nn.ModuleList(
@@ -74,3 +78,9 @@ class ResidualMLP(nn.Module):
         for block in self.blocks:
             x = x + block(x)
         return self.exit(self.norm(x))
+
+
+def _check(**counts: int) -> None:
+    """Raise `InvalidInput` for a count that makes no network; a depth may be 0."""
+    for what, count in counts.items():
+        checks.whole(what, count, least=int(what != "depth"), most=1 << 24)

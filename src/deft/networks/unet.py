@@ -17,10 +17,26 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from deft import checks
+from deft.errors import InvalidInput
 from deft.networks.mlp import ScalarFeatures
 from deft.types import expand
 
+_WIDEST = 100_000
 _CONV: dict[int, type[nn.Conv1d] | type[nn.Conv2d]] = {1: nn.Conv1d, 2: nn.Conv2d}
+
+
+def check_sizes(channels: Sequence[int], blocks: int, patch: int, attention: Sequence[bool], fine: int = 0) -> None:
+    """Raise `InvalidInput` for numbers that make no network."""
+    checks.whole("blocks", blocks, least=0, most=1000, meaning="at each size")
+    checks.whole("patch", patch, most=1024, meaning="the side of a patch")
+    checks.whole("fine", fine, least=0, most=_WIDEST, meaning="the width of the stage at full resolution, 0 for none")
+    if not channels:
+        raise InvalidInput("channels", given=list(channels), expected="a width for each size, of which there is one or more")
+    for width in channels:
+        checks.whole("channels", width, most=_WIDEST, meaning="the width at each size")
+    if len(attention) != len(channels):
+        raise InvalidInput("attention", given=list(attention), expected=f"one truth value for each of the {len(channels)} channels")
 
 
 @final
@@ -48,6 +64,10 @@ class UNet(nn.Module):
         fine: int = 0,
     ) -> None:
         super().__init__()
+        check_sizes(channels, blocks, patch, attention, fine)
+        checks.whole("axes", axes, most=2, meaning="the spatial axes of a signal")
+        for what, count in (("in_channels", in_channels), ("out_channels", out_channels), ("numbers", numbers), ("entry", entry)):
+            checks.whole(what, count, most=_WIDEST)
         self.patch, self.axes, self.levels = patch, axes, len(channels)
         conv = _CONV[axes]
         width = max(4 * channels[0], 64) if channels[0] >= 32 else 64

@@ -44,6 +44,10 @@ class CallablePrior(Prior):
         super().__init__()
         self._identity, self._asked = identity, False
         scale = checks.positive("scale", scale, "the standard deviation of x_0")
+        if value_range is not None:
+            value_range = checks.finite_range("value_range", value_range, "the values of signals")
+        if not event_shape:
+            raise InvalidInput("event_shape", given=(), expected="the sizes of one signal, such as (3, 64, 64)")
         event_shape = tuple(checks.whole("event_shape", n, meaning="the sizes of one signal") for n in event_shape)
         self.denoiser, self.schedule, self.event_shape, self.scale = denoiser, schedule, tuple(event_shape), float(scale)
         self.differentiable, self.value_range, self._name = differentiable, value_range, name

@@ -56,6 +56,13 @@ class GaussianMixture(Prior):
                 f"covariances of {k} components in {d} dimensions are ({k},) or ({k}, {d}, {d}); got {tuple(covariances.shape)}."
             )
         weights = torch.ones(k) if weights is None else weights
+        if not k:
+            raise InvalidInput("means", given=f"numbers of shape {tuple(means.shape)}", expected="one component or more")
+        for what, numbers in (("means", means), ("covariances", covariances), ("weights", weights)):
+            if not numbers.is_floating_point() or not bool(numbers.isfinite().all()):
+                raise InvalidInput(
+                    what, given="NaN, infinite values or no floating-point numbers", expected="finite floating-point numbers"
+                )
         if weights.shape != (k,) or not bool((weights > 0).all()):
             raise InvalidInput(f"weights are {k} positive numbers; got {weights.tolist()}.")
         if bool((covariances == covariances[:1]).all()):

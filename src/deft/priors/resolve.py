@@ -87,7 +87,9 @@ def _file(path: Path) -> Prior:
             "prior", given=str(path), expected="the folder that holds it, with its config.json", advice=f"give the folder: {path.parent}"
         )
     if path.suffix != ".safetensors":
-        raise InvalidInput("prior", given=str(path), expected="a file of deft (safetensors), or a folder that diffusers' save_pretrained wrote")
+        raise InvalidInput(
+            "prior", given=str(path), expected="a file of deft (safetensors), or a folder that diffusers' save_pretrained wrote"
+        )
     return zoo.load(path)
 
 

@@ -22,6 +22,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from deft import checks
 from deft.errors import InvalidInput
 from deft.networks import UNet
 from deft.noise import Noise, mix
@@ -210,6 +211,14 @@ class UNetPrior(Prior):
         name: str = "unet",
     ) -> None:
         super().__init__()
+        if len(event_shape) not in (2, 3):
+            raise InvalidInput("event_shape", given=list(event_shape), expected="(channels, length) or (channels, height, width)")
+        event_shape = [checks.whole("event_shape", n, most=1 << 24, meaning="the sizes of one signal") for n in event_shape]
+        gains = checks.whole("gains", gains, least=0, most=100_000, meaning="noise levels at which k_t is kept, 0 for none")
+        if gains == 1:
+            raise InvalidInput("gains", given=gains, expected="0, or two levels or more, between which k_t is linear")
+        if value_range is not None:
+            value_range = checks.finite_range("value_range", value_range, "the values of signals")
         self.event_shape, self.schedule, self.value_range = tuple(event_shape), schedule, value_range
         self._name = name
         self.config = {
