@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from deft.commands import inputs
+from deft.data.arrays import Arrays
 from deft.data.images import ImageFolder
 from deft.errors import BadImage
 from deft.operators.masks import MaskFiles
@@ -94,6 +95,11 @@ def masks() -> dict[str, tuple[str, object]]:
         "numbers": ("m.npy", OBSERVED.astype(np.float32)),
         "truth values": ("m.npy", OBSERVED.astype(bool)),
         "one channel": ("m.npy", OBSERVED[None]),
+        "whole numbers": ("m.npy", OBSERVED.astype(np.int64)),
+        "0 and 255 as numbers": ("m.npy", 255.0 * OBSERVED),
+        "0 and 255 as whole numbers": ("m.npy", (255 * OBSERVED).astype(np.int32)),
+        "archive": ("m.npz", OBSERVED.astype(np.float32)),
+        "translucent": ("m.png", Image.fromarray(np.stack([255 * seen] * 3 + [np.full_like(seen, 254)], -1))),
     }
 
 
@@ -104,14 +110,15 @@ def test_masks_are_read_alike(tmp_path, kind, invert):
     file = tmp_path / name
     if isinstance(content, Image.Image):
         content.save(file)
+    elif file.suffix == ".npz":
+        np.savez(file, content)
     else:
         np.save(file, content)
     expected = 1 - OBSERVED if invert else OBSERVED
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert np.array_equal(pictures.mask(file, invert), expected)
-        if file.suffix.lower() != ".npy":
-            assert torch.equal(MaskFiles(str(tmp_path), invert)._masks[0][1], torch.from_numpy(expected).float())
+        assert torch.equal(MaskFiles(str(tmp_path), invert)._masks[0][1], torch.from_numpy(expected).float())
 
 
 @pytest.mark.parametrize(
@@ -194,6 +201,15 @@ class TestPlaces:
         saved(tmp_path / "a.png", Image.fromarray(grey().astype(np.uint16) * 16))
         with pytest.warns(UserWarning, match="12 bits"):
             ImageFolder(tmp_path, (1, *SIZE))
+        given = {"masks": None, "sigma_y": None, "convert": None, "value_range": None, "strict": False}
+        with pytest.warns(UserWarning, match="12 bits"):
+            inputs.observation(tmp_path, tiny_prior(), Denoising(0.1), **given)
+        stack = np.stack([grey()[None].astype(np.uint16) * 16] * 2)
+        np.save(tmp_path / "b.npy", stack)
+        with pytest.warns(UserWarning, match="12 bits"):
+            inputs.observation(tmp_path / "b.npy", tiny_prior(), Denoising(0.1), **given)
+        with pytest.warns(UserWarning, match="12 bits"):
+            Arrays(stack, (1, *SIZE), (-1.0, 1.0))
 
     def test_a_truncated_file(self, tmp_path):
         buffer = io.BytesIO()

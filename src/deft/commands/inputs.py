@@ -197,6 +197,7 @@ def _measurements(
             )
         if value_range is not None and array.dtype.name in INTEGERS:
             unused("with whole numbers, which run over their type", value_range=value_range)
+        _warn_if_dark([array], path)
         return [_in_range(row, prior, value_range) for row in array], [f"{i:05d}" for i in range(len(array))]
     if key is not None:
         unused("where measurements are no npz file", key=key)
@@ -214,9 +215,16 @@ def _measurements(
     if skipped:
         warnings.warn(f"skipped {len(skipped)} of {len(files)} measurements that cannot be read: {' '.join(skipped[:5])}", stacklevel=2)
     rows = [_in_range(content, prior, value_range) for content in found.values()]
+    _warn_if_dark(list(found.values()), path)
     if value_range is not None and all(content.dtype.name in INTEGERS for content in found.values()):
         unused("with whole numbers, which run over their type", value_range=value_range)
     return rows, _names(list(found), path if path.is_dir() else path.parent)
+
+
+def _warn_if_dark(arrays: Sequence[np.ndarray], path: Path) -> None:
+    deep = [int(array.max()) for array in arrays if array.dtype == np.uint16 and array.size]
+    if deep and len(deep) == len(arrays):
+        pictures.warn_if_dark(max(deep), f"the 16-bit measurements in {path}")
 
 
 _ARRAYS = (".npy", ".npz")
@@ -280,7 +288,7 @@ def _masks(place: Path, names: list[str], prior: Prior, invert: bool) -> Tensor:
     if place.is_file():
         files = [place] * len(names)
     else:
-        every = pictures.found(place, "masks", (".npy", *pictures.SUFFIXES))
+        every = pictures.found(place, "masks", pictures.MASKS)
         by_name = dict(zip(_names(every, place), every, strict=True))
         missing = [name for name in names if name not in by_name]
         if missing:

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 
 from deft import checks
 from deft.errors import BadImage, InvalidInput
+from deft.storage import pictures
 from deft.storage.atomic import atomic
 
 Range = tuple[float, float]
@@ -60,6 +61,8 @@ class Arrays(Dataset):
         self.array = array.detach().cpu().numpy() if isinstance(array, Tensor) else array
         self.event_shape, self.value_range, self.channels_last = tuple(event_shape), value_range, channels_last
         self._check_shape()
+        if value_range is not None:
+            self.value_range = checks.finite_range("value_range", value_range, "the range of the prior's signals")
         if values is not None:
             values = checks.finite_range("value_range", values, "the range that the values of the array are in")
         self.values = self._given_range(values)
@@ -111,6 +114,8 @@ class Arrays(Dataset):
                 )
             if values is not None:
                 _check_within(_extremes(self.array), values, "the range that was said is")
+            elif kind == "uint16":
+                pictures.warn_if_dark(int(_extremes(self.array)[1]), "the 16-bit array")
             return values or INTEGERS[kind]
         if not np.issubdtype(self.array.dtype, np.floating):
             raise InvalidInput(f"expected floating point, uint8 or uint16 values; got {kind}. Hounsfield units need a `window`.")

@@ -91,12 +91,7 @@ class ImageFolder(Dataset):
             names = ", ".join(p.name for p in self.skipped[:5]) + (", ..." if len(self.skipped) > 5 else "")
             warnings.warn(f"skipped {len(self.skipped)} of {len(found)} images that cannot be read: {names}. {reasons[0]}", stacklevel=3)
 
-        if brightest < 4096:
-            warnings.warn(
-                f"no value of the 16-bit images in {self.folder} exceeds {brightest}, as if they held {max(8, brightest.bit_length())} bits: they run over 0..65535 here and are "
-                "almost black; save them with their full range, or as an npy file whose range is said.",
-                stacklevel=3,
-            )
+        pictures.warn_if_dark(brightest, f"the 16-bit images in {self.folder}")
 
     def _decode(self, path: Path) -> np.ndarray:
         """(channels, height, width), uint8 or uint16."""

@@ -235,7 +235,9 @@ class MaskFiles(Masks):
 
     def __init__(self, folder: str, invert: bool = False) -> None:
         self.folder, self.invert = str(folder), bool(invert)
-        self._masks = [(path.name, torch.from_numpy(pictures.mask(path, self.invert))) for path in pictures.found(folder, "masks")]
+        self._masks = [
+            (path.name, torch.from_numpy(pictures.mask(path, self.invert))) for path in pictures.found(folder, "masks", pictures.MASKS)
+        ]
 
     def draw(self, like: Signal, noise: Noise) -> Mask:
         space = tuple(like.shape[2:])

@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import re
 import warnings
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -24,6 +26,7 @@ from deft.errors import BadImage
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".gif", ".avif",
 )  # fmt: skip
+MASKS = (".npy", ".npz", *SUFFIXES)
 CHANNELS = {"1": 1, "L": 1, "I;16": 1, "I;16L": 1, "I;16B": 1, "P": 3, "RGB": 3, "YCbCr": 3, "LA": 2, "RGBA": 4, "PA": 4, "CMYK": 4}
 _KNOWN = {".npy", ".npz", ".json", ".jsonl", ".yaml", ".yml", ".txt", ".md", ".csv", ".html"}  # beside pictures, and none
 _HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")
@@ -136,6 +139,16 @@ def array(image: Any, wanted: int | None = None) -> NDArray:
     return np.ascontiguousarray(values)
 
 
+def warn_if_dark(brightest: int, what: str) -> None:
+    """Warn where 16-bit numbers reach a sixteenth of their range at most, as those of 12 bits do."""
+    if brightest < 4096:
+        warnings.warn(
+            f"no value of {what} exceeds {brightest}, as if they held {max(8, brightest.bit_length())} bits: they run over 0..65535 here and are "
+            "almost black; save them with their full range, or as floating-point numbers, whose range can be said.",
+            stacklevel=4,
+        )
+
+
 def mask(path: str | Path, invert: bool = False) -> NDArray[np.float32]:
     """The mask in a picture or an npy file, (height, width): 1 where observed.
 
@@ -172,13 +185,9 @@ def _mask_values(path: Path) -> NDArray[np.float64]:
     """The brightness of each place, in [0, 1]."""
     if not path.exists():
         raise BadImage(f"{path} does not exist.")
-    if path.suffix.lower() == ".npy":
-        try:
-            values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise BadImage(f"{path} is truncated, or no npy file of numbers: {error}") from error
-        values = np.squeeze(values)
-        full = {"uint8": 255.0, "uint16": 65535.0}.get(values.dtype.name, 1.0)
+    if path.suffix.lower() in (".npy", ".npz"):
+        values = np.squeeze(_only_array(path))
+        full = _full_scale(values)
     else:
         try:
             image = decoded(path)
@@ -199,9 +208,33 @@ def _mask_values(path: Path) -> NDArray[np.float64]:
     return values if values.max() <= 1 else values / full
 
 
+def _only_array(path: Path) -> NDArray[Any]:
+    """The array of an npy file, or the only one of an npz file."""
+    try:
+        found = np.load(path, allow_pickle=False)
+        if not isinstance(found, np.lib.npyio.NpzFile):
+            return found
+        with found as arrays:
+            if len(arrays.files) != 1:
+                raise BadImage(f"the mask {path}", given=f"{len(arrays.files)} arrays ({', '.join(arrays.files)})", expected="one array")
+            return arrays[arrays.files[0]]
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise BadImage(f"{path} is truncated, or no npy or npz file of numbers: {error}") from error
+
+
+def _full_scale(values: NDArray[Any]) -> float:
+    """What stands for white in an array: the largest number of its type, 1, or, where there are two values only, 0 and 255 (or 65535), the larger."""
+    full = {"uint8": 255.0, "uint16": 65535.0}.get(values.dtype.name, 1.0)
+    if np.issubdtype(values.dtype, np.number) and not np.iscomplexobj(values) and values.size:
+        most = float(values.max())
+        if most in (255.0, 65535.0) and bool(np.isin(values, (0, most)).all()):
+            return most
+    return full
+
+
 def _transparent(image: Any) -> Any | None:
-    """The alpha channel of a picture with transparent places; None for one without."""
+    """The alpha channel of a picture with transparent places; None for one without: whose places are all opaque, or nearly (a translucent picture)."""
     if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
         return None
     alpha = image.convert("RGBA").getchannel("A")
-    return alpha if alpha.getextrema()[0] < 255 else None
+    return alpha if alpha.getextrema()[0] < 128 else None
