@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(RECIPES))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True, help="what train_prior.py left; not read with --errors-only")
-    parser.add_argument("--out", type=Path, default=Path("src/deft/weights"))
+    parser.add_argument("--out", type=Path, default=Path("exported"))
     parser.add_argument("--sheets", type=Path, default=Path("docs/priors"))
     parser.add_argument("--images", type=int, default=500, help="held-out images for the denoising error")
     parser.add_argument(

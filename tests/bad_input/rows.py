@@ -1002,7 +1002,7 @@ ROWS: dict[str, list[Row]] = {
         Row(
             MEASURED,
             "--masks {w}/masks_empty",
-            ("{w}/masks_empty holds no masks (.npy, .png, .jpg, .jpeg, .jpe, .jfif,", "it holds nothing"),
+            ("{w}/masks_empty holds no masks (.npy, .npz, .png,", "it holds nothing"),
         ),
         Row(MEASURED, "--masks {w}/mask_nan.npy", ("the mask {w}/mask_nan.npy", "got values in [nan, nan]", "0 and 1, or 0 to 1")),
         Row(
@@ -1105,6 +1105,13 @@ ROWS: dict[str, list[Row]] = {
             "--masks {w}/masks_nothing",
             ("there is no mask for the measurement 00 and 1 more", "got a", "a picture with the name of each measurement, or"),
         ),
+        Row(
+            TRAIN,
+            "--problem.masks MaskFiles --problem.masks.folder {w}/two",
+            ("the mask {w}/two/00.png", "got values between black and white", "white (1) where observed", "A photograph is no mask"),
+        ),
+        Row(TRAIN, "--problem.masks MaskFiles --problem.masks.folder {w}/elsewhere", ("{w}/elsewhere does not exist",)),
+        Row(TRAIN, "--problem.masks MaskFiles --problem.masks.folder {w}/masks_nothing", ("the mask", "got no place that is observed")),
     ],
     "options without use": [
         Row(

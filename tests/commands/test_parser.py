@@ -24,7 +24,7 @@ def given(prior_file: str, image_folder: str, tmp_path: Path) -> list[str]:
             "Did you mean deft.operators.masks.BoxMasks",
         ),
         (["--problem", "Inpainting", "--problem.mask", "box"], "Did you mean masks"),
-        (["--problem", "Inpainting", "--problem.masks", "bxo"], "did you mean box"),
+        (["--problem", "Inpainting", "--problem.masks", "bxo"], "Did you mean box"),
         (["--problem", "Inpainting", "--problem.sigma_y", "-1"], "got -1.0; expected a finite number >= 0"),
         (["--problem", "Inpainting", "--stepz", "1"], "Did you mean --steps"),
         (["--problem", "Inpainting", "--steps", "many"], "a whole number"),

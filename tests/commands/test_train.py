@@ -1,6 +1,9 @@
 """`deft train`: what it writes, that it goes on, and what it refuses."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +135,36 @@ def test_validation_images_and_a_bank(deft, prior_file: str, image_folder: str, 
     assert "ratio" in said
 
 
+@pytest.mark.slow
+def test_two_processes_share_the_bank_and_one_writes(prior_file: str, image_folder: str, tmp_path: Path) -> None:
+    """Under torchrun, on gloo: one bank, one h.safetensors, said once."""
+    given = [
+        "--prior",
+        prior_file,
+        "--problem",
+        "Inpainting",
+        "--problem.masks",
+        "box",
+        "--images",
+        image_folder,
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    short = ["--steps", "2", "--batch_size", "2", "--validation_share", "0", "--bank", "16"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "deft.cli"]
+    done = subprocess.run(
+        [*torchrun, "train", *given, *short],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=240,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("saved ") == 1
+    assert checkpoint.read_card(tmp_path / "run" / "h.safetensors")["training"]["bank"] == 16
+
+
 @pytest.mark.parametrize("initial", ["", "h.safetensors", "state.safetensors"])
 def test_it_starts_from_another_h_transform(
     deft, run_folder: Path, prior_file: str, image_folder: str, tmp_path: Path, initial: str
@@ -248,7 +281,9 @@ def test_the_first_weights_depend_on_the_seed_alone() -> None:
 
 
 def test_masks_of_another_size(deft, prior_file: str, image_folder: str, tmp_path: Path) -> None:
-    masks = save_images(tmp_path / "masks", 1, size=(8, 8))
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    np.save(masks / "half.npy", np.repeat([[0.0, 1.0]], 8, axis=0).repeat(4, axis=1))
     problem = ["--problem", "Inpainting", "--problem.masks", "MaskFiles", "--problem.masks.folder", masks]
     code, _, said = deft("train", "--prior", prior_file, *problem, "--images", image_folder, "--out", tmp_path / "run", *SHORT)
     assert code == 2

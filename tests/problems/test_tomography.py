@@ -85,7 +85,7 @@ class TestTheScan:
     @pytest.mark.parametrize(
         ("settings", "says"),
         [
-            ({"angles": "randm"}, "did you mean random"),
+            ({"angles": "randm"}, "Did you mean random"),
             ({"angles": "random", "views": 200}, r"at most one per degree of the span; got 200 in 180"),
             ({"photons": 100.0, "sigma_y": 0.1}, "not both"),
             ({"photons": -1.0}, "photons"),

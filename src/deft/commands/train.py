@@ -158,24 +158,27 @@ def run(
     if slopes:
         _check_slopes(slopes, _count(data), learned, network)
     size = sum(p.numel() for p in learned.parameters())
-    print(f"prior {network.name}: {network.num_parameters:,} parameters, frozen")
-    print(
-        f"{type(learned).__name__}: {size:,} parameters ({100 * size / max(network.num_parameters, 1):.1f} %), {described(problem.card())}"
-    )
-    print(f"images: {_count(data)} to train, {_count(held_out)} held out; run folder {out}")
+    first = first_process()
+    if first:
+        print(f"prior {network.name}: {network.num_parameters:,} parameters, frozen")
+        share = 100 * size / max(network.num_parameters, 1)
+        print(f"{type(learned).__name__}: {size:,} parameters ({share:.1f} %), {described(problem.card())}")
+        print(f"images: {_count(data)} to train, {_count(held_out)} held out; run folder {out}")
 
-    with locked(out) if first_process() else nullcontext():
-        if not resume or not (out / "config.yaml").exists():
+    with locked(out) if first else nullcontext():
+        if first and (not resume or not (out / "config.yaml").exists()):
             claims.keep_yaml(out, resolved)
         source: Source = Images(data, network, flip=flip)
         if bank:
-            source = Bank.build(network, source, bank, times, seed=seed, out=out / "bank")
+            source = _bank(network, source, bank, times, seed, out / "bank")
         result = train_in_place(
             learned, network, DenoisingScoreMatching(problem, times=times), source,
             steps=steps, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, precision=settled(network, precision, out), ema=ema,
             validation=held_out, validate_every=validate_every, validation_draws=validation_draws, patience=patience, seed=seed,
             out=out, save_every=save_every, resume=resume, tensorboard=tensorboard,
         )  # fmt: skip
+        if not first:  # of several processes the first one writes
+            return
         claims.keep_yaml(out, resolved)
         metrics = None if result.validation is None else result.validation.card()
         training = {
@@ -213,6 +216,16 @@ def _check_numbers(validation_share: float, fraction: float | None, bank: int, s
     for name, value in (("bank", bank), ("slopes", slopes)):
         if value < 0:
             raise InvalidInput(name, given=value, expected="a count >= 0", advice="use 0 for none")
+
+
+def _bank(prior: Prior, images: Source, evaluations: int, times: TimeLaw | None, seed: int, folder: Path) -> Bank:
+    """The bank of a run: of several processes the first one builds it, and the others open what it wrote."""
+    from accelerate import PartialState
+
+    together = PartialState()
+    made = Bank.build(prior, images, evaluations, times, seed=seed, out=folder) if together.is_main_process else None
+    together.wait_for_everyone()
+    return Bank.open(folder, prior) if made is None else made
 
 
 def _check_slopes(slopes: int, images: int, learned: HTransform, prior: Prior) -> None:

@@ -123,9 +123,9 @@ def of_the_parser(message: str, options: Collection[str], config: Mapping[str, o
         if made and path:
             return InvalidInput(f"--{path}.{name}", given="nothing", expected=f"a value: {made[1]} needs it")
         return InvalidInput(name.upper() if name == "target" else f"--{name}", given="nothing", expected="a value: this command needs it")
-    inner = re.search(r"^\s*- (?:(\w+): )(got .+)$", message, re.M)
-    if inner:
-        return _of_an_object(inner[1], inner[2], config or {})
+    own = [line for line in re.findall(r"^\s*- (.+)$", message, re.M) if not _THEIRS.match(line)] if config else []
+    if own:
+        return _of_an_object(own[0], config or {})
     unnamed = re.search(r"instantiatable class, but (?:[\w.]+\.)?(\w+) is abstract", message)
     if unnamed and path:
         key, value = re.search(r"NestedArg\(key='(\w+)', val='([^']*)'", message).groups()  # type: ignore[union-attr]
@@ -160,13 +160,20 @@ def of_the_parser(message: str, options: Collection[str], config: Mapping[str, o
     return InvalidInput(f"{f'--{path}: ' if path else ''}{' '.join(lines) or ' '.join(message.split())}")
 
 
-def _of_an_object(name: str, rest: str, config: Mapping[str, object]) -> InvalidInput:
+_THEIRS = re.compile(
+    r"Expected|Problem with|Import|Parser key|Does not|Not a |Unable|Unexpected|Invalid|No "
+)  # what the parser itself says
+
+
+def _of_an_object(text: str, config: Mapping[str, object]) -> InvalidInput:
     """An error of a constructor that the parser has wrapped: `steps: got 0; expected ...` becomes that of `--sampler.steps`."""
-    given, _, more = rest.removeprefix("got ").partition("; expected ")
+    parts = re.match(r"(.+?): got (.+?); expected (.+)", text)
+    if not parts:
+        return InvalidInput(text)
+    what, given, more = parts.groups()
     expected, _, advice = more.partition(". ")
-    owners = [key for key, value in config.items() if hasattr(value, "__dict__") and name in vars(getattr(value, "init_args", value))]
-    what = f"--{owners[0]}.{name}" if len(owners) == 1 else name
-    return InvalidInput(what, given=given, expected=expected.rstrip("."), advice=advice)
+    owners = [key for key, value in config.items() if hasattr(value, "__dict__") and what in vars(getattr(value, "init_args", value))]
+    return InvalidInput(f"--{owners[0]}.{what}" if len(owners) == 1 else what, given=given, expected=expected.rstrip("."), advice=advice)
 
 
 _NOISE = re.compile(r"\s*(Parser key|Given value|Does not validate|Subtypes:|Errors:$|- Expected a <class 'NoneType'>)")
