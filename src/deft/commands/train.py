@@ -222,7 +222,7 @@ def _bank(prior: Prior, images: Source, evaluations: int, times: TimeLaw | None,
     """The bank of a run: of several processes the first one builds it, and the others open what it wrote."""
     from accelerate import PartialState
 
-    together = PartialState()
+    together = PartialState(cpu=not torch.accelerator.is_available())  # as training does
     made = Bank.build(prior, images, evaluations, times, seed=seed, out=folder) if together.is_main_process else None
     together.wait_for_everyone()
     return Bank.open(folder, prior) if made is None else made

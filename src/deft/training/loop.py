@@ -122,7 +122,7 @@ def train(
         raise InvalidInput(f"flip is for images; {type(images).__name__} makes its own batches. Pass Images(images, prior, flip=True).")
     source = images if isinstance(images, Source) else Images(images, prior, flip=flip)
     held_out = validation if validation is None or isinstance(validation, Source) else Images(validation, prior)
-    accelerator = Accelerator()
+    accelerator = Accelerator(cpu=not torch.accelerator.is_available())  # which joins processes on a CPU only when told that it is one
     folder = None if out is None else Path(out)
     with _alone(folder, accelerator):
         found = StateFile(folder).read() if folder is not None and resume else None
