@@ -940,11 +940,15 @@ ROWS: dict[str, list[Row]] = {
             "--measurements {w}/scalar.npy",
             ("--measurements {w}/scalar.npy", "got an array of shape ()", "(n, ...), one row for each measurement"),
         ),
-        Row(MEASURED, "--measurements {w}/small.npy", ("the measurement 00000 has shape (1, 16, 8)", "this problem measures (1, 16, 16)")),
+        Row(
+            MEASURED,
+            "--measurements {w}/small.npy",
+            ("the measurement 00000", "got shape (1, 16, 8)", "(1, 16, 16), what this problem measures"),
+        ),
         Row(
             MEASURED,
             "--measurements {w}/channels.npy",
-            ("the measurement 00000 has shape (3, 16, 16)", "this problem measures (1, 16, 16)"),
+            ("the measurement 00000", "got shape (3, 16, 16)", "(1, 16, 16), what this problem measures"),
         ),
         Row(
             MEASURED,
@@ -974,7 +978,9 @@ ROWS: dict[str, list[Row]] = {
             ("{w}/half.npy is truncated, or no npy or npz file of numbers", "mmap length is greater than file size"),
         ),
         Row(MEASURED, "--measurements {w}/several.npz", ("{w}/several.npz holds 2 arrays (a, b)", "say which with --key a, say")),
-        Row(MEASURED, "--measurements {w}/large", ("the measurement 00 has shape (1, 32, 32)", "this problem measures (1, 16, 16)")),
+        Row(
+            MEASURED, "--measurements {w}/large", ("the measurement 00", "got shape (1, 32, 32)", "(1, 16, 16), what this problem measures")
+        ),
         Row(
             MEASURED,
             "--measurements {w}/bytes.npy",
@@ -990,7 +996,11 @@ ROWS: dict[str, list[Row]] = {
         Row(MEASURED, "--measurements {w}/nan_folder", ("the measurement 00 holds NaN or infinite values", "mend it, or take it away")),
         Row(MEASURED, "--measurements {w}/photo.webp", ("{w}/photo.webp does not exist",)),
         Row(MEASURED, "--measurements {w}/file", ("{w}/file is truncated or no image (cannot identify image file",)),
-        Row(MEASURED, "--measurements {w}/flat.npy", ("the measurement 00000 has shape (256,)", "this problem measures (1, 16, 16)")),
+        Row(
+            MEASURED,
+            "--measurements {w}/flat.npy",
+            ("the measurement 00000", "got shape (256,)", "(1, 16, 16), what this problem measures"),
+        ),
     ],
     "masks": [
         Row(MEASURED, "--masks {w}/nowhere.png", ("--masks {w}/nowhere.png", "there is no such file or folder")),
@@ -1497,7 +1507,7 @@ ROWS: dict[str, list[Row]] = {
         Row(
             MEASURED.replace("{w}/run", "{w}/views"),
             "--measurements {w}/good.npy",
-            ("the measurement 00000 has shape (1, 16, 16)", "this problem measures (1, 8, 23)"),
+            ("the measurement 00000", "got shape (1, 16, 16)", "(1, 8, 23), what this problem measures"),
         ),
     ],
     "nothing of that name": [

@@ -111,8 +111,11 @@ def test_what_does_not_fit_is_refused(deft, run_folder: Path, image_folder: str,
     Image.fromarray(np.full((16, 16), 255, np.uint8)).save(mask)
     assert "shape (1, 8, 8)" in deft("sample", *h, "--measurements", small, "--masks", mask)[2]
     Image.fromarray(np.full((9, 9), 255, np.uint8)).save(mask)
-    assert "9 x 9" in deft("sample", *h, "--measurements", small, "--masks", mask)[2]
-    assert "there is no mask" in deft("sample", *h, "--measurements", small, "--masks", tmp_path)[2]
+    right = save_images(tmp_path / "right", 1)
+    assert "9 x 9" in deft("sample", *h, "--measurements", right, "--masks", mask)[2]
+    other = save_images(tmp_path / "other", 1)
+    (other / "00.png").rename(other / "07.png")
+    assert "there is no mask" in deft("sample", *h, "--measurements", right, "--masks", other)[2]
     assert ">= 0" in deft("sample", *h, "--measurements", save_images(tmp_path / "y", 1), "--sigma_y", "-1")[2]
     assert "from 1 to" in deft("sample", *h, "--images", image_folder, "--samples", "0")[2]
     assert "--limit: got -1" in deft("sample", *h, "--images", image_folder, "--limit", "-1")[2]
@@ -230,3 +233,52 @@ def test_a_truncated_or_foreign_checkpoint(deft, run_folder: Path, image_folder:
         assert code == 2
         assert "h.safetensors" in said
         assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("array", "advice"),
+    [
+        (np.zeros((8, 23), np.float32), "y[None]"),
+        (np.zeros((23, 8), np.float32), "y.T[None]"),
+        (np.zeros((2, 23, 8), np.float32), "Swap its last two axes"),
+        (np.zeros((2, 1, 23, 8), np.float32), "Swap its last two axes"),
+    ],
+)
+def test_a_sinogram_in_other_axes_is_told_which(deft, prior_file: str, tmp_path: Path, array: np.ndarray, advice: str) -> None:
+    np.save(tmp_path / "y.npy", array)
+    problem = ["--problem", "Tomography", "--problem.views", "8", "--problem.sigma_y", "0.1"]
+    given = ["--method", "DPS", "--prior", prior_file, *problem, "--measurements", tmp_path / "y.npy", "--out", tmp_path / "s"]
+    code, _, said = deft("sample", *given)
+    assert code == 2
+    assert advice in said
+
+
+def test_one_channel_may_be_left_out(deft, prior_file: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "y.npy", np.zeros((2, 16, 16), np.float32))
+    given = ["--method", "DPS", "--method.steps", "2", "--prior", prior_file, "--problem", "Denoising", "--problem.sigma_y", "0.1"]
+    code, _, said = deft(
+        "sample", *given, "--measurements", tmp_path / "y.npy", "--value_range", "[-1,1]", "--out", tmp_path / "s", "--samples", "1"
+    )
+    assert code == 0, said
+    with np.load(tmp_path / "s" / "00000.npz") as z:
+        assert z["y"].shape == (1, 16, 16)
+
+
+def test_the_share_that_masks_show_is_said(deft, run_folder: Path, tmp_path: Path) -> None:
+    half = np.zeros((16, 16), np.uint8)
+    half[:4] = 255
+    Image.fromarray(half).save(tmp_path / "mask.png")
+    given = [
+        "--h",
+        run_folder,
+        "--measurements",
+        save_images(tmp_path / "y", 1),
+        "--masks",
+        tmp_path / "mask.png",
+        "--out",
+        tmp_path / "s",
+        *FEW,
+    ]
+    code, said, wrong = deft("sample", *given)
+    assert code == 0, wrong
+    assert "observed by the masks: 25 % of the places" in said

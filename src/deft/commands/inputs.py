@@ -163,11 +163,13 @@ def observation(
         )
     if masks is None and invert_masks:
         unused("without --masks", invert_masks=True)
+    if masks is not None:
+        _check_shapes(rows, names, tuple(prior.event_shape), pictures=True)
     operator: ForwardOperator = Inpainting(_masks(masks, names, prior, invert_masks)) if masks is not None else _fixed(problem, like)
     expected = tuple(operator(like).shape[1:])
+    rows = [row[None] if expected[0] == 1 and tuple(row.shape) == expected[1:] else row for row in rows]  # one channel may be left out
+    _check_shapes(rows, names, expected, pictures=expected == tuple(prior.event_shape))
     for place, (name, row) in enumerate(zip(names, rows)):
-        if tuple(row.shape) != expected:
-            raise InvalidInput(f"the measurement {name} has shape {tuple(row.shape)}; this problem measures {expected}.")
         if not bool(torch.isfinite(operator.take([place]).observed(row[None]) if masks is None else row[None]).all()):
             raise InvalidInput(f"the measurement {name} holds NaN or infinite values; mend it, or take it away.")
     level = problem.sigma_y if sigma_y is None else sigma_y
@@ -180,6 +182,33 @@ def observation(
     if value_range is None:
         _check_range(y, operator, prior, level)
     return Observation(operator.observed(y), likelihood), names
+
+
+def _check_shapes(rows: Sequence[Tensor], names: Sequence[str], expected: tuple[int, ...], pictures: bool) -> None:
+    """Raise for a measurement of another shape than the problem's."""
+    for name, row in zip(names, rows):
+        if tuple(row.shape) != expected:
+            advice = _axes(row, len(rows), expected)
+            if not advice and pictures and row.ndim == 3 and tuple(row.shape[:1]) == expected[:1]:
+                advice = f"resize it to {expected[2]} x {expected[1]} (width x height), and its mask with it"
+            raise InvalidInput(
+                f"the measurement {name}",
+                given=f"shape {tuple(row.shape)}",
+                expected=f"{expected}, what this problem measures",
+                advice=advice,
+            )
+
+
+def _axes(row: Tensor, count: int, expected: tuple[int, ...]) -> str:
+    """What to do where the axes of an array may be the wrong way round, or the first one, of measurements, left out."""
+    own, plain = tuple(row.shape), expected[1:] if expected[0] == 1 else expected
+    if len(expected) == 3 and own[-2:] == expected[-2:][::-1] != expected[-2:]:
+        return "swap its last two axes (y.swapaxes(-1, -2))"
+    if (count, *own) == plain:
+        return "the first axis of the array counts measurements: for one measurement save y[None]"
+    if (count, *own) == plain[::-1]:
+        return f"the first axis of the array counts measurements, and the others are {plain}: for one measurement save y.T[None]"
+    return ""
 
 
 def _measurements(

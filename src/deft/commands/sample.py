@@ -136,6 +136,9 @@ def run(
             invert_masks=invert_masks,
             key=key,
         )
+        if masks is not None:
+            seen = float(observed.operator.mask.mean())  # type: ignore[union-attr, arg-type, operator]
+            print(f"observed by the masks: {100 * seen:.0f} % of the places, what is white in them; --invert_masks true takes the others")
         names = names[:limit]
         warn_doubts(observed.to(network.device), network, operator=False)
     chosen.check(network, observed.to(network.device))
