@@ -1146,6 +1146,7 @@ ROWS: dict[str, list[Row]] = {
         Row(TRAIN, "--series 1", ("--series", "got 1", "nothing: {w}/images holds no DICOM series", "Leave --series out")),
         Row(TRAIN, "--window chest", ("a window is for CT slices", "{w}/images is neither")),
         Row(SAMPLE, "--steps 5 --sampler Heun", ("--sampler.steps", "got nothing", "a value: Heun needs it")),
+        Row(TRAIN, "--convert grey", ("--convert had nothing to do", "every image in"), status=0),
     ],
     "options that contradict": [
         Row(SAMPLE, "--method DPS", ("say how to condition", "either --h FILE, or --method such as DPS")),

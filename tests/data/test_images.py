@@ -217,3 +217,12 @@ def test_an_array_that_may_be_slices(tmp_path):
         InvalidInput, match=r"expected \(n, 1, 4, 4\)\. If these are CT slices in Hounsfield units, say so with the window: \[-1000, 1500\]"
     ):
         open_images(tmp_path / "hu.npy", (1, 4, 4), default_window=(-1000.0, 1500.0))
+
+
+def test_what_had_nothing_to_do_is_known(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    assert ImageFolder(tmp_path, (1, 8, 8), convert="grey", fit="resize").idle == ["convert", "fit"]
+    Image.new("RGB", (8, 8)).save(tmp_path / "b.png")
+    assert ImageFolder(tmp_path, (1, 8, 8), convert="grey", fit="resize").idle == ["fit"]
+    Image.new("L", (9, 8)).save(tmp_path / "c.png")
+    assert ImageFolder(tmp_path, (1, 8, 8), convert="grey", fit="resize").idle == []

@@ -63,7 +63,7 @@ def opened(
         raise InvalidInput(
             f"--window is {list(window_range(window))} and that of the problem {list(own)}; what the prior's range means must be the same for both."
         )
-    return open_images(
+    found = open_images(
         path,
         prior.event_shape,
         prior.value_range or (-1.0, 1.0),
@@ -76,6 +76,9 @@ def opened(
         key=key,
         series=series,
     )
+    for name in found.idle if isinstance(found, ImageFolder) else []:
+        warnings.warn(f"--{name} had nothing to do: every image in {path} is as the prior takes it.", stacklevel=2)
+    return found
 
 
 def images(data: Dataset, limit: int | None = None) -> tuple[Tensor, list[str]]:

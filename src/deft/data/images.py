@@ -52,7 +52,13 @@ class ImageFolder(Dataset):
         self.files: list[Path] = []
         self.skipped: list[Path] = []
         self._decoded: list[np.ndarray] | None = []
+        self._needed: set[str] = set()
         self._scan(strict)
+
+    @property
+    def idle(self) -> list[str]:
+        """Which of `convert` and `fit` were given and had nothing to do: every image is as the prior takes it already."""
+        return [name for name, given in (("convert", self.convert), ("fit", self.fit)) if given is not None and name not in self._needed]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -96,8 +102,13 @@ class ImageFolder(Dataset):
     def _decode(self, path: Path) -> np.ndarray:
         """(channels, height, width), uint8 or uint16."""
         wanted = self.event_shape[0]
-        upright = pictures.with_channels(path, pictures.decoded(path), wanted, self.convert)
-        return pictures.array(self._with_size(path, upright), wanted)
+        found = pictures.decoded(path)
+        upright = pictures.with_channels(path, found, wanted, self.convert)
+        fitting = self._with_size(path, upright)
+        self._needed |= {
+            name for name, changed in (("convert", upright.mode != found.mode), ("fit", fitting.size != found.size)) if changed
+        }
+        return pictures.array(fitting, wanted)
 
     def _with_size(self, path: Path, image):  # type: ignore[no-untyped-def]
         from PIL import Image, ImageOps
