@@ -109,7 +109,7 @@ def _fill(posterior: Posterior, noise: Noise, times: Tensor, eta: float, x_t: Te
         x_t[k], x_0_hat[k] = x, denoised.x_0_hat
         if k + 1 < len(times):
             transition = Transition.between(posterior.schedule, t, times[k + 1 : k + 2], eta)
-            x = transition.mean(denoised.x_0_hat + shift, x) + transition.c.to(x) * noise.normal(k + 1, posterior.event_shape)
+            x = transition.mean(denoised.x_0_hat + shift, x) + transition.c.to(x) * posterior.noise(noise, k + 1)
 
 
 def _log_weight(path: Path, part: slice, posterior: Posterior) -> Float[Tensor, " batch"]:

@@ -21,13 +21,13 @@ from deft.htransforms.derivative import instead, say_nothing
 from deft.htransforms.labels import Labels
 from deft.htransforms.trained import warn_outside_training
 from deft.likelihoods import Observation
-from deft.noise import Noise
 from deft.priors.base import Denoised, Prior
+from deft.priors.wrapped import WrappedPrior
 from deft.types import Signal, Times
 
 
 @final
-class Posterior(Prior):
+class Posterior(WrappedPrior):
     """p(x_0 | y) as a prior.
 
     The only place that decides whether the *prior* is differentiated; the graph of h's own parameters follows the caller. Raises
@@ -35,6 +35,8 @@ class Posterior(Prior):
     to the prior or the observation, or where the three are not on one device. An observation in another precision is taken in that of the prior
     (`Observation.in_dtype`).
     """
+
+    prediction = "x_0"  # type: ignore[assignment]
 
     def __init__(self, prior: Prior, h_transform: HTransform, observation: Observation) -> None:
         if h_transform.needs_prior_gradient and not prior.differentiable:
@@ -53,28 +55,14 @@ class Posterior(Prior):
         self._assign(prior, h_transform, observation, set())
 
     def _assign(self, prior: Prior, h_transform: HTransform, observation: Observation, said: set[str]) -> None:
-        Prior.__init__(self)
-        self.prior, self.h_transform, self.observation = prior, h_transform, observation
-        self.schedule, self.event_shape, self.value_range = prior.schedule, prior.event_shape, prior.value_range
+        WrappedPrior.__init__(self, prior)
+        self.h_transform, self.observation = h_transform, observation
         self.differentiable = prior.differentiable and h_transform.differentiable
         self._said = said  # shared with its parts: what was asked once
 
     @property
     def name(self) -> str:
         return f"{self.prior.name} given y by {type(self.h_transform).__name__}"
-
-    @property
-    def scale(self) -> float:  # type: ignore[override]
-        """The prior's: the standard deviation of x_0 before anything was measured."""
-        return self.prior.scale
-
-    @property
-    def device(self) -> torch.device:
-        return self.prior.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.prior.dtype
 
     @property
     def num_observations(self) -> int:
@@ -85,8 +73,12 @@ class Posterior(Prior):
         part._assign(self.prior.take(index), self.h_transform, self.observation.take(index), self._said)
         return part
 
-    def initial(self, noise: Noise) -> Signal:
-        return self.prior.initial(noise)
+    def around(self, prior: Prior) -> Posterior:
+        return Posterior(prior, self.h_transform, self.observation)
+
+    def identity(self) -> dict[str, object]:
+        """That of a prior of its own: the hash is of prior and h-transform."""
+        return Prior.identity(self)
 
     def denoise(self, x_t: Signal, t: Times) -> Signal:
         denoised, shift = self.parts(x_t, t)

@@ -87,8 +87,9 @@ def test_the_langevin_dynamics_come_to_rest_at_their_target(monkeypatch):
     unit[1:] = torch.eye(3 * n, dtype=DOUBLE).reshape(-1, n, 3)
     monkeypatch.setattr(Noise, "normal", lambda self, step, shape: unit[:, step : step + 10])
     many, start = observation.take([0] * len(unit)), x_0_hat.expand(len(unit), 3)
+    posterior = Posterior(Plain(gaussian()), NoConditioning(), many)
     x_0 = DAPS(2, langevin_steps=n, noise_level=None)._langevin(
-        many, start, torch.full((1, 1), r, dtype=DOUBLE), h, Noise([0], dtype=DOUBLE)
+        posterior, start, torch.full((1, 1), r, dtype=DOUBLE), h, Noise([0], dtype=DOUBLE)
     )
     columns = x_0[1:] - x_0[0]
     torch.testing.assert_close(x_0[0], torch.linalg.solve(precision, x_0_hat / r**2 + a.T @ y / 0.4**2), rtol=0, atol=1e-6)

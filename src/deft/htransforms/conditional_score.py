@@ -63,7 +63,7 @@ class ConditionalScore(HTransform):
         """What the network reads, by name; each of order one (the lift where the noise in it does not exceed the signal)."""
         x_t = denoised.x_t
         return {
-            "x_t": x_t / (denoised.alpha_t**2 * self.scale**2 + denoised.sigma_t**2).sqrt(),
+            "x_t": x_t / denoised.marginal_spread(self.scale),
             "lift": observation.lifted / self.scale,
             "coverage": observation.operator.coverage(x_t),
         }

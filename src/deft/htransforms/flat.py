@@ -97,7 +97,7 @@ class FlatHTransform(HTransform):
         batch, x_t, x_0_hat = len(denoised.x_t), denoised.x_t, denoised.x_0_hat
         numbers = torch.stack([denoised.log_snr.expand(batch), 2 * (observation.sigma_y + 1e-3).log().expand(batch)], dim=1)
         weights = self.nn2(numbers)
-        r_t = _spread(denoised, self.scale)
+        r_t = denoised.spread(self.scale)
         if self.memory is None:
             chosen, root_v = x_0_hat, r_t
         else:
@@ -109,7 +109,7 @@ class FlatHTransform(HTransform):
         lift = likelihood.guidance(torch.zeros_like(x_0_hat), self.scale[None], observation.y)
         angles = (lift[..., None] * self.octaves).flatten(1)
         inputs = [
-            x_t / (denoised.alpha_t**2 * self.scale**2 + denoised.sigma_t**2).sqrt(),
+            x_t / denoised.marginal_spread(self.scale),
             x_0_hat / self.scale,
             likelihood.guidance(x_0_hat, r_t.flatten(), observation.y),
             lift,
@@ -171,8 +171,3 @@ class Anchors(nn.Module):
         r2, s2 = (value.expand(batch).repeat_interleave(k) for value in (v.flatten(), observation.sigma_y.to(rest) ** 2))
         solved = each.solve(residual, r2, s2)
         return -0.5 * inner(residual, solved).reshape(batch, k)
-
-
-def _spread(denoised: Denoised, scale: Tensor) -> Tensor:
-    """r_t, shaped to broadcast against the signals."""
-    return scale * denoised.sigma_t / (denoised.alpha_t**2 * scale**2 + denoised.sigma_t**2).sqrt()

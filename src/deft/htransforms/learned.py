@@ -78,8 +78,7 @@ class LearnedHTransform(HTransform):
 
     def spread(self, denoised: Denoised) -> Tensor:
         """r_t, one per signal or one for all."""
-        alpha_t, sigma_t = denoised.alpha_t.flatten(), denoised.sigma_t.flatten()
-        return self.scale * sigma_t / (alpha_t**2 * self.scale**2 + sigma_t**2).sqrt()
+        return denoised.spread(self.scale).flatten()
 
     def inputs(self, denoised: Denoised, observation: Observation) -> dict[str, Signal]:
         """What NN1 reads, by name; each of order one (the lift where the noise in it does not exceed the signal).
@@ -87,10 +86,9 @@ class LearnedHTransform(HTransform):
         Of all signals that the operator cannot tell from its lift, the network is shown the one nearest to x_0_hat.
         """
         x_t, x_0_hat = denoised.x_t, denoised.x_0_hat
-        spread_x_t = (denoised.alpha_t**2 * self.scale**2 + denoised.sigma_t**2).sqrt()
         lifted = observation.lifted.expand(len(x_0_hat), *self.event_shape)
         return {
-            "x_t": x_t / spread_x_t,
+            "x_t": x_t / denoised.marginal_spread(self.scale),
             "x_0_hat": x_0_hat / self.scale,
             "guidance": observation.likelihood.guidance(x_0_hat, self.spread(denoised), observation.y),
             "lift": observation.operator.align(lifted, x_0_hat) / self.scale,

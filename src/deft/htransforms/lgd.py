@@ -70,7 +70,7 @@ class LGD(Potential):
 
     def log_h(self, denoised: Denoised, observation: Observation) -> LogProb:
         x_0_hat = denoised.x_0_hat
-        r_t = self.scale * denoised.sigma_t / (denoised.alpha_t**2 * self.scale**2 + denoised.sigma_t**2).sqrt()
+        r_t = denoised.spread(self.scale)
         cloud = x_0_hat[:, None] + r_t[:, None] * self.points(denoised.t, x_0_hat.shape[1:], x_0_hat)
         each = observation.repeat(self.num_points)
         grid = (len(x_0_hat), self.num_points)

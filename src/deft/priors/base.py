@@ -52,6 +52,14 @@ class Denoised:
         """log(alpha_t^2 / sigma_t^2), one per signal (or one for all)."""
         return 2 * (self.alpha_t.log() - self.sigma_t.log()).flatten()
 
+    def marginal_spread(self, scale: float | Tensor) -> Tensor:
+        """sqrt(alpha_t^2 s^2 + sigma_t^2), the standard deviation of x_t where that of x_0 is s = `scale`; shaped as sigma_t."""
+        return (self.alpha_t**2 * scale**2 + self.sigma_t**2).sqrt()
+
+    def spread(self, scale: float | Tensor) -> Tensor:
+        """r_t = s sigma_t / sqrt(alpha_t^2 s^2 + sigma_t^2), the standard deviation of x_0 given x_t under a white Gaussian of standard deviation s; shaped as sigma_t."""
+        return scale * self.sigma_t / self.marginal_spread(scale)
+
     def gradient(self, value: LogProb) -> Signal:
         """The gradient of a value per signal with respect to x_t, through the prior; the graph is kept, so that there can be several."""
         return torch.autograd.grad(value.sum(), self.x_t, retain_graph=True)[0]
@@ -74,6 +82,7 @@ class Prior(nn.Module, ABC):
     scale: float = 1.0
     differentiable: bool = True
     prediction: str = "x_0"
+    _hashed: tuple[object, str] | None = None
 
     @abstractmethod
     def denoise(self, x_t: Signal, t: Times) -> Signal:
@@ -86,15 +95,26 @@ class Prior(nn.Module, ABC):
 
     def identity(self) -> dict[str, object]:
         """What a checkpoint records of the prior that it belongs to: name, hash of its weights (None without weights), and what else makes it the denoiser that it is."""
-        weights = any(True for _ in chain(self.parameters(), self.buffers()))
         return {
             "name": self.name,
-            "hash": state_hash(self) if weights else None,
+            "hash": self._state_hash(),
             "event_shape": list(self.event_shape),
             "schedule": _schedule_in_numbers(self.schedule),
             "prediction": self.prediction,
             "scale": float(f"{self.scale:.4g}"),
         }
+
+    def _state_hash(self) -> str | None:
+        """The hash of the weights, computed once: anew where a tensor was written to or replaced since; None without weights."""
+        held = [*self.parameters(), *self.buffers()]
+        if not held:
+            return None
+        if any(value.is_inference() for value in held):  # whose writes nobody counts
+            return state_hash(self)
+        now = tuple((value.data_ptr(), value._version, value.dtype, value.shape) for value in held)
+        if self._hashed is None or self._hashed[0] != now:
+            self._hashed = (now, state_hash(self))
+        return self._hashed[1]
 
     @property
     def num_observations(self) -> int:
@@ -113,11 +133,19 @@ class Prior(nn.Module, ABC):
             raise InvalidInput(name, given=given, expected=expected, advice=f"leave `{name}` out")
         return self
 
+    def noise(self, noise: Noise, step: int, draws: int | None = None) -> Signal:
+        """eps of one step, in the prior's own space: every draw of a sampler, a path or an objective.
+
+        (batch, *event), or (batch, draws, *event) for several at once. A prior whose signals fill a part of their space (padded places, a centre of mass at 0)
+        overrides this, so that x_t stays in that part.
+        """
+        return noise.normal(step, self.event_shape if draws is None else (draws, *self.event_shape))
+
     def initial(self, noise: Noise) -> Signal:
         """x_1: a normal draw with the standard deviation of the marginal at t = 1."""
         one = torch.ones(1, dtype=noise.dtype)
         spread = (self.schedule.alpha(one) ** 2 * self.scale**2 + self.schedule.sigma(one) ** 2).sqrt().item()
-        return spread * noise.normal(0, self.event_shape)
+        return spread * self.noise(noise, 0)
 
     def at(self, x_t: Signal, t: Times) -> Denoised:
         """`denoise`, with the factors of the schedule beside it."""

@@ -1,18 +1,20 @@
 """A prior that is any function: a network of the user's own, or a service behind an API.
 
-x_0_hat = f(x_t, t)        or, from a noise prediction,        x_0_hat = (x_t - sigma_t f(x_t, t)) / alpha_t
+f(x_t, t) is E[x_0 | x_t], or another `prediction` (deft.priors.predictions), which is turned into it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import final
+from typing import Any, final
 
 import torch
 
 from deft import checks
 from deft.errors import InvalidInput
+from deft.priors import predictions
 from deft.priors.base import Prior
+from deft.priors.predictions import Prediction
 from deft.schedules import Schedule
 from deft.storage.fingerprint import fingerprint
 from deft.types import Signal, Times
@@ -22,7 +24,7 @@ Function = Callable[[Signal, Times], Signal]
 
 @final
 class CallablePrior(Prior):
-    """A denoiser f(x_t, t), with t one time per signal; `CallablePrior.from_eps` takes a noise prediction instead.
+    """A function f(x_t, t), with t one time per signal, that returns E[x_0 | x_t], or what `prediction` says: "epsilon", "v", "velocity", "score", a `Prediction`.
 
     `scale` is the standard deviation of x_0. Where `differentiable` is left False the function is called without gradients and need not be written in
     torch. A module given as `denoiser` is registered and frozen in place: its weights move with the prior and count for its identity;
@@ -40,6 +42,7 @@ class CallablePrior(Prior):
         value_range: tuple[float, float] | None = None,
         name: str = "callable",
         identity: str | None = None,
+        prediction: str | Prediction = "x_0",
     ) -> None:
         super().__init__()
         self._identity, self._asked = identity, False
@@ -51,26 +54,18 @@ class CallablePrior(Prior):
         event_shape = tuple(checks.whole("event_shape", n, meaning="the sizes of one signal") for n in event_shape)
         self.denoiser, self.schedule, self.event_shape, self.scale = denoiser, schedule, tuple(event_shape), float(scale)
         self.differentiable, self.value_range, self._name = differentiable, value_range, name
-        self._from_eps = False
+        self._prediction = predictions.prediction(prediction)
         self.frozen()
 
     @classmethod
-    def from_eps(
-        cls,
-        eps: Function,
-        schedule: Schedule,
-        event_shape: Sequence[int],
-        scale: float,
-        *,
-        differentiable: bool = False,
-        value_range: tuple[float, float] | None = None,
-        name: str = "callable",
-        identity: str | None = None,
-    ) -> CallablePrior:
-        """From a function that predicts the noise."""
-        prior = cls(eps, schedule, event_shape, scale, differentiable=differentiable, value_range=value_range, name=name, identity=identity)
-        prior._from_eps, prior.prediction = True, "epsilon"
-        return prior
+    def from_eps(cls, eps: Function, schedule: Schedule, event_shape: Sequence[int], scale: float, **settings: Any) -> CallablePrior:
+        """From a function that predicts the noise; `settings` are those of the constructor."""
+        return cls(eps, schedule, event_shape, scale, **settings, prediction="epsilon")
+
+    @property
+    def prediction(self) -> str:  # type: ignore[override]
+        """What the function returns."""
+        return self._prediction.name
 
     @property
     def name(self) -> str:
@@ -83,12 +78,11 @@ class CallablePrior(Prior):
 
     def denoise(self, x_t: Signal, t: Times) -> Signal:
         with torch.set_grad_enabled(self.differentiable and torch.is_grad_enabled()):
-            given = x_t if self.network_dtype not in (torch.float16, torch.bfloat16) else x_t.to(self.network_dtype)
-            out = self._checked(self.denoiser(given, t.expand(len(x_t))), x_t)
-            if not self._from_eps:
-                return out
             alpha_t, sigma_t = self.levels(x_t, t)
-            return (x_t - sigma_t * out) / alpha_t
+            given = self._prediction.given(x_t, alpha_t, sigma_t)
+            given = given if self.network_dtype not in (torch.float16, torch.bfloat16) else given.to(self.network_dtype)
+            out = self._checked(self.denoiser(given, t.expand(len(x_t))), x_t)
+            return self._prediction.x_0_hat(out, x_t, alpha_t, sigma_t)
 
     def _checked(self, out: object, x_t: Signal) -> Signal:
         """What the function returned, in the precision of x_t. Raises `InvalidInput` for anything but real numbers of its shape, and once for what is not finite."""

@@ -1,9 +1,6 @@
 """Priors saved by Hugging Face diffusers: a `UNet2DModel`, or a whole DDPM, DDIM or score-SDE (VE) pipeline.
 
-    epsilon        x_0_hat = (x_t - sigma_t f) / alpha_t
-    sample         x_0_hat = f
-    v_prediction   x_0_hat = alpha_t x_t - sigma_t f                 Salimans & Ho 2022, arXiv:2202.00512, for alpha^2 + sigma^2 = 1
-    score          x_0_hat = (x_t + sigma_t^2 f) / alpha_t           score-SDE, whose network is told sigma_t
+What its network predicts (epsilon, sample, v_prediction, or the score of a network that is told sigma_t) is turned into x_0_hat by deft.priors.predictions.
 
 The table of betas becomes a `VPTabulated`, whose entries are the timesteps that the network is told. A network with a head for the variance has twice
 as many channels; the first half is the prediction.
@@ -14,7 +11,7 @@ from __future__ import annotations
 import copy
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -23,18 +20,13 @@ from torch import Tensor, nn
 
 from deft import checks
 from deft.errors import CheckpointError, InvalidInput
-from deft.priors import diffusers_schedulers
+from deft.priors import diffusers_schedulers, predictions
 from deft.priors.base import Prior
 from deft.schedules import VE, Schedule, VPTabulated
 from deft.storage.schema import parsed
 from deft.types import Signal, Times
 
-_ESTIMATE: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
-    "epsilon": lambda f, x_t, alpha_t, sigma_t: (x_t - sigma_t * f) / alpha_t,
-    "sample": lambda f, x_t, alpha_t, sigma_t: f,
-    "v_prediction": lambda f, x_t, alpha_t, sigma_t: alpha_t * x_t - sigma_t * f,
-    "score": lambda f, x_t, alpha_t, sigma_t: (x_t + sigma_t**2 * f) / alpha_t,
-}
+PREDICTION_TYPES = ("epsilon", "sample", "v_prediction", "score")
 _MOST_WEIGHTS = 20_000_000_000
 _LARGE = 50_000_000  # parameters from which the probe asks for shapes alone
 _LATENT = (
@@ -78,8 +70,7 @@ class DiffusersPrior(Prior):
         name: str = "diffusers",
     ) -> None:
         super().__init__()
-        if prediction_type not in _ESTIMATE:
-            checks.name("prediction_type", prediction_type, list(_ESTIMATE))
+        checks.name("prediction_type", prediction_type, PREDICTION_TYPES)
         if value_range is not None:
             value_range = checks.finite_range("value_range", value_range, "the values of signals")
         if scale is not None:
@@ -161,7 +152,7 @@ class DiffusersPrior(Prior):
     def denoise(self, x_t: Signal, t: Times) -> Signal:
         alpha_t, sigma_t = self.levels(x_t, t)
         out = self.unet(x_t.to(self.network_dtype), self._told(t).expand(len(x_t)), *self._labels(x_t)).sample
-        return _ESTIMATE[self.prediction_type](out[:, : x_t.shape[1]].to(x_t.dtype), x_t, alpha_t, sigma_t)
+        return predictions.prediction(self.prediction_type).x_0_hat(out[:, : x_t.shape[1]].to(x_t.dtype), x_t, alpha_t, sigma_t)
 
     def _told(self, t: Times) -> Tensor:
         """What the network is told of the time: the entry of the table, or sigma_t."""

@@ -150,7 +150,7 @@ class GaussianMixture(Prior):
         """An exact draw from p_1."""
         one = torch.ones(1, dtype=torch.float64)
         alpha_1, sigma_1 = self.schedule.alpha(one).item(), self.schedule.sigma(one).item()
-        return alpha_1 * self.sample(noise.stream(0)) + sigma_1 * noise.normal(0, self.event_shape)
+        return alpha_1 * self.sample(noise.stream(0)) + sigma_1 * self.noise(noise, 0)
 
     def posterior(self, a: Float[Tensor, "#n m d"], y: Float[Tensor, "n m"], sigma_y: Float[Tensor, "#n"]) -> GaussianMixture:
         """p(x_0 | y) for y = A x_0 + sigma_y eps, one mixture per observation; sigma_y = 0 is allowed."""

@@ -9,7 +9,6 @@ With t' the time at which the wrapped prior's schedule has the log-SNR of t,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor
 from deft.errors import ScheduleOutOfRange
 from deft.noise import Noise
 from deft.priors.base import Prior
+from deft.priors.wrapped import WrappedPrior
 from deft.schedules import Schedule
 from deft.types import Signal, Times, expand
 
@@ -25,7 +25,7 @@ _TOLERANCE = 1e-2
 
 
 @final
-class Rescheduled(Prior):
+class Rescheduled(WrappedPrior):
     """`prior`, run under `schedule`.
 
     Log-SNRs that the wrapped prior's schedule does not reach raise `ScheduleOutOfRange`: at construction where it is the noise end, from which every
@@ -33,29 +33,12 @@ class Rescheduled(Prior):
     """
 
     def __init__(self, prior: Prior, schedule: Schedule) -> None:
-        super().__init__()
-        self.prior = prior
+        super().__init__(prior)
         self.schedule: Schedule = _Snapped(schedule, prior.schedule)
-        self.event_shape, self.value_range, self.scale = prior.event_shape, prior.value_range, prior.scale
-        self.differentiable = prior.differentiable
         self._check(schedule.log_snr(torch.ones(1, dtype=torch.float64)))
 
-    @property
-    def name(self) -> str:
-        return self.prior.name
-
-    def identity(self) -> dict[str, object]:
-        return self.prior.identity()
-
-    @property
-    def num_observations(self) -> int:
-        return self.prior.num_observations
-
-    def take(self, index: Sequence[int] | Tensor) -> Rescheduled:
-        return Rescheduled(self.prior.take(index), self._asked)
-
-    def given(self, **context: Tensor) -> Rescheduled:
-        return Rescheduled(self.prior.given(**context), self._asked)
+    def around(self, prior: Prior) -> Rescheduled:
+        return Rescheduled(prior, self._asked)
 
     def initial(self, noise: Noise) -> Signal:
         """The wrapped prior's x_1, scaled to the spread of this schedule's noise end; exact where both noise ends have the same log-SNR."""

@@ -93,7 +93,7 @@ class DAPS(Sampler):
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         x_0 = self._signal(prior, state, noise)
         alpha_s, sigma_s = prior.levels(x_0, s)
-        return State(alpha_s * x_0 + sigma_s * noise.normal(state.step + 1, prior.event_shape), s, state.step + 1)
+        return State(alpha_s * x_0 + sigma_s * prior.noise(noise, state.step + 1), s, state.step + 1)
 
     def finish(self, prior: Prior, state: State, noise: Noise) -> Signal:
         return self._signal(prior, state, noise)
@@ -103,7 +103,7 @@ class DAPS(Sampler):
         x_0_hat = self._solve(prior, state.x_t, state.t)
         size = self.step_size * (self.delta + (1 - state.step / self.steps) * (1 - self.delta))
         alpha_t, sigma_t = prior.levels(x_0_hat, state.t)
-        x_0 = self._langevin(observation_of(prior, "DAPS"), x_0_hat, sigma_t / alpha_t, size, noise.stream(state.step + 1))
+        x_0 = self._langevin(prior, x_0_hat, sigma_t / alpha_t, size, noise.stream(state.step + 1))
         if not bool(torch.isfinite(x_0).all()):
             raise InvalidInput(
                 f"the Langevin dynamics of DAPS diverged in step {state.step + 1} of {self.steps}, with step_size = {self.step_size:g}; it must be below "
@@ -124,12 +124,13 @@ class DAPS(Sampler):
             x_0_hat = prior.denoise(alpha_s * u, s)
         return x_0_hat
 
-    def _langevin(self, observation: Observation, x_0_hat: Signal, r_t: Tensor, size: float, noise: Noise) -> Signal:
+    def _langevin(self, prior: Prior, x_0_hat: Signal, r_t: Tensor, size: float, noise: Noise) -> Signal:
         """Unadjusted Langevin dynamics on N(x_0_hat, r_t^2) p(y | x_0), from x_0_hat."""
+        observation = observation_of(prior, "DAPS")
         variance = expand(self._variance(observation), x_0_hat).to(x_0_hat)
         x_0 = x_0_hat
         for start in range(0, self.langevin_steps, _BLOCK):
-            block = noise.normal(start, (min(_BLOCK, self.langevin_steps - start), *x_0.shape[1:]))
+            block = prior.noise(noise, start, min(_BLOCK, self.langevin_steps - start))
             for z in block.unbind(1):
                 slope = (x_0 - x_0_hat) / r_t**2 + misfit_gradient(observation, x_0, "DAPS") / variance
                 x_0 = x_0 - size * slope + (2 * size) ** 0.5 * z

@@ -63,7 +63,7 @@ class DDNMPlus(Sampler):
         weight = torch.where(trusted, torch.ones_like(brought), carry / brought)
         x_0 = denoised.x_0_hat + operator.v(weight * inverse * residual)
 
-        fresh = noise.normal(state.step + 1, prior.event_shape)
+        fresh = prior.noise(noise, state.step + 1)
         unseen = self.eta * fresh + carry * denoised.eps_hat
         f = torch.where(trusted, (1 - brought**2).clamp(min=0).sqrt(), torch.full_like(brought, self.eta))
         in_range = torch.where(seen, f * operator.v_t(fresh) - operator.v_t(unseen), torch.zeros_like(brought))

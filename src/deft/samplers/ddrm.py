@@ -47,7 +47,7 @@ class DDRM(Sampler):
 
     def start(self, prior: Prior, noise: Noise) -> Signal:
         observation, operator = self._spectral(prior)
-        z = noise.normal(0, prior.event_shape)
+        z = prior.noise(noise, 0)
         one = self.grid.times(prior.schedule, self.steps)[:1].to(z.device)
         alpha_1, sigma_1 = prior.levels(z, one)
         measured = operator.u_t(observation.residual(torch.zeros_like(z)))
@@ -62,7 +62,7 @@ class DDRM(Sampler):
         observation, operator = self._spectral(prior)
         denoised = prior.at(state.x_t, state.t)
         alpha_s, sigma_s = prior.levels(state.x_t, s)
-        fresh = noise.normal(state.step + 1, prior.event_shape)
+        fresh = prior.noise(noise, state.step + 1)
         keep = (1 - self.eta**2) ** 0.5
 
         residual = operator.u_t(observation.residual(denoised.x_0_hat))

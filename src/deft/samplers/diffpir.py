@@ -72,7 +72,7 @@ class DiffPIR(Sampler):
 
         x_0 = self._consistent(denoised, observation_of(prior, "DiffPIR"))
         eps_hat = (state.x_t - denoised.alpha_t * x_0) / denoised.sigma_t
-        fresh = noise.normal(state.step + 1, prior.event_shape)
+        fresh = prior.noise(noise, state.step + 1)
         x_s = alpha_s * x_0 + sigma_s * ((1 - self.zeta) ** 0.5 * eps_hat + self.zeta**0.5 * fresh)
         return State(x_s, s, state.step + 1)
 

@@ -51,7 +51,7 @@ class REDDiff(Sampler):
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         observation, mu = observation_of(prior, "REDDiff"), state.x_t
         alpha_t, sigma_t = prior.levels(mu, state.t)
-        eps = noise.normal(state.step + 1, prior.event_shape)
+        eps = prior.noise(noise, state.step + 1)
         eps_hat = prior.at(alpha_t * mu + sigma_t * eps, state.t).eps_hat
         gradient = 2 * misfit_gradient(observation, mu, "REDDiff") + self.weight * sigma_t / alpha_t * (eps_hat - eps)
 

@@ -49,7 +49,7 @@ class Replacement(Sampler):
 
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         here = noise.stream(state.step + 1)
-        draws = (here.normal(k, prior.event_shape) for k in count())
+        draws = (prior.noise(here, k) for k in count())
         known, operator = _projection(prior)
 
         def reverse(x_t: Signal, t: Times, s: Times) -> Signal:

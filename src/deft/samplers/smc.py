@@ -125,7 +125,7 @@ class TwistedSMC:
             x_t, x_0_hat, shift, log_psi = x_t[index], x_0_hat[index], shift[index], log_psi[index]
 
             transition = Transition.between(posterior.schedule, t, s, self.eta)
-            x_s = transition.mean(x_0_hat + shift, x_t) + transition.c.to(x_t) * noise.normal(k, posterior.event_shape)
+            x_s = transition.mean(x_0_hat + shift, x_t) + transition.c.to(x_t) * posterior.noise(noise, k)
             log_ratio = transition.log_ratio(x_s, x_t, x_0_hat, shift).double()
             x_0_hat, shift, log_psi_s = told(x_s, s)
             system.add(log_ratio + log_psi_s - log_psi, f"step {k + 1} of {len(times)} (t = {s.item():.4g})")

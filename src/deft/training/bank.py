@@ -31,7 +31,7 @@ from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Denoised, Prior, same_identity
 from deft.storage.lock import locked
 from deft.training.base import Batch, Images, Order, Source
-from deft.training.denoising import TimeLaw, noised, noisy, spread
+from deft.training.denoising import TimeLaw, noised, noisy
 from deft.training.shards import Shards, entry_type
 
 _FORMAT = 1
@@ -123,7 +123,7 @@ class Bank(Source):
         x_t = noisy(self.prior, x_0, t, Noise(entries["seed"].tolist(), noise.device, noise.dtype))
         alpha_t, sigma_t = self.prior.levels(x_0, t)
         bare = Denoised(x_t, t, alpha_t, sigma_t, x_0)
-        return Batch(x_0, noise.stream(11), Denoised(x_t, t, alpha_t, sigma_t, x_0 + spread(bare, self.prior.scale) * error))
+        return Batch(x_0, noise.stream(11), Denoised(x_t, t, alpha_t, sigma_t, x_0 + bare.spread(self.prior.scale) * error))
 
     def card(self) -> dict[str, object]:
         return {"bank": self._card, "fingerprint": self.fingerprint()}
@@ -133,7 +133,7 @@ def _evaluate(prior: Prior, source: Source, index: list[int], seeds: list[int], 
     batch = source.batch(index, Noise(seeds, prior.device, torch.float32))
     x_0 = batch.x_0.half().float()
     denoised = noised(prior, times, x_0, batch.noise)
-    error = (denoised.x_0_hat - x_0) / spread(denoised, prior.scale)
+    error = (denoised.x_0_hat - x_0) / denoised.spread(prior.scale)
     entries = np.empty(len(x_0), entry_type(prior.event_shape))
     entries["x_0"], entries["error"] = x_0.cpu().numpy(), error.cpu().numpy()
     entries["t"], entries["seed"] = denoised.t.cpu().numpy(), batch.noise.seeds

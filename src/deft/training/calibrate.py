@@ -52,7 +52,7 @@ def calibrate(
             continue
         t = prior.schedule.time(torch.tensor([log_snr], dtype=torch.float64))
         alpha_t, sigma_t = prior.levels(images, t)
-        x_t = alpha_t * images + sigma_t * noise.normal(level, images.shape[1:])
+        x_t = alpha_t * images + sigma_t * prior.noise(noise, level)
         parts = [list(range(start, min(start + batch_size, len(images)))) for start in range(0, len(images), batch_size)]
         estimates = [Posterior(prior.take(part), h_transform, observation.take(part)).denoise(x_t[part], t) for part in parts]
         found = slopes(images, x_t, alpha_t, torch.cat(estimates), made.edges)

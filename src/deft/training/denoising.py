@@ -31,7 +31,7 @@ from deft.problems import Problem
 from deft.schedules import Schedule
 from deft.storage.fingerprint import digest, in_half
 from deft.training.base import Batch, Loss, Objective
-from deft.types import Signal, Times, expand
+from deft.types import Signal, Times
 
 _OBSERVATION, _TIME, _EPS = 1, 2, 3  # streams of a batch's noise
 
@@ -123,7 +123,7 @@ class DenoisingScoreMatching(Objective):
 
     def loss_from(self, h_transform: HTransform, scale: float, denoised: Denoised, observation: Observation, x_0: Signal) -> Loss:
         """The loss where the prior has spoken already; `scale` is the prior's."""
-        unit = denoised.sigma_t / denoised.alpha_t if self.weighting == "eps" else spread(denoised, scale)
+        unit = denoised.sigma_t / denoised.alpha_t if self.weighting == "eps" else denoised.spread(scale)
         error = x_0 - denoised.x_0_hat
         left_over = error - h_transform.shift(denoised, observation)
         return Loss(
@@ -163,10 +163,4 @@ def noised(prior: Prior, times: TimeLaw, x_0: Signal, noise: Noise) -> Denoised:
 def noisy(prior: Prior, x_0: Signal, t: Times, noise: Noise) -> Signal:
     """x_t = alpha_t x_0 + sigma_t eps."""
     alpha_t, sigma_t = prior.levels(x_0, t)
-    return alpha_t * x_0 + sigma_t * noise.stream(_EPS).normal(0, x_0.shape[1:]).to(x_0)
-
-
-def spread(denoised: Denoised, scale: float) -> Tensor:
-    """r_t, shaped to broadcast against the signals."""
-    r_2 = scale**2 * denoised.sigma_t**2 / (denoised.alpha_t**2 * scale**2 + denoised.sigma_t**2)
-    return expand(r_2.flatten().sqrt(), denoised.x_t)
+    return alpha_t * x_0 + sigma_t * prior.noise(noise.stream(_EPS), 0).to(x_0)
