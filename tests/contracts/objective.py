@@ -67,12 +67,12 @@ class ObjectiveContract(ABC):
         with torch.no_grad():
             exact, spoilt = objective.loss(self.exact(), prior, batch), objective.loss(self.spoil(self.exact()), prior, batch)
         assert exact.value.mean() < spoilt.value.mean()
-        assert exact.value.mean() < exact.without.mean()
+        assert exact.value.mean() < exact.shown["without"].mean()
 
     def test_without_is_the_loss_without_h(self):
         objective, prior, x_0 = self.objective(), self.prior(), self.signals(16)
         loss = objective.loss(NoConditioning(), prior, Batch(x_0, Noise(range(16), dtype=x_0.dtype)))
-        torch.testing.assert_close(loss.value, loss.without)
+        torch.testing.assert_close(loss.value, loss.shown["without"])
 
     def test_a_signal_depends_on_its_seed_alone(self):
         objective, prior, x_0 = self.objective(), self.prior(), self.signals(6)
@@ -80,7 +80,7 @@ class ObjectiveContract(ABC):
         for i in (5, 2):
             alone = objective.loss(self.spoil(self.exact()), prior, Batch(x_0[i : i + 1], Noise([i], dtype=x_0.dtype)))
             torch.testing.assert_close(alone.value, together.value[i : i + 1], rtol=1e-4, atol=1e-6)  # other kernels at other batch sizes
-            assert torch.equal(alone.log_snr, together.log_snr[i : i + 1])
+            assert torch.equal(alone.shown["log_snr"], together.shown["log_snr"][i : i + 1])
 
     def test_prior_is_never_differentiated(self):
         prior, x_0 = self.prior(), self.signals(2)

@@ -78,7 +78,7 @@ def test_the_card_tells_banks_apart():
 def test_observations_are_drawn_afresh():
     bank, objective, h = build(4), small.objective(), small.h_transform()
     first, second = (objective.loss(h, small.prior(), bank.batch(range(4), Noise(seeds))) for seeds in (range(4), range(4, 8)))
-    assert torch.equal(first.log_snr, second.log_snr)
+    assert torch.equal(first.shown["log_snr"], second.shown["log_snr"])
     assert not torch.equal(first.value, second.value)
 
 

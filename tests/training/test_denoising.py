@@ -52,7 +52,7 @@ def test_weightings_differ_by_the_stated_factor():
     problem = Fixed(small.LeftHalf(), sigma_y=0.1)
     spread = DenoisingScoreMatching(problem).loss(h, prior, Batch(x_0, noise))
     eps = DenoisingScoreMatching(problem, weighting="eps").loss(h, prior, Batch(x_0, noise))
-    snr = spread.log_snr.exp()
+    snr = spread.shown["log_snr"].exp()
     r_2 = prior.scale**2 / (snr * prior.scale**2 + 1)  # r_t^2 = s^2 sigma_t^2 / (alpha_t^2 s^2 + sigma_t^2)
     torch.testing.assert_close(spread.value, eps.value / (snr * r_2), rtol=1e-4, atol=0)
 
@@ -74,7 +74,7 @@ def test_eps_is_equation_10():
 def test_untrained_loss_without_h_is_of_order_one():
     prior, x_0 = small.prior(), small.images(200, 5)
     loss = small.objective().loss(NoConditioning(), prior, Batch(x_0, Noise(range(200))))
-    assert 0 < loss.without.mean() < 2
+    assert 0 < loss.shown["without"].mean() < 2
 
 
 class TestTimeLaw:

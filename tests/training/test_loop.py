@@ -49,6 +49,9 @@ class Broken(Objective):
         loss = self.inner.loss(h_transform, prior, batch)
         return self.action(loss) if self.calls == self.at else loss
 
+    def where(self, prior, shown) -> str:
+        return self.inner.where(prior, shown)
+
 
 def run_broken(objective: Objective, **settings):
     settings = {"steps": 6, "batch_size": 4, "save_every": 2, "progress": False, **settings}
@@ -135,7 +138,7 @@ class TestRun:
         batch = Batch(small.images(), Noise(range(24)))
         full, half = (_Losses(h, prior, objective, precision)(batch) for precision in ("fp32", "bf16"))
         assert half.value.dtype == torch.float32
-        assert full.log_snr.max() > 8
+        assert full.shown["log_snr"].max() > 8
         torch.testing.assert_close(half.value, full.value, rtol=0.05, atol=0.01)
         assert not torch.equal(half.value, full.value)
 
@@ -147,7 +150,7 @@ class TestRun:
 
             def loss(self, h_transform: HTransform, prior, batch: Batch) -> Loss:
                 loss = self.inner.loss(h_transform, prior, batch)
-                return Loss(loss.value + (self.constant - 1).square(), loss.without, loss.log_snr)
+                return Loss(loss.value + (self.constant - 1).square(), loss.shown)
 
         objective = Constant()
         run_broken(objective, out=tmp_path)
@@ -535,7 +538,9 @@ class TestValidationByDefault:
 class TestTrouble:
     def test_nan_in_the_loss(self, tmp_path):
         def action(loss: Loss) -> Loss:
-            return Loss(loss.value * torch.tensor([1.0, float("nan"), 1.0, 1.0]), loss.without, torch.tensor([0.0, -3.25, 1.0, 2.0]))
+            return Loss(
+                loss.value * torch.tensor([1.0, float("nan"), 1.0, 1.0]), {**loss.shown, "log_snr": torch.tensor([0.0, -3.25, 1.0, 2.0])}
+            )
 
         with pytest.raises(
             TrainingDiverged,
@@ -546,7 +551,7 @@ class TestTrouble:
 
     def test_infinite_gradient(self):
         def action(loss: Loss) -> Loss:
-            return Loss(loss.value + (loss.value - loss.value.detach()).sqrt(), loss.without, loss.log_snr)
+            return Loss(loss.value + (loss.value - loss.value.detach()).sqrt(), loss.shown)
 
         with pytest.raises(
             TrainingDiverged, match=r"the gradient of step 2 is not finite, at log-SNRs between .* and .*No state was saved"

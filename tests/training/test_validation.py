@@ -1,20 +1,25 @@
 import pytest
 import torch
 
-from deft.training.base import Images, Loss
-from deft.training.validation import Validation, validate
+from deft.training.base import Images, Loss, validate
+from deft.training.validation import Validation
 from tests.training import small
 
 
 def fake(batch):
     n = len(batch.x_0)
     log_snr = batch.noise.uniform(0) * 24 - 12
-    return Loss(torch.where(log_snr < 0, 0.25, 1.0), torch.ones(n), log_snr)
+    return Loss(torch.where(log_snr < 0, 0.25, 1.0), {"without": torch.ones(n), "log_snr": log_snr})
 
 
 def run(**settings):
     source = Images(small.images(5), small.prior())
-    return validate(fake, source, **{"draws": 300, "batch_size": 7, "device": torch.device("cpu"), "dtype": torch.float32, **settings})
+    return validate(
+        fake,
+        small.objective(),
+        source,
+        **{"draws": 300, "batch_size": 7, "device": torch.device("cpu"), "dtype": torch.float32, **settings},
+    )
 
 
 def test_bins_tell_where_h_helps():

@@ -353,7 +353,8 @@ def _training(logs: Mapping[str, Sequence[Mapping]]) -> str:
             if checks:
                 at = [line["step"] for line in checks]
                 series.append(chart.Series("validation", at, [line["validation"]["loss"] for line in checks], colour=1))
-                series.append(chart.Series("no h", at, [line["validation"]["without"] for line in checks], colour=5))
+                if checks[0]["validation"]["without"] is not None:
+                    series.append(chart.Series("no h", at, [line["validation"]["without"] for line in checks], colour=5))
             elif "without" in steps[0]:
                 series.append(chart.Series("no h", x, [line["without"] for line in steps], faint=True, colour=5))
             drawing = chart.line_chart(series, "step", "loss", log_y=True, title=f"{label}: loss")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import final
 
 import torch
@@ -18,6 +18,7 @@ from deft.noise import Noise, mix
 from deft.priors.base import Denoised, Prior
 from deft.storage.fingerprint import of_values
 from deft.storage.table import public_name
+from deft.training.validation import Validation
 from deft.types import LogProb, Signal
 
 _LOOKED_AT = 16
@@ -26,39 +27,101 @@ _LOOKED_AT = 16
 @final
 @dataclass(frozen=True)
 class Batch:
-    """Clean signals, with the source of all that is drawn for them (operator, measurement, time, noise).
+    """What a loss is taken on: the source of all that is drawn, one seed each, and the clean signals, for an objective that learns from some.
 
     `denoised` is what the prior said about them, where that is known beforehand (deft.training.bank).
     """
 
-    x_0: Signal
+    images: Signal | None
     noise: Noise
     denoised: Denoised | None = None
+
+    def __len__(self) -> int:
+        return len(self.noise)
+
+    @property
+    def x_0(self) -> Signal:
+        """The clean signals. Raises `InvalidInput` where there are none."""
+        if self.images is None:
+            raise InvalidInput(
+                "this objective learns from clean signals", given="none", expected="images, a data set, or a Source that has some"
+            )
+        return self.images
 
 
 @final
 @dataclass(frozen=True)
 class Loss:
-    """The loss of each signal, and beside it what tells whether the h-transform earns its keep, all (batch,).
-
-    `without` is the same loss without h; `log_snr` the noise level at which it was taken.
-    """
+    """The loss of each signal, and beside it what is shown of it, by name, all (batch,): the log keeps means."""
 
     value: LogProb
-    without: LogProb
-    log_snr: LogProb
+    shown: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def gathered(parts: Sequence[Loss]) -> Loss:
+    """The losses of several batches as one, without their graphs."""
+    names = parts[0].shown if parts else {}
+    return Loss(
+        torch.cat([part.value.detach() for part in parts]),
+        {name: torch.cat([part.shown[name].detach() for part in parts]) for name in names},
+    )
 
 
 class Objective(nn.Module, ABC):
-    """A loss for a learned h-transform whose minimiser is the h-transform. Owns its parameters and state; all of it is saved and resumed."""
+    """A loss for a learned h-transform whose minimiser is the h-transform. Owns its parameters and state; all of it is saved and resumed.
+
+    A subclass implements `loss`; one that draws what it learns from says so in `batches`, and `validation`, `progress` and `where` say what it shows.
+    """
 
     @abstractmethod
     def loss(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Loss:
         """The loss of each signal of a batch."""
 
+    def batches(self, source: Source | None) -> Source:
+        """What training draws its batches from: the data, unless the objective needs none (`Draws`). Raises `InvalidInput` where there is none and it needs some."""
+        if source is None:
+            raise InvalidInput(
+                f"{type(self).__name__} learns from clean signals", given="no images", expected="a tensor, a data set or a Source"
+            )
+        return source
+
+    def validation(self, value: Tensor, shown: Mapping[str, Tensor]) -> Validation:
+        """What the losses of all draws of a validation say."""
+        return Validation(float(value.mean()))
+
+    def progress(self, means: Mapping[str, float]) -> str:
+        """What the bar shows of the last steps."""
+        return f"loss {means['loss']:.4g}"
+
+    def where(self, prior: Prior, shown: Mapping[str, Tensor]) -> str:
+        """At what signals a loss was taken, for the error where it is not finite; empty where there is nothing to say."""
+        return ""
+
     def card(self) -> dict[str, object]:
         """What a checkpoint and a resumable run record of the objective."""
         return {"class": public_name(type(self))}
+
+
+@torch.no_grad()
+def validate(
+    loss: Callable[[Batch], Loss],
+    objective: Objective,
+    source: Source,
+    *,
+    draws: int,
+    batch_size: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    seed: int = 0,
+) -> Validation:
+    """What an objective says of `draws` fixed draws, which depend on `seed` alone and run through the items of the source in order, again where it has fewer."""
+    taken = []
+    for start in range(0, draws, batch_size):
+        places = range(start, min(start + batch_size, draws))
+        noise = Noise([mix(seed, 7, k) for k in places], device, dtype)
+        taken.append(loss(source.batch([k % len(source) for k in places], noise)))
+    found = gathered(taken)
+    return objective.validation(found.value.double().cpu(), {name: value.double().cpu() for name, value in found.shown.items()})
 
 
 class Source(ABC):
@@ -158,6 +221,20 @@ class Images(Source):
                 f"no value of {len(images)} images is negative (they are in [{low:g}, {high:g}]) and {self.prior.name} takes values in "
                 f"{self.prior.value_range}; convert them (deft.data.convert_range) first. A torch Dataset is taken as it is."
             )
+
+
+@final
+class Draws(Source):
+    """No data: each item is noise alone, for an objective that samples what it learns from."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def batch(self, index: Sequence[int], noise: Noise) -> Batch:
+        return Batch(None, noise)
+
+    def fingerprint(self) -> str | None:
+        return None
 
 
 @final

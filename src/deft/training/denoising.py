@@ -15,6 +15,7 @@ minimiser is the same under every weight. `weighting="eps"` gives the paper's ow
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import final
 
@@ -31,6 +32,7 @@ from deft.problems import Problem
 from deft.schedules import Schedule
 from deft.storage.fingerprint import digest, in_half
 from deft.training.base import Batch, Loss, Objective
+from deft.training.validation import Validation
 from deft.types import Signal, Times
 
 _OBSERVATION, _TIME, _EPS = 1, 2, 3  # streams of a batch's noise
@@ -128,9 +130,23 @@ class DenoisingScoreMatching(Objective):
         left_over = error - h_transform.shift(denoised, observation)
         return Loss(
             value=(left_over / unit).square().flatten(1).mean(1),
-            without=(error / unit).square().flatten(1).mean(1).detach(),
-            log_snr=denoised.log_snr.expand(len(x_0)),
+            shown={
+                "without": (error / unit).square().flatten(1).mean(1).detach(),
+                "log_snr": denoised.log_snr.expand(len(x_0)),
+            },
         )
+
+    def validation(self, value: Tensor, shown: Mapping[str, Tensor]) -> Validation:
+        return Validation.by_noise_level(value, shown["without"], shown["log_snr"])
+
+    def progress(self, means: Mapping[str, float]) -> str:
+        return f"loss {means['loss']:.4g} ({means['loss'] / means['without']:.2f} of no h)"
+
+    def where(self, prior: Prior, shown: Mapping[str, Tensor]) -> str:
+        log_snr = shown["log_snr"].double().cpu().sort().values
+        t = prior.schedule.time(log_snr)
+        first, last = (f"{log_snr[i].item():.4g} (t = {t[i].item():.4g})" for i in (0, -1))
+        return f"log-SNR {first}" if len(log_snr) == 1 else f"log-SNRs between {first} and {last}"
 
     def card(self) -> dict[str, object]:
         kept = {} if self.measurements is None else {"measurements": self.measurements}

@@ -31,12 +31,12 @@ from deft.priors.base import Prior
 from deft.storage.claims import Difference, differences
 from deft.storage.lock import locked
 from deft.storage.tensors import refusal
-from deft.training.base import Batch, Images, Loss, Objective, Order, Source
+from deft.training.base import Batch, Images, Loss, Objective, Order, Source, gathered, validate
 from deft.training.checkpoint import architecture
 from deft.training.log import Log
 from deft.training.plan import Plan, draws_for, interval_for, long
 from deft.training.state import Average, Progress, StateFile, flatten, restore
-from deft.training.validation import Validation, validate
+from deft.training.validation import Validation
 
 _TIMED = 20  # steps after which it is known how long the others take
 
@@ -75,7 +75,7 @@ def train(
     h_transform: HTransform,
     prior: Prior,
     objective: Objective,
-    images: Tensor | Dataset | Source,
+    images: Tensor | Dataset | Source | None = None,
     *,
     steps: int,
     batch_size: int = 32,
@@ -101,7 +101,7 @@ def train(
 ) -> TrainingResult:
     """Train an h-transform in place, with AdamW and a cosine schedule; the prior stays as it is.
 
-    `images` are clean signals in the prior's range (a tensor, or a Dataset of tensors), or a `Source` such as a `Bank`. One optimiser step takes `accumulate`
+    `images` are clean signals in the prior's range (a tensor, or a Dataset of tensors), or a `Source` such as a `Bank`; an objective that draws what it learns from takes none. One optimiser step takes `accumulate`
     times `batch_size` signals on each process. `warmup` defaults to a twentieth of the steps. `precision="bf16"` runs prior and h-transform under autocast. The
     h-transform and the prior are moved to the device that accelerate chooses (a GPU where there is one).
 
@@ -118,9 +118,9 @@ def train(
     """
     from accelerate import Accelerator
 
-    if flip and isinstance(images, Source):
+    if flip and (images is None or isinstance(images, Source)):
         raise InvalidInput(f"flip is for images; {type(images).__name__} makes its own batches. Pass Images(images, prior, flip=True).")
-    source = images if isinstance(images, Source) else Images(images, prior, flip=flip)
+    source = objective.batches(images if images is None or isinstance(images, Source) else Images(images, prior, flip=flip))
     held_out = validation if validation is None or isinstance(validation, Source) else Images(validation, prior)
     accelerator = Accelerator(cpu=not torch.accelerator.is_available())  # which joins processes on a CPU only when told that it is one
     folder = None if out is None else Path(out)
@@ -296,12 +296,13 @@ class _Run:
             with nullcontext() if last else self.accelerator.no_sync(self.model):
                 loss = self.model(self.batch(micro))
                 self.accelerator.backward(loss.value.mean() / plan.accumulate)
-            taken.append(Loss(loss.value.detach(), loss.without, loss.log_snr))
+            taken.append(gathered([loss]))
         size = nn.utils.clip_grad_norm_(self.parameters, math.inf if plan.clip is None else plan.clip)
-        loss = Loss(*(torch.cat([getattr(part, name) for part in taken]) for name in ("value", "without", "log_snr")))
-        numbers = {"loss": float(loss.value.mean()), "without": float(loss.without.mean()), "grad_norm": float(size)}
+        loss = gathered(taken)
+        shown = {name: float(value.float().mean()) for name, value in loss.shown.items()}
+        numbers = {"loss": float(loss.value.mean()), **shown, "grad_norm": float(size)}
         if not all(map(math.isfinite, numbers.values())):
-            raise TrainingDiverged(_divergence(loss, at.step, self.prior, self.file))
+            raise TrainingDiverged(self._divergence(loss))
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         at.step += 1
@@ -329,7 +330,7 @@ class _Run:
         means = {name: value / since for name, value in at.sums.items()}
         speed, rate = at.step * plan.signals_per_step / at.seconds, self.optimiser.param_groups[0]["lr"]
         self.log.write({"step": at.step, **means, "learning_rate": rate, "signals_per_second": speed, "seconds": at.seconds})
-        bar.set_postfix_str(f"loss {means['loss']:.4g} ({means['loss'] / means['without']:.2f} of no h), {speed:.0f} signals/s")
+        bar.set_postfix_str(f"{self.objective.progress(means)}, {speed:.0f} signals/s")
         at.sums = {}
 
     def examine(self) -> None:
@@ -339,7 +340,7 @@ class _Run:
             return
         with self.average.applied():
             found = validate(
-                self.losses, self.held_out, draws=plan.validation_draws, batch_size=plan.batch_size,
+                self.losses, self.objective, self.held_out, draws=plan.validation_draws, batch_size=plan.batch_size,
                 device=self.accelerator.device, dtype=self.dtype, seed=plan.seed,
             )  # fmt: skip
         at.validation = found.card()
@@ -352,6 +353,18 @@ class _Run:
         else:
             at.stale += 1
             at.stopped = at.stale >= plan.patience
+
+    def _divergence(self, loss: Loss) -> str:
+        """At which step and signals a loss or gradient ceased to be finite, and what is left."""
+        broken = ~torch.isfinite(loss.value)
+        what = "the loss" if bool(broken.any()) else "the gradient"
+        where = self.objective.where(
+            self.prior, {name: value[broken] if bool(broken.any()) else value for name, value in loss.shown.items()}
+        )
+        return (
+            f"{what} of step {self.at.step + 1} is not finite{f', at {where}' if where else ''}. {_last_good(self.file)} "
+            "Lower the learning rate and start again in another folder, or look at the images and observations of that step."
+        )
 
     def save(self) -> None:
         """Write the state, where there is a folder."""
@@ -386,7 +399,7 @@ class _Losses(nn.Module):
         self._prior = (prior,)
 
     def forward(self, batch: Batch) -> Loss:
-        with torch.autocast(batch.x_0.device.type, torch.bfloat16, enabled=self.bf16):
+        with torch.autocast(batch.noise.device.type, torch.bfloat16, enabled=self.bf16):
             loss = self.objective.loss(self.h_transform, self._prior[0], batch)
         return replace(loss, value=loss.value.float() if self.bf16 else loss.value)
 
@@ -411,20 +424,6 @@ def _check_same(different: list[Difference], out: Path | None) -> None:
         raise CheckpointError(
             f"{out} holds a run with other settings: {'; '.join(one.was for one in different)}. Give those settings to resume it, another folder `out`, or resume=False to start again."
         )
-
-
-def _divergence(loss: Loss, step: int, prior: Prior, file: StateFile | None) -> str:
-    """At which step and noise levels a loss or gradient ceased to be finite, and what is left."""
-    broken = ~torch.isfinite(loss.value)
-    what = "the loss" if bool(broken.any()) else "the gradient"
-    where = (loss.log_snr[broken] if bool(broken.any()) else loss.log_snr).double().cpu().sort().values
-    t = prior.schedule.time(where)
-    first, last = (f"{where[i].item():.4g} (t = {t[i].item():.4g})" for i in (0, -1))
-    at = f"log-SNR {first}" if len(where) == 1 else f"log-SNRs between {first} and {last}"
-    return (
-        f"{what} of step {step + 1} is not finite, at {at}. {_last_good(file)} "
-        "Lower the learning rate and start again in another folder, or look at the images and observations of that step."
-    )
 
 
 def _last_good(file: StateFile | None) -> str:

@@ -1,19 +1,16 @@
 """At which noise levels an h-transform earns its keep.
 
-loss(h) against loss(no h), in bins of log-SNR, on fixed images, observations, times and noise
+loss(h) against loss(no h), in bins of log-SNR, on fixed images, observations, times and noise (deft.training.loop draws them)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import final
 
 import torch
 from torch import Tensor
-
-from deft.noise import Noise, mix
-from deft.training.base import Batch, Loss, Source
 
 _EDGES = (-8.0, -6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0, 8.0)
 
@@ -38,14 +35,21 @@ class Bin:
 @final
 @dataclass(frozen=True)
 class Validation:
-    """The losses over all draws, and by noise level, from noise to signal."""
+    """The loss over all draws; of an objective that compares with no h, also that loss, and both by noise level, from noise to signal."""
 
     loss: float
-    without: float
-    bins: tuple[Bin, ...]
+    without: float | None = None
+    bins: tuple[Bin, ...] = ()
+
+    @classmethod
+    def by_noise_level(cls, value: Tensor, without: Tensor, log_snr: Tensor) -> Validation:
+        """From the losses of all draws, with h and without, and the log-SNRs at which they were taken."""
+        return cls(float(value.mean()), float(without.mean()), _bins(value, without, log_snr))
 
     def table(self) -> str:
-        """The bins as text, one line each."""
+        """The bins as text, one line each; of a loss alone, that."""
+        if self.without is None:
+            return f"validation loss {self.loss:.4g}"
         lines = ["    log-SNR        draws     with h  without h   ratio"]
         for b in self.bins:
             lines.append(f"[{b.low:6.1f}, {b.high:6.1f})  {b.count:6d}  {b.loss:9.4g}  {b.without:9.4g}  {b.ratio:6.3f}")
@@ -59,22 +63,6 @@ class Validation:
     def from_card(cls, card: Mapping) -> Validation:
         """The inverse of `card`."""
         return cls(card["loss"], card["without"], tuple(Bin(**b) for b in card["bins"]))
-
-
-def validate(
-    loss: Callable[[Batch], Loss], source: Source, *, draws: int, batch_size: int, device: torch.device, dtype: torch.dtype, seed: int = 0
-) -> Validation:
-    """The losses on `draws` draws, which depend on `seed` alone and run through the items of the source in order, again where it has fewer."""
-    losses: list[Loss] = []
-    with torch.no_grad():
-        for start in range(0, draws, batch_size):
-            places = range(start, min(start + batch_size, draws))
-            noise = Noise([mix(seed, 7, k) for k in places], device, dtype)
-            losses.append(loss(source.batch([k % len(source) for k in places], noise)))
-    value, without, log_snr = (
-        torch.cat([getattr(part, name).double().cpu() for part in losses]) for name in ("value", "without", "log_snr")
-    )
-    return Validation(float(value.mean()), float(without.mean()), _bins(value, without, log_snr))
 
 
 def _bins(value: Tensor, without: Tensor, log_snr: Tensor) -> tuple[Bin, ...]:

@@ -1,0 +1,1 @@
+"""What a user adds: each in one file that imports public names only."""
