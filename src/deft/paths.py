@@ -21,6 +21,7 @@ from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.base import Denoised, Prior
 from deft.samplers.base import Sampler, Seed, Transition, at_most, observation_seeds, room_for_batch, sample_count
+from deft.samplers.walk import Estimate, walk
 from deft.samplers.weights import WeightedSamples, check_finite, effective_sample_size, gaussian_steps, log_evidence, weighable
 from deft.types import Signal
 
@@ -103,13 +104,12 @@ def weigh(path: Path, posterior: Prior, *, batch_size: int | None = None) -> Wei
 
 
 def _fill(posterior: Posterior, noise: Noise, times: Tensor, eta: float, x_t: Tensor, x_0_hat: Tensor) -> None:
-    x = posterior.initial(noise)
-    for k, t in enumerate(times.split(1)):
+    def asked(x: Signal, t: Tensor) -> Estimate:
         denoised, shift = posterior.parts(x, t)
-        x_t[k], x_0_hat[k] = x, denoised.x_0_hat
-        if k + 1 < len(times):
-            transition = Transition.between(posterior.schedule, t, times[k + 1 : k + 2], eta)
-            x = transition.mean(denoised.x_0_hat + shift, x) + transition.c.to(x) * posterior.noise(noise, k + 1)
+        return Estimate(denoised.x_0_hat, shift)
+
+    for stop in walk(posterior, noise, times, eta, asked):
+        x_t[stop.index], x_0_hat[stop.index] = stop.x_t, stop.said.x_0_hat
 
 
 def _log_weight(path: Path, part: slice, posterior: Posterior) -> Float[Tensor, " batch"]:

@@ -94,6 +94,7 @@ class Transition:
     a: Tensor
     b: Tensor
     c: Tensor
+    eta: float = 1.0
 
     @classmethod
     def between(cls, schedule: Schedule, t: Times, s: Times, eta: float) -> Transition:
@@ -101,11 +102,16 @@ class Transition:
         alpha_t, sigma_t, alpha_s, sigma_s = schedule.alpha(t), schedule.sigma(t), schedule.alpha(s), schedule.sigma(s)
         c = eta * sigma_s * (1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2).clamp(min=0).sqrt()
         b = (sigma_s**2 - c**2).clamp(min=0).sqrt() / sigma_t
-        return cls(alpha_s - b * alpha_t, b, c)
+        return cls(alpha_s - b * alpha_t, b, c, eta)
 
     def mean(self, x_0_hat: Signal, x_t: Signal) -> Signal:
         """a x_0_hat + b x_t."""
         return expand(self.a, x_t).to(x_t) * x_0_hat + expand(self.b, x_t).to(x_t) * x_t
+
+    def draw(self, x_0_hat: Signal, x_t: Signal, prior: Prior, noise: Noise, step: int) -> Signal:
+        """x_s, with z the prior's noise of that step; nothing is drawn where eta, and so c, is 0."""
+        x_s = self.mean(x_0_hat, x_t)
+        return x_s + expand(self.c, x_t).to(x_t) * prior.noise(noise, step) if self.eta > 0 else x_s
 
     def log_ratio(self, x_s: Signal, x_t: Signal, x_0_hat: Signal, shift: Signal) -> LogProb:
         """log p(x_s | x_t) - log q(x_s | x_t), where p takes the step with the prior's x_0_hat and q with x_0_hat + shift.

@@ -28,7 +28,5 @@ class DDIM(Sampler):
 
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         transition = Transition.between(prior.schedule, state.t, s, self.eta)
-        x_s = transition.mean(prior.denoise(state.x_t, state.t), state.x_t)
-        if self.eta > 0:
-            x_s = x_s + transition.c.to(x_s) * prior.noise(noise, state.step + 1)
+        x_s = transition.draw(prior.denoise(state.x_t, state.t), state.x_t, prior, noise, state.step + 1)
         return State(x_s, s, state.step + 1)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import final
 
 import torch
@@ -31,7 +32,6 @@ from deft.samplers.base import (
     Seed,
     State,
     TimeGrid,
-    Transition,
     UniformLogSNR,
     at_least_one,
     at_most,
@@ -39,6 +39,7 @@ from deft.samplers.base import (
     room_for_batch,
     sample_count,
 )
+from deft.samplers.walk import walk
 from deft.samplers.weights import (
     WeightedSamples,
     check_finite,
@@ -117,24 +118,22 @@ class TwistedSMC:
         bar = tqdm(total=len(noise) * len(times), disable=not progress, desc="sampling", unit="eval", leave=False)
         told = _Told(posterior, self.twist, num_samples, batch_size or max(len(noise), 1), bar)
 
-        x_t = posterior.take(told.owner.flatten()).initial(noise)
-        x_0_hat, shift, log_psi = told(x_t, times[:1])
-        system = _System(log_psi, told.owner, f"step 1 of {len(times)} (t = 1)")
-        for k, (t, s) in enumerate(zip(times[:-1, None], times[1:, None]), start=1):
-            index = system.resample(self.threshold * num_samples, choice.uniform(k))
-            x_t, x_0_hat, shift, log_psi = x_t[index], x_0_hat[index], shift[index], log_psi[index]
-
-            transition = Transition.between(posterior.schedule, t, s, self.eta)
-            x_s = transition.mean(x_0_hat + shift, x_t) + transition.c.to(x_t) * posterior.noise(noise, k)
-            log_ratio = transition.log_ratio(x_s, x_t, x_0_hat, shift).double()
-            x_0_hat, shift, log_psi_s = told(x_s, s)
-            system.add(log_ratio + log_psi_s - log_psi, f"step {k + 1} of {len(times)} (t = {s.item():.4g})")
-            x_t, log_psi = x_s, log_psi_s
-            if on_step is not None:
-                on_step(State(x_t, s, k))
-        system.add(told.log_likelihood(x_0_hat) - log_psi, "the last step (t = 0)")
+        system = _System(told.owner, posterior.device)
+        particles = walk(posterior.take(told.owner.flatten()), noise, times, self.eta, told)
+        stop, before = next(particles), torch.zeros((), dtype=torch.float64, device=posterior.device)
+        while True:
+            log_psi, where = stop.said.log_psi, f"step {stop.index + 1} of {len(times)} (t = {stop.t.item():.4g})"
+            ratio = 0.0 if stop.move is None else stop.move.log_ratio(stop.x_t).double()
+            system.add(ratio + log_psi - before, where)
+            if on_step is not None and stop.index:
+                on_step(State(stop.x_t, stop.t, stop.index))
+            if stop.index + 1 == len(times):
+                break
+            index = system.resample(self.threshold * num_samples, choice.uniform(stop.index + 1))
+            before, stop = log_psi[index], particles.send(index)
+        system.add(told.log_likelihood(stop.said.x_0_hat) - log_psi, "the last step (t = 0)")
         bar.close()
-        return system.result(x_0_hat)
+        return system.result(stop.said.x_0_hat)
 
 
 @final
@@ -166,6 +165,19 @@ def particle_count(what: str, value: int) -> int:
 
 
 @final
+@dataclass(frozen=True)
+class _Particles:
+    """What is said at the places of all particles: the prior's x_0_hat, the shift, and log psi of the twist."""
+
+    x_0_hat: Signal
+    shift: Signal
+    log_psi: Tensor
+
+    def take(self, index: Tensor) -> _Particles:
+        return _Particles(self.x_0_hat[index], self.shift[index], self.log_psi[index])
+
+
+@final
 class _Told:
     """What the prior, the h-transform and the twist say of all particles, `size` of them at a time."""
 
@@ -173,7 +185,7 @@ class _Told:
         self.owner = torch.arange(len(posterior.observation))[:, None].expand(-1, num_samples)
         self.posterior, self.twist, self.size, self.bar = posterior, twist, size, bar
 
-    def __call__(self, x_t: Signal, t: Times) -> tuple[Signal, Signal, Tensor]:
+    def __call__(self, x_t: Signal, t: Times) -> _Particles:
         """x_0_hat of the prior, the shift, and log psi, from one evaluation of the prior."""
         parts = []
         for x, owner in zip(x_t.split(self.size), self.owner.flatten().split(self.size)):
@@ -183,7 +195,7 @@ class _Told:
                 parts.append((denoised.x_0_hat, shift, self.twist.log_h(denoised, posterior.observation).double()))
             self.bar.update(len(x))
         estimates, shifts, twists = zip(*parts)
-        return torch.cat(estimates), torch.cat(shifts), torch.cat(twists)
+        return _Particles(torch.cat(estimates), torch.cat(shifts), torch.cat(twists))
 
     def log_likelihood(self, x_0: Signal) -> Tensor:
         """log p(y | x_0)."""
@@ -200,16 +212,14 @@ class _Told:
 class _System:
     """The weights of all particles, where each came from, and the evidence so far."""
 
-    def __init__(self, log_weights: Tensor, owner: Tensor, where: str) -> None:
+    def __init__(self, owner: Tensor, device: torch.device) -> None:
         n, num_samples = owner.shape
-        device = log_weights.device
         self.owner = owner
         self.log_w = torch.zeros(n, num_samples, dtype=torch.float64, device=device)
         self.log_z = torch.zeros(n, dtype=torch.float64, device=device)
         self.slots = torch.arange(num_samples, device=device).expand(n, -1)
         self.ancestors, self.resampled = self.slots, torch.zeros(n, dtype=torch.int64, device=device)
         self.ess: list[Tensor] = []
-        self.add(log_weights, where)
 
     def add(self, log_weights: Tensor, where: str) -> None:
         """Multiply the weights."""
