@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deft.errors import InvalidInput, OutOfMemory
+from deft.noise import Noise
 from deft.priors.callable import CallablePrior
+from deft.priors.gaussian_mixture import GaussianMixture
 from deft.samplers.base import Transition, UniformLogSNR, UniformTime, observation_seeds
 from deft.samplers.ddim import DDIM
 from deft.schedules import EDM, VE, RectifiedFlow, VPLinear, VPTabulated
@@ -105,3 +107,13 @@ def test_without_memory_it_says_which_batch_size_to_try(error):
 
 def _raise_shapes(x_t, t):
     raise RuntimeError("shapes")
+
+
+def test_run_draws_one_signal_for_each_seed():
+    prior = GaussianMixture(torch.zeros(1, 2, dtype=torch.float64), torch.ones(1, dtype=torch.float64), None, VPLinear())
+    sampler, seeds = DDIM(6, eta=1.0), Noise([3, 4], dtype=torch.float64)
+    together = sampler.run(prior, seeds)
+    assert together.shape == (2, 2)
+    torch.testing.assert_close(together[1:], sampler.run(prior, seeds.take([1])))
+    drawn = sampler(prior, 3, seed=[7])
+    torch.testing.assert_close(drawn[0], sampler.run(prior, Noise([7], dtype=torch.float64).repeat(3)))

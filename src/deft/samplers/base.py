@@ -210,13 +210,12 @@ class Sampler(Sampling):
         noise = Noise(seeds, prior.device, prior.dtype).repeat(num_samples)
         owner = torch.arange(len(seeds)).repeat_interleave(num_samples)
         size = batch_size or max(len(noise), 1)
-        grid = self.grid.times(prior.schedule, self.steps)
-        bar = tqdm(total=len(noise) * len(grid), disable=not progress, desc="sampling", unit="eval", leave=False)
+        bar = tqdm(total=len(noise) * self.steps, disable=not progress, desc="sampling", unit="eval", leave=False)
         parts = []
         for start in range(0, len(noise), size):
             part = slice(start, start + size)
             with room_for_batch(len(owner[part])):
-                parts.append(self._run(prior.take(owner[part]), noise.take(part), grid, on_step, bar))
+                parts.append(self.run(prior.take(owner[part]), noise.take(part), on_step=on_step, bar=bar))
         bar.close()
         x_0 = torch.cat(parts) if parts else torch.empty((0, *prior.event_shape))
         return x_0.unflatten(0, (len(seeds), num_samples))
@@ -225,15 +224,21 @@ class Sampler(Sampling):
         return Draws(self(prior, num_samples, seed=seed, batch_size=batch_size))
 
     @torch.no_grad()
-    def _run(self, prior: Prior, noise: Noise, grid: Tensor, on_step: Callable[[State], None] | None, bar: tqdm) -> Signal:
-        grid = grid.to(prior.device)
+    def run(self, prior: Prior, noise: Noise, *, on_step: Callable[[State], None] | None = None, bar: tqdm | None = None) -> Signal:
+        """One signal for each seed of `noise`, all at once: (batch, *event).
+
+        A posterior has as many observations as there are seeds, or one. `on_step` sees the state after every step; `bar` counts evaluations.
+        """
+        grid = self.grid.times(prior.schedule, self.steps).to(prior.device)
         state = State(self.start(prior, noise), grid[:1])
         for s in grid[1:]:
             state = self.step(prior, state, s[None], noise)
-            bar.update(len(noise))
+            if bar is not None:
+                bar.update(len(noise))
             if on_step is not None:
                 on_step(state)
-        bar.update(len(noise))
+        if bar is not None:
+            bar.update(len(noise))
         return self.finish(prior, state, noise)
 
 
