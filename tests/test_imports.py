@@ -13,6 +13,7 @@ LAYERS = {
     "types": set(),
     "errors": set(),
     "checks": {"errors"},
+    "codec": {"types", "errors"},
     "noise": {"errors"},
     "signals": set(),
     "storage": {"types", "errors", "noise"},
@@ -33,7 +34,9 @@ LAYERS["loading"] = LAYERS["training"] | {"training"}
 LAYERS["reports"] = LAYERS["training"] | {"training"}
 LAYERS["commands"] = LAYERS["reports"] | {"reports"}
 LAYERS["cli"] = {"errors", "signals", "commands"}  # the commands once one is known
-for _part in LAYERS.values():
+for _name, _part in LAYERS.items():
+    if {"priors", "operators"} & {_name, *_part}:  # both speak of signal space and prior space
+        _part.add("codec")
     if "errors" in _part:  # every part may check the numbers that it is given
         _part.add("checks")
 

@@ -33,7 +33,7 @@ class Posterior(WrappedPrior):
     The only place that decides whether the *prior* is differentiated; the graph of h's own parameters follows the caller. Raises
     `PriorNotDifferentiable` at construction where the h-transform needs gradients that the prior has not, and `InvalidInput` where the h-transform does not apply
     to the prior or the observation, or where the three are not on one device. An observation in another precision is taken in that of the prior
-    (`Observation.in_dtype`).
+    (`Observation.in_dtype`), and that of a prior with a codec as one of what it decodes (`Observation.behind`): y is given in signal space.
     """
 
     prediction = "x_0"  # type: ignore[assignment]
@@ -50,6 +50,8 @@ class Posterior(WrappedPrior):
             if device != prior.device:
                 raise InvalidInput(f"the prior is on {prior.device} and the {what} on {device}; use {what}.to(prior.device).")
         observation = observation.in_dtype(prior.dtype)
+        if prior.codec is not None:
+            observation = observation.behind(prior.codec)
         h_transform.check(prior, observation)
         warn_outside_training(h_transform, observation)
         self._assign(prior, h_transform, observation, set())

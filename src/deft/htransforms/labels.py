@@ -11,6 +11,7 @@ from typing import NoReturn, Self, final
 import torch
 from torch import Tensor
 
+from deft.codec import Codec
 from deft.errors import InvalidInput
 from deft.likelihoods import Likelihood, Observation
 from deft.noise import Noise
@@ -46,6 +47,9 @@ class Labels(Likelihood):
         raise _refusal("the residual y - A(x_0)")
 
     def take(self, index: Sequence[int] | Tensor) -> Self:
+        return self
+
+    def behind(self, codec: Codec) -> Self:
         return self
 
 

@@ -10,9 +10,11 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from deft.codec import Codec
 from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.operators.base import ForwardOperator
+from deft.operators.composed import composed
 from deft.types import LogProb, Measurement, Signal, Times
 
 
@@ -50,6 +52,13 @@ class Likelihood(nn.Module, ABC):
         if predicted.shape != y.shape:
             raise InvalidInput("y", given=f"the shape {tuple(y.shape)}", expected=f"that of A(x_0), {tuple(predicted.shape)}")
         return self.operator.observed((y - predicted).to(x_0.dtype))
+
+    def behind(self, codec: Codec) -> Self:
+        """The same noise around the operator behind a codec, which measures what it decodes. Raises `InvalidInput` where the law of the noise needs its own operator."""
+        other = copy.copy(self)
+        other._modules = dict(self._modules)
+        other.operator = composed(self.operator, codec)
+        return other
 
     def in_dtype(self, signals: int, dtype: torch.dtype) -> Self:
         """The same likelihood of so many signals, whose parameters and those of its operator are in another precision; this one stays as it is."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import final
+from typing import NoReturn, final
 
 import torch
 from torch import Tensor
 
+from deft.codec import Codec
 from deft.errors import InvalidInput
 from deft.likelihoods.base import Likelihood, in_double, precise
 from deft.noise import Noise
@@ -82,6 +83,12 @@ class PoissonLikelihood(Likelihood):
 
     def take(self, index: Sequence[int] | Tensor) -> PoissonLikelihood:
         return PoissonLikelihood(self.operator.take(index))
+
+    def behind(self, codec: Codec) -> NoReturn:
+        raise InvalidInput(
+            "PoissonLikelihood", given=f"a prior with a {type(codec).__name__}", expected="a prior of what is measured: its law needs the rays themselves",
+            advice="use EmissionLikelihood around an operator that says the counts",
+        )  # fmt: skip
 
 
 @final

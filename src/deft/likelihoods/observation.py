@@ -11,6 +11,7 @@ from typing import Any, Protocol, final, runtime_checkable
 import torch
 from torch import Tensor
 
+from deft.codec import Codec
 from deft.errors import InvalidInput
 from deft.likelihoods.base import Likelihood
 from deft.noise import Noise
@@ -69,6 +70,10 @@ class Observation:
         with torch.inference_mode(False), torch.no_grad():
             lifted = self.operator.lift(self.y)
         return lifted.to(self.sigma_y.dtype) if self.likelihood.counts else lifted  # counts may be kept more precisely
+
+    def behind(self, codec: Codec) -> Observation:
+        """The same measurement, as one of what a codec decodes."""
+        return Observation(self.y, self.likelihood.behind(codec))
 
     def with_lift(self, lifted: Signal) -> Observation:
         """The same observation, whose lift is known: one that was kept, or a reconstruction of one's own."""

@@ -18,6 +18,7 @@ from typing import Self, final
 import torch
 from torch import Tensor, nn
 
+from deft.codec import Codec
 from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.schedules import Schedule
@@ -74,6 +75,7 @@ class Prior(nn.Module, ABC):
 
     `scale` is the standard deviation of x_0 (one number over all entries), `value_range` the range of its values where there is
     one (images: (-1, 1)), `differentiable` says whether gradients pass through `denoise`, `prediction` what its network returns.
+    `codec` leads from its signals to those that are measured and looked at (latents to images); None where they are the same.
     """
 
     schedule: Schedule
@@ -155,6 +157,24 @@ class Prior(nn.Module, ABC):
     def levels(self, x_t: Signal, t: Times) -> tuple[Tensor, Tensor]:
         """(alpha_t, sigma_t), shaped to broadcast against x_t."""
         return expand(self.schedule.alpha(t), x_t).to(x_t), expand(self.schedule.sigma(t), x_t).to(x_t)
+
+    @property
+    def codec(self) -> Codec | None:
+        """The codec that a subclass registered by `self.codec = ...`."""
+        found = self._modules.get("codec")
+        return found if isinstance(found, Codec) else None
+
+    @property
+    def signal_shape(self) -> tuple[int, ...]:
+        """The shape of what is measured and looked at: that of x_t, unless there is a codec."""
+        return self.event_shape if self.codec is None else self.codec.signal_shape
+
+    def decode(self, x_0: Tensor) -> Tensor:
+        """Samples as they are measured and looked at: themselves, unless there is a codec; any number of axes before those of a signal."""
+        if self.codec is None:
+            return x_0
+        lead = x_0.ndim - len(self.event_shape)
+        return self.codec.decode(x_0.flatten(0, lead - 1)).unflatten(0, x_0.shape[:lead])
 
     @property
     def dimensions(self) -> int:

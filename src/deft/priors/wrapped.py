@@ -9,6 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from deft.codec import Codec
 from deft.noise import Noise
 from deft.priors.base import Prior
 from deft.types import Signal
@@ -38,6 +39,11 @@ class WrappedPrior(Prior):
     def scale(self) -> float:  # type: ignore[override]
         """The standard deviation of x_0 under the wrapped prior."""
         return self.prior.scale
+
+    @property
+    def codec(self) -> Codec | None:
+        """That of the wrapped prior."""
+        return self.prior.codec
 
     @property
     def prediction(self) -> str:  # type: ignore[override]

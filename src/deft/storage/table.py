@@ -25,6 +25,7 @@ _KERNELS = {"deft.operators.kernels": "GaussianKernels MotionKernels"}
 _OPERATORS = {
     "deft.operators.blur": "CircularBlur ReflectBlur",
     "deft.operators.callable": "CallableOperator",
+    "deft.operators.composed": "Composed ComposedLinear",
     "deft.operators.deepinv": "DeepinvLinear DeepinvOperator",
     "deft.operators.high_dynamic_range": "HighDynamicRange",
     "deft.operators.identity": "Identity",
