@@ -4,6 +4,8 @@ import pytest
 import torch
 
 import deft
+import deft.reports.evaluation
+import deft.training.denoising
 from deft.codec import Codec, LinearCodec
 from deft.errors import InvalidInput
 from deft.operators import CallableOperator, Inpainting, Matrix
@@ -143,3 +145,20 @@ def test_what_does_not_fit():
         assert raised.value.what == "weight"
     black = CallableOperator(lambda x: x.round(), SIGNALS, lift=lambda y: y)
     assert isinstance(composed(black, codec()), Composed)
+
+
+def test_training_on_codes_measures_what_they_decode_to():
+    """The loss without training is that of the white-Gaussian start, exact here, and below that of the prior alone."""
+    model, problem = prior(), deft.problems.Inpainting("half", sigma_y=0.3)
+    h = deft.LearnedHTransform(CODES, model.scale, channels=(8,), attention=(False,)).double()
+    codes = model.codes.sample(deft.Noise(range(256), dtype=DOUBLE))
+    result = deft.train(
+        h, model, deft.DenoisingScoreMatching(problem), codes[:128], steps=2, batch_size=16, validation=codes[128:], progress=False
+    )
+    assert result.validation.loss < 0.8 * result.validation.without
+    seen = deft.training.denoising.measured(problem, model, codes[:3], deft.Noise(range(3), dtype=DOUBLE))
+    assert isinstance(seen.operator, ComposedLinear)
+    assert seen.y.shape == (3, *SIGNALS)
+    with pytest.raises(InvalidInput) as raised:
+        deft.reports.evaluation.evaluate(model, problem, codes[:2], [], out="nowhere")
+    assert "codes" in raised.value.given

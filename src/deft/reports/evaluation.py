@@ -261,6 +261,11 @@ def _keep_aligned(folder: Path, label: str, samples: Tensor) -> None:
 
 
 def _check(prior: Prior, images: Signal, methods: Sequence[Method], samples: int, clip: bool, reference: str | None, paths: int) -> None:
+    if prior.codec is not None:
+        raise InvalidInput(
+            "prior", given=f"{prior.name}, whose signals are codes of a {type(prior.codec).__name__}", expected="a prior of what is measured",
+            advice="sample it in Python, and compare what prior.decode(x_0) gives",
+        )  # fmt: skip
     if len(images) == 0 or tuple(images.shape[1:]) != tuple(prior.event_shape):
         raise InvalidInput(f"the prior's signals have shape {tuple(prior.event_shape)}; got images of shape {tuple(images.shape)}.")
     if prior.num_observations not in (1, len(images)):

@@ -19,6 +19,7 @@ from deft.noise import Noise, mix
 from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.problems import Problem
+from deft.training.denoising import measured
 from deft.types import Signal
 
 
@@ -46,7 +47,7 @@ def calibrate(
     high = min(high, prior.schedule.log_snr_range[1])
     made = Calibrated(h_transform, prior.event_shape, low=low, high=high, levels=levels).to(images)
     noise = Noise([mix(seed, i) for i in range(len(images))], images.device, images.dtype)
-    observation = problem.draw(images, noise.stream(1))
+    observation = measured(problem, prior, images, noise.stream(1))
     for level, log_snr in enumerate(tqdm(made.levels.tolist(), desc="slopes", disable=not progress)):
         if level == 0:
             continue

@@ -120,7 +120,7 @@ class DenoisingScoreMatching(Objective):
     def loss(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Loss:
         denoised = noised(prior, self.times, batch.x_0, batch.noise) if batch.denoised is None else batch.denoised
         with torch.autocast(batch.x_0.device.type, enabled=False):  # half precision is for networks, not for operators
-            observation = self._observed(batch.x_0, batch.noise.stream(_OBSERVATION))
+            observation = self._observed(prior, batch.x_0, batch.noise.stream(_OBSERVATION))
         return self.loss_from(h_transform, prior.scale, denoised, observation, batch.x_0)
 
     def loss_from(self, h_transform: HTransform, scale: float, denoised: Denoised, observation: Observation, x_0: Signal) -> Loss:
@@ -152,16 +152,22 @@ class DenoisingScoreMatching(Objective):
         kept = {} if self.measurements is None else {"measurements": self.measurements}
         return {**super().card(), "problem": self.problem.card(), "times": asdict(self.times), "weighting": self.weighting, **kept}
 
-    def _observed(self, x_0: Signal, noise: Noise) -> Observation:
+    def _observed(self, prior: Prior, x_0: Signal, noise: Noise) -> Observation:
         if self.measurements is None:
-            return self.problem.draw(x_0, noise)
+            return measured(self.problem, prior, x_0, noise)
         seeds = [mix(_hash(signal), seed % self.measurements) for signal, seed in zip(x_0, noise.seeds, strict=True)]
-        observation = self.problem.draw(x_0, Noise(seeds, noise.device, noise.dtype))
+        observation = measured(self.problem, prior, x_0, Noise(seeds, noise.device, noise.dtype))
         missing = [i for i, seed in enumerate(seeds) if seed not in self._lifts]
         if missing:
             fresh = observation.take(missing).lifted
             self._lifts |= {seeds[i]: lifted.to("cpu", torch.float16) for i, lifted in zip(missing, fresh, strict=True)}
         return observation.with_lift(torch.stack([self._lifts[seed] for seed in seeds]).to(x_0))
+
+
+def measured(problem: Problem, prior: Prior, x_0: Signal, noise: Noise) -> Observation:
+    """What a problem measures of signals of a prior: of what its codec decodes, where it has one."""
+    observation = problem.draw(prior.decode(x_0), noise)
+    return observation if prior.codec is None else observation.behind(prior.codec)
 
 
 def _hash(signal: Signal) -> int:
