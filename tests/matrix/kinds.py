@@ -93,7 +93,7 @@ class Network(nn.Module):
         return self.mean + alpha * 0.25 / (alpha**2 * 0.25 + sigma**2) * (x_t - alpha * self.mean)
 
 
-def _of_network(dtype: torch.dtype) -> Prior:
+def of_network(dtype: torch.dtype) -> Prior:
     return CallablePrior(Network(dtype), VPCosine(), IMAGE, 0.5, differentiable=True, value_range=(-2.0, 2.0))
 
 
@@ -117,8 +117,8 @@ PRIORS: dict[str, Callable[[], Prior]] = {
     "posterior of Exact": lambda: Posterior(white(), Exact(white()), _first(white())),
     "posterior of DDNM": lambda: Posterior(white(), DDNM(), _first(white())),
     "posterior of DPS": lambda: Posterior(white(), DPS(0.5), _first(white())),
-    "bfloat16": lambda: _of_network(torch.bfloat16),
-    "float16": lambda: _of_network(torch.float16),
+    "bfloat16": lambda: of_network(torch.bfloat16),
+    "float16": lambda: of_network(torch.float16),
 }
 
 
