@@ -161,8 +161,8 @@ def run(
     first = first_process()
     if first:
         print(f"prior {network.name}: {network.num_parameters:,} parameters, frozen")
-        share = 100 * size / max(network.num_parameters, 1)
-        print(f"{type(learned).__name__}: {size:,} parameters ({share:.1f} %), {described(problem.card())}")
+        of_prior = 100 * size / max(network.num_parameters, 1)
+        print(f"{type(learned).__name__}: {size:,} parameters ({of_prior:.1f} %), {described(problem.card())}")
         print(f"images: {_count(data)} to train, {_count(held_out)} held out; run folder {out}")
 
     with locked(out) if first else nullcontext():

@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import final
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from deft.codec import Codec, LinearCodec
 from deft.errors import InvalidInput
+from deft.operators.around import Around
 from deft.operators.base import ForwardOperator, LinearOperator, conjugate_gradients
 from deft.operators.checked import Shape
 from deft.types import Mask, Measurement, Signal
@@ -39,17 +39,13 @@ def composed(operator: ForwardOperator, codec: Codec) -> ForwardOperator:
     return Composed(operator, codec)
 
 
-class _Behind(ForwardOperator):
-    """What both kinds share: y is the inner operator's."""
+class _Behind(Around):
+    """What both kinds share."""
 
-    operator: ForwardOperator
     codec: Codec
 
     def signal_shape(self) -> Shape | None:
         return self.codec.event_shape
-
-    def measurement_shape(self) -> Shape | None:
-        return self.operator.measurement_shape()
 
     @property
     def lift_is(self) -> str:
@@ -67,18 +63,6 @@ class _Behind(ForwardOperator):
         if like.ndim == 4 and seen.ndim == 4:
             return F.adaptive_avg_pool2d(seen, (like.shape[-2], like.shape[-1]))
         return torch.ones_like(like[:, :1])
-
-    def observed(self, y: Measurement) -> Measurement:
-        return self.operator.observed(y)
-
-    def readings(self, y: Measurement) -> dict[str, Measurement]:
-        return self.operator.readings(y)
-
-    def doubts(self, y: Measurement) -> list[str]:
-        return self.operator.doubts(y)
-
-    def count(self, y: Measurement) -> Tensor:
-        return self.operator.count(y)
 
 
 @final
@@ -110,6 +94,3 @@ class ComposedLinear(_Behind, LinearOperator):
     def pseudo_inverse(self, y: Measurement) -> Signal:
         """A^+ y, by conjugate gradients on the normal equations, which are consistent whatever y is."""
         return conjugate_gradients(lambda z: self.adjoint(self.linear(z)), self.adjoint(y))
-
-    def lift(self, y: Measurement) -> Signal:
-        return self.codec.encode(self.operator.lift(y))

@@ -14,20 +14,22 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
-from deft.operators.base import ForwardOperator, LinearOperator
+from deft.operators.around import Around
+from deft.operators.base import LinearOperator
 from deft.types import Mask, Measurement, Signal, expand
 
 _MOST_PHOTONS = 2.0**53  # beyond, double precision does not count
 
 
 @final
-class Transmission(ForwardOperator):
+class Transmission(Around):
     """The expected counts behind an object; `photons` is how many are sent along each ray, one number for all signals or one per signal.
 
     `operator` integrates in units that exp takes, without any (`InUnits`, or the `pixel` of `Tomography`). Before a logarithm counts must be positive:
     `lift` raises InvalidInput for those that are not, or takes those from 0 up to `floor` as `floor` (LoDoPaB-CT: 0.1).
     """
 
+    operator: LinearOperator
     photons: Tensor
 
     def __init__(self, operator: LinearOperator, photons: float | Tensor, floor: float | None = None) -> None:
@@ -72,17 +74,8 @@ class Transmission(ForwardOperator):
     def coverage(self, like: Signal) -> Mask:
         return self.operator.coverage(like)
 
-    def observed(self, y: Measurement) -> Measurement:
-        return self.operator.observed(y)
-
-    def readings(self, y: Measurement) -> dict[str, Measurement]:
-        return self.operator.readings(y)
-
     def doubts(self, y: Measurement) -> list[str]:
         return self.operator.doubts(self.integrals(y.clamp(min=0.5)))
-
-    def count(self, y: Measurement) -> Tensor:
-        return self.operator.count(y)
 
 
 def check_counts(counts: Tensor) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from deft import checks
 from deft.errors import InvalidInput
+from deft.operators.around import Around
 from deft.operators.base import LinearOperator
 from deft.operators.checked import Shape
 from deft.types import Mask, Measurement, Signal, Times
@@ -29,13 +30,15 @@ def hounsfield(operator: LinearOperator, window: tuple[float, float], mu_water: 
 
 
 @final
-class InUnits(LinearOperator):
+class InUnits(Around, LinearOperator):
     """A(scale x_0 + offset): `operator` in its own units, behind a prior in others (for [0, 1] behind [-1, 1]: scale 0.5, offset 0.5).
 
         lift(y) = (A.lift(y) - A.lift_of(offset)) / scale
 
     which is (A.lift(y) - offset) / scale where A sees a constant, and 0 (the middle of the prior's range) where A sees nothing.
     """
+
+    operator: LinearOperator
 
     def __init__(self, operator: LinearOperator, scale: float, offset: float = 0.0) -> None:
         super().__init__()
@@ -49,9 +52,6 @@ class InUnits(LinearOperator):
 
     def signal_shape(self) -> Shape | None:
         return self.operator.signal_shape()
-
-    def measurement_shape(self) -> Shape | None:
-        return self.operator.measurement_shape()
 
     @property
     def lift_is(self) -> str:
@@ -83,16 +83,3 @@ class InUnits(LinearOperator):
 
     def coverage(self, like: Signal) -> Mask:
         return self.operator.coverage(like)
-
-    def observed(self, y: Measurement) -> Measurement:
-        return self.operator.observed(y)
-
-    def readings(self, y: Measurement) -> dict[str, Measurement]:
-        return self.operator.readings(y)
-
-    def doubts(self, y: Measurement) -> list[str]:
-        """Those of y without the constant that the offset adds."""
-        return self.operator.doubts(y)
-
-    def count(self, y: Measurement) -> Tensor:
-        return self.operator.count(y)

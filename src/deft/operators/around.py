@@ -1,0 +1,30 @@
+"""An operator around another one, whose measurements they are: what is said of y, the inner one says."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from deft.operators.base import ForwardOperator
+from deft.operators.checked import Shape
+from deft.types import Measurement
+
+
+class Around(ForwardOperator):
+    """The same measurements, of signals in other units or another space; a subclass registers `operator`."""
+
+    operator: ForwardOperator
+
+    def measurement_shape(self) -> Shape | None:
+        return self.operator.measurement_shape()
+
+    def observed(self, y: Measurement) -> Measurement:
+        return self.operator.observed(y)
+
+    def readings(self, y: Measurement) -> dict[str, Measurement]:
+        return self.operator.readings(y)
+
+    def doubts(self, y: Measurement) -> list[str]:
+        return self.operator.doubts(y)
+
+    def count(self, y: Measurement) -> Tensor:
+        return self.operator.count(y)
