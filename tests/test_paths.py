@@ -41,7 +41,7 @@ def test_weights_of_the_exact_h_are_constant_as_the_steps_grow(make):
 def test_weights_mend_a_poor_h(eta):
     """The mean under the weights is the posterior's, within four standard errors, where that of the samples is not."""
     prior = gaussian()
-    observation = measured(prior, sigma_y=0.5, seed=2)
+    observation = measured(prior, sigma_y=0.5)
     posterior = Posterior(prior, Scaled(Exact(prior), 0.3), observation)
     weighted = weigh(simulate(posterior, ddim(40, eta), 1000, seed=1), posterior)
     mean, covariance = Exact(prior).posterior(observation).moments()

@@ -2,22 +2,25 @@
 
     z = normal(seed_of_the_sample, stream, step)
 
-Each sample has one integer seed. A draw is a pure function of (seed, stream, step, shape), made on the CPU and then moved,
-so that a sample is the same alone and in a batch, in any order, on any number of processes, and after a resume.
+Each sample has one integer seed.
+A draw is a pure function of (seed, stream, step, shape), so that a sample is the same alone and in a batch, in any order, on any number of processes, and after a resume.
+It is made on the device where it is used, by a counter-based generator whose integers are the same on every device (deft.philox).
 """
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import SupportsIndex, final
 
 import torch
 from torch import Tensor
 
+from deft import philox
 from deft.errors import InvalidInput
 
-_MASK = (1 << 64) - 1
+_MASK, _WORD = (1 << 64) - 1, (1 << 32) - 1
 
 
 def mix(*values: int) -> int:
@@ -47,12 +50,16 @@ class Noise:
     """Counter-based draws, one integer seed per sample.
 
     `stream(k)` gives an independent source with the same samples; `take(index)` the source of some of them.
+    `generator` names what draws: results record it.
     """
+
+    generator = philox.NAME
 
     def __init__(self, seeds: Sequence[SupportsIndex], device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> None:
         self.seeds = [as_seed(seed) for seed in seeds]
         self.device = torch.device(device)
         self.dtype = dtype or torch.get_default_dtype()
+        self._keys: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -77,20 +84,24 @@ class Noise:
 
     def normal(self, step: int, shape: Sequence[int]) -> Tensor:
         """Standard normal draws of event shape `shape`: (samples, *shape)."""
-        return self._draw(torch.randn, step, shape)
+        return self._draw(philox.normal, step, shape)
 
     def uniform(self, step: int, shape: Sequence[int] = ()) -> Tensor:
         """Uniform draws in [0, 1) of event shape `shape`: (samples, *shape)."""
-        return self._draw(torch.rand, step, shape)
+        return self._draw(philox.uniform, step, shape)
 
     def generators(self, step: int) -> list[torch.Generator]:
         """One CPU generator per sample, for draws that are neither normal nor uniform (strokes, kernels)."""
         return [torch.Generator().manual_seed(mix(seed, 0, step)) for seed in self.seeds]
 
-    def _draw(self, draw, step: int, shape: Sequence[int]) -> Tensor:
+    def _draw(self, draw: Callable[[Tensor, int, int, torch.dtype], Tensor], step: int, shape: Sequence[int]) -> Tensor:
         shape = tuple(shape)
-        if not self.seeds:
-            return torch.empty((0, *shape), dtype=self.dtype, device=self.device)
-        generator = torch.Generator()  # one for all: making it takes longer than seeding it
-        rows = [draw(shape, generator=generator.manual_seed(mix(seed, 0, step)), dtype=self.dtype) for seed in self.seeds]
-        return torch.stack(rows).to(self.device)
+        wide = self.dtype if self.dtype == torch.float64 else torch.float32
+        return draw(self._key(), step, math.prod(shape), wide).to(self.dtype).reshape(len(self), *shape)
+
+    def _key(self) -> Tensor:
+        """The seeds as two 32-bit words each, on the device; made once."""
+        if self._keys is None:
+            pairs = [(seed & _WORD, (seed >> 32) & _WORD) for seed in self.seeds]
+            self._keys = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).to(self.device)
+        return self._keys

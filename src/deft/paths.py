@@ -119,6 +119,9 @@ def _log_weight(path: Path, part: slice, posterior: Posterior) -> Float[Tensor, 
         x_t, x_s = path.x_t[k, part], path.x_t[k + 1, part]
         if posterior.h_transform.needs_prior_gradient:
             denoised, shift = posterior.parts(x_t, t)
+        elif posterior.h_transform.asks_elsewhere:
+            denoised = Denoised(x_t, t, *posterior.levels(x_t, t), path.x_0_hat[k, part])
+            shift = posterior.denoise(x_t, t) - denoised.x_0_hat
         else:
             denoised = Denoised(x_t, t, *posterior.levels(x_t, t), path.x_0_hat[k, part])
             shift = posterior.h_transform.shift(denoised, posterior.observation)

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput, PriorNotDifferentiable
-from deft.htransforms.base import HTransform, NoConditioning
+from deft.htransforms.base import HTransform, NoConditioning, ask, stays
 from deft.htransforms.derivative import instead, say_nothing
 from deft.htransforms.labels import Labels
 from deft.htransforms.trained import warn_outside_training
 from deft.likelihoods import Observation
 from deft.priors.base import Denoised, Prior
+from deft.priors.denoised import Asked
 from deft.priors.wrapped import WrappedPrior
 from deft.types import Signal, Times
 
@@ -41,6 +42,8 @@ class Posterior(WrappedPrior):
     def __init__(self, prior: Prior, h_transform: HTransform, observation: Observation) -> None:
         if h_transform.needs_prior_gradient and not prior.differentiable:
             raise _not_differentiable(prior, h_transform, observation)
+        if h_transform.needs_prior_gradient:
+            stays(h_transform, "a gradient of the prior", "use an h-transform whose `point` is x_t: the gradient is at x_t")
         if prior.num_observations not in (1, len(observation)):
             raise InvalidInput(
                 f"the prior is conditioned on {prior.num_observations} signals and the observation holds {len(observation)}; give one context for all, or as many."
@@ -83,15 +86,31 @@ class Posterior(WrappedPrior):
         return Prior.identity(self)
 
     def denoise(self, x_t: Signal, t: Times) -> Signal:
-        denoised, shift = self.parts(x_t, t)
-        return denoised.x_0_hat + shift
+        said, shift = self._asked(x_t, t)
+        return said.x_0_hat + shift
 
     def parts(self, x_t: Signal, t: Times) -> tuple[Denoised, Signal]:
-        """What the prior says of x_t, and the shift, from one evaluation; their sum is `denoise`. On the graph of x_t where that asks for gradients, and h lets them pass."""
+        """What the prior says of x_t, and the shift; their sum is `denoise`. On the graph of x_t where that asks for gradients, and h lets them pass.
+
+        One evaluation of the prior, or two where the h-transform asks it elsewhere than at x_t.
+        """
+        said, shift = self._asked(x_t, t)
+        if not self.h_transform.asks_elsewhere:
+            return said, shift  # type: ignore[return-value]
+        with self._follows(x_t):
+            own = self.prior.at(x_t, t)
+        return own, said.x_0_hat + shift - own.x_0_hat
+
+    def _follows(self, x_t: Signal) -> torch.set_grad_enabled:
+        return torch.set_grad_enabled(torch.is_grad_enabled() and x_t.requires_grad and self.differentiable)
+
+    def _asked(self, x_t: Signal, t: Times) -> tuple[Denoised | Asked, Signal]:
+        """What the prior says where h asks it, from one evaluation, and the shift against that."""
+        denoised: Denoised | Asked
         if not self.h_transform.needs_prior_gradient:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and x_t.requires_grad and self.differentiable):
-                denoised = self.prior.at(x_t, t)
-            shift = self.h_transform.shift(denoised, self.observation)
+            with self._follows(x_t):
+                denoised = ask(self.h_transform, self.prior, x_t, t, self.observation)
+            shift = self.h_transform.shift(denoised, self.observation)  # type: ignore[arg-type]
         else:
             with torch.inference_mode(False), torch.enable_grad():
                 denoised = self.prior.at(x_t.detach().clone().requires_grad_(), t)
@@ -102,7 +121,7 @@ class Posterior(WrappedPrior):
         self._warn_once(denoised, shift)
         return denoised, shift
 
-    def _warn_once(self, denoised: Denoised, shift: Signal) -> None:
+    def _warn_once(self, denoised: Denoised | Asked, shift: Signal) -> None:
         """At the first evaluation: `SaysNothing` where the h-transform leaves a measurement unused that the estimate does not explain."""
         if self._said or isinstance(self.h_transform, NoConditioning) or not len(denoised.x_t):
             return

@@ -118,7 +118,7 @@ class TestGuidance:
         x, likelihood = images(8), GaussianLikelihood(NonlinearBlur(motion_kernel(5, Noise(range(8)))), sigma_y)
         y = likelihood.sample(x, Noise(range(8)))
         guidance = likelihood.guidance(x + r_t * torch.randn_like(x), torch.full((1,), r_t), y)
-        assert guidance.square().mean().sqrt() < 1.5
+        assert guidance.square().mean().sqrt() < 2
 
 
 def test_errors():

@@ -97,10 +97,10 @@ def test_with_eta_b_1_a_step_is_that_of_ddnm_plus():
 def test_without_noise_slow_steps_sample_a_power_of_the_posterior(eta, monkeypatch):
     """p(x_0 | y) to the power 2 / (1 + sqrt(1 - eta^2)): its mean, and its covariance over that power, to first order in the step."""
     prior = gaussian(VPCosine(-10, 10))
-    observation = measured(prior, sigma_y=0.0, rows=1)
+    observation = measured(prior, sigma_y=0.0, rows=1, seed=1)
     (true_mean,), (true_covariance,) = Exact(prior).posterior(observation).moments()
     posterior, grid = Posterior(Plain(prior), NoConditioning(), observation), UniformLogSNR(low=-4, high=9)
-    coarse, fine = (moments(DDRM(n, eta, grid=grid), posterior, monkeypatch) for n in (150, 300))
+    coarse, fine = (moments(DDRM(n, eta, grid=grid), posterior, monkeypatch) for n in (300, 600))
     mean, covariance = (2 * f - c for c, f in zip(coarse, fine))
     power = 2 / (1 + (1 - eta**2) ** 0.5)
     torch.testing.assert_close(mean, true_mean, rtol=0, atol=0.01)

@@ -109,12 +109,12 @@ def test_a_learned_h_proposes():
     prior = images()
     h_transform = LearnedHTransform(prior.event_shape, prior.scale, channels=(8,), attention=(False,), patch=1).double()
     observation = HTransformContract.observation(None, prior, 1)
-    weighted = smc(prior, 30)(Posterior(prior, h_transform, observation), 100, seed=0)
-    assert weighted.x_0.shape == (1, 100, 2, 4, 4)
+    weighted = smc(prior, 100)(Posterior(prior, h_transform, observation), 1000, seed=0)
+    assert weighted.x_0.shape == (1, 1000, 2, 4, 4)
     assert not weighted.x_0.requires_grad
     mean, covariance = Exact(prior).posterior(observation).moments()
     off = (weighted.mean() - mean).flatten() / covariance[0].diagonal().sqrt()
-    assert float(off.square().mean().sqrt()) < 0.5  # one small system: a mean of 100 particles, resampled often
+    assert float(off.square().mean().sqrt()) < 0.5  # one system of 32 dimensions, resampled often
 
 
 def test_evaluations_are_counted_right():

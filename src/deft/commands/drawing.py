@@ -27,6 +27,7 @@ from deft.data import write_npz, write_png
 from deft.errors import DeftError, InvalidInput, SamplesNotFinite
 from deft.likelihoods import Observation
 from deft.metrics.image import misfit, psnr, root_mean_square
+from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.problems import Problem
@@ -88,7 +89,7 @@ class Drawing:
         """By hash, all that the samples of each image come from."""
         card = self.method.card()
         h = fingerprint(of_file(self.h) if self.h is not None else card["h_transform"])
-        prior, settings = fingerprint(self.prior.identity()), fingerprint(describe(self.method.sampler), self.samples)
+        prior, settings = fingerprint(self.prior.identity()), fingerprint(describe(self.method.sampler), self.samples, Noise.generator)
         return [
             {
                 "h": h,

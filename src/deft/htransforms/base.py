@@ -4,7 +4,7 @@
     E[x_0 | x_t, y]       = E[x_0 | x_t] + shift,                      shift = (sigma_t^2 / alpha_t) grad log h(x_t, t)
 
 The interface carries the shift, which is finite at every noise level. An h-transform reads what the prior said (`Denoised`) and the
-observation; it never calls the prior, never sees a sampler and draws no noise.
+observation; it never calls the prior, never sees a sampler and draws no noise. It may say where the prior is asked (`point`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from deft.htransforms.derivative import instead
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.base import LinearOperator
 from deft.priors.base import Denoised, Prior
-from deft.types import LogProb, Signal
+from deft.priors.denoised import Asked
+from deft.types import LogProb, Signal, Times
 
 
 class HTransform(nn.Module, ABC):
@@ -37,12 +38,21 @@ class HTransform(nn.Module, ABC):
 
     @abstractmethod
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
-        """E[x_0 | x_t, y] - E[x_0 | x_t]."""
+        """E[x_0 | x_t, y] less what the prior said: of x_t, unless `point` leads elsewhere."""
+
+    def point(self, prior: Prior, x_t: Signal, t: Times, observation: Observation) -> tuple[Signal, Times]:
+        """Where the prior is asked: (x, t'), x_t itself by default. One that overrides this is given `Asked` in `shift`, not `Denoised`."""
+        return x_t, t
+
+    @property
+    def asks_elsewhere(self) -> bool:
+        """Whether `point` may be another one than x_t."""
+        return type(self).point is not HTransform.point
 
     def check(self, prior: Prior, observation: Observation) -> None:
         """Raise `InvalidInput` where this h-transform does not apply to a prior or an observation; a `Posterior` asks at construction."""
 
-    def silent(self, denoised: Denoised, observation: Observation, shift: Signal) -> bool:
+    def silent(self, denoised: Denoised | Asked, observation: Observation, shift: Signal) -> bool:
         """Whether the measurement has no say: `shift`, which it gave, is exactly zero everywhere. One whose network reads y by its guidance alone asks that instead."""
         return not bool((shift != 0).any())
 
@@ -62,7 +72,8 @@ class HTransform(nn.Module, ABC):
         return int(self.num_parameters > 0)
 
     def grad_log_h(self, denoised: Denoised, observation: Observation) -> Signal:
-        """alpha_t / sigma_t^2 * shift."""
+        """alpha_t / sigma_t^2 * shift. Raises `InvalidInput` where the prior is not asked at x_t: the shift is then not that of x_t."""
+        stays(self, "grad_log_h", "use alpha_t / sigma_t^2 times the shift of `Posterior.parts`, which asks the prior at x_t too")
         return denoised.alpha_t / denoised.sigma_t**2 * self.shift(denoised, observation)
 
     @property
@@ -95,10 +106,31 @@ class DataConsistency(HTransform):
         return self.consistent(denoised, observation) - denoised.x_0_hat
 
 
-def linear_operator(observation: Observation, h_transform: HTransform, prior: Prior | None = None) -> LinearOperator:
+def ask(h_transform: HTransform, prior: Prior, x_t: Signal, t: Times, observation: Observation) -> Denoised | Asked:
+    """What the prior says for x_t, from one evaluation, where this h-transform asks it."""
+    x, there = h_transform.point(prior, x_t, t, observation)
+    if x is x_t and there is t:
+        return prior.at(x_t, t)
+    return Asked(x_t, t, *prior.levels(x_t, t), prior.at(x, there))
+
+
+def stays(h_transform: HTransform, who: str, advice: str) -> None:
+    """Raise `InvalidInput` where an h-transform asks the prior elsewhere than at x_t, which `who` has no meaning for."""
+    if h_transform.asks_elsewhere:
+        raise InvalidInput(
+            f"{who} of {type(h_transform).__name__}",
+            given="an h-transform that asks the prior at another point than x_t",
+            expected="one whose shift is against the prior's estimate at x_t",
+            advice=advice,
+        )
+
+
+def linear_operator(
+    observation: Observation, h_transform: HTransform, prior: Prior | None = None, advice: str | None = None
+) -> LinearOperator:
     """The operator of an observation, for an h-transform that only knows what to do with linear ones.
 
-    Raises `InvalidInput` for another, with methods that take it and the `prior`.
+    Raises `InvalidInput` for another, with `advice`, or with methods that take it and the `prior`.
     """
     operator, name = observation.operator, type(h_transform).__name__
     if not isinstance(operator, LinearOperator):
@@ -106,20 +138,22 @@ def linear_operator(observation: Observation, h_transform: HTransform, prior: Pr
             f"{name} needs a linear operator",
             given=type(operator).__name__,
             expected="a LinearOperator, with its adjoint and pseudo-inverse",
-            advice=instead(prior, observation, name) if prior is not None else "use LearnedHTransform",
+            advice=advice or (instead(prior, observation, name) if prior is not None else "use LearnedHTransform"),
         )
     return operator
 
 
-def linear_gaussian(observation: Observation, h_transform: HTransform, prior: Prior | None = None) -> LinearOperator:
+def linear_gaussian(
+    observation: Observation, h_transform: HTransform, prior: Prior | None = None, advice: str | None = None
+) -> LinearOperator:
     """Its linear operator, for an h-transform that reads sigma_y as the noise of every measurement. Raises `InvalidInput` for noise that is not Gaussian."""
-    operator, name = linear_operator(observation, h_transform, prior), type(h_transform).__name__
+    operator, name = linear_operator(observation, h_transform, prior, advice), type(h_transform).__name__
     if not isinstance(observation.likelihood, GaussianLikelihood):
         raise InvalidInput(
             f"{name} assumes Gaussian noise of one standard deviation",
             given=type(observation.likelihood).__name__,
             expected="GaussianLikelihood",
-            advice=instead(prior, observation, name) if prior is not None else "use LearnedHTransform",
+            advice=advice or (instead(prior, observation, name) if prior is not None else "use LearnedHTransform"),
         )
     return operator
 
@@ -164,6 +198,8 @@ class Sum(HTransform):
         wrong = next((part for part in parts if not isinstance(part, HTransform)), None)
         if not parts or wrong is not None:
             raise InvalidInput("Sum needs at least one h-transform", given=wrong or "none", expected="h-transforms, each an argument")
+        for part in parts:
+            stays(part, "Sum", "use the others of `parts` without it, or one made with `point='x_t'`: shifts add where they are from one estimate")
         self.parts = nn.ModuleList(parts)
         self.needs_prior_gradient = any(part.needs_prior_gradient for part in parts)
 
@@ -206,7 +242,14 @@ class Wrapped(HTransform):
     def check(self, prior: Prior, observation: Observation) -> None:
         self.h_transform.check(prior, observation)
 
-    def silent(self, denoised: Denoised, observation: Observation, shift: Signal) -> bool:
+    def point(self, prior: Prior, x_t: Signal, t: Times, observation: Observation) -> tuple[Signal, Times]:
+        return self.h_transform.point(prior, x_t, t, observation)
+
+    @property
+    def asks_elsewhere(self) -> bool:
+        return self.h_transform.asks_elsewhere
+
+    def silent(self, denoised: Denoised | Asked, observation: Observation, shift: Signal) -> bool:
         return super().silent(denoised, observation, shift) or self.h_transform.silent(denoised, observation, shift)
 
     @property
@@ -228,6 +271,7 @@ class Scaled(Wrapped):
 
     def __init__(self, h_transform: HTransform, weight: float) -> None:
         super().__init__(h_transform)
+        stays(h_transform, "Scaled", "use one made with `point='x_t'`: `weight` is on what y adds to the prior's estimate at x_t")
         self.weight = checks.finite("weight", weight, "the factor on log h", "use 1 for the h-transform as it is")
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:

@@ -6,6 +6,7 @@
 The error of E[x_0 | x_t, y] is orthogonal to all that x_t says. Networks miss this at low noise: there x_t determines coarse structure far better than they can say it, and an estimate that
 follows x_t too little draws samples that are narrower than the posterior. slope_b = E <x_0 - x_0_hat(y), u - x_0_hat(y)>_b / E ||u - x_0_hat(y)||_b^2 is the least-squares correction
 (deft.metrics.orthogonality), measured on images that were set aside or trained on: nothing is learned by gradients, and on them the mean square error falls in every band. A step costs two Fourier transforms.
+Only the estimate E[x_0 | x_t, y] enters, so that it holds too where the prior was asked elsewhere than at x_t.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform, Wrapped, made_for
 from deft.likelihoods import Observation
 from deft.priors.base import Denoised, Prior
+from deft.priors.denoised import Asked
 from deft.types import Signal
 
 EDGES = (0.0, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 1.0)
@@ -75,8 +77,8 @@ class Calibrated(Wrapped):
         """The log-SNRs at which slopes are kept."""
         return torch.linspace(self.low, self.high, len(self.slopes), dtype=torch.float64)
 
-    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
-        shift = self.h_transform.shift(denoised, observation)
+    def shift(self, denoised: Denoised | Asked, observation: Observation) -> Signal:
+        shift = self.h_transform.shift(denoised, observation)  # type: ignore[arg-type]
         left = denoised.x_t / denoised.alpha_t - denoised.x_0_hat - shift
         axes = tuple(range(2, left.ndim))
         gain = self._slopes_at(denoised.log_snr.flatten()).to(left)[:, self.band]  # (batch or 1, *space)

@@ -10,42 +10,51 @@ exactly r_t^2 g, that is NN1 = 0 and NN2 = 1, where an untrained h-transform sta
 
 In terms of the paper's noise prediction, sigma_t grad log h = (alpha_t / sigma_t) shift: at low noise r_t = sigma_t / alpha_t and the unit is that of eps; at
 high noise it is that of x_0, so that the network need not produce numbers of the size alpha_t / sigma_t.
+
+With `point` the prior is asked where x_t and a linear measurement meet (deft.htransforms.pivot), and r_t g is what a white Gaussian prior leaves to add there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Unpack, final
+from functools import partial
+from typing import Unpack, final, get_args
 
 import torch
 from torch import Tensor
 
 from deft import checks
-from deft.htransforms.base import HTransform, made_for
+from deft.errors import InvalidInput
+from deft.htransforms.base import HTransform, linear_gaussian, made_for
 from deft.htransforms.body import SMALL, Shape, lifts_to, plain, sized, unet
 from deft.htransforms.derivative import typical
 from deft.htransforms.paper import PaperHTransform
+from deft.htransforms.pivot import Where, guidance, pivot
 from deft.likelihoods import Observation
 from deft.networks import MLP
 from deft.operators.base import LinearOperator
 from deft.priors.base import Denoised, Prior
-from deft.types import Signal, expand
+from deft.priors.denoised import Asked
+from deft.types import Signal, Times, expand
 
 
 @final
 class LearnedHTransform(HTransform):
     """A small network that reads what the prior and the measurement say.
 
-    `scale` is the prior's; `channels`, `blocks`, `patch`, `attention` and `fine` shape the U-Net (deft.networks.unet), a small one by default.
+    `scale` is the prior's; `point` is where the prior is asked: "x_t", or, for linear Gaussian measurements, "pivot" or "matched". `channels`, `blocks`, `patch`, `attention` and `fine` shape the U-Net (deft.networks.unet), a small one by default.
     """
 
     scale: Tensor
 
-    def __init__(self, event_shape: Sequence[int], scale: float, **shape: Unpack[Shape]) -> None:
+    def __init__(self, event_shape: Sequence[int], scale: float, *, point: Where = "x_t", **shape: Unpack[Shape]) -> None:
         super().__init__()
-        self.event_shape = tuple(event_shape)
+        if point not in (places := get_args(Where)):
+            raise InvalidInput("point", given=point, expected=" or ".join(map(repr, places)), advice="use 'x_t' for measurements of every kind")
+        self.event_shape, self.where = tuple(event_shape), point
         shape = {**SMALL, **shape}
-        self.config = {"event_shape": list(event_shape), **plain(shape)}
+        elsewhere = {} if point == "x_t" else {"point": point}
+        self.config = {"event_shape": list(event_shape), **elsewhere, **plain(shape)}
         self.register_buffer("scale", torch.tensor(checks.positive("scale", scale, "the standard deviation of x_0")))
         c = event_shape[0]
         self.nn1 = unet(event_shape, 4 * c + 1, numbers=2, shape=shape)
@@ -53,13 +62,13 @@ class LearnedHTransform(HTransform):
 
     @classmethod
     def for_prior(
-        cls, prior: Prior, *, fraction: float = 0.05, blocks: int = 1, patch: int | None = None, fine: int = 0
+        cls, prior: Prior, *, fraction: float = 0.05, blocks: int = 1, patch: int | None = None, fine: int = 0, point: Where = "x_t"
     ) -> LearnedHTransform:
         """An h-transform with about `fraction` of the prior's parameters, for the prior's signals (deft.htransforms.body).
 
         Large signals enter by patches; where detail matters (tomography), a smaller `patch` and a stage of width `fine` at full resolution keep it, at a higher cost.
         """
-        return sized(cls, prior, fraction, blocks, patch, fine)
+        return sized(partial(cls, point=point), prior, fraction, blocks, patch, fine)
 
     @staticmethod
     def paper(
@@ -72,15 +81,26 @@ class LearnedHTransform(HTransform):
         """Lifts y, once for all steps. Raises `InvalidInput` where prior or operator have signals of another shape, or the operator does not say where a residual leads."""
         made_for(self, self.event_shape, prior)
         lifts_to(self, self.event_shape, observation)
+        if self.asks_elsewhere:
+            linear_gaussian(observation, self, prior, f"use {type(self).__name__} with point='x_t'")
         if len(observation) and not isinstance(observation.operator, LinearOperator):
             one, x_0 = typical(prior, observation)
             one.likelihood.guidance(x_0, torch.full_like(x_0.flatten()[:1], prior.scale), one.y)
 
-    def spread(self, denoised: Denoised) -> Tensor:
+    @property
+    def asks_elsewhere(self) -> bool:
+        return self.where != "x_t"
+
+    def point(self, prior: Prior, x_t: Signal, t: Times, observation: Observation) -> tuple[Signal, Times]:
+        if self.where == "x_t":
+            return x_t, t
+        return pivot(prior, x_t, t, observation, linear_gaussian(observation, self), self.where == "matched")
+
+    def spread(self, denoised: Denoised | Asked) -> Tensor:
         """r_t, one per signal or one for all."""
         return denoised.spread(self.scale).flatten()
 
-    def inputs(self, denoised: Denoised, observation: Observation) -> dict[str, Signal]:
+    def inputs(self, denoised: Denoised | Asked, observation: Observation) -> dict[str, Signal]:
         """What NN1 reads, by name; each of order one (the lift where the noise in it does not exceed the signal).
 
         Of all signals that the operator cannot tell from its lift, the network is shown the one nearest to x_0_hat.
@@ -90,12 +110,18 @@ class LearnedHTransform(HTransform):
         return {
             "x_t": x_t / denoised.marginal_spread(self.scale),
             "x_0_hat": x_0_hat / self.scale,
-            "guidance": observation.likelihood.guidance(x_0_hat, self.spread(denoised), observation.y),
+            "guidance": self.guidance(denoised, observation),
             "lift": observation.operator.align(lifted, x_0_hat) / self.scale,
             "coverage": observation.operator.coverage(x_t),
         }
 
-    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
+    def guidance(self, denoised: Denoised | Asked, observation: Observation) -> Signal:
+        """What a white Gaussian prior would have added, in units of r_t."""
+        if self.asks_elsewhere:
+            return guidance(denoised, observation, self.scale)  # type: ignore[arg-type]
+        return observation.likelihood.guidance(denoised.x_0_hat, self.spread(denoised), observation.y)
+
+    def shift(self, denoised: Denoised | Asked, observation: Observation) -> Signal:
         with torch.autocast(denoised.x_t.device.type, enabled=False):  # half precision is for networks, not for operators
             inputs = self.inputs(denoised, observation)
         batch = len(denoised.x_t)

@@ -11,9 +11,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from typing import Self, final
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -21,53 +20,11 @@ from torch import Tensor, nn
 from deft.codec import Codec
 from deft.errors import InvalidInput
 from deft.noise import Noise
+from deft.priors.denoised import Denoised
 from deft.schedules import Schedule
 from deft.storage.fingerprint import of_state as state_hash
 from deft.storage.table import public_name
-from deft.types import LogProb, Signal, Times, expand
-
-
-@final
-@dataclass(frozen=True)
-class Denoised:
-    """What a prior says about x_0 at one noisy point; on the graph of x_t only when asked for."""
-
-    x_t: Signal
-    t: Times
-    alpha_t: Tensor
-    sigma_t: Tensor
-    x_0_hat: Signal
-
-    @property
-    def eps_hat(self) -> Signal:
-        """The noise that the estimate implies."""
-        return (self.x_t - self.alpha_t * self.x_0_hat) / self.sigma_t
-
-    @property
-    def score(self) -> Signal:
-        """grad log p_t(x_t)."""
-        return -self.eps_hat / self.sigma_t
-
-    @property
-    def log_snr(self) -> Tensor:
-        """log(alpha_t^2 / sigma_t^2), one per signal (or one for all)."""
-        return 2 * (self.alpha_t.log() - self.sigma_t.log()).flatten()
-
-    def marginal_spread(self, scale: float | Tensor) -> Tensor:
-        """sqrt(alpha_t^2 s^2 + sigma_t^2), the standard deviation of x_t where that of x_0 is s = `scale`; shaped as sigma_t."""
-        return (self.alpha_t**2 * scale**2 + self.sigma_t**2).sqrt()
-
-    def spread(self, scale: float | Tensor) -> Tensor:
-        """r_t = s sigma_t / sqrt(alpha_t^2 s^2 + sigma_t^2), the standard deviation of x_0 given x_t under a white Gaussian of standard deviation s; shaped as sigma_t."""
-        return scale * self.sigma_t / self.marginal_spread(scale)
-
-    def gradient(self, value: LogProb) -> Signal:
-        """The gradient of a value per signal with respect to x_t, through the prior; the graph is kept, so that there can be several."""
-        return torch.autograd.grad(value.sum(), self.x_t, retain_graph=True)[0]
-
-    def vjp(self, v: Signal) -> Signal:
-        """J^T v, with J the Jacobian of x_0_hat with respect to x_t; the graph is kept, so that there can be several."""
-        return torch.autograd.grad(self.x_0_hat, self.x_t, v, retain_graph=True)[0]
+from deft.types import Signal, Times, expand
 
 
 class Prior(nn.Module, ABC):

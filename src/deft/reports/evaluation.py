@@ -91,6 +91,7 @@ def evaluate(
         "observations": describe(observation.y),
         "samples": samples,
         "seed": seed,
+        "noise": Noise.generator,
     }
     if (folder / "results.json").exists() and not (folder / "evaluation.json").exists():
         raise InvalidInput(

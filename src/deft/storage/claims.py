@@ -1,7 +1,7 @@
 """What a folder remembers of the run that filled it, and what differs from it now.
 
 A configuration is JSON, with the public names of classes, also where an earlier version wrote dotted paths. Two are compared name by name, `problem.sigma_y`, down to where one of them is no object, or they are objects of different classes. What
-an earlier version did not record is not compared.
+an earlier version did not record is not compared, but for the generator of the noise, which is known.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from deft.storage.atomic import atomic
 from deft.storage.table import modern
 
 _LATER = ("fingerprint", "signals", "schedule", "prediction", "scale")  # of data, of a user's own operator, and of a prior
+_EARLIER = {"noise": "mt19937"}  # what held before it was recorded: the generator of the draws
 
 
 @final
@@ -45,6 +46,7 @@ def differences(
     With `named_only` what the record does not name is not compared: options that an earlier version did not have.
     """
     theirs, ours = modern(theirs), modern(plain(ours))  # type: ignore[assignment]
+    theirs = {**{name: value for name, value in _EARLIER.items() if name in ours}, **theirs}
     ours = as_recorded(ours, theirs)
     return [
         one for name in {**theirs, **ours} if name not in free for one in _between(name, theirs.get(name), ours.get(name), name in theirs, named_only)

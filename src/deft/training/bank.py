@@ -77,6 +77,7 @@ class Bank(Source):
             "times": asdict(times or TimeLaw()),
             "seed": seed,
             "data": source.card(),
+            "noise": Noise.generator,
         }
         with nullcontext() if out is None else locked(out):
             store = Shards.grow(Path(out), card) if out is not None else None
@@ -109,6 +110,14 @@ class Bank(Source):
             raise CheckpointError(
                 f"the bank in {folder} was made with the prior {theirs.get('name')} (hash {theirs.get('hash')}); the prior given is {ours['name']} (hash {ours['hash']}): "
                 f"{'; '.join(different) or 'other signals'}."
+            )
+        drawn = card.get("noise", "mt19937")
+        if drawn != Noise.generator:
+            raise CheckpointError(
+                f"the bank in {folder}",
+                given=f"evaluations at draws of {drawn}, which this version does not make",
+                expected=f"draws of {Noise.generator}",
+                advice="build the bank again, in another folder",
             )
         if shards.done < card["evaluations"]:
             raise CheckpointError(

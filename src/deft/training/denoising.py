@@ -24,10 +24,11 @@ from torch import Tensor
 
 from deft import checks
 from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform
+from deft.htransforms.base import HTransform, ask, stays
 from deft.likelihoods import Observation
 from deft.noise import Noise, mix
 from deft.priors.base import Denoised, Prior
+from deft.priors.denoised import Asked
 from deft.problems import Problem
 from deft.schedules import Schedule
 from deft.storage.fingerprint import digest, in_half
@@ -118,16 +119,23 @@ class DenoisingScoreMatching(Objective):
         self.measurements, self._lifts = measurements, dict[int, Tensor]()
 
     def loss(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Loss:
-        denoised = noised(prior, self.times, batch.x_0, batch.noise) if batch.denoised is None else batch.denoised
         with torch.autocast(batch.x_0.device.type, enabled=False):  # half precision is for networks, not for operators
             observation = self._observed(prior, batch.x_0, batch.noise.stream(_OBSERVATION))
+        denoised: Denoised | Asked
+        if batch.denoised is None:
+            t, x_t = _noisy_point(prior, self.times, batch.x_0, batch.noise)
+            with torch.no_grad():
+                denoised = ask(h_transform, prior, x_t, t, observation)
+        else:
+            stays(h_transform, "a bank, which holds what the prior says of x_t, as the training data", "train on the images themselves")
+            denoised = batch.denoised
         return self.loss_from(h_transform, prior.scale, denoised, observation, batch.x_0)
 
-    def loss_from(self, h_transform: HTransform, scale: float, denoised: Denoised, observation: Observation, x_0: Signal) -> Loss:
+    def loss_from(self, h_transform: HTransform, scale: float, denoised: Denoised | Asked, observation: Observation, x_0: Signal) -> Loss:
         """The loss where the prior has spoken already; `scale` is the prior's."""
         unit = denoised.sigma_t / denoised.alpha_t if self.weighting == "eps" else denoised.spread(scale)
         error = x_0 - denoised.x_0_hat
-        left_over = error - h_transform.shift(denoised, observation)
+        left_over = error - h_transform.shift(denoised, observation)  # type: ignore[arg-type]
         return Loss(
             value=(left_over / unit).square().flatten(1).mean(1),
             shown={
@@ -177,9 +185,14 @@ def _hash(signal: Signal) -> int:
 
 def noised(prior: Prior, times: TimeLaw, x_0: Signal, noise: Noise) -> Denoised:
     """What the prior says about a noisy version of x_0, at a time drawn from `times`; without gradients."""
-    t = times.draw(prior.schedule, noise.stream(_TIME))
+    t, x_t = _noisy_point(prior, times, x_0, noise)
     with torch.no_grad():
-        return prior.at(noisy(prior, x_0, t, noise), t)
+        return prior.at(x_t, t)
+
+
+def _noisy_point(prior: Prior, times: TimeLaw, x_0: Signal, noise: Noise) -> tuple[Times, Signal]:
+    t = times.draw(prior.schedule, noise.stream(_TIME))
+    return t, noisy(prior, x_0, t, noise)
 
 
 def noisy(prior: Prior, x_0: Signal, t: Times, noise: Noise) -> Signal:

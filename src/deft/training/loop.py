@@ -279,6 +279,7 @@ class _Run:
             "objective": self.objective.card(),
             "prior": self.prior.identity(),
             "h_transform": architecture(self.h_transform),
+            "noise": Noise.generator,
         }
 
     def due(self, every: int) -> bool:

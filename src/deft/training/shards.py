@@ -21,10 +21,9 @@ import numpy as np
 
 from deft.errors import CheckpointError, DeftError, InvalidInput
 from deft.storage.atomic import atomic
-from deft.storage.claims import as_recorded
+from deft.storage.claims import differences
 from deft.storage.fingerprint import fingerprint
 from deft.storage.schema import Items, Object, Plain, Text, Whole, parsed
-from deft.storage.table import modern
 from deft.storage.tensors import refusal
 
 FORMAT = 2
@@ -38,6 +37,7 @@ _OWN = Object(
         "times": Plain(),
         "seed": Whole(-(1 << 63), 1 << 64),
         "data": Object({}, open=True),
+        "noise": Text(40),
     },
     ("evaluations", "event_shape", "prior"),
     open=True,
@@ -203,10 +203,7 @@ def _header(entries: np.dtype, count: int) -> bytes:
 
 
 def _different(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    ours, theirs = (dict(modern(card)) for card in (ours, theirs))  # type: ignore[call-overload]
-    return [
-        f"{name} was {theirs.get(name)} and is {value}" for name, value in as_recorded(ours, theirs).items() if theirs.get(name) != value
-    ]
+    return [difference.was for difference in differences(theirs, ours)]
 
 
 def _sealed(content: dict[str, Any]) -> bytes:
