@@ -59,7 +59,9 @@ def test_a_draw_has_the_size_that_was_asked(number):
 def test_draws_of_two_sizes_at_one_step_are_independent():
     """As a signal and the noise of its measurement may be, where a caller gives both the same source."""
     keys = torch.stack([torch.arange(20_000), torch.zeros(20_000, dtype=torch.int64)], 1)
-    drawn = torch.stack([normal(keys, 0, 2, torch.float32)[:, 0], normal(keys, 0, 4, torch.float32)[:, 0], uniform(keys, 0, 2, torch.float32)[:, 0]])
+    drawn = torch.stack(
+        [normal(keys, 0, 2, torch.float32)[:, 0], normal(keys, 0, 4, torch.float32)[:, 0], uniform(keys, 0, 2, torch.float32)[:, 0]]
+    )
     assert float((torch.corrcoef(drawn) - torch.eye(3)).abs().max()) < 0.03  # four standard errors
 
 

@@ -43,7 +43,9 @@ def words(keys: Tensor, step: int, kind: int, number: int) -> Tensor:
     """
     kind = (2 * number + kind) & _WORD
     blocks = torch.arange((number + 3) // 4, dtype=torch.int64, device=keys.device)[None]
-    low, high, kinds = (torch.full((1, 1), word, dtype=torch.int64, device=keys.device) for word in (step & _WORD, (step >> 32) & _WORD, kind))
+    low, high, kinds = (
+        torch.full((1, 1), word, dtype=torch.int64, device=keys.device) for word in (step & _WORD, (step >> 32) & _WORD, kind)
+    )
     four = philox((blocks, low, high, kinds), (keys[:, :1], keys[:, 1:]))
     return torch.stack(four, -1).flatten(1)[:, :number]
 

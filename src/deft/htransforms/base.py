@@ -199,7 +199,11 @@ class Sum(HTransform):
         if not parts or wrong is not None:
             raise InvalidInput("Sum needs at least one h-transform", given=wrong or "none", expected="h-transforms, each an argument")
         for part in parts:
-            stays(part, "Sum", "use the others of `parts` without it, or one made with `point='x_t'`: shifts add where they are from one estimate")
+            stays(
+                part,
+                "Sum",
+                "use the others of `parts` without it, or one made with `point='x_t'`: shifts add where they are from one estimate",
+            )
         self.parts = nn.ModuleList(parts)
         self.needs_prior_gradient = any(part.needs_prior_gradient for part in parts)
 

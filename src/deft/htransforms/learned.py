@@ -50,7 +50,9 @@ class LearnedHTransform(HTransform):
     def __init__(self, event_shape: Sequence[int], scale: float, *, point: Where = "x_t", **shape: Unpack[Shape]) -> None:
         super().__init__()
         if point not in (places := get_args(Where)):
-            raise InvalidInput("point", given=point, expected=" or ".join(map(repr, places)), advice="use 'x_t' for measurements of every kind")
+            raise InvalidInput(
+                "point", given=point, expected=" or ".join(map(repr, places)), advice="use 'x_t' for measurements of every kind"
+            )
         self.event_shape, self.where = tuple(event_shape), point
         shape = {**SMALL, **shape}
         elsewhere = {} if point == "x_t" else {"point": point}

@@ -1,7 +1,7 @@
 """What a prior says at one noisy point, and what it said elsewhere for that point.
 
-    x_t = alpha_t x_0 + sigma_t eps
-    x_0_hat = E[x_0 | x_t],    eps_hat = (x_t - alpha_t x_0_hat) / sigma_t,    score = -eps_hat / sigma_t      (Tweedie)
+x_t = alpha_t x_0 + sigma_t eps
+x_0_hat = E[x_0 | x_t],    eps_hat = (x_t - alpha_t x_0_hat) / sigma_t,    score = -eps_hat / sigma_t      (Tweedie)
 """
 
 from __future__ import annotations
