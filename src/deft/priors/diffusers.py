@@ -23,7 +23,7 @@ from deft.errors import CheckpointError, InvalidInput
 from deft.priors import diffusers_schedulers, predictions
 from deft.priors.base import Prior
 from deft.schedules import VE, Schedule, VPTabulated
-from deft.storage.schema import parsed
+from deft.storage.bounded_json import parsed
 from deft.types import Signal, Times
 
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction", "score")
