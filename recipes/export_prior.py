@@ -28,7 +28,8 @@ from train_prior import HOUNSFIELD, RECIPES, as_float, read, untrained
 from deft.metrics import patch_distance
 from deft.noise import Noise
 from deft.priors import zoo
-from deft.priors.unet import SpectralGaussian, UNetPrior
+from deft.priors.spectral_gaussian import SpectralGaussian
+from deft.priors.unet import UNetPrior
 from deft.samplers.dpm_solver import DPMSolver
 
 FACTS = {

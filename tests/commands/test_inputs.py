@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from deft.commands import inputs
+from deft.commands.measurements import observation
 from deft.data import Slices
 from deft.errors import InvalidInput
 from deft.problems import Denoising, Tomography
@@ -130,5 +131,5 @@ def test_measurements_that_cannot_be_meant(tmp_path: Path, array, value_range, e
     np.save(tmp_path / "y.npy", array)
     given = {"masks": None, "sigma_y": None, "convert": None, "value_range": value_range, "strict": False}
     with pytest.raises(InvalidInput) as raised:
-        inputs.observation(tmp_path / "y.npy", tiny_prior(), Denoising(0.1), **given)
+        observation(tmp_path / "y.npy", tiny_prior(), Denoising(0.1), **given)
     assert expected in raised.value.expected

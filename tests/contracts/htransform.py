@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import pytest
 import torch
 
+from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
@@ -47,11 +49,8 @@ class HTransformContract(ABC):
         t = prior.schedule.snap(torch.as_tensor(t, dtype=torch.float64).reshape(-1))
         alpha_t, sigma_t = prior.levels(torch.empty(n, *prior.event_shape, dtype=prior.dtype), t)
         x_t = alpha_t * prior.scale * noise.normal(1, prior.event_shape) + sigma_t * noise.normal(2, prior.event_shape)
-        if h_transform.needs_prior_gradient:
-            return h_transform.shift(prior.at(x_t.requires_grad_(), t), observation).detach()
         with torch.no_grad():
-            denoised = prior.at(x_t, t)
-        return h_transform.shift(denoised, observation).detach()
+            return Posterior(prior, h_transform, observation).parts(x_t, t)[1].detach()
 
     def times(self, prior: Prior) -> torch.Tensor:
         """Where it is asked; a method that is tabulated for a grid says another."""
@@ -113,6 +112,10 @@ class HTransformContract(ABC):
         t = self.times(prior)[1:2]
         x_t = Noise(range(2), dtype=prior.dtype).normal(1, prior.event_shape).requires_grad_()
         denoised = prior.at(x_t, t)
+        if h_transform.asks_elsewhere:
+            with pytest.raises(InvalidInput, match="asks the prior at another point"):
+                h_transform.grad_log_h(denoised, observation)
+            return
         grad_log_h = h_transform.grad_log_h(denoised, observation)
         shift = h_transform.shift(prior.at(x_t, t), observation)
         torch.testing.assert_close(denoised.sigma_t**2 / denoised.alpha_t * grad_log_h, shift)

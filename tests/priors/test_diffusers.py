@@ -5,7 +5,8 @@ import torch
 
 from deft.errors import CheckpointError, InvalidInput
 from deft.priors.base import same_identity
-from deft.priors.diffusers import DiffusersPrior, load
+from deft.priors.diffusers import DiffusersPrior
+from deft.priors.diffusers_loading import load
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
 from deft.schedules import VE, VPLinear, VPTabulated

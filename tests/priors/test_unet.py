@@ -5,7 +5,8 @@ import torch
 from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.priors.unet import Cosines, SpectralGaussian, UNetPrior
+from deft.priors.spectral_gaussian import Cosines, SpectralGaussian
+from deft.priors.unet import UNetPrior
 from deft.schedules import VPCosine, VPLinear
 from tests.contracts.prior import PriorContract
 

@@ -18,7 +18,7 @@ import torch
 from deft.errors import DeftError
 from deft.priors import zoo
 from deft.problems import Inpainting, from_card
-from deft.storage import cards, schema, tensors
+from deft.storage import cards, fields, tensors
 from deft.storage.schema import fields_of
 from deft.storage.table import KINDS
 from deft.training import checkpoint, shards, state
@@ -125,10 +125,10 @@ def at(*path: str, built: bool = False, bait: tuple[str, ...] = BUILDS) -> Place
     return Place(".".join(path), put, built, bait)
 
 
-def of_object(field: schema.Field, *path: str) -> Iterator[tuple[str, ...]]:
+def of_object(field: fields.Field, *path: str) -> Iterator[tuple[str, ...]]:
     """The fields of an object of the schema, those within included."""
     for part in field.parts():
-        if isinstance(part, schema.Object):
+        if isinstance(part, fields.Object):
             for name, inner in part.fields.items():
                 yield (*path, name)
                 yield from of_object(inner, *path, name)
@@ -137,8 +137,8 @@ def of_object(field: schema.Field, *path: str) -> Iterator[tuple[str, ...]]:
 def arguments(kind: str, name: str, *path: str) -> Iterator[Place]:
     """Every argument of a class of the table."""
     for argument, field in fields_of(kind, name).items():
-        called = [part for part in field.parts() if isinstance(part, schema.Function)]
-        opened = [part for part in field.parts() if isinstance(part, schema.Folder)]
+        called = [part for part in field.parts() if isinstance(part, fields.Function)]
+        opened = [part for part in field.parts() if isinstance(part, fields.Folder)]
         bait = (*BUILDS, "function") if called else (*BUILDS, "folder") if opened else BUILDS
         yield at(*path, "args", argument, built=argument != "scale", bait=bait)  # scale comes with the prior
 
@@ -395,7 +395,7 @@ _OUT: list[bool] = []
 def take_the_checks_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading without the schema, the table of names, and what the user allows."""
     monkeypatch.setattr(cards, "check", lambda *given, **named: None)
-    monkeypatch.setattr(schema.Object, "check", lambda *given, **named: None)
+    monkeypatch.setattr(fields.Object, "check", lambda *given, **named: None)
     monkeypatch.setattr(checkpoint, "_check_signals", lambda *given, **named: None)
     monkeypatch.setattr(sys.modules[__name__], "_OUT", [True])
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from deft.commands import inputs
+from deft.commands.measurements import observation
 from deft.data.arrays import Arrays
 from deft.data.images import ImageFolder
 from deft.errors import BadImage
@@ -64,8 +64,8 @@ def test_images_and_measurements_are_read_alike(tmp_path, kind):
         "one image": ImageFolder(file, prior.event_shape, convert=convert)[0],
     }
     given = {"masks": None, "sigma_y": None, "convert": convert, "value_range": None, "strict": False}
-    read["measurements"] = inputs.observation(file.parent, prior, Denoising(0.1), **given)[0].y[0]
-    read["one measurement"] = inputs.observation(file, prior, Denoising(0.1), **given)[0].y[0]
+    read["measurements"] = observation(file.parent, prior, Denoising(0.1), **given)[0].y[0]
+    read["one measurement"] = observation(file, prior, Denoising(0.1), **given)[0].y[0]
     first = read["images"]
     for door, values in read.items():
         torch.testing.assert_close(values, first, msg=door)
@@ -203,11 +203,11 @@ class TestPlaces:
             ImageFolder(tmp_path, (1, *SIZE))
         given = {"masks": None, "sigma_y": None, "convert": None, "value_range": None, "strict": False}
         with pytest.warns(UserWarning, match="12 bits"):
-            inputs.observation(tmp_path, tiny_prior(), Denoising(0.1), **given)
+            observation(tmp_path, tiny_prior(), Denoising(0.1), **given)
         stack = np.stack([grey()[None].astype(np.uint16) * 16] * 2)
         np.save(tmp_path / "b.npy", stack)
         with pytest.warns(UserWarning, match="12 bits"):
-            inputs.observation(tmp_path / "b.npy", tiny_prior(), Denoising(0.1), **given)
+            observation(tmp_path / "b.npy", tiny_prior(), Denoising(0.1), **given)
         with pytest.warns(UserWarning, match="12 bits"):
             Arrays(stack, (1, *SIZE), (-1.0, 1.0))
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from deft.commands import inputs, priors
 from deft.commands.drawing import Drawing
 from deft.commands.inputs import Convert, Fit, Range, Window
+from deft.commands.measurements import observation
 from deft.commands.methods import DEFT, MethodRecipe
 from deft.commands.priors import Labels, Names
 from deft.errors import InvalidInput, at_least_one
@@ -124,7 +125,7 @@ def run(
         truth, names = inputs.images(found, limit)
         observed = problem.draw(truth, Noise([mix(seed, 4, i) for i in range(len(truth))]))
     else:
-        observed, names = inputs.observation(
+        observed, names = observation(
             measurements,  # type: ignore[arg-type]
             network,
             problem,

@@ -21,7 +21,8 @@ from deft.priors.precision import PRECISIONS, chosen
 from deft.priors.unet import UNetPrior
 from deft.schedules import Schedule
 from deft.storage import cards, tensors
-from deft.storage.schema import LARGEST, Object, OneOf, Part, Plain, parsed
+from deft.storage.bounded_json import LARGEST, parsed
+from deft.storage.fields import Object, OneOf, Part, Plain
 from deft.storage.table import modern
 
 KIND = "deft prior"

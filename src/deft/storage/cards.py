@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from deft.errors import InvalidInput, nearest_names, shown
-from deft.storage.schema import Field, Folder, Function, Part, Plain, fields_of
+from deft.storage.fields import Field, Folder, Function, Part, Plain
+from deft.storage.schema import fields_of
 from deft.storage.table import KINDS, modern, public_name
 
 Allow = Collection[str] | str

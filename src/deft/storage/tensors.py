@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, final
 
 from deft.errors import CheckpointError, InvalidInput
 from deft.storage.atomic import atomic
-from deft.storage.schema import Object, parsed
+from deft.storage.bounded_json import parsed
+from deft.storage.fields import Object
 
 if TYPE_CHECKING:
     from torch import Tensor

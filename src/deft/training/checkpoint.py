@@ -23,7 +23,7 @@ from deft.schedules import Schedule
 from deft.storage import cards, tensors
 from deft.storage.cards import Allow, described
 from deft.storage.claims import as_recorded
-from deft.storage.schema import Items, Nothing, Object, OneOf, Part, Plain, Real, Text, Whole
+from deft.storage.fields import Items, Nothing, Object, OneOf, Part, Plain, Real, Text, Whole
 from deft.storage.table import modern, public_name
 from deft.training import state
 

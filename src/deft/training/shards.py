@@ -21,9 +21,10 @@ import numpy as np
 
 from deft.errors import CheckpointError, DeftError, InvalidInput
 from deft.storage.atomic import atomic
+from deft.storage.bounded_json import parsed
 from deft.storage.claims import differences
+from deft.storage.fields import Items, Object, Plain, Text, Whole
 from deft.storage.fingerprint import fingerprint
-from deft.storage.schema import Items, Object, Plain, Text, Whole, parsed
 from deft.storage.tensors import refusal
 
 FORMAT = 2

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from deft.errors import CheckpointError
 from deft.storage import tensors as files
-from deft.storage.schema import Flag, Nothing, Object, OneOf, Plain, Real, Text, Whole
+from deft.storage.fields import Flag, Nothing, Object, OneOf, Plain, Real, Text, Whole
 from deft.storage.table import modern
 
 KIND = "deft training state"

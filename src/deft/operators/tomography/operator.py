@@ -20,13 +20,9 @@ from torch import Tensor
 
 from deft.errors import InvalidInput
 from deft.operators.base import LinearOperator, conjugate_gradients
-from deft.operators.tomography import backprojection, consistency, conventions, joseph
+from deft.operators.tomography import backprojection, consistency, conventions, convolution, joseph
 from deft.operators.tomography.geometry import check_name, checked_angles, geometry
 from deft.types import Mask, Measurement, Signal, Times, expand, norm
-
-_POINTS = 16
-_MUCH_BETTER = 0.7  # of the residual; of right sinograms, noisy ones too, no other reading is below 0.97
-_QUASI_RANDOM = (0.7548776662466927, 0.5698402909980532)  # Roberts 2018, the R2 sequence
 
 
 @final
@@ -169,19 +165,7 @@ class Tomography(LinearOperator):
         All of an even scan with a parallel beam are those of images, turned over or mirrored: there only a prior can tell (`warn_doubts` with one).
         """
         self._check(y, self.sinogram_shape, "sinograms", "(batch, channels, views, detectors)", finite=True)
-        left = {name: consistency.residual(self, reading) for name, reading in {"": y, **self.readings(y)}.items()}
-        own = left.pop("")
-        name = min(left, key=lambda name: float((left[name] / own.clamp(min=1e-12)).log().mean())) if len(y) else ""
-        if not name:
-            return []
-        worse = ((left[name] < _MUCH_BETTER * own) & (own > consistency.FITS)).nonzero()[:, 0].tolist()
-        if not worse:
-            return []
-        first, which = worse[0], ", ".join(map(str, worse[:8])) + (", ..." if len(worse) > 8 else "")
-        return [
-            f"the sinogram of signal {which} fits much better with {name}: a residual of {100 * float(left[name][first]):.2g} % of y in place of "
-            f"{100 * float(own[first]):.2g} %. See which detector cell is where and which way the angle turns in Tomography.conventions()."
-        ]
+        return consistency.doubts(self, y, self.readings(y))
 
     def conventions(self) -> str:
         """Which cell is where and which way the angle turns, in lines of a key and its value (docs/ct.md has a picture)."""
@@ -233,35 +217,11 @@ class Tomography(LinearOperator):
         return torch.fft.irfft2(weight * torch.fft.rfft2(b), s=self.size) if len(b) else b
 
     def _power(self, like: Tensor) -> Tensor:
-        """A^T A in the Fourier basis, as if it were a periodic convolution: (1 or batch, 1, height, width // 2 + 1).
-
-        That with the mean response to points in the middle of the image, times 1 - |distance| / n along each axis (the nearest in the Frobenius norm,
-        T. Chan 1988, doi:10.1137/0909051), and no entry below a hundredth of the largest, which rounding errors and few views would make.
-        """
+        """A^T A in the Fourier basis, as if it were a periodic convolution: (1 or batch, 1, height, width // 2 + 1)."""
         if (power := self._known.get(self.angles, like)) is None:
-            with torch.inference_mode(False), torch.no_grad():
-                power = torch.fft.rfft2(self._response(like)).real
-                power = power.maximum(0.01 * power.amax((2, 3), keepdim=True))
+            power = convolution.power(self.size, len(self.angles), lambda x: self.adjoint(self(x)), like)
             self._known.keep(self.angles, like, power)
         return power
-
-    def _response(self, like: Tensor) -> Tensor:
-        """A^T A of a point, tapered, moved to place 0 and averaged over points: (1 or batch, 1, height, width)."""
-        mean = torch.zeros(max(len(self.angles), 1), 1, *self.size, dtype=like.dtype, device=like.device)
-        if not len(self.angles):
-            return mean
-        places = [tuple(int(n * (0.25 + 0.5 * (k * step % 1))) for n, step in zip(self.size, _QUASI_RANDOM)) for k in range(_POINTS)]
-        points = torch.zeros(len(self.angles), _POINTS, *self.size, dtype=like.dtype, device=like.device)
-        for k, (row, column) in enumerate(places):
-            points[:, k, row, column] = 1
-        responses = self.adjoint(self(points))
-        for k, (row, column) in enumerate(places):
-            mean += responses[:, k : k + 1].roll((-row, -column), (2, 3)) / _POINTS
-        tapers = []
-        for n in self.size:
-            at = torch.arange(n, dtype=like.dtype, device=like.device)
-            tapers.append(1 - torch.minimum(at, n - at) / n)
-        return mean * tapers[0][:, None] * tapers[1]
 
     def _blocks(self, like: Tensor) -> list[joseph.Block]:
         return joseph.blocks(self._geometry, self.angles, like, self.stored)

@@ -1,137 +1,41 @@
-"""One self-contained HTML page from a run folder: no external file, no script.
+"""The sections of the page, in the order in which they are read.
 
-It can be mailed, opened from a disk and read in ten years: pictures are inside as PNG, charts as SVG, the style sheet as text.
+Each function makes the HTML of one section. A section with nothing to show is an empty text.
 """
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deft.errors import InvalidInput
 from deft.reports import chart, figure
-from deft.reports.evaluation import read_results, read_samples
+from deft.reports.page.html import _definitions, _mathematics, _narrow, _range, _tile, _tile_width, _tiles, _track
+from deft.reports.page.words import (
+    _arguments,
+    _broken,
+    _collapsed,
+    _cost,
+    _costs,
+    _duration,
+    _finding,
+    _interval,
+    _listed,
+    _noise_in_words,
+    _plain,
+    _post_processing,
+    _problem_name,
+    _shape,
+    _short,
+    _weights,
+    _words,
+)
 from deft.reports.scores import FEWEST
-from deft.reports.table import Table, difference_table, results_table, tuning_table, weights_table
-from deft.reports.words import number, some
-from deft.storage.atomic import atomic
-from deft.storage.table import modern
-
-_WIDEST_TILE, _NARROWEST_TILE = 160, 40  # pixels; on a narrow page pictures shrink before they scroll
-
-
-def write_report(
-    folder: str | Path,
-    *,
-    title: str | None = None,
-    introduction: str = "",
-    warning: str = "",
-    training: Mapping[str, str | Path] | None = None,
-    card: Mapping[str, object] | None = None,
-    images: int = 6,
-    panels: int = 3,
-    samples: int = 4,
-) -> Path:
-    """Write `report.html` (and `comparison.png`, Figure 1 as a file) into a folder that `evaluate` filled, and return the path of the page.
-
-    `training` gives the `metrics.jsonl` of each training run by its label, `card` is the checkpoint's; `warning` stands first, in a box of its own. `images`
-    is the number of rows of Figure 1, `panels` that of the images of which `samples` samples of every method are shown.
-    """
-    folder = Path(folder)
-    results = read_results(folder)
-    with np.load(folder / "pictures.npz", allow_pickle=False) as stored:
-        pictures = {name: stored[name] for name in stored.files}
-    drawn = {m["label"]: read_samples(folder, m["label"], len(pictures["truth"])).numpy() for m in results["methods"]}
-    if results["clipped"]:
-        drawn = {label: x.clip(*results["value_range"]) for label, x in drawn.items()}
-    logs = {label: read_log(path) for label, path in (training or {}).items()}
-
-    sections = [
-        _head(results, title or _title(results), introduction, warning),
-        _comparison(results, pictures, drawn, images),
-        _measures(results),
-        _exactness(results),
-        _quality_against_time(results),
-        _panels(results, pictures, drawn, panels, samples),
-        _training(logs),
-        _tuning(results),
-        _card(card),
-        _reproduce(results),
-    ]
-    page = _PAGE.format(
-        title=escape(title or _title(results)), style=style_sheet(), body="\n".join(section for section in sections if section)
-    )
-    with atomic(folder / "comparison.png") as file:
-        file.write(figure.png(comparison_grid(results, pictures, drawn, images)))
-    with atomic(folder / "report.html") as file:
-        file.write(page.encode())
-    return folder / "report.html"
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-<body><main>
-{body}
-</main></body>
-</html>
-"""
-
-
-def style_sheet() -> str:
-    """The style of the page."""
-    return files("deft.reports").joinpath("style.css").read_text()
-
-
-def read_log(path: str | Path) -> list[dict]:
-    """The lines of a training run's `metrics.jsonl`; a folder stands for the file in it."""
-    path = Path(path)
-    path = path / "metrics.jsonl" if path.is_dir() else path
-    if not path.exists():
-        raise InvalidInput(f"there is no training log {path}; give a run folder or its metrics.jsonl.")
-    lines = []
-    for line in path.read_text().splitlines():
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            continue  # a run that was killed may leave half a line
-    return lines
-
-
-def comparison_grid(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[str, NDArray], images: int) -> figure.Picture:
-    """Figure 1 as one picture: truth, measurement, and the first sample of every method."""
-    value_range = _range(pictures)
-    rows: list[list[figure.Picture | None]] = []
-    for i in range(min(images, len(pictures["truth"]))):
-        row: list[figure.Picture | None] = [figure.picture(pictures["truth"][i], value_range), _measurement(pictures, i)]
-        row += [figure.drawn(x[i, 0], value_range) if i < len(x) else None for x in drawn.values()]
-        rows.append(row)
-    return figure.grid(rows, ["truth", "measurement", *drawn], scale=figure.enlargement(pictures["truth"].shape[1:]))
-
-
-def _title(results: Mapping) -> str:
-    count = len(results["methods"])
-    side = f"{count} methods side by side" if count > 1 else str(results["methods"][0]["label"])
-    return f"{_problem_name(results)}, {_noise_in_words(results['sigma_y'])}: {side}"
-
-
-def _problem_name(results: Mapping) -> str:
-    name = str(modern(results["problem"]).get("class", "Posterior samples")).rsplit(".", 1)[-1]  # type: ignore[attr-defined]
-    return {"SuperResolution": "Super-resolution"}.get(name, name)
+from deft.reports.table import difference_table, results_table, tuning_table, weights_table
+from deft.reports.words import number
 
 
 def _head(results: Mapping, title: str, introduction: str, warning: str) -> str:
@@ -156,57 +60,6 @@ def _head(results: Mapping, title: str, introduction: str, warning: str) -> str:
         "Post-processing": _post_processing(results),
     }
     return "\n".join([*parts, _definitions(facts)])
-
-
-def _post_processing(results: Mapping) -> str:
-    """What was done to all samples of all methods before anything was measured."""
-    done = ["clipped to the prior's range"] if results["clipped"] else []
-    if results.get("aligned"):  # earlier evaluations do not say
-        done.append(f"aligned with the truth before they were averaged or scored, for the measurement is blind to {results['aligned']}")
-    return f"all samples of all methods {' and '.join(done)}" if done else "none"
-
-
-def _broken(results: Mapping) -> list[str]:
-    """One sentence for each method that drew samples that are not finite."""
-    return [
-        f"{method['label']}: NaN or infinite values in {method['broken_samples']} of {number(method['images'] * results['samples'], 'sample')}"
-        f"{_of_images(method.get('broken_images'))}; what is not finite is magenta in the pictures, and measures over it have no value."
-        for method in results["methods"]
-        if method.get("broken_samples")
-    ]
-
-
-def _of_images(broken: Sequence[int] | None) -> str:
-    """Which images, counted from 1 as in the figures; earlier evaluations do not say."""
-    return f" (image {some([str(i + 1) for i in broken])})" if broken else ""
-
-
-def _collapsed(results: Mapping) -> list[str]:
-    """One sentence for each method whose samples were chosen by weights that collapsed."""
-    return [
-        f"{method['label']}: the weights collapsed (effective sample size below 2) on {method['collapsed']} of {number(method['images'], 'image')}; its samples there, and "
-        "what it says of log p(y), are not to be trusted."
-        for method in results["methods"]
-        if method.get("collapsed")
-    ]
-
-
-def _finding(results: Mapping) -> str:
-    """The table in one sentence: who is ahead, and by what rule."""
-    ahead: dict[str, list[str]] = {}
-    for measure in results["measures"]:
-        label = results["best"].get(measure["key"])
-        if label is not None:
-            ahead.setdefault(label, []).append(measure["title"])
-    if results["images"]["count"] < FEWEST:
-        return f"With fewer than {FEWEST} images no method is called ahead of another."
-    if not ahead:
-        return "No method is ahead of all others by more than two standard errors in any measure."
-    clauses = [
-        f"{label} is ahead of all others in {_listed([t if t[1:2].isupper() else t[0].lower() + t[1:] for t in titles])}"
-        for label, titles in ahead.items()
-    ]
-    return f"{'; '.join(clauses)}: by more than two standard errors of the paired difference."
 
 
 def _comparison(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[str, NDArray], images: int) -> str:
@@ -252,19 +105,6 @@ def _measures(results: Mapping) -> str:
         )
         parts.append(f'<figure style="margin-top:28px">{differences.html()}<figcaption>{caption}</figcaption></figure>')
     return "\n".join(parts)
-
-
-def _costs(results: Mapping) -> str:
-    """What the cost columns count."""
-    trained = any(method["training_seconds"] for method in results["methods"])
-    parts = [" Costs count every signal that was denoised, particles too, per sample that is given."]
-    if trained:
-        parts.append(
-            f"<i>Training counted in</i>: shared by the {number(results['images']['count'], 'image')} of this comparison, or those that the method saw."
-        )
-    if "peak_memory" in results:
-        parts.append(f"Peak memory: {escape(results['peak_memory'])}.")
-    return " ".join(parts)
 
 
 def _exactness(results: Mapping) -> str:
@@ -419,30 +259,6 @@ def _reproduce(results: Mapping) -> str:
     )
 
 
-def _tile(shown: figure.Picture, name: str) -> str:
-    height, width = shown.shape[:2]
-    scale = figure.enlargement((3, height, width))
-    wide = min(width * scale, _WIDEST_TILE)
-    kind = ' class="pixels"' if width * scale <= _WIDEST_TILE else ""
-    data = base64.b64encode(figure.png(shown)).decode()
-    return f'<img{kind} width="{wide}" height="{round(wide * height / width)}" alt="{escape(name)}" src="data:image/png;base64,{data}">'
-
-
-def _tile_width(pictures: Mapping[str, NDArray]) -> int:
-    width = figure.picture(pictures["truth"][0], _range(pictures)).shape[1]
-    shape = pictures["truth"].shape[1:]
-    return min(width * figure.enlargement((3, *shape[-2:]) if len(shape) == 3 else shape), _WIDEST_TILE)
-
-
-def _tiles(cells: Sequence[str], columns: int, width: int) -> str:
-    return f'<div class="tiles" style="grid-template-columns:repeat({columns},{_track(width)})">{"".join(cells)}</div>'
-
-
-def _track(width: int) -> str:
-    """A column of pictures: as wide as they are, and narrower where the page is."""
-    return f"minmax({min(width, _NARROWEST_TILE)}px,{width}px)"
-
-
 def _measurement(pictures: Mapping[str, NDArray], i: int) -> figure.Picture:
     return figure.hatch(figure.picture(pictures["measurement"][i], _range(pictures)), pictures["coverage"][i])
 
@@ -450,87 +266,3 @@ def _measurement(pictures: Mapping[str, NDArray], i: int) -> figure.Picture:
 def _spread(x: NDArray) -> NDArray:
     """Standard deviations over samples (images, samples, channels, *space), root mean square over channels."""
     return np.sqrt(x.var(axis=1, ddof=1).mean(axis=1))
-
-
-def _range(pictures: Mapping[str, NDArray]) -> tuple[float, float]:
-    return float(pictures["value_range"][0]), float(pictures["value_range"][1])
-
-
-def _definitions(facts: Mapping[str, str]) -> str:
-    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{_mathematics(value)}</dd>' for name, value in facts.items())}</dl>"
-
-
-def _mathematics(text: str) -> str:
-    """Text as HTML, with the names of the code written as in a paper."""
-    for name, sign in ((r"\bsigma_y\b", "σ_y"), (r"\beps\b", "ε"), (r" \* ", " · "), ("`", "")):
-        text = re.sub(name, sign, text)
-    return re.sub(r"\b(x|σ)_([0-9a-z])\b", r"\1<sub>\2</sub>", escape(text))
-
-
-def _narrow(table: Table) -> str:
-    return table.html().replace("<table>", '<table class="narrow">')
-
-
-def _arguments(results: Mapping) -> Mapping[str, object]:
-    arguments = modern(results["problem"]).get("args")  # type: ignore[attr-defined]
-    return arguments if isinstance(arguments, Mapping) else {}
-
-
-def _plain(value: object) -> str:
-    """A part of a card in one line: a class as Name(argument = value)."""
-    value = modern(value)
-    if isinstance(value, Mapping) and "class" in value:
-        arguments = value.get("args", {k: v for k, v in value.items() if k != "class"})
-        inside = ", ".join(f"{k} = {_plain(v)}" for k, v in arguments.items()) if isinstance(arguments, Mapping) else ""
-        name = str(value["class"]).rsplit(".", 1)[-1]
-        return f"{name}({inside})" if inside else name
-    if isinstance(value, Mapping):
-        return ", ".join(f"{str(k).replace('_', ' ')} {_plain(v)}" for k, v in value.items())
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(_plain(v) for v in value)}]"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _noise_in_words(sigma_y: Sequence[float]) -> str:
-    low, high = min(sigma_y), max(sigma_y)
-    if high == 0:
-        return "noiseless"
-    return f"σ_y = {low:.3g}" if high - low < 1e-6 * high else f"σ_y between {low:.3g} and {high:.3g}, drawn per image"
-
-
-def _cost(method: Mapping) -> str:
-    evaluations, gradients = (method["summary"][key]["value"] for key in ("evaluations", "prior_gradients"))
-    return f"{evaluations:.0f} evaluations" + (f", {gradients:.0f} gradients" if gradients else "")
-
-
-def _weights(card: Mapping) -> str:
-    """LPIPS, FID and KID: the files that they were computed with, or that there were none."""
-    parts = []
-    for name, known in card.items():
-        digests = ", ".join(digest[:12] for digest in known["sha256"]) if isinstance(known, Mapping) else ""
-        parts.append(f"{name} with weights {digests}" if digests else f"{name} {known}")
-    return "; ".join(parts)
-
-
-def _words(key: str) -> str:
-    return key.replace("_", " ").capitalize()
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return " × ".join(str(n) for n in shape)
-
-
-def _interval(value_range: Sequence[float] | None) -> str:
-    return f"[{value_range[0]:g}, {value_range[1]:g}]".replace("-", "−") if value_range else "open"
-
-
-def _short(value: float) -> str:
-    return f"{value:g}".replace("-", "−")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
