@@ -21,6 +21,8 @@ from tests.training import small
 class LearningContract(ABC):
     """A test class says `made(prior)`: an untrained h-transform of a few thousand parameters, for a prior of images."""
 
+    steps = 80  # of a training that must lower the loss by a tenth
+
     @abstractmethod
     def made(self, prior: Prior) -> HTransform: ...
 
@@ -96,7 +98,7 @@ class LearningContract(ABC):
                 return float(objective.loss(h, prior, held_out).value.mean())
 
         before = loss(h)
-        train(h, prior, objective, small.images(64), steps=80, batch_size=16, learning_rate=3e-3, ema=0.9, progress=False)
+        train(h, prior, objective, small.images(64), steps=self.steps, batch_size=16, learning_rate=3e-3, ema=0.9, progress=False)
         assert loss(h) < 0.9 * min(before, loss(NoConditioning()))
 
     def test_a_file_gives_it_back(self, tmp_path):

@@ -58,6 +58,7 @@ class TestLatentPrior(PriorContract):
 
 class TestComposed(LinearOperatorContract):
     event_shape = CODES
+    solve_tolerance = 1e-4  # conjugate gradients
 
     def make(self, seeds):
         noise = deft.Noise(seeds, dtype=DOUBLE)

@@ -112,7 +112,7 @@ def test_untrained_it_is_exact_for_a_white_gaussian(where, schedule, sigma_y, op
     posterior, exact = Posterior(prior, made(prior, where), observation), Posterior(prior, Exact(prior), observation)
     for t in TIMES.split(1):
         x_t = at(prior, x_0, t)
-        torch.testing.assert_close(posterior.denoise(x_t, t), exact.denoise(x_t, t), rtol=0, atol=2e-5)  # conjugate gradients
+        torch.testing.assert_close(posterior.denoise(x_t, t), exact.denoise(x_t, t), rtol=0, atol=1e-4)  # conjugate gradients
 
 
 @pytest.mark.parametrize("schedule", [VPCosine(), EDM(), RectifiedFlow(0.01)], ids=lambda s: type(s).__name__)
@@ -143,7 +143,7 @@ def test_with_a_table_it_is_exact_up_to_its_spacing():
         _, there = h_transform.point(prior, x_t, t, observation)
         assert torch.equal(prior.schedule.snap(there), there)
         exact = Posterior(prior, Exact(prior), observation).denoise(x_t, t)
-        errors.append(float((Posterior(prior, h_transform, observation).denoise(x_t, t) - exact).abs().max()))
+        errors.append(float((Posterior(prior, h_transform, observation).denoise(x_t, t) - exact).abs().max().detach()))
     assert errors[2] < 0.3 * errors[0]
     assert errors[2] < 0.02
 

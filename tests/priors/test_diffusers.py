@@ -5,8 +5,8 @@ import torch
 
 from deft.errors import CheckpointError, InvalidInput
 from deft.priors.base import same_identity
-from deft.priors.diffusers import DiffusersPrior
-from deft.priors.diffusers_loading import load
+from deft.priors.diffusers import load
+from deft.priors.diffusers_unet import DiffusersPrior
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
 from deft.schedules import VE, VPLinear, VPTabulated
@@ -303,7 +303,7 @@ class TestProbe:
     @pytest.mark.parametrize("large", [False, True])
     def test_a_size_that_the_network_cannot_take(self, tmp_path, monkeypatch, large):
         if large:
-            monkeypatch.setattr("deft.priors.diffusers._LARGE", 0)
+            monkeypatch.setattr("deft.priors.diffusers_unet._LARGE", 0)
         deep = {"block_out_channels": (8,) * 4, "down_block_types": ("DownBlock2D",) * 4, "up_block_types": ("UpBlock2D",) * 4}
         with pytest.raises(InvalidInput) as raised:
             load(self.saved(tmp_path, unet(sample_size=28, **deep)))

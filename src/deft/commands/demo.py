@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from deft.commands import inputs, methods, photographs, priors
-from deft.commands.demo_plan import PROBLEMS, SIGMA_Y, Plan, _plan
+from deft.commands.demo_plan import PROBLEMS, SIGMA_Y, Plan, planned
 from deft.commands.inputs import Convert, Fit
 from deft.commands.priors import Labels
 from deft.commands.train import untrained
@@ -97,7 +97,7 @@ def run(
     with locked(out):
         claims.claim_yaml(out, resolved, "deft demo", free=("open_report", "config"))
         claims.claim(out / "content.json", _content(network, start, (data, held_out, test)), "deft demo", update=True)
-        plan = _plan(out, network, data, fraction, samples, minutes, quick)
+        plan = planned(out, network, data, fraction, samples, minutes, quick)
         test = test[: plan.test_images]
         _announce(network, plan, start, data, test, samples, images)
 

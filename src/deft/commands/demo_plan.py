@@ -48,7 +48,7 @@ class Plan:
     seconds: float
 
 
-def _plan(out: Path, prior: Prior, data: Tensor, fraction: float, samples: int, minutes: float, quick: bool) -> Plan:
+def planned(out: Path, prior: Prior, data: Tensor, fraction: float, samples: int, minutes: float, quick: bool) -> Plan:
     path = out / "plan.json"
     if path.exists():
         try:

@@ -80,7 +80,7 @@ def images(data: Dataset, limit: int | None = None) -> tuple[Tensor, list[str]]:
     """The first few of the images that were opened, (n, *event_shape), and a name for each."""
     count = len(data) if limit is None else min(limit, len(data))  # type: ignore[arg-type]
     if isinstance(data, ImageFolder):
-        names = _names(data.files, data.folder)[:count]
+        names = image_names(data.files, data.folder)[:count]
     else:
         names = [f"{i:05d}" for i in range(count)]
     return torch.stack([data[i] for i in range(count)]), names
@@ -136,7 +136,7 @@ def unused(where: str, **options: object) -> None:
             raise InvalidInput(f"--{name}", given=shown, expected=f"nothing: it is not used {where}", advice=f"leave --{name} out")
 
 
-def _names(files: Sequence[Path], folder: Path) -> list[str]:
+def image_names(files: Sequence[Path], folder: Path) -> list[str]:
     """What results of a file are called: its name without the suffix, or with it where two files would be the same."""
     short = [file.relative_to(folder).with_suffix("").as_posix().replace("/", "-") for file in files]
     long = [file.relative_to(folder).as_posix().replace("/", "-").replace(".", "-") for file in files]

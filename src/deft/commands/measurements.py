@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from deft import checks
-from deft.commands.inputs import Convert, Range, _names, unused
+from deft.commands.inputs import Convert, Range, image_names, unused
 from deft.data import convert_range, read_array
 from deft.data.arrays import INTEGERS
 from deft.errors import BadImage, InvalidInput
@@ -136,7 +136,7 @@ def _measurements(
     _warn_if_dark(list(found.values()), path)
     if value_range is not None and all(content.dtype.name in INTEGERS for content in found.values()):
         unused("with whole numbers, which run over their type", value_range=value_range)
-    return rows, _names(list(found), path if path.is_dir() else path.parent)
+    return rows, image_names(list(found), path if path.is_dir() else path.parent)
 
 
 def _warn_if_dark(arrays: Sequence[np.ndarray], path: Path) -> None:
@@ -195,7 +195,7 @@ def _masks(place: Path, names: list[str], prior: Prior, invert: bool) -> Tensor:
         files = [place] * len(names)
     else:
         every = pictures.found(place, "masks", pictures.MASKS)
-        by_name = dict(zip(_names(every, place), every, strict=True))
+        by_name = dict(zip(image_names(every, place), every, strict=True))
         missing = [name for name in names if name not in by_name]
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

@@ -18,7 +18,7 @@ from deft.reports.table import Table
 _WIDEST_TILE, _NARROWEST_TILE = 160, 40  # pixels; on a narrow page pictures shrink before they scroll
 
 
-def _tile(shown: figure.Picture, name: str) -> str:
+def tile(shown: figure.Picture, name: str) -> str:
     height, width = shown.shape[:2]
     scale = figure.enlargement((3, height, width))
     wide = min(width * scale, _WIDEST_TILE)
@@ -27,35 +27,35 @@ def _tile(shown: figure.Picture, name: str) -> str:
     return f'<img{kind} width="{wide}" height="{round(wide * height / width)}" alt="{escape(name)}" src="data:image/png;base64,{data}">'
 
 
-def _tile_width(pictures: Mapping[str, NDArray]) -> int:
-    width = figure.picture(pictures["truth"][0], _range(pictures)).shape[1]
+def tile_width(pictures: Mapping[str, NDArray]) -> int:
+    width = figure.picture(pictures["truth"][0], range_of(pictures)).shape[1]
     shape = pictures["truth"].shape[1:]
     return min(width * figure.enlargement((3, *shape[-2:]) if len(shape) == 3 else shape), _WIDEST_TILE)
 
 
-def _tiles(cells: Sequence[str], columns: int, width: int) -> str:
-    return f'<div class="tiles" style="grid-template-columns:repeat({columns},{_track(width)})">{"".join(cells)}</div>'
+def tiles(cells: Sequence[str], columns: int, width: int) -> str:
+    return f'<div class="tiles" style="grid-template-columns:repeat({columns},{track(width)})">{"".join(cells)}</div>'
 
 
-def _track(width: int) -> str:
+def track(width: int) -> str:
     """A column of pictures: as wide as they are, and narrower where the page is."""
     return f"minmax({min(width, _NARROWEST_TILE)}px,{width}px)"
 
 
-def _range(pictures: Mapping[str, NDArray]) -> tuple[float, float]:
+def range_of(pictures: Mapping[str, NDArray]) -> tuple[float, float]:
     return float(pictures["value_range"][0]), float(pictures["value_range"][1])
 
 
-def _definitions(facts: Mapping[str, str]) -> str:
-    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{_mathematics(value)}</dd>' for name, value in facts.items())}</dl>"
+def definitions(facts: Mapping[str, str]) -> str:
+    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{mathematics(value)}</dd>' for name, value in facts.items())}</dl>"
 
 
-def _mathematics(text: str) -> str:
+def mathematics(text: str) -> str:
     """Text as HTML, with the names of the code written as in a paper."""
     for name, sign in ((r"\bsigma_y\b", "σ_y"), (r"\beps\b", "ε"), (r" \* ", " · "), ("`", "")):
         text = re.sub(name, sign, text)
     return re.sub(r"\b(x|σ)_([0-9a-z])\b", r"\1<sub>\2</sub>", escape(text))
 
 
-def _narrow(table: Table) -> str:
+def narrow(table: Table) -> str:
     return table.html().replace("<table>", '<table class="narrow">')

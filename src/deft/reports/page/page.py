@@ -17,21 +17,21 @@ from numpy.typing import NDArray
 from deft.errors import InvalidInput
 from deft.reports import figure
 from deft.reports.evaluation import read_results, read_samples
-from deft.reports.page.html import _range
+from deft.reports.page.html import range_of
 from deft.reports.page.sections import (
-    _card,
-    _comparison,
-    _exactness,
-    _head,
-    _measurement,
-    _measures,
-    _panels,
-    _quality_against_time,
-    _reproduce,
-    _training,
-    _tuning,
+    comparison,
+    exactness,
+    measurement,
+    measures,
+    method_card,
+    page_head,
+    panel_section,
+    quality_against_time,
+    reproduce,
+    training_section,
+    tuning,
 )
-from deft.reports.page.words import _title
+from deft.reports.page.words import page_title
 from deft.storage.atomic import atomic
 
 
@@ -62,19 +62,19 @@ def write_report(
     logs = {label: read_log(path) for label, path in (training or {}).items()}
 
     sections = [
-        _head(results, title or _title(results), introduction, warning),
-        _comparison(results, pictures, drawn, images),
-        _measures(results),
-        _exactness(results),
-        _quality_against_time(results),
-        _panels(results, pictures, drawn, panels, samples),
-        _training(logs),
-        _tuning(results),
-        _card(card),
-        _reproduce(results),
+        page_head(results, title or page_title(results), introduction, warning),
+        comparison(results, pictures, drawn, images),
+        measures(results),
+        exactness(results),
+        quality_against_time(results),
+        panel_section(results, pictures, drawn, panels, samples),
+        training_section(logs),
+        tuning(results),
+        method_card(card),
+        reproduce(results),
     ]
     page = _PAGE.format(
-        title=escape(title or _title(results)), style=style_sheet(), body="\n".join(section for section in sections if section)
+        title=escape(title or page_title(results)), style=style_sheet(), body="\n".join(section for section in sections if section)
     )
     with atomic(folder / "comparison.png") as file:
         file.write(figure.png(comparison_grid(results, pictures, drawn, images)))
@@ -121,10 +121,10 @@ def read_log(path: str | Path) -> list[dict]:
 
 def comparison_grid(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[str, NDArray], images: int) -> figure.Picture:
     """Figure 1 as one picture: truth, measurement, and the first sample of every method."""
-    value_range = _range(pictures)
+    value_range = range_of(pictures)
     rows: list[list[figure.Picture | None]] = []
     for i in range(min(images, len(pictures["truth"]))):
-        row: list[figure.Picture | None] = [figure.picture(pictures["truth"][i], value_range), _measurement(pictures, i)]
+        row: list[figure.Picture | None] = [figure.picture(pictures["truth"][i], value_range), measurement(pictures, i)]
         row += [figure.drawn(x[i, 0], value_range) if i < len(x) else None for x in drawn.values()]
         rows.append(row)
     return figure.grid(rows, ["truth", "measurement", *drawn], scale=figure.enlargement(pictures["truth"].shape[1:]))

@@ -13,64 +13,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deft.reports import chart, figure
-from deft.reports.page.html import _definitions, _mathematics, _narrow, _range, _tile, _tile_width, _tiles, _track
+from deft.reports.page.html import definitions, mathematics, narrow, range_of, tile, tile_width, tiles, track
 from deft.reports.page.words import (
-    _arguments,
-    _broken,
-    _collapsed,
-    _cost,
-    _costs,
-    _duration,
-    _finding,
-    _interval,
-    _listed,
-    _noise_in_words,
-    _plain,
-    _post_processing,
-    _problem_name,
-    _shape,
-    _short,
-    _weights,
-    _words,
+    arguments_in_words,
+    broken_in_words,
+    collapsed,
+    cost_in_words,
+    costs,
+    duration,
+    finding,
+    in_words,
+    interval,
+    listed,
+    noise_in_words,
+    plain,
+    post_processing,
+    problem_name,
+    shape_in_words,
+    short,
+    weights_in_words,
 )
 from deft.reports.scores import FEWEST
 from deft.reports.table import difference_table, results_table, tuning_table, weights_table
 from deft.reports.words import number
 
 
-def _head(results: Mapping, title: str, introduction: str, warning: str) -> str:
+def page_head(results: Mapping, title: str, introduction: str, warning: str) -> str:
     changed = " with changes" if str(results["commit"]).endswith("+changes") else ""
     commit = f"commit {results['commit'][:10]}{changed}" if results["commit"] else f"version {results['versions']['deft']}"
     parts = [
-        f"<h1>{_mathematics(title)}</h1>",
+        f"<h1>{mathematics(title)}</h1>",
         f'<p class="byline">{escape(results["created"][:10])} · {escape(commit)} · {escape(results["machine"])}</p>',
     ]
     if warning:
         parts.append(f'<p class="finding warning">{escape(warning)}</p>')
-    parts += [f'<p class="finding warning">{escape(text)}</p>' for text in (*_broken(results), *_collapsed(results))]
-    parts.append(f'<p class="finding">{escape(_finding(results))}</p>')
+    parts += [f'<p class="finding warning">{escape(text)}</p>' for text in (*broken_in_words(results), *collapsed(results))]
+    parts.append(f'<p class="finding">{escape(finding(results))}</p>')
     if introduction:
         parts.append(f"<p>{escape(introduction)}</p>")
     facts = {
-        "Task": f"{_problem_name(results)}, {results['problem_in_words']}" if results["problem_in_words"] else _problem_name(results),
-        **{_words(key): _plain(value) for key, value in _arguments(results).items() if key != "sigma_y"},
-        "Measurement noise": _noise_in_words(results["sigma_y"]),
-        "Prior": f"{results['prior']['name']}, signals of shape {_shape(results['prior']['event_shape'])}, frozen",
+        "Task": f"{problem_name(results)}, {results['problem_in_words']}" if results["problem_in_words"] else problem_name(results),
+        **{in_words(key): plain(value) for key, value in arguments_in_words(results).items() if key != "sigma_y"},
+        "Measurement noise": noise_in_words(results["sigma_y"]),
+        "Prior": f"{results['prior']['name']}, signals of shape {shape_in_words(results['prior']['event_shape'])}, frozen",
         "Test": f"{number(results['images']['count'], 'image')} × {number(results['samples'], 'sample')}; the same observations and seeds for every method",
-        "Post-processing": _post_processing(results),
+        "Post-processing": post_processing(results),
     }
-    return "\n".join([*parts, _definitions(facts)])
+    return "\n".join([*parts, definitions(facts)])
 
 
-def _comparison(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[str, NDArray], images: int) -> str:
-    value_range, count = _range(pictures), min(images, len(pictures["truth"]))
-    heads = [("Truth", ""), ("Measurement", ""), *((m["label"], _cost(m)) for m in results["methods"])]
+def comparison(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[str, NDArray], images: int) -> str:
+    value_range, count = range_of(pictures), min(images, len(pictures["truth"]))
+    heads = [("Truth", ""), ("Measurement", ""), *((m["label"], cost_in_words(m)) for m in results["methods"])]
     cells = [f"<span>{escape(name)}{f'<small>{escape(note)}</small>' if note else ''}</span>" for name, note in heads]
     for i in range(count):
-        row = [("truth", figure.picture(pictures["truth"][i], value_range)), ("measurement", _measurement(pictures, i))]
-        cells += [_tile(shown, f"image {i + 1}, {name}") for name, shown in row]
+        row = [("truth", figure.picture(pictures["truth"][i], value_range)), ("measurement", measurement(pictures, i))]
+        cells += [tile(shown, f"image {i + 1}, {name}") for name, shown in row]
         cells += [
-            _tile(figure.drawn(x[i, 0], value_range), f"image {i + 1}, {label}") if i < len(x) else "<span></span>"
+            tile(figure.drawn(x[i, 0], value_range), f"image {i + 1}, {label}") if i < len(x) else "<span></span>"
             for label, x in drawn.items()
         ]
     masked = pictures["coverage"].min() < 0.5
@@ -80,10 +80,10 @@ def _comparison(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mappin
         f"<b>Figure 1.</b> One sample of each method for the first {'test image' if count == 1 else f'{count} test images'}, none chosen. {shown} "
         f"Look for {seams}structure that contradicts the measurement, and for a loss of fine texture."
     )
-    return f'<h2>At a glance</h2>\n<figure><div class="scroll">{_tiles(cells, len(heads), _tile_width(pictures))}</div><figcaption>{caption}</figcaption></figure>'
+    return f'<h2>At a glance</h2>\n<figure><div class="scroll">{tiles(cells, len(heads), tile_width(pictures))}</div><figcaption>{caption}</figcaption></figure>'
 
 
-def _measures(results: Mapping) -> str:
+def measures(results: Mapping) -> str:
     noiseless = not any(results["sigma_y"])
     misfit = (
         "Residual: ‖y − A x‖ / √m of a sample, 0 where it agrees with the measurement."
@@ -93,8 +93,8 @@ def _measures(results: Mapping) -> str:
     reading = (
         f"<b>Table 1.</b> Means over images ± standard error. <i>Of the mean</i>: the average of {number(results['samples'], 'sample')} per image. <i>Of a sample</i>: "
         "a single sample. Patch distance: sliced Wasserstein distance between 7×7 patches of Laplacian pyramids of samples and of the true images, lower is better; "
-        f"its size depends on the number of images. {_mathematics(misfit)} A value is marked where it beats every other conditional method by more than two standard errors "
-        f"of the paired difference, over {FEWEST} images or more.{_costs(results)}"
+        f"its size depends on the number of images. {mathematics(misfit)} A value is marked where it beats every other conditional method by more than two standard errors "
+        f"of the paired difference, over {FEWEST} images or more.{costs(results)}"
     )
     parts = ["<h2>Measures</h2>", f"<figure>{results_table(results).html()}<figcaption>{reading}</figcaption></figure>"]
     differences = difference_table(results)
@@ -107,7 +107,7 @@ def _measures(results: Mapping) -> str:
     return "\n".join(parts)
 
 
-def _exactness(results: Mapping) -> str:
+def exactness(results: Mapping) -> str:
     """What is known of weights."""
     table = weights_table(results)
     if not table.rows:
@@ -121,7 +121,7 @@ def _exactness(results: Mapping) -> str:
     return f"<h2>How exact</h2>\n<figure>{table.html()}<figcaption>{caption}</figcaption></figure>"
 
 
-def _quality_against_time(results: Mapping) -> str:
+def quality_against_time(results: Mapping) -> str:
     charts = []
     for key, title in (
         ("psnr_mean", "PSNR of the mean, dB (higher is better)"),
@@ -139,16 +139,16 @@ def _quality_against_time(results: Mapping) -> str:
             charts.append(f"<div><h3>{escape(title)}</h3>{drawing}</div>")
     if not charts:
         return ""
-    trained = [f"{m['label']} ({_duration(m['training_seconds'])})" for m in results["methods"] if m["training_seconds"]]
-    extra = f" Training of the h-transform, done once, is not in the time: {_listed(trained)}." if trained else ""
+    trained = [f"{m['label']} ({duration(m['training_seconds'])})" for m in results["methods"] if m["training_seconds"]]
+    extra = f" Training of the h-transform, done once, is not in the time: {listed(trained)}." if trained else ""
     return (
         f'<h2>Quality against time</h2>\n<figure><div class="charts">{"".join(charts)}</div><figcaption><b>Figure 2.</b> '
         f"Time to draw {number(results['samples'], 'sample')} of one image, on a logarithmic axis; bars are one standard error.{escape(extra)}</figcaption></figure>"
     )
 
 
-def _panels(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[str, NDArray], panels: int, samples: int) -> str:
-    value_range, width = _range(pictures), _tile_width(pictures)
+def panel_section(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[str, NDArray], panels: int, samples: int) -> str:
+    value_range, width = range_of(pictures), tile_width(pictures)
     shown = min(samples, results["samples"])
     count = min(panels, len(pictures["truth"]))
     if results["samples"] < 2 or not count:
@@ -158,30 +158,30 @@ def _panels(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[st
     high = float(np.nanquantile(np.concatenate([s.ravel() for s in spreads]), 0.995)) or 1.0
     blocks = []
     for i in range(count):
-        left = f"<div>{_tile(figure.picture(pictures['truth'][i], value_range), f'image {i + 1}, truth')}Truth</div>"
-        left += f"<div>{_tile(_measurement(pictures, i), f'image {i + 1}, measurement')}Measurement</div>"
+        left = f"<div>{tile(figure.picture(pictures['truth'][i], value_range), f'image {i + 1}, truth')}Truth</div>"
+        left += f"<div>{tile(measurement(pictures, i), f'image {i + 1}, measurement')}Measurement</div>"
         heads = ["", *(f"Sample {j + 1}" for j in range(shown)), "", "Mean", "Std. dev."]
         cells = [f"<span>{h}</span>" if h or k == 0 else "<i></i>" for k, h in enumerate(heads)]
         for label, x in drawn.items():
             if i >= len(x):
                 continue
             cells.append(f'<span class="row">{escape(label)}</span>')
-            cells += [_tile(figure.drawn(x[i, j], value_range), f"image {i + 1}, {label}, sample {j + 1}") for j in range(shown)]
+            cells += [tile(figure.drawn(x[i, j], value_range), f"image {i + 1}, {label}, sample {j + 1}") for j in range(shown)]
             cells.append("<i></i>")
-            cells.append(_tile(figure.drawn(x[i].mean(0), value_range), f"image {i + 1}, {label}, mean"))
-            cells.append(_tile(figure.heat(_spread(x[i : i + 1])[0], high), f"image {i + 1}, {label}, standard deviation"))
-        columns = f"max-content repeat({shown},{_track(width)}) 6px repeat(2,{_track(width)})"
+            cells.append(tile(figure.drawn(x[i].mean(0), value_range), f"image {i + 1}, {label}, mean"))
+            cells.append(tile(figure.heat(_spread(x[i : i + 1])[0], high), f"image {i + 1}, {label}, standard deviation"))
+        columns = f"max-content repeat({shown},{track(width)}) 6px repeat(2,{track(width)})"
         right = f'<div class="scroll"><div class="tiles" style="grid-template-columns:{columns}">{"".join(cells)}</div></div>'
         blocks.append(f'<div class="panel"><div class="pair">{left}</div>{right}</div>')
     scale = f'<div class="scale">0<div style="background:{figure.heat_gradient()}"></div>{high:.2g}</div>'
     caption = (
         f"<b>Figure 3.</b> Samples of each method, and the mean and the standard deviation over all {results['samples']}, one colour scale for all methods"
-        f" (in the units of the prior, whose range is {_interval(results['value_range'])}). Right is a spread where the measurement says little, and samples that differ there."
+        f" (in the units of the prior, whose range is {interval(results['value_range'])}). Right is a spread where the measurement says little, and samples that differ there."
     )
     return f"<h2>Samples, mean and spread</h2>\n<figure>{''.join(blocks)}{scale}<figcaption>{caption}</figcaption></figure>"
 
 
-def _training(logs: Mapping[str, Sequence[Mapping]]) -> str:
+def training_section(logs: Mapping[str, Sequence[Mapping]]) -> str:
     charts = []
     validated = any("validation" in line for lines in logs.values() for line in lines)
     for label, lines in logs.items():
@@ -202,7 +202,7 @@ def _training(logs: Mapping[str, Sequence[Mapping]]) -> str:
         if checks:
             bins = checks[-1]["validation"]["bins"]
             ratios = [100 * b["loss"] / b["without"] if b["without"] > 0 else float("nan") for b in bins]
-            names = [_short((b["low"] + b["high"]) / 2) for b in bins]
+            names = [short((b["low"] + b["high"]) / 2) for b in bins]
             bars = [chart.Series("no h", [], [100.0] * len(bins), faint=True, colour=5), chart.Series("with h", [], ratios, colour=0)]
             drawing = chart.bar_chart(
                 names,
@@ -225,42 +225,42 @@ def _training(logs: Mapping[str, Sequence[Mapping]]) -> str:
     )
 
 
-def _tuning(results: Mapping) -> str:
+def tuning(results: Mapping) -> str:
     blocks = [
         f"<details><summary>{escape(m['label'])}: {escape(str(m['tuned'].get('parameter', 'a parameter')))} tuned on validation images</summary>"
-        f"{_narrow(tuning_table(m['tuned']))}</details>"
+        f"{narrow(tuning_table(m['tuned']))}</details>"
         for m in results["methods"]
         if m["tuned"]
     ]
     return f"<h2>Tuning</h2>\n{''.join(blocks)}" if blocks else ""
 
 
-def _card(card: Mapping[str, object] | None) -> str:
+def method_card(card: Mapping[str, object] | None) -> str:
     if not card:
         return ""
-    facts = {_words(key): _plain(value) for key, value in card.items() if key != "metrics"}
+    facts = {in_words(key): plain(value) for key, value in card.items() if key != "metrics"}
     text = escape(json.dumps(card, indent=2, default=str))
-    return f"<h2>The checkpoint</h2>\n{_definitions(facts)}<details><summary>The whole card</summary><pre>{text}</pre></details>"
+    return f"<h2>The checkpoint</h2>\n{definitions(facts)}<details><summary>The whole card</summary><pre>{text}</pre></details>"
 
 
-def _reproduce(results: Mapping) -> str:
+def reproduce(results: Mapping) -> str:
     facts = {
         "Commit": results["commit"] or "not in a checkout",
         "Versions": ", ".join(f"{name} {version}" for name, version in results["versions"].items()),
         "Machine": results["machine"],
         "Seed": f"{results['seed']}; every observation and every sample has its own, listed in results.json",
         "Prior": f"{results['prior']['name']}, weights {results['prior']['hash']}",
-        "Learned measures": _weights(results["weights"]),
+        "Learned measures": weights_in_words(results["weights"]),
         "Images": f"{results['images']['count']}, values {results['images']['sha256']}",
     }
     return (
-        f"<h2>To reproduce</h2>\n<pre>{escape(results['command'])}</pre>\n{_definitions(facts)}"
+        f"<h2>To reproduce</h2>\n<pre>{escape(results['command'])}</pre>\n{definitions(facts)}"
         '<p class="caption">Values per image, seeds and settings of every method are in <code>results.json</code> beside this page, all samples in <code>parts/</code>.</p>'
     )
 
 
-def _measurement(pictures: Mapping[str, NDArray], i: int) -> figure.Picture:
-    return figure.hatch(figure.picture(pictures["measurement"][i], _range(pictures)), pictures["coverage"][i])
+def measurement(pictures: Mapping[str, NDArray], i: int) -> figure.Picture:
+    return figure.hatch(figure.picture(pictures["measurement"][i], range_of(pictures)), pictures["coverage"][i])
 
 
 def _spread(x: NDArray) -> NDArray:

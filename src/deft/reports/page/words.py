@@ -13,18 +13,18 @@ from deft.reports.words import number, some
 from deft.storage.table import modern
 
 
-def _title(results: Mapping) -> str:
+def page_title(results: Mapping) -> str:
     count = len(results["methods"])
     side = f"{count} methods side by side" if count > 1 else str(results["methods"][0]["label"])
-    return f"{_problem_name(results)}, {_noise_in_words(results['sigma_y'])}: {side}"
+    return f"{problem_name(results)}, {noise_in_words(results['sigma_y'])}: {side}"
 
 
-def _problem_name(results: Mapping) -> str:
+def problem_name(results: Mapping) -> str:
     name = str(modern(results["problem"]).get("class", "Posterior samples")).rsplit(".", 1)[-1]  # type: ignore[attr-defined]
     return {"SuperResolution": "Super-resolution"}.get(name, name)
 
 
-def _post_processing(results: Mapping) -> str:
+def post_processing(results: Mapping) -> str:
     """What was done to all samples of all methods before anything was measured."""
     done = ["clipped to the prior's range"] if results["clipped"] else []
     if results.get("aligned"):  # earlier evaluations do not say
@@ -32,7 +32,7 @@ def _post_processing(results: Mapping) -> str:
     return f"all samples of all methods {' and '.join(done)}" if done else "none"
 
 
-def _broken(results: Mapping) -> list[str]:
+def broken_in_words(results: Mapping) -> list[str]:
     """One sentence for each method that drew samples that are not finite."""
     return [
         f"{method['label']}: NaN or infinite values in {method['broken_samples']} of {number(method['images'] * results['samples'], 'sample')}"
@@ -47,7 +47,7 @@ def _of_images(broken: Sequence[int] | None) -> str:
     return f" (image {some([str(i + 1) for i in broken])})" if broken else ""
 
 
-def _collapsed(results: Mapping) -> list[str]:
+def collapsed(results: Mapping) -> list[str]:
     """One sentence for each method whose samples were chosen by weights that collapsed."""
     return [
         f"{method['label']}: the weights collapsed (effective sample size below 2) on {method['collapsed']} of {number(method['images'], 'image')}; its samples there, and "
@@ -57,7 +57,7 @@ def _collapsed(results: Mapping) -> list[str]:
     ]
 
 
-def _finding(results: Mapping) -> str:
+def finding(results: Mapping) -> str:
     """The table in one sentence: who is ahead, and by what rule."""
     ahead: dict[str, list[str]] = {}
     for measure in results["measures"]:
@@ -69,13 +69,13 @@ def _finding(results: Mapping) -> str:
     if not ahead:
         return "No method is ahead of all others by more than two standard errors in any measure."
     clauses = [
-        f"{label} is ahead of all others in {_listed([t if t[1:2].isupper() else t[0].lower() + t[1:] for t in titles])}"
+        f"{label} is ahead of all others in {listed([t if t[1:2].isupper() else t[0].lower() + t[1:] for t in titles])}"
         for label, titles in ahead.items()
     ]
     return f"{'; '.join(clauses)}: by more than two standard errors of the paired difference."
 
 
-def _costs(results: Mapping) -> str:
+def costs(results: Mapping) -> str:
     """What the cost columns count."""
     trained = any(method["training_seconds"] for method in results["methods"])
     parts = [" Costs count every signal that was denoised, particles too, per sample that is given."]
@@ -88,39 +88,39 @@ def _costs(results: Mapping) -> str:
     return " ".join(parts)
 
 
-def _arguments(results: Mapping) -> Mapping[str, object]:
+def arguments_in_words(results: Mapping) -> Mapping[str, object]:
     arguments = modern(results["problem"]).get("args")  # type: ignore[attr-defined]
     return arguments if isinstance(arguments, Mapping) else {}
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
     """A part of a card in one line: a class as Name(argument = value)."""
     value = modern(value)
     if isinstance(value, Mapping) and "class" in value:
         arguments = value.get("args", {k: v for k, v in value.items() if k != "class"})
-        inside = ", ".join(f"{k} = {_plain(v)}" for k, v in arguments.items()) if isinstance(arguments, Mapping) else ""
+        inside = ", ".join(f"{k} = {plain(v)}" for k, v in arguments.items()) if isinstance(arguments, Mapping) else ""
         name = str(value["class"]).rsplit(".", 1)[-1]
         return f"{name}({inside})" if inside else name
     if isinstance(value, Mapping):
-        return ", ".join(f"{str(k).replace('_', ' ')} {_plain(v)}" for k, v in value.items())
+        return ", ".join(f"{str(k).replace('_', ' ')} {plain(v)}" for k, v in value.items())
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(_plain(v) for v in value)}]"
+        return f"[{', '.join(plain(v) for v in value)}]"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _noise_in_words(sigma_y: Sequence[float]) -> str:
+def noise_in_words(sigma_y: Sequence[float]) -> str:
     low, high = min(sigma_y), max(sigma_y)
     if high == 0:
         return "noiseless"
     return f"σ_y = {low:.3g}" if high - low < 1e-6 * high else f"σ_y between {low:.3g} and {high:.3g}, drawn per image"
 
 
-def _cost(method: Mapping) -> str:
+def cost_in_words(method: Mapping) -> str:
     evaluations, gradients = (method["summary"][key]["value"] for key in ("evaluations", "prior_gradients"))
     return f"{evaluations:.0f} evaluations" + (f", {gradients:.0f} gradients" if gradients else "")
 
 
-def _weights(card: Mapping) -> str:
+def weights_in_words(card: Mapping) -> str:
     """LPIPS, FID and KID: the files that they were computed with, or that there were none."""
     parts = []
     for name, known in card.items():
@@ -129,25 +129,25 @@ def _weights(card: Mapping) -> str:
     return "; ".join(parts)
 
 
-def _words(key: str) -> str:
+def in_words(key: str) -> str:
     return key.replace("_", " ").capitalize()
 
 
-def _shape(shape: Sequence[int]) -> str:
+def shape_in_words(shape: Sequence[int]) -> str:
     return " × ".join(str(n) for n in shape)
 
 
-def _interval(value_range: Sequence[float] | None) -> str:
+def interval(value_range: Sequence[float] | None) -> str:
     return f"[{value_range[0]:g}, {value_range[1]:g}]".replace("-", "−") if value_range else "open"
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     return f"{value:g}".replace("-", "−")
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
