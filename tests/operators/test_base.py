@@ -5,7 +5,8 @@ import torch
 
 from deft.errors import InvalidInput
 from deft.operators import MRI, InUnits
-from deft.operators.base import ForwardOperator, LinearOperator, conjugate_gradients
+from deft.operators.base import ForwardOperator, LinearOperator
+from deft.operators.solvers import conjugate_gradients
 from tests.refusal import refused
 
 

@@ -14,7 +14,7 @@ from deft import checks
 from deft.htransforms.base import HTransform, linear_gaussian, linear_operator
 from deft.htransforms.tmpd import measured_covariance
 from deft.likelihoods import Observation
-from deft.operators.base import conjugate_gradients
+from deft.operators.solvers import conjugate_gradients
 from deft.priors.base import Denoised, Prior
 from deft.types import Measurement, Signal, expand
 

@@ -16,7 +16,8 @@ from deft.codec import Codec
 from deft.errors import InvalidInput
 from deft.likelihoods.base import Likelihood, in_double, precise
 from deft.noise import Noise
-from deft.operators.base import ForwardOperator, LinearOperator, conjugate_gradients
+from deft.operators.base import ForwardOperator, LinearOperator
+from deft.operators.solvers import conjugate_gradients
 from deft.operators.transmission import Transmission, check_counts
 from deft.types import LogProb, Measurement, Signal, Times, as_index, expand
 

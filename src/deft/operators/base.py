@@ -35,7 +35,8 @@ from torch import Tensor, nn
 
 from deft.errors import InvalidInput
 from deft.operators.checked import MEASUREMENT, Shape, check, check_entries
-from deft.types import Mask, Measurement, Signal, Times, as_index, expand, inner, norm
+from deft.operators.solvers import conjugate_gradients
+from deft.types import Mask, Measurement, Signal, Times, as_index, expand, norm
 
 
 class ForwardOperator(nn.Module, ABC):
@@ -281,32 +282,3 @@ def within_reach(pull: Signal, r2: Tensor) -> Signal:
     """`pull`, shortened where r2 times it is longer than 3 r per entry (root mean square): beyond, a slope says nothing. r2 broadcasts against it."""
     farthest = 3 * math.sqrt(pull[0].numel()) * r2.sqrt()
     return pull * (farthest / (r2 * expand(norm(pull), pull)).clamp(min=torch.finfo(pull.dtype).tiny)).clamp(max=1)
-
-
-def conjugate_gradients(normal, v: Tensor, iterations: int = 100, tolerance: float = 1e-6, precondition=None) -> Tensor:
-    """Solve normal(u) = v for a symmetric positive semi-definite map, each signal on its own; starts at zero.
-
-    Stops when every residual is below `tolerance` times its right-hand side. A signal that has converged stands still, so that it does not
-    depend on its neighbours. `precondition` is an approximate inverse of `normal`, symmetric and positive too; the identity by default.
-    """
-    precondition = precondition or (lambda r: r)
-    u, residual = torch.zeros_like(v), v.clone()
-    direction = precondition(residual)
-    size, length = inner(residual, direction), inner(residual, residual)
-    goal = tolerance**2 * length
-    for _ in range(iterations):
-        active = length > goal
-        if not bool(active.any()):
-            break
-        image = normal(direction)
-        curvature = inner(direction, image)
-        active = active & (curvature > 0)
-        step = torch.where(active, size / torch.where(active, curvature, torch.ones_like(curvature)), torch.zeros_like(size))
-        u = u + expand(step, u) * direction
-        residual = residual - expand(step, u) * image
-        smoothed = precondition(residual)
-        fresh = inner(residual, smoothed)
-        turn = torch.where(active, fresh / torch.where(active, size, torch.ones_like(size)), torch.zeros_like(size))
-        direction = torch.where(expand(active, u), smoothed + expand(turn, u) * direction, direction)
-        size, length = fresh, torch.where(active, inner(residual, residual), torch.zeros_like(length))
-    return u

@@ -29,9 +29,10 @@ import torch
 from torch import Tensor
 
 from deft import checks
-from deft.operators.base import LinearOperator, SpectralOperator, conjugate_gradients
+from deft.operators.base import LinearOperator, SpectralOperator
 from deft.operators.checked import Shape
 from deft.operators.parameters import kernel_of
+from deft.operators.solvers import conjugate_gradients
 from deft.types import Measurement, Signal, Times, expand
 
 

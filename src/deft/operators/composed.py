@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from deft.codec import Codec, LinearCodec
 from deft.errors import InvalidInput
 from deft.operators.around import Around
-from deft.operators.base import ForwardOperator, LinearOperator, conjugate_gradients
+from deft.operators.base import ForwardOperator, LinearOperator
 from deft.operators.checked import Shape
+from deft.operators.solvers import conjugate_gradients
 from deft.types import Mask, Measurement, Signal
 
 

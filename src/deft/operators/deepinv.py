@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from deft import checks
 from deft.errors import InvalidInput
-from deft.operators.base import ForwardOperator, LinearOperator, conjugate_gradients
+from deft.operators.base import ForwardOperator, LinearOperator
 from deft.operators.checked import Shape
 from deft.operators.parameters import event_shape_of
+from deft.operators.solvers import conjugate_gradients
 from deft.operators.units import InUnits
 from deft.storage.fingerprint import digest, in_half
 from deft.types import Mask, Measurement, Signal, Times, expand

@@ -26,9 +26,10 @@ import torch
 from torch import Tensor
 
 from deft import checks
-from deft.operators.base import ForwardOperator, conjugate_gradients, within_reach
+from deft.operators.base import ForwardOperator, within_reach
 from deft.operators.blur import Blur
 from deft.operators.checked import Shape
+from deft.operators.solvers import conjugate_gradients
 from deft.types import Measurement, Signal, Times, expand
 
 

@@ -28,7 +28,7 @@ _LARGE = 50_000_000  # parameters from which the probe asks for shapes alone
 
 @final
 class DiffusersPrior(Prior):
-    """A `UNet2DModel` as a prior; `diffusers_loading.load` makes one from a folder or a hub id.
+    """A `UNet2DModel` as a prior; `diffusers.load` makes one from a folder or a hub id.
 
     `scale` defaults to a quarter of the value range, which is usual for photographs. A class-conditional network wants its labels:
     `prior.given(class_labels=...)`.

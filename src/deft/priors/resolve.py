@@ -94,9 +94,9 @@ def _file(path: Path) -> Prior:
 
 
 def _diffusers(place: str | Path, said: Mapping[str, str]) -> Prior:
-    from deft.priors import diffusers_loading
+    from deft.priors import diffusers
 
-    return diffusers_loading.load(place, **said)  # type: ignore[arg-type]
+    return diffusers.load(place, **said)  # type: ignore[arg-type]
 
 
 def _refuse(said: Mapping[str, str], name: str | Path, what: str) -> None:

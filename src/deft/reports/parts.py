@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 from deft import signals
 from deft.errors import CheckpointError, OutOfMemory
 from deft.likelihoods import Observation
+from deft.operators import solvers
 from deft.priors.base import Prior
 from deft.reports.counted import Counted
 from deft.reports.method import Method
@@ -37,7 +38,7 @@ from deft.storage.claims import claim as claim
 class Part:
     """Samples of some images: (images, samples, *event), with what they cost.
 
-    `memory` is the most bytes that a GPU held meanwhile, None on a CPU, where torch does not count; `weights` has a card per image where samples were chosen
+    `iterations` are those of conjugate gradients; `memory` is the most bytes that a GPU held meanwhile, None on a CPU, where torch does not count; `weights` has a card per image where samples were chosen
     from weighted ones.
     """
 
@@ -48,17 +49,19 @@ class Part:
     gradients: int
     memory: int | None = None
     weights: tuple[Mapping[str, object], ...] = ()
+    iterations: int = 0
 
     def first(self, count: int) -> Part:
         """The first images of the part, with their share of the costs."""
         share = min(count / max(len(self.samples), 1), 1.0)
-        evaluations, gradients = round(share * self.evaluations), round(share * self.gradients)
+        evaluations, gradients, iterations = (round(share * n) for n in (self.evaluations, self.gradients, self.iterations))
         return replace(
             self,
             samples=self.samples[:count],
             seconds=share * self.seconds,
             evaluations=evaluations,
             gradients=gradients,
+            iterations=iterations,
             weights=self.weights[:count],
         )
 
@@ -76,11 +79,11 @@ def draw(
         _begin(prior.device)
         start = time.perf_counter()
         posterior = method.posterior(counted, observation.take(chunk))  # timed too: a measurement may be lifted by a long computation
-        with _explained(method, folder):
+        with _explained(method, folder), solvers.counted() as solves:
             drawn = method.sampler.draw(posterior, samples, seed=[seeds[i] for i in chunk], batch_size=batch_size)
         memory = _end(prior.device)
         seconds = time.perf_counter() - start
-        part = Part(chunk[0], drawn.x_0.float().cpu(), seconds, counted.evaluations, counted.gradients, memory, drawn.weights)
+        part = Part(chunk[0], drawn.x_0.float().cpu(), seconds, counted.evaluations, counted.gradients, memory, drawn.weights, solves.taken)
         _write_part(where, part)
         parts.append(part)
         bar.update(len(chunk))
@@ -119,7 +122,7 @@ def _missing(count: int, done: set[int], size: int) -> list[range]:
 def _write_part(where: Path, part: Part) -> None:
     buffer = io.BytesIO()
     costs = np.array([part.seconds, part.evaluations, part.gradients], dtype=np.float64)
-    known = json.dumps({"memory": part.memory, "weights": list(part.weights)}, allow_nan=False)
+    known = json.dumps({"memory": part.memory, "iterations": part.iterations, "weights": list(part.weights)}, allow_nan=False)
     np.savez(buffer, start=part.start, samples=part.samples.numpy(), costs=costs, known=np.array(known))
     with atomic(where / f"{part.start:06d}-{part.start + len(part.samples):06d}.npz") as file:
         file.write(buffer.getvalue())
@@ -134,7 +137,8 @@ def read_parts(where: Path) -> list[Part]:
                 seconds, evaluations, gradients = stored["costs"].tolist()
                 known = json.loads(str(stored["known"])) if "known" in stored.files else {}  # which earlier versions did not record
                 part = Part(int(stored["start"]), torch.from_numpy(stored["samples"]), seconds, int(evaluations), int(gradients))
-                parts.append(replace(part, memory=known.get("memory"), weights=tuple(known.get("weights", ()))))
+                known["weights"] = tuple(known.get("weights", ()))
+                parts.append(replace(part, **{name: known[name] for name in ("memory", "iterations", "weights") if name in known}))
         except Exception as error:
             raise CheckpointError(f"{path} cannot be read ({error}); delete it, and the same call will make it again.") from error
     return parts

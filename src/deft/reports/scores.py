@@ -50,6 +50,7 @@ MEASURES = (
     Measure("evaluations", "Prior evaluations", "per sample", "none", 0),
     Measure("own_evaluations", "Evaluations of h", "per sample", "none", 0),
     Measure("prior_gradients", "Prior gradients", "per sample", "none", 0),
+    Measure("solver_iterations", "Iterations of conjugate gradients", "per sample", "none", 0),
     Measure("seconds", "Time", "s / image", "none", 2),
     Measure("training_seconds", "Training", "s, once", "none", 0),
     Measure("total_seconds", "Time, training counted in", "s / image", "none", 2),
@@ -93,6 +94,9 @@ class Scores:
         for key, total in (("seconds", "seconds"), ("evaluations", "evaluations"), ("prior_gradients", "gradients")):
             each = 1 if key == "seconds" else samples.shape[1]
             self.per_image[key] = [getattr(part, total) / (len(part.samples) * each) for part in parts for _ in part.samples]
+        iterations = [part.iterations / (len(part.samples) * samples.shape[1]) for part in parts for _ in part.samples]
+        if any(iterations):
+            self.per_image["solver_iterations"] = iterations
         if own_evaluations:
             self.per_image["own_evaluations"] = [own_evaluations * n for n in self.per_image["evaluations"]]
         if training_seconds is not None:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from deft.operators.base import LinearOperator, conjugate_gradients
+from deft.operators.base import LinearOperator
+from deft.operators.solvers import conjugate_gradients
 from deft.types import Measurement, norm
 
 _STEPS = 12

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
-from deft.operators.base import LinearOperator, conjugate_gradients
+from deft.operators.base import LinearOperator
+from deft.operators.solvers import conjugate_gradients
 from deft.operators.tomography import backprojection, consistency, conventions, convolution, joseph
 from deft.operators.tomography.geometry import check_name, checked_angles, geometry
 from deft.types import Mask, Measurement, Signal, Times, expand, norm
