@@ -21,7 +21,7 @@ from setting import Setting
 from torch import Tensor, nn
 
 from deft.errors import CheckpointError, InvalidInput
-from deft.htransforms.base import NoConditioning
+from deft.htransforms.base import HTransform
 from deft.likelihoods import Observation
 from deft.metrics.image import psnr
 from deft.networks import UNet
@@ -31,8 +31,9 @@ from deft.operators.units import InUnits
 from deft.priors.base import Prior
 from deft.priors.unet import UNetPrior
 from deft.reports.method import Method
-from deft.samplers.base import Draws, Sampling, Seed
-from deft.samplers.conditional import observation_of
+from deft.samplers.arguments import Seed
+from deft.samplers.base import Draws, Sampling, Watch
+from deft.samplers.conditional import gaussian
 from deft.training.tune import geometric_grid, tune
 from deft.types import Signal
 
@@ -44,13 +45,32 @@ class Reconstruction(Sampling):
     def image(self, observation: Observation) -> Signal:
         """The reconstruction."""
 
-    def draw(self, prior: Prior, num_samples: int, *, seed: Seed = 0, batch_size: int | None = None) -> Draws:
+    conditions = True
+
+    def draw(
+        self,
+        prior: Prior,
+        num_samples: int,
+        *,
+        observation: Observation | None = None,
+        h_transform: HTransform | None = None,
+        seed: Seed = 0,
+        batch_size: int | None = None,
+        on_step: Watch | None = None,
+    ) -> Draws:
         with torch.no_grad():
-            x_0 = self.image(observation_of(prior, type(self).__name__))
+            x_0 = self.image(self._given(prior, observation))
         return Draws(x_0[:, None].expand(-1, num_samples, *x_0.shape[1:]).contiguous())
 
-    def check(self, prior: Prior) -> None:
-        observation_of(prior, type(self).__name__)
+    def check(self, prior: Prior, observation: Observation | None = None, h_transform: HTransform | None = None) -> None:
+        self._given(prior, observation)
+
+    def _given(self, prior: Prior, observation: Observation | None) -> Observation:
+        name = type(self).__name__
+        if observation is None:
+            raise InvalidInput(f"{name} reconstructs an observation", given="none")
+        gaussian(prior, observation, name)
+        return observation
 
 
 @final
@@ -143,13 +163,13 @@ class Regressed(Reconstruction):
 
 def methods(setting: Setting, name: str, validation: Signal, folder: Path, regression: Path | None) -> list[Method]:
     """The methods in the section `classical` of the file; regression where there is a folder of its networks."""
-    plan, found = setting.config["classical"], [Method("FBP", NoConditioning(), BackProjection())]
+    plan, found = setting.config["classical"], [Method("FBP", None, BackProjection())]
     table = _tuned(setting, name, validation, plan, folder / "tuned-tv.json")
     tv = TotalVariation(table["best"], iterations=plan["tv_iterations"])
-    found.append(Method("TV", NoConditioning(), tv, tuned=table))
+    found.append(Method("TV", None, tv, tuned=table))
     if regression is not None:
         network, card = Regression.read(regression / f"{name}.safetensors", setting.prior)
-        found.append(Method("Regression", NoConditioning(), Regressed(network), training_seconds=card["seconds"]))
+        found.append(Method("Regression", None, Regressed(network), training_seconds=card["seconds"]))
     return found
 
 

@@ -16,9 +16,10 @@ from setting import Setting
 from deft.reports.chart import Series, as_file, line_chart
 from deft.reports.evaluation import Method, evaluate, read_results
 from deft.reports.page import write_report
-from deft.samplers.base import Sampler, UniformLogSNR, UniformTime
+from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
+from deft.samplers.grids import UniformLogSNR, UniformTime
 from deft.samplers.heun import Heun
 from deft.training import checkpoint
 

@@ -33,9 +33,10 @@ from deft.priors.base import Denoised, Prior
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.reports import provenance
 from deft.reports.chart import Series, as_file, line_chart
-from deft.samplers.base import Sampler, UniformLogSNR
+from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
+from deft.samplers.grids import UniformLogSNR
 from deft.samplers.heun import Heun
 from deft.samplers.smc import TwistedSMC
 from deft.storage.atomic import atomic

@@ -42,12 +42,13 @@ from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.reports import provenance
-from deft.samplers.base import Sampler, UniformLogSNR
+from deft.samplers.base import Sampler
 from deft.samplers.daps import DAPS
 from deft.samplers.ddim import DDIM
 from deft.samplers.ddnm_plus import DDNMPlus
 from deft.samplers.ddrm import DDRM
 from deft.samplers.diffpir import DiffPIR
+from deft.samplers.grids import UniformLogSNR
 from deft.samplers.red_diff import REDDiff
 from deft.samplers.replacement import Replacement
 from deft.samplers.smc import TwistedSMC
@@ -104,15 +105,15 @@ def trained(cell: Cell, prior: GaussianMixture, folder: Path, steps: int, plain:
 
 def methods(prior: GaussianMixture, observation: Observation) -> dict[str, tuple[Sequence[float], Callable[[float], Method]]]:
     """Every method that needs no training: the values of its parameter that are tried (one, where it has none), and how it is made."""
-    times, schedule, none = GRID.times(prior.schedule, STEPS), prior.schedule, NoConditioning()
+    none = NoConditioning()
     ancestral = DDIM(STEPS, eta=1.0, grid=GRID)
     zetas, one = (0.3, 1.0, 3.0, 10.0, 30.0), (1.0,)
     sigma_y = float(observation.sigma_y[0])
     found: dict[str, tuple[Sequence[float], Callable[[float], Method]]] = {
-        "DPS": (zetas, lambda z: (DPS.published(z, times, 1.0, schedule), ancestral)),
+        "DPS": (zetas, lambda z: (DPS.published(z), ancestral)),
         "PiGDM": (one, lambda _: (PiGDM(prior.scale), ancestral)),
-        "MCG": (zetas, lambda z: (MCG.published(times, 1.0, schedule, z), ancestral)),
-        "LGD": (zetas, lambda z: (LGD.published(z, times, 1.0, schedule, scale=prior.scale), ancestral)),
+        "MCG": (zetas, lambda z: (MCG.published(z), ancestral)),
+        "LGD": (zetas, lambda z: (LGD.published(z, scale=prior.scale), ancestral)),
         "TMPD": (one, lambda _: (TMPD(), ancestral)),
         "MMPS": (one, lambda _: (MMPS(observation.y.shape[1]), ancestral)),
         "DDNM": (one, lambda _: (DDNM(), DDIM(STEPS, eta=0.85, grid=GRID))),
@@ -153,7 +154,7 @@ class Bench:
         """The distance of a method's samples, infinite where it diverges."""
         h_transform, sampler = method
         try:
-            x_0 = sampler(Posterior(self.prior, h_transform, self.observation), self.count, seed=self.problem)[0]
+            x_0 = sampler.draw(self.prior, self.count, observation=self.observation, h_transform=h_transform, seed=self.problem).x_0[0]
         except DeftError:
             return math.inf
         return self.distance(x_0) if bool(x_0.isfinite().all()) else math.inf

@@ -36,8 +36,9 @@ from setting import READERS, as_float
 from torch import Tensor, nn
 
 from deft.htransforms.base import HTransform, NoConditioning
-from deft.htransforms.dps import DPS, Tabulated
+from deft.htransforms.dps import DPS
 from deft.htransforms.pigdm import PiGDM
+from deft.htransforms.weights import Tabulated
 from deft.likelihoods import Observation
 from deft.metrics.image import psnr
 from deft.noise import Noise, mix
@@ -46,10 +47,13 @@ from deft.posterior import Posterior
 from deft.priors import zoo
 from deft.priors.base import Prior
 from deft.problems import Inpainting, Problem, SuperResolution
-from deft.samplers.base import Sampler, State, TimeGrid, UniformTime
+from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.samplers.diffpir import DiffPIR
+from deft.samplers.grids import TimeGrid, UniformTime
 from deft.schedules import Schedule
+from deft.steps import State
+from deft.transitions import Steps
 
 if torch.version.cuda is None:  # torchvision's compiled operators do not fit a torch without CUDA; none is needed here
     sys.modules.setdefault("torchvision._meta_registrations", ModuleType("torchvision._meta_registrations"))
@@ -185,14 +189,13 @@ def azula_dps(prior: Prior, name: str, eta: float) -> Comparison:
             parts.append(theirs(theirs.init((1, *prior.event_shape)) if x_1 is None else x_1[i : i + 1]))
         return torch.cat(parts)
 
-    grid = sampler.grid.times(prior.schedule, DPS_STEPS)
-    return Comparison(DPS.published(zeta, grid, eta, prior.schedule), sampler, peer, {"steps": DPS_STEPS, "zeta": zeta})
+    return Comparison(DPS.published(zeta), sampler, peer, {"steps": DPS_STEPS, "zeta": zeta})
 
 
 def azula_pgdm(prior: Prior, name: str, eta: float) -> Comparison:
     sampler = DDIM(PIGDM_STEPS, eta=eta, grid=UniformTime())
     grid = sampler.grid.times(prior.schedule, PIGDM_STEPS)
-    published = PiGDM.published(grid, eta, prior.schedule).weight
+    published = PiGDM.published().on(Steps(prior.schedule, grid, eta)).weight
     assert isinstance(published, Tabulated)
     alpha_s = torch.cat([prior.schedule.alpha(grid[1:]), torch.ones(1, dtype=grid.dtype)])
 
@@ -280,12 +283,14 @@ COMPARISONS: dict[str, tuple[Callable[[Prior, str, float], Comparison], tuple[st
 def from_start(prior: Prior, comparison: Comparison, observation: Observation, x_1: Tensor) -> Tensor:
     """What our method makes of a given x_1, without noise; as the peer does it where it leaves the result noisy."""
     sampler, noise, leaves = comparison.sampler, Silent(), comparison.last
-    posterior = Posterior(prior if leaves is None else Clipped(prior), comparison.h_transform, observation)
+    prior = prior if leaves is None else Clipped(prior)
     grid = sampler.grid.times(prior.schedule, sampler.steps)
+    steps = Steps(prior.schedule, grid, getattr(sampler, "eta", None))
+    given = (prior, observation) if sampler.conditions else (Posterior(prior, comparison.h_transform, observation).on(steps),)
     state = State(x_1, grid[:1])
     for s in grid[1:] if leaves is None else torch.cat([grid[1:], leaves]):
-        state = sampler.step(posterior, state, s[None], noise)  # type: ignore[arg-type]
-    return sampler.finish(posterior, state, noise) if leaves is None else state.x_t  # type: ignore[arg-type]
+        state = sampler.step(*given, state, s[None], noise)
+    return sampler.finish(*given, state, noise) if leaves is None else state.x_t
 
 
 def quality(samples: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -303,10 +308,9 @@ def compare(prior: Prior, label: str, name: str, images: Tensor, samples: int) -
     make, _ = COMPARISONS[label]
     observation = PROBLEMS[name].draw(images, Noise([mix(SEED, 6, i) for i in range(len(images))]))
     comparison = make(prior, name, 1.0)
-    posterior = Posterior(prior, comparison.h_transform, observation)
 
     start = time.process_time()
-    ours = comparison.sampler(posterior, samples, seed=SEED)
+    ours = comparison.sampler.draw(prior, samples, observation=observation, h_transform=comparison.h_transform, seed=SEED).x_0
     middle = time.process_time()
     torch.manual_seed(SEED + 1)
     theirs = comparison.peer(observation.repeat(samples), None).unflatten(0, (len(images), samples))

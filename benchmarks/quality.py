@@ -24,19 +24,18 @@ from setting import Setting
 from torch import Tensor
 
 from deft.errors import DeftError
-from deft.htransforms.base import HTransform, NoConditioning
+from deft.htransforms.base import HTransform
 from deft.htransforms.ddnm import DDNM
 from deft.htransforms.dps import DPS
 from deft.metrics.image import psnr
 from deft.noise import Noise, mix
 from deft.operators.base import LinearOperator, SpectralOperator
 from deft.operators.matrix import Matrix
-from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.reports.evaluation import Method, evaluate
 from deft.reports.page import write_report
-from deft.samplers.base import Sampler
+from deft.samplers.base import Sampling
 from deft.samplers.daps import DAPS
 from deft.samplers.ddim import DDIM
 from deft.samplers.ddnm_plus import DDNMPlus
@@ -48,15 +47,15 @@ from deft.training import checkpoint
 from deft.training.tune import geometric_grid, tune
 
 
-def dps(prior: Prior, steps: int, zeta: float) -> tuple[HTransform, Sampler]:
+def dps(prior: Prior, steps: int, zeta: float) -> tuple[HTransform | None, Sampling]:
     """DPS as published, with its own ancestral sampler."""
     sampler = DDIM(steps=steps, eta=1.0)
-    return DPS.published(zeta, sampler.grid.times(prior.schedule, steps), 1.0, prior.schedule), sampler
+    return DPS.published(zeta), sampler
 
 
-def ddnm_plus(prior: Prior, steps: int, eta: float, operator: SpectralOperator | None = None) -> tuple[HTransform, Sampler]:
+def ddnm_plus(prior: Prior, steps: int, eta: float, operator: SpectralOperator | None = None) -> tuple[HTransform | None, Sampling]:
     """DDNM+, which conditions by itself."""
-    return NoConditioning(), DDNMPlus(steps, eta=eta, operator=operator)
+    return None, DDNMPlus(steps, eta=eta, operator=operator)
 
 
 def decomposed(prior: Prior, problem: Problem, image: Tensor, file: Path) -> Matrix:
@@ -72,21 +71,21 @@ def decomposed(prior: Prior, problem: Problem, image: Tensor, file: Path) -> Mat
     return Matrix.decomposed(found["u"], found["s"], found["v"], prior.event_shape)
 
 
-def red_diff(prior: Prior, steps: int, weight: float, learning_rate: float = 0.1) -> tuple[HTransform, Sampler]:
+def red_diff(prior: Prior, steps: int, weight: float, learning_rate: float = 0.1) -> tuple[HTransform | None, Sampling]:
     """RED-diff, which conditions by itself."""
-    return NoConditioning(), REDDiff(steps, weight=weight, learning_rate=learning_rate)
+    return None, REDDiff(steps, weight=weight, learning_rate=learning_rate)
 
 
-def diffpir(prior: Prior, steps: int, weight: float, zeta: float = 0.1) -> tuple[HTransform, Sampler]:
+def diffpir(prior: Prior, steps: int, weight: float, zeta: float = 0.1) -> tuple[HTransform | None, Sampling]:
     """DiffPIR, which conditions by itself."""
-    return NoConditioning(), DiffPIR(steps, weight=weight, zeta=zeta)
+    return None, DiffPIR(steps, weight=weight, zeta=zeta)
 
 
 def daps(
     prior: Prior, steps: int, step_size: float, ode_steps: int = 5, langevin_steps: int = 50, noise_level: float | None = None
-) -> tuple[HTransform, Sampler]:
+) -> tuple[HTransform | None, Sampling]:
     """DAPS, which conditions by itself, with `steps` evaluations; tau is the measurement's own sigma_y unless `noise_level` says it."""
-    return NoConditioning(), DAPS(steps // ode_steps, ode_steps, langevin_steps, step_size=step_size, noise_level=noise_level)
+    return None, DAPS(steps // ode_steps, ode_steps, langevin_steps, step_size=step_size, noise_level=noise_level)
 
 
 @final
@@ -97,7 +96,7 @@ class Tunable:
     key: str
     title: str
     parameter: str
-    make: Callable[..., tuple[HTransform, Sampler]]
+    make: Callable[..., tuple[HTransform | None, Sampling]]
     file: str
     bounds: tuple[float, float] = (0.0, 1e9)
 
@@ -108,7 +107,7 @@ class Tunable:
         others = {name: value for name, value in plan.items() if name not in ("steps", "images", "without_noise", self.parameter)}
         steps = plan["steps"]
 
-        def build(value: float) -> tuple[HTransform, Sampler]:
+        def build(value: float) -> tuple[HTransform | None, Sampling]:
             return self.make(prior, steps, value, **others)
 
         table = self._tuned(build, prior, problem, images, steps, plan[self.parameter], config, folder / f"tuned-{self.file}.json")
@@ -116,7 +115,7 @@ class Tunable:
 
     def _tuned(
         self,
-        build: Callable[[float], tuple[HTransform, Sampler]],
+        build: Callable[[float], tuple[HTransform | None, Sampling]],
         prior: Prior,
         problem: Problem,
         images: Tensor,
@@ -134,7 +133,7 @@ class Tunable:
         def run(value: float) -> float:
             h, sampler = build(value)
             try:
-                samples = sampler(Posterior(prior, h, observation), config["samples"], seed=seed)
+                samples = sampler.draw(prior, config["samples"], observation=observation, h_transform=h, seed=seed).x_0
             except DeftError:  # it diverged
                 return float("nan")
             aligned = torch.stack([observation.operator.align(x, images) for x in samples.unbind(1)], dim=1)

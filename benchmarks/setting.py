@@ -18,7 +18,7 @@ from deft.priors import zoo
 from deft.priors.precision import settled
 from deft.priors.unet import UNetPrior
 from deft.problems import Problem, from_card
-from deft.samplers.base import TimeGrid, UniformLogSNR, UniformTime
+from deft.samplers.grids import TimeGrid, UniformLogSNR, UniformTime
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "recipes"))
 from draws import drawn, keep

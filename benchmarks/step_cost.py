@@ -27,9 +27,9 @@ from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.priors.unet import UNetPrior
 from deft.problems import Inpainting
-from deft.samplers.base import State
 from deft.samplers.ddim import DDIM
 from deft.schedules import VPLinear, VPTabulated
+from deft.steps import State
 from deft.training.base import Batch
 from deft.training.denoising import DenoisingScoreMatching
 

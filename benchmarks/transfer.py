@@ -14,7 +14,6 @@ from pathlib import Path
 from classical import BackProjection, Regressed, Regression
 from setting import Setting
 
-from deft.htransforms.base import NoConditioning
 from deft.problems import from_card
 from deft.reports.evaluation import Method, evaluate, read_results
 from deft.samplers.ddim import DDIM
@@ -33,8 +32,8 @@ def main() -> None:
     h, _ = checkpoint.load(args.h / f"{trained}.safetensors", prior)
     network, _ = Regression.read(args.regression / f"{trained}.safetensors", prior)
     methods = [
-        Method("FBP", NoConditioning(), BackProjection()),
-        Method(f"Regression of {trained}", NoConditioning(), Regressed(network)),
+        Method("FBP", None, BackProjection()),
+        Method(f"Regression of {trained}", None, Regressed(network)),
         Method(f"DEFT-{steps} of {trained}", h, DDIM(steps, eta=config["deft"]["eta"], grid=setting.grid)),
     ]
     print("| geometry | method | PSNR of the mean (dB) | SSIM of the mean | misfit of a sample |")

@@ -10,8 +10,9 @@ from deft.noise import Noise
 from deft.operators.matrix import Matrix
 from deft.priors.base import Prior
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.samplers.base import Sampler, State
+from deft.samplers.base import Sampler
 from deft.schedules import Schedule, VPCosine
+from deft.steps import State
 
 DOUBLE = torch.float64
 

@@ -16,11 +16,11 @@ from deft.operators import LinearOperator, from_deepinv
 from deft.posterior import Posterior
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.problems import Deepinv, observation_from_deepinv
-from deft.samplers.base import UniformLogSNR
 from deft.samplers.ddim import DDIM
 from deft.samplers.ddrm import DDRM
 from deft.samplers.deepinv import DeepinvReconstructor
 from deft.samplers.diffpir import DiffPIR
+from deft.samplers.grids import UniformLogSNR
 from deft.schedules import VPLinear
 
 pytestmark = pytest.mark.deepinv

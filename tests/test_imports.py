@@ -20,14 +20,16 @@ LAYERS = {
     "storage": {"types", "errors", "noise"},
     "networks": {"types", "errors"},
     "schedules": {"types", "errors", "noise"},
-    "priors": {"types", "errors", "noise", "storage", "networks", "schedules"},
+    "transitions": {"types", "schedules"},
+    "priors": {"types", "errors", "noise", "storage", "networks", "schedules", "transitions"},
+    "steps": {"types", "noise", "priors", "transitions"},
     "operators": {"types", "errors", "noise", "storage"},
     "likelihoods": {"types", "errors", "noise", "storage", "operators"},
     "problems": {"types", "errors", "noise", "storage", "operators", "likelihoods"},
 }
-LAYERS["htransforms"] = {"networks", "schedules", "priors", *LAYERS["problems"], "problems"}
+LAYERS["htransforms"] = {"networks", "schedules", "transitions", "priors", *LAYERS["problems"], "problems"}
 LAYERS["posterior"] = LAYERS["htransforms"] | {"htransforms"}
-LAYERS["samplers"] = LAYERS["posterior"] | {"posterior"}
+LAYERS["samplers"] = LAYERS["posterior"] | {"posterior", "steps"}
 LAYERS["paths"] = LAYERS["samplers"] | {"samplers"}
 LAYERS["metrics"] = LAYERS["data"] = LAYERS["paths"] | {"paths"}
 LAYERS["training"] = LAYERS["data"] | {"metrics", "data", "signals"}

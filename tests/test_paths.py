@@ -9,9 +9,10 @@ from deft.htransforms.dps import DPS
 from deft.htransforms.exact import Exact
 from deft.paths import path_log_weight, simulate, weigh
 from deft.posterior import Posterior
-from deft.samplers.base import Transition, UniformLogSNR
 from deft.samplers.ddim import DDIM
+from deft.samplers.grids import UniformLogSNR
 from deft.samplers.heun import Heun
+from deft.transitions import Transition
 from tests.closed_form import DOUBLE, gaussian, measured, mixture
 
 

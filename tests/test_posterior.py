@@ -9,9 +9,9 @@ from deft.htransforms.exact import Exact
 from deft.htransforms.paper import PaperHTransform
 from deft.posterior import Posterior
 from deft.priors.callable import CallablePrior
-from deft.samplers.base import UniformLogSNR
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
+from deft.samplers.grids import UniformLogSNR
 from deft.samplers.heun import Heun
 from tests.closed_form import DOUBLE, measured, mixture
 from tests.contracts.prior import PriorContract

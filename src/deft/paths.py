@@ -20,9 +20,11 @@ from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.base import Denoised, Prior
-from deft.samplers.base import Sampler, Seed, Transition, at_most, observation_seeds, room_for_batch, sample_count
-from deft.samplers.walk import Estimate, walk
+from deft.samplers.arguments import Seed, at_most, observation_seeds, room_for_batch, sample_count
+from deft.samplers.base import Sampler
 from deft.samplers.weights import WeightedSamples, check_finite, effective_sample_size, gaussian_steps, log_evidence, weighable
+from deft.steps import Estimate, stops
+from deft.transitions import Steps, Transition
 from deft.types import Signal
 
 __all__ = ["Path", "WeightedSamples", "effective_sample_size", "log_evidence", "path_log_weight", "simulate", "weigh"]
@@ -61,6 +63,7 @@ def simulate(posterior: Prior, sampler: Sampler, num_samples: int, *, seed: Seed
     posterior, num_samples, batch_size = weighable(posterior, "a path weight"), sample_count(num_samples), at_most(batch_size)
     noise = Noise(observation_seeds(seed, len(posterior.observation)), posterior.device, posterior.dtype).repeat(num_samples)
     times = sampler.grid.times(posterior.schedule, sampler.steps)
+    posterior = posterior.on(Steps(posterior.schedule, times, eta))
     owner = torch.arange(len(posterior.observation)).repeat_interleave(num_samples)
     size = batch_size or max(len(noise), 1)
     shape = (len(times), len(noise), *posterior.event_shape)
@@ -78,7 +81,7 @@ def path_log_weight(path: Path, posterior: Prior, *, batch_size: int | None = No
     The prior is not evaluated again unless the h-transform differentiates it. The graph of h's parameters follows the caller. The mean
     of the weights estimates p(y) where `posterior` itself drew the path, and not otherwise. Raises `WeightsNotFinite` with the step.
     """
-    posterior = weighable(posterior, "a path weight")
+    posterior = weighable(posterior, "a path weight").on(Steps(posterior.schedule, path.times, path.eta))
     batch = path.x_t.shape[1]
     if batch != len(posterior.observation) * path.samples:
         raise InvalidInput(
@@ -108,7 +111,7 @@ def _fill(posterior: Posterior, noise: Noise, times: Tensor, eta: float, x_t: Te
         denoised, shift = posterior.parts(x, t)
         return Estimate(denoised.x_0_hat, shift)
 
-    for stop in walk(posterior, noise, times, eta, asked):
+    for stop in stops(posterior, noise, times, eta, asked):
         x_t[stop.index], x_0_hat[stop.index] = stop.x_t, stop.said.x_0_hat
 
 

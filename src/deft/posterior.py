@@ -24,6 +24,7 @@ from deft.likelihoods import Observation
 from deft.priors.base import Denoised, Prior
 from deft.priors.denoised import Asked
 from deft.priors.wrapped import WrappedPrior
+from deft.transitions import Steps
 from deft.types import Signal, Times
 
 
@@ -44,17 +45,8 @@ class Posterior(WrappedPrior):
             raise _not_differentiable(prior, h_transform, observation)
         if h_transform.needs_prior_gradient:
             stays(h_transform, "a gradient of the prior", "use an h-transform whose `point` is x_t: the gradient is at x_t")
-        if prior.num_observations not in (1, len(observation)):
-            raise InvalidInput(
-                f"the prior is conditioned on {prior.num_observations} signals and the observation holds {len(observation)}; give one context for all, or as many."
-            )
-        theirs = {"observation": observation.y.device, "h_transform": next((p.device for p in h_transform.parameters()), prior.device)}
-        for what, device in theirs.items():
-            if device != prior.device:
-                raise InvalidInput(f"the prior is on {prior.device} and the {what} on {device}; use {what}.to(prior.device).")
-        observation = observation.in_dtype(prior.dtype)
-        if prior.codec is not None:
-            observation = observation.behind(prior.codec)
+        _same_device(prior, "h_transform", next((p.device for p in h_transform.parameters()), prior.device))
+        observation = fitted(prior, observation)
         h_transform.check(prior, observation)
         warn_outside_training(h_transform, observation)
         self._assign(prior, h_transform, observation, set())
@@ -80,6 +72,11 @@ class Posterior(WrappedPrior):
 
     def around(self, prior: Prior) -> Posterior:
         return Posterior(prior, self.h_transform, self.observation)
+
+    def on(self, steps: Steps) -> Posterior:
+        bound = Posterior.__new__(Posterior)
+        bound._assign(self.prior.on(steps), self.h_transform.on(steps), self.observation, self._said)
+        return bound
 
     def identity(self) -> dict[str, object]:
         """That of a prior of its own: the hash is of prior and h-transform."""
@@ -131,6 +128,25 @@ class Posterior(WrappedPrior):
             if quiet and _unexplained(self.observation, denoised.x_0_hat):
                 name = type(self.h_transform).__name__
                 say_nothing(name, type(self.observation.operator).__name__, instead(self.prior, self.observation, name))
+
+
+def fitted(prior: Prior, observation: Observation) -> Observation:
+    """An observation in the precision of a prior, and of what its codec decodes, where it has one.
+
+    Raises `InvalidInput` where they are on two devices, or the prior is conditioned on another number of signals.
+    """
+    if prior.num_observations not in (1, len(observation)):
+        raise InvalidInput(
+            f"the prior is conditioned on {prior.num_observations} signals and the observation holds {len(observation)}; give one context for all, or as many."
+        )
+    _same_device(prior, "observation", observation.y.device)
+    observation = observation.in_dtype(prior.dtype)
+    return observation if prior.codec is None else observation.behind(prior.codec)
+
+
+def _same_device(prior: Prior, what: str, device: torch.device) -> None:
+    if device != prior.device:
+        raise InvalidInput(f"the prior is on {prior.device} and the {what} on {device}; use {what}.to(prior.device).")
 
 
 def _unexplained(observation: Observation, x_0_hat: Signal) -> bool:

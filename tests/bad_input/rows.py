@@ -1308,7 +1308,11 @@ ROWS: dict[str, list[Row]] = {
             "--sampler DAPS --sampler.langevin_steps 0",
             ("--steps", "got 2", "nothing: it is not used with --sampler, which has", "Leave --steps out"),
         ),
-        Row(SAMPLE, "--sampler DDRM", ("--steps", "got 2", "nothing: it is not used with --sampler, which has", "Leave --steps out")),
+        Row(
+            SAMPLE,
+            "--sampler Heun --sampler.steps 4",
+            ("--steps", "got 2", "nothing: it is not used with --sampler, which has", "Leave --steps out"),
+        ),
         Row(
             SAMPLE,
             "--sampler Replacement --sampler.resamplings 0",

@@ -10,11 +10,13 @@ import torch
 
 from deft.commands.drawing import _far, broken_step
 from deft.htransforms.base import HTransform
+from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.identity import Identity
-from deft.posterior import Posterior
 from deft.priors.base import Denoised
+from deft.reports.method import Method
 from deft.samplers.ddim import DDIM
+from deft.samplers.smc import ResampledSMC, TwistedSMC
 from tests.commands.conftest import tiny_prior
 
 FEW = ["--samples", "2", "--steps", "3"]
@@ -75,9 +77,10 @@ def test_where_nothing_is_finite_it_ends_at_once(deft, measured, tmp_path: Path)
 
 def test_the_step_is_found() -> None:
     prior, observation = tiny_prior().frozen(), Observation(torch.zeros(1, 1, 16, 16), GaussianLikelihood(Identity(), 0.1))
-    assert broken_step(DDIM(4), Posterior(prior, Breaks(0.9), observation), 1, 0) == "step 2 of 4 on"
-    assert broken_step(DDIM(4), Posterior(prior, Breaks(0.0), observation), 1, 0) == "the last of 4 steps on"
-    assert broken_step(object(), Posterior(prior, Breaks(0.9), observation), 1, 0) == ""
+    assert broken_step(Method("", Breaks(0.9), DDIM(4)), prior, observation, 1, 0) == "step 2 of 4 on"
+    assert broken_step(Method("", Breaks(0.0), DDIM(4)), prior, observation, 1, 0) == "the last of 4 steps on"
+    smc = ResampledSMC(TwistedSMC(GaussianPotential.for_prior(prior), 4), 2)
+    assert broken_step(Method("", Breaks(0.9), smc), prior, observation, 1, 0) == ""  # it stops by itself
 
 
 def observed(count: int, sigma_y: float = 0.1) -> Observation:

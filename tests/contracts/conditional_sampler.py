@@ -14,11 +14,11 @@ from deft.htransforms.ddnm import DDNM
 from deft.likelihoods import GaussianLikelihood, Likelihood, Observation
 from deft.noise import Noise
 from deft.operators.inpainting import Inpainting
-from deft.posterior import Posterior
-from deft.priors.base import Prior
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.samplers.base import Sampler, State, TimeGrid
+from deft.samplers.grids import TimeGrid
+from deft.samplers.posterior import PosteriorSampler
 from deft.schedules import EDM, VE, RectifiedFlow, Schedule, VPCosine, VPLinear, VPTabulated
+from deft.steps import State
 from tests.closed_form import DOUBLE
 
 SCHEDULES = [VPLinear(t_min=1e-4), VE(), EDM(), RectifiedFlow()]
@@ -28,7 +28,7 @@ class ConditionalSamplerContract(ABC):
     """A test class says `sampler(steps, grid)`, and the observation if a masked image does not do."""
 
     @abstractmethod
-    def sampler(self, steps: int, grid: TimeGrid | None = None) -> Sampler: ...
+    def sampler(self, steps: int, grid: TimeGrid | None = None) -> PosteriorSampler: ...
 
     def prior(self, schedule: Schedule | None = None) -> GaussianMixture:
         """Two smooth Gaussians over images of 4 x 4 pixels."""
@@ -43,28 +43,25 @@ class ConditionalSamplerContract(ABC):
         likelihood = GaussianLikelihood(Inpainting((noise.uniform(7, (1, 4, 4)) < 0.5).double()), sigma_y)
         return Observation(likelihood.sample(self.prior().sample(noise), noise.stream(1)), likelihood)
 
-    def posterior(self, n: int = 1, prior: Prior | None = None) -> Posterior:
-        return Posterior(prior or self.prior(), NoConditioning(), self.observation(n))
-
     def test_a_sample_depends_on_its_seed_alone(self):
-        posterior, sampler = self.posterior(2), self.sampler(6)
-        x_0 = sampler(posterior, 3, seed=[5, 9])
-        assert x_0.shape == (2, 3, *posterior.event_shape)
+        prior, observation, sampler = self.prior(), self.observation(2), self.sampler(6)
+        x_0 = sampler(prior, observation, 3, seed=[5, 9])
+        assert x_0.shape == (2, 3, *prior.event_shape)
         assert bool(torch.isfinite(x_0).all())
         close = {"rtol": 0, "atol": 1e-9}  # batched linear algebra may round differently for another batch
-        torch.testing.assert_close(sampler(posterior.take([1]), 3, seed=[9])[0], x_0[1], **close)
-        torch.testing.assert_close(sampler(posterior, 2, seed=[5, 9]), x_0[:, :2], **close)
-        torch.testing.assert_close(sampler(posterior.take([1, 0]), 3, seed=[9, 5]), x_0.flip(0), **close)
+        torch.testing.assert_close(sampler(prior, observation.take([1]), 3, seed=[9])[0], x_0[1], **close)
+        torch.testing.assert_close(sampler(prior, observation, 2, seed=[5, 9]), x_0[:, :2], **close)
+        torch.testing.assert_close(sampler(prior, observation.take([1, 0]), 3, seed=[9, 5]), x_0.flip(0), **close)
         for batch_size in (1, 4):
-            torch.testing.assert_close(sampler(posterior, 3, seed=[5, 9], batch_size=batch_size), x_0, **close)
-        assert not torch.equal(sampler(posterior, 3, seed=[6, 9])[0], x_0[0])
+            torch.testing.assert_close(sampler(prior, observation, 3, seed=[5, 9], batch_size=batch_size), x_0, **close)
+        assert not torch.equal(sampler(prior, observation, 3, seed=[6, 9])[0], x_0[0])
 
     @pytest.mark.parametrize("steps", [1, 2, 12])
     def test_evaluations_are_counted_right(self, steps):
         prior, sampler, calls = self.prior(), self.sampler(steps), []
         denoise = prior.denoise
         prior.denoise = lambda x_t, t: calls.append(x_t.requires_grad and torch.is_grad_enabled()) or denoise(x_t, t)
-        sampler(self.posterior(1, prior), 2)
+        sampler(prior, self.observation(), 2)
         assert len(calls) == sampler.evaluations
         assert not any(calls)  # the prior is never differentiated
 
@@ -76,9 +73,8 @@ class ConditionalSamplerContract(ABC):
         x, noise = torch.randn(2, 1, 4, 4, dtype=DOUBLE), Noise([3, 4], dtype=DOUBLE)
         found = []
         for own in (home, schedule):
-            posterior = self.posterior(2, self.prior(own))
             t, s = own.time(log_snr).split(1)
-            state = self.sampler(4).step(posterior, self.state(x, own, t), s, noise)
+            state = self.sampler(4).step(self.prior(own), self.observation(2), self.state(x, own, t), s, noise)
             found.append(self.signal(state, own))
         torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-5)  # times go through the inverse of the schedule
 
@@ -95,13 +91,13 @@ class ConditionalSamplerContract(ABC):
         prior = self.prior(schedule)
         denoise = prior.denoise
         prior.denoise = lambda x_t, t: seen.append(t) or denoise(x_t, t)
-        self.sampler(7)(self.posterior(1, prior), 1)
+        self.sampler(7)(prior, self.observation(), 1)
         t = torch.cat(seen)
         torch.testing.assert_close(schedule.snap(t), t, rtol=0, atol=1e-12)
 
     def test_no_sample_at_all_is_refused(self):
         with pytest.raises(InvalidInput) as raised:
-            self.sampler(3)(self.posterior(), 0)
+            self.sampler(3)(self.prior(), self.observation(), 0)
         assert raised.value.what == "num_samples"
 
     @pytest.mark.parametrize("steps", [0, -1])
@@ -111,12 +107,20 @@ class ConditionalSamplerContract(ABC):
 
     def test_it_asks_for_an_observation_and_no_h(self):
         prior = self.prior()
-        self.sampler(3).check(self.posterior())
+        observation = self.observation()
+        self.sampler(3).check(prior, observation)
+        self.sampler(3).check(prior, observation, NoConditioning())
         prior.denoise = self.evaluated
-        with pytest.raises(InvalidInput, match="samples from Posterior"):
-            self.sampler(3)(prior, 1)
-        with pytest.raises(InvalidInput, match="samples from Posterior"):
-            self.sampler(3)(Posterior(prior, DDNM(), self.observation()), 1)
+        for attempt in (
+            lambda: self.sampler(3).draw(prior, 1),
+            lambda: self.sampler(3).draw(prior, 1, observation=observation, h_transform=DDNM()),
+        ):
+            with pytest.raises(InvalidInput, match="conditions by itself"):
+                attempt()
+
+    def test_a_draw_is_a_call(self):
+        prior, observation, sampler = self.prior(), self.observation(2), self.sampler(3)
+        assert torch.equal(sampler.draw(prior, 2, observation=observation, seed=4).x_0, sampler(prior, observation, 2, seed=4))
 
     def evaluated(self, x_t: Tensor, t: Tensor) -> Tensor:
         raise AssertionError("the prior was evaluated before it was refused")
@@ -133,6 +137,5 @@ class ConditionalSamplerContract(ABC):
 
         prior = self.prior()
         prior.denoise = self.evaluated
-        posterior = Posterior(prior, NoConditioning(), Observation(self.observation().y, Other()))
         with pytest.raises(InvalidInput, match="assumes Gaussian noise"):
-            self.sampler(3)(posterior, 1)
+            self.sampler(3)(prior, Observation(self.observation().y, Other()), 1)

@@ -15,8 +15,8 @@ from deft.operators.inpainting import Inpainting
 from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.samplers.base import UniformLogSNR
 from deft.samplers.ddim import DDIM
+from deft.samplers.grids import UniformLogSNR
 from deft.schedules import VPLinear
 
 

@@ -10,7 +10,8 @@ import torch
 from deft.errors import InvalidInput
 from deft.htransforms.exact import Exact
 from deft.posterior import Posterior
-from deft.samplers.base import Sampler, TimeGrid, UniformLogSNR
+from deft.samplers.base import Sampler
+from deft.samplers.grids import TimeGrid, UniformLogSNR
 from deft.schedules import VPCosine, VPTabulated
 from tests.closed_form import affine_moments, gaussian, measured, mixture
 

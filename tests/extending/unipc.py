@@ -10,7 +10,7 @@ import torch
 
 import deft
 from deft import checks
-from deft.samplers.base import State
+from deft.steps import State
 
 
 class UniPC(deft.Sampler):

@@ -9,9 +9,11 @@ from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.callable import CallablePrior
 from deft.reports.counted import Counted
-from deft.samplers.base import State, Transition, UniformLogSNR, UniformTime
 from deft.samplers.ddim import DDIM
+from deft.samplers.grids import UniformLogSNR, UniformTime
 from deft.schedules import VE, RectifiedFlow, VPLinear, VPTabulated
+from deft.steps import State
+from deft.transitions import Steps, Transition
 from deft.types import inner
 from tests.closed_form import DOUBLE, gaussian, measured, mixture
 from tests.contracts.htransform import HTransformContract
@@ -34,10 +36,10 @@ class TestPublished(HTransformContract):
     reads_noise_level = False
 
     def h_transform(self, prior):
-        return Classifier.published(correlation, 0.5, self.times(prior), prior.schedule)
+        return Classifier.published(correlation, 0.5).on(Steps(prior.schedule, self.times(prior), 1.0))
 
     def sampled(self, prior, grid):
-        return Classifier.published(correlation, 0.5, grid.times(prior.schedule, 4), prior.schedule)
+        return Classifier.published(correlation, 0.5).on(Steps(prior.schedule, grid.times(prior.schedule, 4), 1.0))
 
 
 def fitted(prior):
@@ -82,7 +84,7 @@ def test_the_published_ancestral_step():
     observation = measured(prior, n=2, rows=3)
     sampler = DDIM(10, eta=1.0, grid=UniformTime())
     grid = sampler.grid.times(schedule, sampler.steps)
-    posterior = Posterior(prior, Classifier.published(correlation, scale, grid, schedule), observation)
+    posterior = Posterior(prior, Classifier.published(correlation, scale).on(Steps(schedule, grid, 1.0)), observation)
     noise = Noise([1, 2], dtype=DOUBLE)
     x_t = torch.randn(2, 3, dtype=DOUBLE)
     for k in range(len(grid)):
@@ -139,7 +141,7 @@ def test_the_classifier_is_differentiated_and_nothing_else():
 
 def test_another_grid_is_an_error():
     prior = mixture()
-    method = Classifier.published(Net(), 1.0, UniformLogSNR().times(prior.schedule, 5), prior.schedule)
+    method = Classifier.published(Net(), 1.0).on(Steps(prior.schedule, UniformLogSNR().times(prior.schedule, 5), 1.0))
     with pytest.raises(InvalidInput, match="tabulated for a grid of 5 times"):
         DDIM(6, eta=1.0, grid=UniformLogSNR())(Posterior(prior, method, labelled(torch.tensor([0]))), 1)
 

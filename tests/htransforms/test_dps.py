@@ -5,9 +5,11 @@ from deft.errors import InvalidInput
 from deft.htransforms.dps import DPS
 from deft.noise import Noise
 from deft.posterior import Posterior
-from deft.samplers.base import State, UniformLogSNR, UniformTime
 from deft.samplers.ddim import DDIM
+from deft.samplers.grids import UniformLogSNR, UniformTime
 from deft.schedules import VPTabulated
+from deft.steps import State
+from deft.transitions import Steps
 from tests.closed_form import DOUBLE, measured, mixture
 from tests.contracts.htransform import HTransformContract
 
@@ -23,10 +25,10 @@ class TestPublished(HTransformContract):
     reads_noise_level = False
 
     def h_transform(self, prior):
-        return DPS.published(0.7, self.times(prior), 1.0, prior.schedule)
+        return DPS.published(0.7).on(Steps(prior.schedule, self.times(prior), 1.0))
 
     def sampled(self, prior, grid):
-        return DPS.published(0.7, grid.times(prior.schedule, 4), 1.0, prior.schedule)
+        return DPS.published(0.7).on(Steps(prior.schedule, grid.times(prior.schedule, 4), 1.0))
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
@@ -37,7 +39,7 @@ def test_the_published_step(eta):
     observation = measured(prior, n=2)
     sampler = DDIM(10, eta=eta, grid=UniformTime())
     grid = sampler.grid.times(schedule, sampler.steps)
-    posterior = Posterior(prior, DPS.published(zeta, grid, eta, schedule), observation)
+    posterior = Posterior(prior, DPS.published(zeta).on(Steps(schedule, grid, eta)), observation)
     noise = Noise([1, 2], dtype=DOUBLE)
     x_t = torch.randn(2, 3, dtype=DOUBLE)
     for k in range(len(grid)):
@@ -67,7 +69,9 @@ def test_a_weight_may_depend_on_time():
 
 def test_another_grid_is_an_error():
     prior = mixture()
-    posterior = Posterior(prior, DPS.published(1.0, UniformLogSNR().times(prior.schedule, 5), 1.0, prior.schedule), measured(prior))
+    posterior = Posterior(
+        prior, DPS.published(1.0).on(Steps(prior.schedule, UniformLogSNR().times(prior.schedule, 5), 1.0)), measured(prior)
+    )
     DDIM(5, eta=1.0, grid=UniformLogSNR())(posterior, 1)
     with pytest.raises(InvalidInput, match="tabulated for a grid of 5 times"):
         DDIM(6, eta=1.0, grid=UniformLogSNR())(posterior, 1)
@@ -77,4 +81,4 @@ def test_wrong_arguments():
     with pytest.raises(InvalidInput, match=">= 0"):
         DPS(-1.0)
     with pytest.raises(InvalidInput, match="zeta: got -1"):
-        DPS.published(-1.0, torch.ones(1), 1.0, mixture().schedule)
+        DPS.published(-1.0)

@@ -10,9 +10,11 @@ from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.callable import CallablePrior
-from deft.samplers.base import State, UniformTime
 from deft.samplers.ddim import DDIM
+from deft.samplers.grids import UniformTime
 from deft.schedules import VE, RectifiedFlow, VPLinear, VPTabulated
+from deft.steps import State
+from deft.transitions import Steps
 from deft.types import inner
 from tests.closed_form import DOUBLE, gaussian, measured, mixture
 from tests.contracts.htransform import HTransformContract
@@ -32,10 +34,10 @@ class TestPublished(HTransformContract):
     tolerance = 1e-8  # next to t = 0 the weight is large
 
     def h_transform(self, prior):
-        return LGD.published(0.7, self.times(prior), 1.0, prior.schedule)
+        return LGD.published(0.7).on(Steps(prior.schedule, self.times(prior), 1.0))
 
     def sampled(self, prior, grid):
-        return LGD.published(0.7, grid.times(prior.schedule, 4), 1.0, prior.schedule)
+        return LGD.published(0.7).on(Steps(prior.schedule, grid.times(prior.schedule, 4), 1.0))
 
 
 def point(prior, t=(0.4,), n=2):
@@ -77,7 +79,7 @@ def test_the_published_step(eta):
     a, _ = matrix_form(observation, (3,))
     sampler = DDIM(10, eta=eta, grid=UniformTime())
     grid = sampler.grid.times(schedule, sampler.steps)
-    lgd = LGD.published(zeta, grid, eta, schedule, points=4, scale=0.8, seed=3)
+    lgd = LGD.published(zeta, points=4, scale=0.8, seed=3).on(Steps(schedule, grid, eta))
     posterior = Posterior(prior, lgd, observation)
     noise = Noise([1, 2], dtype=DOUBLE)
     x_t = torch.randn(2, 3, dtype=DOUBLE)
@@ -104,8 +106,8 @@ def test_without_a_cloud_the_published_one_is_dps():
     observation = measured(prior, n=2, sigma_y=0.0)
     grid = torch.tensor([1.0, 0.4], dtype=DOUBLE)
     denoised = point(prior)
-    expected = DPS.published(1.0, grid, 1.0, prior.schedule).shift(point_again(prior, denoised), observation)
-    found = LGD.published(1.0, grid, 1.0, prior.schedule, points=2, scale=1e-9).shift(denoised, observation)
+    expected = DPS.published(1.0).on(Steps(prior.schedule, grid, 1.0)).shift(point_again(prior, denoised), observation)
+    found = LGD.published(1.0, points=2, scale=1e-9).on(Steps(prior.schedule, grid, 1.0)).shift(denoised, observation)
     torch.testing.assert_close(found, expected)
 
 

@@ -12,9 +12,11 @@ from deft.operators.identity import Identity
 from deft.operators.units import InUnits
 from deft.posterior import Posterior
 from deft.priors.callable import CallablePrior
-from deft.samplers.base import State, Transition, UniformLogSNR, UniformTime
 from deft.samplers.ddim import DDIM
+from deft.samplers.grids import UniformLogSNR, UniformTime
 from deft.schedules import VPTabulated
+from deft.steps import State
+from deft.transitions import Steps, Transition
 from tests.closed_form import DOUBLE, gaussian, measured, mixture
 from tests.contracts.htransform import HTransformContract, images
 from tests.htransforms.test_exact import Square
@@ -32,10 +34,10 @@ class TestPublished(HTransformContract):
     reads_noise_level = False
 
     def h_transform(self, prior):
-        return MCG.published(self.times(prior), 1.0, prior.schedule, step=0.1)
+        return MCG.published(step=0.1).on(Steps(prior.schedule, self.times(prior), 1.0))
 
     def sampled(self, prior, grid):
-        return MCG.published(grid.times(prior.schedule, 4), 1.0, prior.schedule, step=0.1)
+        return MCG.published(step=0.1).on(Steps(prior.schedule, grid.times(prior.schedule, 4), 1.0))
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
@@ -49,7 +51,7 @@ def test_the_published_step(eta):
     projection = torch.eye(3, dtype=DOUBLE) - inverse @ a
     sampler = DDIM(10, eta=eta, grid=UniformTime())
     grid = sampler.grid.times(schedule, sampler.steps)
-    posterior = Posterior(prior, MCG.published(grid, eta, schedule, step), observation)
+    posterior = Posterior(prior, MCG.published(step).on(Steps(schedule, grid, eta)), observation)
     noise = Noise([1, 2], dtype=DOUBLE)
     x_t = torch.randn(2, 3, dtype=DOUBLE)
     for k in range(len(grid)):
@@ -92,7 +94,7 @@ def test_samples_meet_a_noiseless_measurement():
     prior = mixture()
     observation = measured(prior, n=2, sigma_y=0.0)
     sampler = DDIM(10, eta=1.0)
-    method = MCG.published(sampler.grid.times(prior.schedule, 10), 1.0, prior.schedule, step=0.1)
+    method = MCG.published(step=0.1).on(Steps(prior.schedule, sampler.grid.times(prior.schedule, 10), 1.0))
     torch.testing.assert_close(observation.operator(sampler(Posterior(prior, method, observation), 1)[:, 0]), observation.y)
 
 
@@ -115,7 +117,7 @@ def test_cost():
 
 def test_another_grid_is_an_error():
     prior = mixture()
-    posterior = Posterior(prior, MCG.published(UniformLogSNR().times(prior.schedule, 5), 1.0, prior.schedule), measured(prior))
+    posterior = Posterior(prior, MCG.published().on(Steps(prior.schedule, UniformLogSNR().times(prior.schedule, 5), 1.0)), measured(prior))
     with pytest.raises(InvalidInput, match="tabulated for a grid of 5 times"):
         DDIM(6, eta=1.0, grid=UniformLogSNR())(posterior, 1)
 
@@ -133,4 +135,4 @@ def test_wrong_arguments():
     with pytest.raises(InvalidInput, match="the weight of MCG: got -1"):
         MCG(-1.0)
     with pytest.raises(InvalidInput, match="step: got -1"):
-        MCG.published(torch.ones(1), 1.0, mixture().schedule, step=-1.0)
+        MCG.published(step=-1.0)

@@ -13,9 +13,11 @@ from deft.operators.units import InUnits
 from deft.posterior import Posterior
 from deft.priors.callable import CallablePrior
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.samplers.base import State, UniformLogSNR, UniformTime
 from deft.samplers.ddim import DDIM
+from deft.samplers.grids import UniformLogSNR, UniformTime
 from deft.schedules import VE, RectifiedFlow, VPLinear, VPTabulated
+from deft.steps import State
+from deft.transitions import Steps
 from tests.closed_form import DOUBLE, gaussian, measured, mixture
 from tests.contracts.htransform import HTransformContract
 from tests.htransforms.test_exact import Square
@@ -28,10 +30,10 @@ class TestPiGDM(HTransformContract):
 
 class TestPublished(HTransformContract):
     def h_transform(self, prior):
-        return PiGDM.published(self.times(prior), 1.0, prior.schedule)
+        return PiGDM.published().on(Steps(prior.schedule, self.times(prior), 1.0))
 
     def sampled(self, prior, grid):
-        return PiGDM.published(grid.times(prior.schedule, 4), 1.0, prior.schedule)
+        return PiGDM.published().on(Steps(prior.schedule, grid.times(prior.schedule, 4), 1.0))
 
 
 def jacobian(prior, t):
@@ -69,7 +71,7 @@ def test_the_published_step(eta, sigma_y):
     a, _ = matrix_form(observation, (3,))
     sampler = DDIM(10, eta=eta, grid=UniformTime())
     grid = sampler.grid.times(schedule, sampler.steps)
-    posterior = Posterior(prior, PiGDM.published(grid, eta, schedule), observation)
+    posterior = Posterior(prior, PiGDM.published().on(Steps(schedule, grid, eta)), observation)
     noise = Noise([1, 2], dtype=DOUBLE)
     x_t = torch.randn(2, 3, dtype=DOUBLE)
     for k in range(len(grid)):
@@ -120,7 +122,9 @@ def test_cost():
 
 def test_another_grid_is_an_error():
     prior = mixture()
-    posterior = Posterior(prior, PiGDM.published(UniformLogSNR().times(prior.schedule, 5), 1.0, prior.schedule), measured(prior))
+    posterior = Posterior(
+        prior, PiGDM.published().on(Steps(prior.schedule, UniformLogSNR().times(prior.schedule, 5), 1.0)), measured(prior)
+    )
     with pytest.raises(InvalidInput, match="tabulated for a grid of 5 times"):
         DDIM(6, eta=1.0, grid=UniformLogSNR())(posterior, 1)
 
@@ -140,5 +144,5 @@ def test_wrong_arguments():
         PiGDM(0.0)
     with pytest.raises(InvalidInput, match="the weight of PiGDM: got -1"):
         PiGDM(weight=-1.0)
-    with pytest.raises(InvalidInput, match="eta: got 2"):
-        PiGDM.published(torch.ones(1), 2.0, mixture().schedule)
+    with pytest.raises(InvalidInput, match="scale: got -1"):
+        PiGDM.published(scale=-1.0)

@@ -5,7 +5,6 @@ import torch
 from torch.distributions import Poisson
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import NoConditioning
 from deft.htransforms.dps import DPS
 from deft.htransforms.exact import Exact
 from deft.htransforms.gaussian_potential import GaussianPotential
@@ -114,7 +113,7 @@ def test_methods_for_gaussian_noise_refuse_it(h_transform):
     with pytest.raises(InvalidInput, match=r"assumes Gaussian noise .* got EmissionLikelihood.*Use .*DPS"):
         Posterior(prior, h_transform, observation)
     with pytest.raises(InvalidInput, match="DiffPIR assumes Gaussian noise"):
-        DiffPIR(2).check(Posterior(prior, NoConditioning(), observation))
+        DiffPIR(2).check(prior, observation)
     with pytest.raises(InvalidInput, match="needs Gaussian noise; got EmissionLikelihood"):
         Exact(prior).posterior(observation)
     Posterior(prior, DPS(1.0), observation)

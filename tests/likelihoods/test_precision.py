@@ -10,7 +10,7 @@ from deft.likelihoods import EmissionLikelihood, GaussianLikelihood, Observation
 from deft.likelihoods.counts import log_poisson
 from deft.noise import Noise
 from deft.operators import Identity, InUnits, Tomography, Transmission, views
-from deft.samplers.base import Transition
+from deft.transitions import Transition
 
 DOSES = [10.0, 1e3, 1e5, 1e6, 1e7, 1e8, 1e9]
 

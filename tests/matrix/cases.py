@@ -19,7 +19,6 @@ from deft.errors import InvalidInput, SaysNothing
 from deft.htransforms.exact import Exact
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.base import LinearOperator
-from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.reports.counted import Counted
 from tests.matrix.kinds import H_TRANSFORMS, OPERATORS, PRIORS, SAMPLERS, SOLVERS, STRENGTH, observation, white
@@ -106,8 +105,8 @@ def run(case: Case) -> Result:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            posterior = Posterior(prior, H_TRANSFORMS[case.h](prior, STRENGTH.get(case.operator, 1.0)), observed)
-            x_0 = SAMPLERS[case.sampler](prior).draw(posterior, SAMPLES, seed=3).x_0
+            h = H_TRANSFORMS[case.h](prior, STRENGTH.get(case.operator, 1.0))
+            x_0 = SAMPLERS[case.sampler](prior).draw(prior, SAMPLES, observation=observed, h_transform=h, seed=3).x_0
     except InvalidInput as error:
         if prior.evaluations:
             raise AssertionError(f"{case} was refused after {prior.evaluations} evaluations: {error}") from error

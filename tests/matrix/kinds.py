@@ -50,13 +50,14 @@ from deft.priors.base import Prior
 from deft.priors.callable import CallablePrior
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.priors.rescheduled import Rescheduled
-from deft.samplers.base import Sampling, UniformLogSNR
+from deft.samplers.base import Sampling
 from deft.samplers.daps import DAPS
 from deft.samplers.ddim import DDIM
 from deft.samplers.ddnm_plus import DDNMPlus
 from deft.samplers.ddrm import DDRM
 from deft.samplers.diffpir import DiffPIR
 from deft.samplers.dpm_solver import DPMSolver
+from deft.samplers.grids import UniformLogSNR
 from deft.samplers.heun import Heun
 from deft.samplers.red_diff import REDDiff
 from deft.samplers.replacement import Replacement

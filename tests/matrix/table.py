@@ -1,6 +1,6 @@
 """The table of docs/methods.md, from the checks alone: nothing is sampled.
 
-A combination is refused by the constructor, by `Posterior` or by `sampler.check`; `python -m tests.matrix --write` puts the table between its markers.
+A combination is refused by the constructor or by `sampler.check`; `python -m tests.matrix --write` puts the table between its markers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import warnings
 from pathlib import Path
 
 from deft.errors import InvalidInput, SaysNothing
-from deft.posterior import Posterior
 from tests.matrix.cases import Case, learned, partner
 from tests.matrix.kinds import H_TRANSFORMS, OPERATORS, PRIORS, SAMPLERS, SOLVERS, observation
 
@@ -28,8 +27,7 @@ def mark(case: Case) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SaysNothing)
-            posterior = Posterior(prior, H_TRANSFORMS[case.h](prior, 1.0), given[0])
-            SAMPLERS[case.sampler](prior).check(posterior)
+            SAMPLERS[case.sampler](prior).check(prior, given[0], H_TRANSFORMS[case.h](prior, 1.0))
     except InvalidInput:
         return REFUSED
     return WORKS

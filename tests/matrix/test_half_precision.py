@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.samplers.base import Sampling
 from tests.matrix.kinds import H_TRANSFORMS, SAMPLERS, observation, of_network
@@ -23,7 +22,7 @@ METHODS = [
 
 def drawn(prior: Prior, h: str, sampler: Sampling) -> tuple[torch.Tensor, float, float]:
     observed, truth = observation("inpainting", prior)
-    x_0 = sampler.draw(Posterior(prior, H_TRANSFORMS[h](prior, 1.0), observed), 64, seed=5).x_0
+    x_0 = sampler.draw(prior, 64, observation=observed, h_transform=H_TRANSFORMS[h](prior, 1.0), seed=5).x_0
     each = observed.repeat(64)
     misfit = float(each.likelihood.misfit(x_0.flatten(0, 1), each.y).square().mean().sqrt())
     error = float((x_0.mean(1) - truth).square().mean())

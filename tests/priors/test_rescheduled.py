@@ -6,8 +6,8 @@ import torch
 from deft.errors import ScheduleOutOfRange
 from deft.noise import Noise
 from deft.priors.rescheduled import Rescheduled
-from deft.samplers.base import UniformLogSNR
 from deft.samplers.ddim import DDIM
+from deft.samplers.grids import UniformLogSNR
 from deft.schedules import EDM, VE, RectifiedFlow, VPCosine, VPLinear, VPTabulated
 from tests.contracts.prior import PriorContract
 from tests.priors.test_gaussian_mixture import mixture

@@ -15,13 +15,13 @@ from deft.priors.gaussian_mixture import GaussianMixture
 from deft.priors.rescheduled import Rescheduled
 from deft.priors.wrapped import WrappedPrior
 from deft.reports.counted import Counted
-from deft.samplers.base import UniformLogSNR
 from deft.samplers.daps import DAPS
 from deft.samplers.ddim import DDIM
 from deft.samplers.ddnm_plus import DDNMPlus
 from deft.samplers.ddrm import DDRM
 from deft.samplers.diffpir import DiffPIR
 from deft.samplers.dpm_solver import DPMSolver
+from deft.samplers.grids import UniformLogSNR
 from deft.samplers.heun import Heun
 from deft.samplers.replacement import Replacement
 from deft.samplers.smc import TwistedSMC
@@ -78,7 +78,7 @@ SAMPLERS = [
 def test_no_sampler_leaves_the_space_of_the_prior(sampler):
     prior = Centred()
     h = Exact(prior.prior) if isinstance(sampler, (DDIM, Heun, DPMSolver)) else NoConditioning()
-    x_0 = sampler(Posterior(prior, h, observed(prior)), 16, seed=1)
+    x_0 = sampler.draw(prior, 16, observation=observed(prior), h_transform=h, seed=1).x_0
     assert float(x_0.mean((-3, -2, -1)).abs().max()) < 1e-6
     assert float(x_0.std()) > 0.1
 

@@ -7,14 +7,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from deft.likelihoods import Observation
 from deft.noise import Noise
-from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.samplers.base import Sampler, State
+from deft.samplers.posterior import PosteriorSampler
+from deft.steps import State
 from tests.closed_form import DOUBLE
 
-Step = Callable[[Posterior, Tensor, Noise], Tensor]
+Step = Callable[[Observation, Tensor, Noise], Tensor]
 
 
 class Plain(Prior):
@@ -38,37 +39,38 @@ class Plain(Prior):
         return (x @ self.axes * eigenvalues) @ self.axes.T
 
 
-def moments(sampler: Sampler, posterior: Posterior, monkeypatch) -> tuple[Tensor, Tensor]:
+def moments(sampler: PosteriorSampler, given: tuple[Prior, Observation], monkeypatch) -> tuple[Tensor, Tensor]:
     """Mean (d,) and covariance (d, d) of `sampler` for one observation and a Gaussian prior.
 
     Start, steps and finish are each probed with unit vectors, in x_t and in every draw that they make, and the moments are propagated.
     """
-    d = posterior.dimensions
-    grid = sampler.grid.times(posterior.schedule, sampler.steps)
+    prior, observation = given
+    d = prior.dimensions
+    grid = sampler.times_of(prior)
     mean, covariance = torch.zeros(d, dtype=DOUBLE), torch.zeros(d, d, dtype=DOUBLE)
     travelled: list[State] = []
 
-    def start(posterior: Posterior, x: Tensor, noise: Noise) -> Tensor:
-        return sampler.start(posterior, noise)
+    def start(y: Observation, x: Tensor, noise: Noise) -> Tensor:
+        return sampler.start(prior, y, noise)
 
-    def finish(posterior: Posterior, x: Tensor, noise: Noise) -> Tensor:
-        return sampler.finish(posterior, State(x, *_rest(travelled, grid)), noise)
+    def finish(y: Observation, x: Tensor, noise: Noise) -> Tensor:
+        return sampler.finish(prior, y, State(x, *_rest(travelled, grid)), noise)
 
     def step_to(s: Tensor) -> Step:
-        def step(posterior: Posterior, x: Tensor, noise: Noise) -> Tensor:
-            state = sampler.step(posterior, State(x, *_rest(travelled, grid)), s[None], noise)
+        def step(y: Observation, x: Tensor, noise: Noise) -> Tensor:
+            state = sampler.step(prior, y, State(x, *_rest(travelled, grid)), s[None], noise)
             after.append(state)
             return state.x_t
 
         return step
 
     with torch.no_grad():
-        mean, covariance = _through(start, posterior, mean, covariance, monkeypatch)
+        mean, covariance = _through(start, prior, observation, mean, covariance, monkeypatch)
         for s in grid[1:]:
             after: list[State] = []
-            mean, covariance = _through(step_to(s), posterior, mean, covariance, monkeypatch)
+            mean, covariance = _through(step_to(s), prior, observation, mean, covariance, monkeypatch)
             travelled.append(after[-1])
-        return _through(finish, posterior, mean, covariance, monkeypatch)
+        return _through(finish, prior, observation, mean, covariance, monkeypatch)
 
 
 def _rest(travelled: list[State], grid: Tensor) -> tuple[Tensor, int, tuple[Tensor, ...]]:
@@ -78,7 +80,7 @@ def _rest(travelled: list[State], grid: Tensor) -> tuple[Tensor, int, tuple[Tens
     return travelled[-1].t, travelled[-1].step, travelled[-1].memory
 
 
-def _through(step: Step, posterior: Posterior, mean: Tensor, covariance: Tensor, monkeypatch) -> tuple[Tensor, Tensor]:
+def _through(step: Step, prior: Prior, observation: Observation, mean: Tensor, covariance: Tensor, monkeypatch) -> tuple[Tensor, Tensor]:
     """The moments of step(x) = c + M x + N z: c + M mean and M covariance M^T + N N^T."""
     d, draws = len(mean), []
 
@@ -88,7 +90,7 @@ def _through(step: Step, posterior: Posterior, mean: Tensor, covariance: Tensor,
 
     with monkeypatch.context() as patch:
         patch.setattr(Noise, "normal", count)
-        step(posterior.take([0]), mean.new_zeros(1, *posterior.event_shape), Noise([0], dtype=DOUBLE))
+        step(observation.take([0]), mean.new_zeros(1, *prior.event_shape), Noise([0], dtype=DOUBLE))
     width = sum(draws)
     rows = 1 + d + width
     probe = torch.zeros(rows, d + width, dtype=DOUBLE)
@@ -100,7 +102,7 @@ def _through(step: Step, posterior: Posterior, mean: Tensor, covariance: Tensor,
 
     with monkeypatch.context() as patch:
         patch.setattr(Noise, "normal", draw)
-        x = step(posterior.take([0] * rows), probe[:, :d].reshape(rows, *posterior.event_shape), Noise([0] * rows, dtype=DOUBLE)).flatten(1)
+        x = step(observation.take([0] * rows), probe[:, :d].reshape(rows, *prior.event_shape), Noise([0] * rows, dtype=DOUBLE)).flatten(1)
     columns = (x[1:] - x[0]).T
     m, n = columns[:, :d], columns[:, d:]
     return x[0] + m @ mean, m @ covariance @ m.T + n @ n.T

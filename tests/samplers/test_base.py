@@ -8,9 +8,11 @@ from deft.errors import InvalidInput, OutOfMemory
 from deft.noise import Noise
 from deft.priors.callable import CallablePrior
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.samplers.base import Transition, UniformLogSNR, UniformTime, observation_seeds
+from deft.samplers.arguments import observation_seeds
 from deft.samplers.ddim import DDIM
+from deft.samplers.grids import UniformLogSNR, UniformTime
 from deft.schedules import EDM, VE, RectifiedFlow, VPLinear, VPTabulated
+from deft.transitions import Transition
 
 SCHEDULES = [VPLinear(), VE(), EDM(), RectifiedFlow()]
 

@@ -4,16 +4,14 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import NoConditioning
 from deft.htransforms.exact import Exact, matrix_form
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
 from deft.operators.base import ForwardOperator
-from deft.posterior import Posterior
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.samplers.base import State
 from deft.samplers.daps import DAPS, Karras
 from deft.schedules import EDM, VE, VPCosine, VPLinear
+from deft.steps import State
 from tests.closed_form import DOUBLE, gaussian, measured
 from tests.contracts.conditional_sampler import ConditionalSamplerContract
 from tests.samplers.affine import Plain, moments
@@ -28,12 +26,12 @@ def test_the_published_step():
     """Algorithm 1 in the paper's variance-exploding form: five Euler steps of the ODE, Langevin steps, noise."""
     prior = gaussian(VE())
     observation = measured(prior, n=2, sigma_y=0.3)
-    posterior, noise = Posterior(prior, NoConditioning(), observation), Noise([1, 2], dtype=DOUBLE)
+    posterior, noise = (prior, observation), Noise([1, 2], dtype=DOUBLE)
     sampler = DAPS(10, ode_steps=5, langevin_steps=13, step_size=2e-5, delta=0.02, noise_level=0.015)
     sigma, sigma_next = 3.0, 1.7
     t, s = (prior.schedule.time_of_sigma(torch.tensor([v], dtype=DOUBLE)) for v in (sigma, sigma_next))
     x_t = torch.randn(2, 3, dtype=DOUBLE)
-    x_s = sampler.step(posterior, State(x_t, t, 4), s, noise).x_t
+    x_s = sampler.step(*posterior, State(x_t, t, 4), s, noise).x_t
 
     x = x_t
     levels = [(sigma ** (1 / 7) + i / 4 * (0.01 ** (1 / 7) - sigma ** (1 / 7))) ** 7 for i in range(5)] + [0.0]
@@ -87,9 +85,9 @@ def test_the_langevin_dynamics_come_to_rest_at_their_target(monkeypatch):
     unit[1:] = torch.eye(3 * n, dtype=DOUBLE).reshape(-1, n, 3)
     monkeypatch.setattr(Noise, "normal", lambda self, step, shape: unit[:, step : step + 10])
     many, start = observation.take([0] * len(unit)), x_0_hat.expand(len(unit), 3)
-    posterior = Posterior(Plain(gaussian()), NoConditioning(), many)
+    posterior = (Plain(gaussian()), many)
     x_0 = DAPS(2, langevin_steps=n, noise_level=None)._langevin(
-        posterior, start, torch.full((1, 1), r, dtype=DOUBLE), h, Noise([0], dtype=DOUBLE)
+        *posterior, start, torch.full((1, 1), r, dtype=DOUBLE), h, Noise([0], dtype=DOUBLE)
     )
     columns = x_0[1:] - x_0[0]
     torch.testing.assert_close(x_0[0], torch.linalg.solve(precision, x_0_hat / r**2 + a.T @ y / 0.4**2), rtol=0, atol=1e-6)
@@ -106,15 +104,15 @@ def test_slow_levels_with_dynamics_at_rest(ode, monkeypatch):
     (true_mean,), (true_covariance,) = Exact(counted).posterior(observation).moments()
     a, y = (value[0] for value in matrix_form(observation, (3,)))
 
-    def rest(self, observation, x_0_hat, r_t, size, noise):
+    def rest(self, prior, observation, x_0_hat, r_t, size, noise):
         precision = torch.eye(3, dtype=DOUBLE) / r_t**2 + a.T @ a / 0.5**2
         centre = torch.linalg.solve(precision, (x_0_hat / r_t**2 + a.T @ y / 0.5**2).T).T
         return centre + noise.normal(0, (3,)) @ torch.linalg.cholesky(torch.linalg.inv(precision)).T
 
     monkeypatch.setattr(DAPS, "_langevin", rest)
     if ode == "solved":
-        monkeypatch.setattr(DAPS, "_solve", lambda self, posterior, x_t, t: ode_end(posterior.prior, x_t, t))
-    posterior, grid = Posterior(Plain(prior), NoConditioning(), observation), Karras(low=0.02, high=10.0)
+        monkeypatch.setattr(DAPS, "_solve", lambda self, prior, x_t, t: ode_end(prior, x_t, t))
+    posterior, grid = (Plain(prior), observation), Karras(low=0.02, high=10.0)
     coarse, fine = (moments(DAPS(n, 1, noise_level=None, grid=grid), posterior, monkeypatch) for n in (200, 400))
     mean, covariance = (2 * f - c for c, f in zip(coarse, fine))
     torch.testing.assert_close(mean, true_mean, rtol=0, atol=0.01)
@@ -147,21 +145,21 @@ def test_an_operator_that_is_not_linear_is_differentiated():
     x_0 = prior.sample(Noise([3], dtype=DOUBLE))
     observation = Observation(Cubic()(x_0), GaussianLikelihood(Cubic(), 0.1))
     sampler = DAPS(30, 2, 40, step_size=2e-3, noise_level=None, grid=Karras(low=0.05))
-    samples = sampler(Posterior(prior, NoConditioning(), observation), 20, seed=1)[0]
+    samples = sampler(prior, observation, 20, seed=1)[0]
     assert 0.7 < float(observation.repeat(20).likelihood.misfit(samples, observation.repeat(20).y).square().mean().sqrt()) < 1.3
 
 
 def test_what_it_asks_for():
     prior = gaussian()
     y = torch.zeros(1, 3, dtype=DOUBLE)
-    posterior = Posterior(prior, NoConditioning(), Observation(y, GaussianLikelihood(Rounding(), 0.1)))
+    posterior = (prior, Observation(y, GaussianLikelihood(Rounding(), 0.1)))
     with pytest.raises(InvalidInput, match="Rounding is neither"):
-        DAPS(3)(posterior, 1)
-    exact = Posterior(prior, NoConditioning(), measured(prior, sigma_y=0.0))
+        DAPS(3)(*posterior, 1)
+    exact = (prior, measured(prior, sigma_y=0.0))
     with pytest.raises(InvalidInput, match="give DAPS a noise_level > 0"):
-        DAPS(3, noise_level=None)(exact, 1)
+        DAPS(3, noise_level=None)(*exact, 1)
     with pytest.raises(InvalidInput, match="diverged in step 1 of 5, with step_size = 1"):
-        DAPS(5, step_size=1.0)(exact, 1)
+        DAPS(5, step_size=1.0)(*exact, 1)
     for arguments in ({"ode_steps": 0}, {"langevin_steps": -1}, {"step_size": 0.0}, {"delta": 2.0}, {"noise_level": 0.0}):
         with pytest.raises(InvalidInput, match=next(iter(arguments))):
             DAPS(3, **arguments)

@@ -3,9 +3,9 @@ import torch
 
 from deft.errors import InvalidInput
 from deft.noise import Noise
-from deft.samplers.base import State
 from deft.samplers.ddim import DDIM
 from deft.schedules import VPTabulated
+from deft.steps import State
 from tests.closed_form import mixture
 from tests.contracts.sampler import SamplerContract
 

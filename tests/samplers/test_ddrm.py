@@ -2,16 +2,15 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import NoConditioning
 from deft.htransforms.exact import Exact
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
 from deft.operators.units import InUnits
-from deft.posterior import Posterior
-from deft.samplers.base import State, UniformLogSNR
 from deft.samplers.ddnm_plus import DDNMPlus
 from deft.samplers.ddrm import DDRM
+from deft.samplers.grids import UniformLogSNR
 from deft.schedules import VE, VPCosine
+from deft.steps import State
 from tests.closed_form import DOUBLE, Matrix, gaussian, measured
 from tests.contracts.conditional_sampler import ConditionalSamplerContract
 from tests.samplers.affine import Plain, moments
@@ -39,11 +38,11 @@ def four_dimensional(schedule):
 def test_the_published_step(eta, eta_b):
     """Eq. 7-8, component by component, in the paper's variance-exploding form with the whole of V."""
     prior, observation = four_dimensional(VE()), spectral()
-    posterior, noise = Posterior(prior, NoConditioning(), observation), Noise([5], dtype=DOUBLE)
+    posterior, noise = (prior, observation), Noise([5], dtype=DOUBLE)
     t, s = torch.tensor([0.6], dtype=DOUBLE), torch.tensor([0.47], dtype=DOUBLE)
     sigma_t, sigma_s = float(prior.schedule.sigma(t)), float(prior.schedule.sigma(s))
     x_t = torch.randn(1, 4, dtype=DOUBLE)
-    x_s = DDRM(2, eta, eta_b).step(posterior, State(x_t, t, 3), s, noise).x_t
+    x_s = DDRM(2, eta, eta_b).step(*posterior, State(x_t, t, 3), s, noise).x_t
 
     operator = observation.operator
     thin = operator._v_t[0]
@@ -76,7 +75,7 @@ def test_the_published_start():
     """Eq. 4-6: y' with the noise that is missing where it is the less noisy one, noise alone elsewhere."""
     prior, observation = four_dimensional(VE(sigma_max=0.9)), spectral()  # 0.2 / s is 0.1 and 1
     noise = Noise([5], dtype=DOUBLE)
-    x_1 = DDRM(2).start(Posterior(prior, NoConditioning(), observation), noise)
+    x_1 = DDRM(2).start(prior, observation, noise)
     operator = observation.operator
     z = noise.normal(0, (4,))
     y_bar = operator.u_t(observation.y)[0] / operator._s[0]
@@ -87,10 +86,10 @@ def test_the_published_start():
 
 def test_with_eta_b_1_a_step_is_that_of_ddnm_plus():
     prior, observation = four_dimensional(VPCosine()), spectral(3)
-    posterior, noise = Posterior(prior, NoConditioning(), observation), Noise([5, 6, 7], dtype=DOUBLE)
+    posterior, noise = (prior, observation), Noise([5, 6, 7], dtype=DOUBLE)
     t, s = torch.tensor([0.6], dtype=DOUBLE), torch.tensor([0.3], dtype=DOUBLE)
     state = State(torch.randn(3, 4, dtype=DOUBLE), t)
-    torch.testing.assert_close(DDRM(2).step(posterior, state, s, noise).x_t, DDNMPlus(2).step(posterior, state, s, noise).x_t)
+    torch.testing.assert_close(DDRM(2).step(*posterior, state, s, noise).x_t, DDNMPlus(2).step(*posterior, state, s, noise).x_t)
 
 
 @pytest.mark.parametrize("eta", [0.5, 0.85])
@@ -99,7 +98,7 @@ def test_without_noise_slow_steps_sample_a_power_of_the_posterior(eta, monkeypat
     prior = gaussian(VPCosine(-10, 10))
     observation = measured(prior, sigma_y=0.0, rows=1, seed=1)
     (true_mean,), (true_covariance,) = Exact(prior).posterior(observation).moments()
-    posterior, grid = Posterior(Plain(prior), NoConditioning(), observation), UniformLogSNR(low=-4, high=9)
+    posterior, grid = (Plain(prior), observation), UniformLogSNR(low=-4, high=9)
     coarse, fine = (moments(DDRM(n, eta, grid=grid), posterior, monkeypatch) for n in (300, 600))
     mean, covariance = (2 * f - c for c, f in zip(coarse, fine))
     power = 2 / (1 + (1 - eta**2) ** 0.5)
@@ -111,7 +110,7 @@ def test_with_noise_slow_steps_end_at_the_measurement(monkeypatch):
     """In what is seen: no prior, and less spread than the posterior's; so the number of steps is a parameter of the method."""
     prior = gaussian(VPCosine(-10, 10))
     observation = measured(prior, sigma_y=0.5, rows=1)
-    posterior, grid = Posterior(Plain(prior), NoConditioning(), observation), UniformLogSNR(low=-4, high=9)
+    posterior, grid = (Plain(prior), observation), UniformLogSNR(low=-4, high=9)
     (true_mean,), (true_covariance,) = Exact(prior).posterior(observation).moments()
     operator = observation.operator
 
@@ -129,7 +128,7 @@ def test_with_noise_slow_steps_end_at_the_measurement(monkeypatch):
 def test_without_noise_the_measurement_is_met():
     prior = gaussian()
     observation = measured(prior, n=2, sigma_y=0.0)
-    x_0 = DDRM(5)(Posterior(prior, NoConditioning(), observation), 2, seed=1)
+    x_0 = DDRM(5)(prior, observation, 2, seed=1)
     assert float(observation.repeat(2).residual(x_0.flatten(0, 1)).abs().max()) < 1e-9
 
 
@@ -138,7 +137,7 @@ def test_what_it_asks_for():
     observation = measured(prior)
     wrapped = Observation(observation.y, GaussianLikelihood(InUnits(observation.operator, 0.5), 0.1))
     with pytest.raises(InvalidInput, match="InUnits has none"):
-        DDRM(3)(Posterior(prior, NoConditioning(), wrapped), 1)
+        DDRM(3)(prior, wrapped, 1)
     for arguments in ({"eta": 2.0}, {"eta_b": -0.1}):
         with pytest.raises(InvalidInput, match="eta"):
             DDRM(3, **arguments)

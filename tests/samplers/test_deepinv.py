@@ -6,9 +6,9 @@ from deft.htransforms.base import NoConditioning
 from deft.htransforms.exact import Exact
 from deft.noise import Noise
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.samplers.base import UniformLogSNR
 from deft.samplers.ddim import DDIM
 from deft.samplers.deepinv import DeepinvReconstructor
+from deft.samplers.grids import UniformLogSNR
 from deft.schedules import VPLinear
 from tests.operators.test_deepinv import Masking
 from tests.problems.test_deepinv import GaussianNoise, with_noise

@@ -2,17 +2,16 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import NoConditioning
 from deft.htransforms.ddnm import DDNM
 from deft.htransforms.exact import Exact, matrix_form
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
 from deft.operators.base import ForwardOperator
 from deft.operators.units import InUnits
-from deft.posterior import Posterior
-from deft.samplers.base import State, UniformLogSNR
 from deft.samplers.diffpir import DiffPIR, RootTime
+from deft.samplers.grids import UniformLogSNR
 from deft.schedules import VPCosine
+from deft.steps import State
 from tests.closed_form import DOUBLE, gaussian, measured
 from tests.contracts.conditional_sampler import ConditionalSamplerContract
 from tests.samplers.affine import Plain, moments
@@ -50,7 +49,7 @@ def test_the_published_step():
     t, s = torch.tensor([0.6], dtype=DOUBLE), torch.tensor([0.5], dtype=DOUBLE)
     x_t, noise = torch.randn(2, 3, dtype=DOUBLE), Noise([1, 2], dtype=DOUBLE)
     sampler = DiffPIR(2, weight=7.0, zeta=0.3)
-    x_s = sampler.step(Posterior(prior, NoConditioning(), observation), State(x_t, t, 4), s, noise).x_t
+    x_s = sampler.step(prior, observation, State(x_t, t, 4), s, noise).x_t
 
     a, y = matrix_form(observation, (3,))
     root_alpha_bar, root_alpha_bar_s = prior.schedule.alpha(t), prior.schedule.alpha(s)
@@ -72,7 +71,7 @@ def test_slow_steps_sample_a_power_of_the_posterior(weight, zeta, monkeypatch):
     observation = measured(prior, sigma_y=0.5, seed=2)
     weaker = Observation(observation.y, GaussianLikelihood(observation.operator, weight**0.5 * 0.5))
     (true_mean,), (true_covariance,) = Exact(prior).posterior(weaker).moments()
-    posterior, grid = Posterior(Plain(prior), NoConditioning(), observation), UniformLogSNR(low=-4, high=9)
+    posterior, grid = (Plain(prior), observation), UniformLogSNR(low=-4, high=9)
     coarse, fine = (moments(DiffPIR(n, weight, zeta, grid), posterior, monkeypatch) for n in (300, 600))
     mean, covariance = (2 * f - c for c, f in zip(coarse, fine))
     power = 2 / (1 + (1 - zeta) ** 0.5)
@@ -86,7 +85,7 @@ def test_slow_steps_sample_a_power_of_the_posterior(weight, zeta, monkeypatch):
 def test_without_noise_the_measurement_is_met():
     prior = gaussian()
     observation = measured(prior, n=2, sigma_y=0.0)
-    x_0 = DiffPIR(5)(Posterior(prior, NoConditioning(), observation), 2, seed=1)
+    x_0 = DiffPIR(5)(prior, observation, 2, seed=1)
     assert float(observation.repeat(2).residual(x_0.flatten(0, 1)).abs().max()) < 1e-9
     t = torch.tensor([0.5], dtype=DOUBLE)
     denoised = prior.at(torch.randn(2, 3, dtype=DOUBLE), t)
@@ -128,9 +127,9 @@ def test_what_it_asks_for():
         (Cubic(), 0.0, "at sigma_y = 0 DiffPIR needs a linear operator"),
         (Rounding(), 0.1, "Rounding is neither"),
     ):
-        posterior = Posterior(prior, NoConditioning(), Observation(y, GaussianLikelihood(operator, sigma_y)))
+        posterior = (prior, Observation(y, GaussianLikelihood(operator, sigma_y)))
         with pytest.raises(InvalidInput, match=says):
-            DiffPIR(3)(posterior, 1)
+            DiffPIR(3)(*posterior, 1)
     with pytest.raises(InvalidInput, match="zeta"):
         DiffPIR(3, zeta=1.5)
     with pytest.raises(InvalidInput, match="weight"):

@@ -1,9 +1,9 @@
 import torch
 
 from deft.noise import Noise
-from deft.samplers.base import State
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
+from deft.steps import State
 from tests.closed_form import mixture
 from tests.contracts.sampler import SamplerContract
 

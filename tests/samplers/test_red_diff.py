@@ -2,15 +2,13 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import NoConditioning
 from deft.htransforms.exact import Exact, matrix_form
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
 from deft.operators.base import ForwardOperator
-from deft.posterior import Posterior
-from deft.samplers.base import State
 from deft.samplers.red_diff import REDDiff
 from deft.schedules import VPCosine
+from deft.steps import State
 from tests.closed_form import DOUBLE, gaussian, measured
 from tests.contracts.conditional_sampler import ConditionalSamplerContract
 
@@ -32,8 +30,8 @@ def test_the_published_step():
     observation = measured(prior, n=2, sigma_y=0.3)
     noise = Noise([1, 2], dtype=DOUBLE)
     sampler = REDDiff(4, weight=0.4, learning_rate=0.05)
-    posterior, grid = Posterior(prior, NoConditioning(), observation), sampler.grid.times(prior.schedule, 4)
-    state = State(sampler.start(posterior, noise), grid[:1])
+    posterior, grid = (prior, observation), sampler.grid.times(prior.schedule, 4)
+    state = State(sampler.start(*posterior, noise), grid[:1])
     a, y = matrix_form(observation, (3,))
     mu = torch.linalg.pinv(a) @ y[..., None]
     torch.testing.assert_close(state.x_t, mu[..., 0])
@@ -52,8 +50,8 @@ def test_the_published_step():
         loss.backward()
         adam.step()
     for s in grid[1:]:
-        state = sampler.step(posterior, state, s[None], noise)
-    torch.testing.assert_close(sampler.finish(posterior, state, noise), mu.detach(), rtol=0, atol=1e-7)  # Adam's 1e-8
+        state = sampler.step(*posterior, state, s[None], noise)
+    torch.testing.assert_close(sampler.finish(*posterior, state, noise), mu.detach(), rtol=0, atol=1e-7)  # Adam's 1e-8
 
 
 def test_it_ends_at_the_likeliest_signal_that_meets_the_measurement():
@@ -63,7 +61,7 @@ def test_it_ends_at_the_likeliest_signal_that_meets_the_measurement():
     (posterior_mean,), (covariance,) = Exact(prior).posterior(observation).moments()
     exactly = Observation(observation.y, GaussianLikelihood(observation.operator, 0.0))
     (likeliest,), _ = Exact(prior).posterior(exactly).moments()
-    x_0 = REDDiff(2000, learning_rate=0.02)(Posterior(prior, NoConditioning(), observation), 30, seed=1)[0]
+    x_0 = REDDiff(2000, learning_rate=0.02)(prior, observation, 30, seed=1)[0]
     assert float((likeliest - posterior_mean).abs().max()) > 0.02
     torch.testing.assert_close(x_0.mean(0), likeliest, rtol=0, atol=0.02)  # the spread below over sqrt(30), and a rest of the annealing
     assert bool((x_0.std(0) < 0.25 * covariance.diagonal().sqrt()).all())
@@ -84,7 +82,7 @@ def test_what_it_asks_for():
     prior = gaussian()
     observation = Observation(torch.zeros(1, 3, dtype=DOUBLE), GaussianLikelihood(Rounding(), 0.1))
     with pytest.raises(InvalidInput, match="Rounding is neither"):
-        REDDiff(3)(Posterior(prior, NoConditioning(), observation), 1)
+        REDDiff(3)(prior, observation, 1)
     with pytest.raises(InvalidInput, match="weight"):
         REDDiff(3, weight=-1.0)
     with pytest.raises(InvalidInput, match="learning_rate"):

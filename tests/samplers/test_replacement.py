@@ -2,17 +2,16 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import NoConditioning
 from deft.htransforms.exact import Exact
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
 from deft.operators.blur import Blur
 from deft.operators.inpainting import Inpainting
 from deft.operators.super_resolution import SuperResolution
-from deft.posterior import Posterior
-from deft.samplers.base import State, UniformLogSNR
+from deft.samplers.grids import UniformLogSNR
 from deft.samplers.replacement import Replacement
 from deft.schedules import VPCosine
+from deft.steps import State
 from tests.closed_form import DOUBLE, Matrix, gaussian
 from tests.contracts.conditional_sampler import ConditionalSamplerContract
 from tests.samplers.affine import Plain, moments
@@ -23,14 +22,14 @@ class TestReplacement(ConditionalSamplerContract):
         return Replacement(steps, jump_length=2, resamplings=3, grid=grid)
 
     def test_what_an_inpainting_measures_is_met(self):
-        posterior = self.posterior(2)
-        x_0 = self.sampler(5)(posterior, 2, seed=1)
-        assert float(posterior.observation.repeat(2).residual(x_0.flatten(0, 1)).abs().max()) < 1e-12
+        observation = self.observation(2)
+        x_0 = self.sampler(5)(self.prior(), observation, 2, seed=1)
+        assert float(observation.repeat(2).residual(x_0.flatten(0, 1)).abs().max()) < 1e-12
 
     def test_block_averages_are_met(self):
         operator = SuperResolution(2, (1, 4, 4)).double()
         observation = Observation(torch.randn(1, 1, 2, 2, dtype=DOUBLE), GaussianLikelihood(operator, 0.0))
-        x_0 = self.sampler(5)(Posterior(self.prior(), NoConditioning(), observation), 2, seed=1)
+        x_0 = self.sampler(5)(self.prior(), observation, 2, seed=1)
         assert float(observation.repeat(2).residual(x_0[0]).abs().max()) < 1e-5  # its basis is that of float32
 
     def test_operators_that_weigh_components_are_refused(self):
@@ -41,13 +40,13 @@ class TestReplacement(ConditionalSamplerContract):
         ):
             observation = Observation(torch.zeros(1, 1, 4, 4, dtype=DOUBLE), GaussianLikelihood(operator, 0.1))
             with pytest.raises(InvalidInput, match=says):
-                self.sampler(3)(Posterior(self.prior(), NoConditioning(), observation), 1)
+                self.sampler(3)(self.prior(), observation, 1)
 
 
 def masked(prior, mask):
     """Algorithm 1's m and x_0, for signals (1, 1, d)."""
     observation = Observation(torch.randn(1, 1, 3, dtype=DOUBLE) * mask, GaussianLikelihood(Inpainting(mask), 0.0))
-    return Posterior(prior, NoConditioning(), observation), observation.y
+    return (prior, observation), observation.y
 
 
 def line(schedule):
@@ -88,9 +87,9 @@ def test_the_published_steps():
                 for n, j in ((0, k - 1), (1, k)):
                     x = reverse(x, j, lambda i, at=place + 1 + 2 * n, fresh=fresh: fresh.normal(at + i, (1, 3)))
                 place += 5
-        state = sampler.step(posterior, state, grid[k + 1 : k + 2], noise)
+        state = sampler.step(*posterior, state, grid[k + 1 : k + 2], noise)
         torch.testing.assert_close(state.x_t, x)
-    x_0 = sampler.finish(posterior, state, noise)
+    x_0 = sampler.finish(*posterior, state, noise)
     torch.testing.assert_close(x_0, mask * y + (1 - mask) * prior.denoise(x, grid[-1:]))
 
 
@@ -105,7 +104,7 @@ def test_resampling_and_not_small_steps_removes_the_bias(monkeypatch):
     prior = gaussian(VPCosine(-8, 8))
     direction = torch.tensor([[[1.0, 0.0, 0.0]]], dtype=DOUBLE)
     observation = Observation(torch.tensor([[2.5]], dtype=DOUBLE), GaussianLikelihood(Matrix(direction), 0.0))
-    posterior, grid = Posterior(Plain(prior), NoConditioning(), observation), UniformLogSNR(low=-5, high=8)
+    posterior, grid = (Plain(prior), observation), UniformLogSNR(low=-5, high=8)
     (true_mean,), (true_covariance,) = Exact(prior).posterior(observation).moments()
 
     def drawn(steps, resamplings):
@@ -123,7 +122,7 @@ def test_what_it_asks_for():
     prior, operator = gaussian(), Matrix(torch.diag(torch.tensor([1.0, 0.5, 0.0], dtype=DOUBLE))[None])
     observation = Observation(torch.zeros(1, 3, dtype=DOUBLE), GaussianLikelihood(operator, 0.1))
     with pytest.raises(InvalidInput, match="got Matrix, whose singular values differ"):
-        Replacement(3)(Posterior(prior, NoConditioning(), observation), 1)
+        Replacement(3)(prior, observation, 1)
     for arguments in ({"jump_length": 0}, {"resamplings": 0}):
         with pytest.raises(InvalidInput, match=r"jump_length|resamplings"):
             Replacement(3, **arguments)

@@ -11,8 +11,8 @@ from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.htransforms.learned import LearnedHTransform
 from deft.paths import simulate, weigh
 from deft.posterior import Posterior
-from deft.samplers.base import UniformLogSNR
 from deft.samplers.ddim import DDIM
+from deft.samplers.grids import UniformLogSNR
 from deft.samplers.smc import ResampledSMC, TwistedSMC
 from tests.closed_form import DOUBLE, gaussian, measured, mixture
 from tests.contracts.htransform import HTransformContract, images

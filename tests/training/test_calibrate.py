@@ -8,8 +8,8 @@ from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.problems import Inpainting
-from deft.samplers.base import UniformLogSNR
 from deft.samplers.dpm_solver import DPMSolver
+from deft.samplers.grids import UniformLogSNR
 from deft.schedules import VPLinear
 from deft.training import checkpoint
 from deft.training.calibrate import calibrate

@@ -15,7 +15,7 @@ KINDS = {
     "masks": ("deft.operators.masks", "Masks", "deft.operators"),
     "kernels": ("deft.operators.kernels", "Kernels", "deft.operators"),
     "h-transforms": ("deft.htransforms.base", "HTransform", "deft.htransforms"),
-    "samplers": ("deft.samplers.base", "Sampler", "deft.samplers"),
+    "samplers": ("deft.samplers.base", "Stepping", "deft.samplers"),
     "time-grids": ("deft.samplers.base", "TimeGrid", "deft.samplers"),
     "methods": ("deft.commands.methods", "MethodRecipe", "deft.commands.methods"),
 }

@@ -29,8 +29,8 @@ from deft.reports.method import Method
 from deft.reports.page import style_sheet, write_report
 from deft.reports.table import results_table
 from deft.reports.words import number
-from deft.samplers.base import UniformLogSNR
 from deft.samplers.ddim import DDIM
+from deft.samplers.grids import UniformLogSNR
 from deft.storage import claims
 from deft.storage.atomic import atomic
 from deft.storage.fingerprint import fingerprint, of_file

@@ -28,13 +28,12 @@ from deft.errors import DeftError, InvalidInput, SamplesNotFinite
 from deft.likelihoods import Observation
 from deft.metrics.image import misfit, psnr, root_mean_square
 from deft.noise import Noise
-from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.reports import figure
 from deft.reports.method import Method, describe
 from deft.reports.words import number, some
-from deft.samplers.base import Sampler, State
+from deft.steps import State
 from deft.storage.atomic import atomic
 from deft.storage.fingerprint import fingerprint, of_file
 
@@ -117,8 +116,7 @@ class Drawing:
     def _draw(self, chunk: list[int], done: Done, origins: Sequence[Mapping[str, str]]) -> list[int]:
         """Draw and keep these images; those whose samples are not finite are not kept, and returned."""
         part = self.observed.take(chunk).to(self.prior.device)
-        posterior = self.method.posterior(self.prior, part)
-        drawn = self.method.sampler.draw(posterior, self.samples, seed=[self.seeds[i] for i in chunk], batch_size=self.batch_size)
+        drawn = self.method.samples(self.prior, part, self.samples, seed=[self.seeds[i] for i in chunk], batch_size=self.batch_size)
         broken = []
         for k, (i, x) in enumerate(zip(chunk, drawn.x_0, strict=True)):
             if not bool(torch.isfinite(x).all()):
@@ -158,7 +156,7 @@ class Drawing:
             if values:
                 extent = f" ({min(values):.3g} to {max(values):.3g} over {number(len(values), 'image')})" if len(values) > 1 else ""
                 print(f"{title}: {math.fsum(values) / len(values):.3g}{unit}{extent}")
-        if self.method.h_transform is None:
+        if not self.method.conditions:
             return  # the prior alone does not see the measurement
         for side, meaning in _MEANING.items():
             far = [record["name"] for record in records if record.get("far") == side]
@@ -169,8 +167,8 @@ class Drawing:
 
     def _not_finite(self, broken: Sequence[int]) -> SamplesNotFinite:
         first = broken[0]
-        posterior = self.method.posterior(self.prior, self.observed.take([first]).to(self.prior.device))
-        step = broken_step(self.method.sampler, posterior, self.samples, self.seeds[first])
+        one = self.observed.take([first]).to(self.prior.device)
+        step = broken_step(self.method, self.prior, one, self.samples, self.seeds[first])
         where = f"; of {self.names[first]} they are so from {step}" if step else ""
         return SamplesNotFinite(
             f"samples of {number(len(broken), 'image')} are not finite",
@@ -202,11 +200,9 @@ class _Found(Exception):
     """Ends a run of a sampler at the step that is looked for."""
 
 
-def broken_step(sampler: object, posterior: Posterior, samples: int, seed: int) -> str:
+def broken_step(method: Method, prior: Prior, observation: Observation, samples: int, seed: int) -> str:
     """After which step the samples of one observation cease to be finite, in words; empty where that cannot be known. Draws them once more."""
-    if not isinstance(sampler, Sampler):
-        return ""
-    taken = 0
+    taken, steps = 0, getattr(method.sampler, "steps", None)
 
     def look(state: State) -> None:
         nonlocal taken
@@ -215,12 +211,12 @@ def broken_step(sampler: object, posterior: Posterior, samples: int, seed: int) 
             raise _Found
 
     try:
-        sampler(posterior, samples, seed=[seed], on_step=look)
+        method.samples(prior, observation, samples, seed=[seed], on_step=look)
     except _Found:
-        return f"step {taken} of {sampler.steps} on"
+        return f"step {taken} of {steps} on" if steps else f"step {taken} on"
     except (DeftError, RuntimeError):
         return ""
-    return f"the last of {number(sampler.steps, 'step')} on"
+    return f"the last of {number(steps, 'step')} on" if steps else "the last step on"
 
 
 def write(out: Path, name: str, samples: Tensor, observed: Observation, prior: Prior, truth: Tensor | None) -> list[str]:

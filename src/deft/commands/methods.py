@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import final
 
 from deft.htransforms import dps, lgd, mcg, mmps, pigdm, tmpd
-from deft.htransforms.base import HTransform, NoConditioning
+from deft.htransforms.base import HTransform
 from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.reports.method import Method
 from deft.samplers import daps, ddnm_plus, ddrm, diffpir, red_diff, replacement, smc
-from deft.samplers.base import Sampler, UniformLogSNR
+from deft.samplers.base import Sampler, Sampling
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
+from deft.samplers.grids import UniformLogSNR
+from deft.samplers.posterior import PosteriorSampler
 from deft.samplers.weights import gaussian_steps
 from deft.training import chain
 from deft.training import checkpoint as checkpoints
@@ -71,145 +73,144 @@ class DEFT(MethodRecipe):
         return Method(label, h_transform, self.sampler, training_seconds=chain.seconds(card))
 
 
+class _Guided(MethodRecipe):
+    """An h-transform in each of `steps` steps of DDIM(eta); `images` limits it to the first few images."""
+
+    steps: int
+    eta: float
+    images: int | None
+    notes: str = ""
+
+    @abstractmethod
+    def h_transform(self) -> HTransform:
+        """The h-transform, which is bound to the steps when sampling starts."""
+
+    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
+        return Method(label, self.h_transform(), DDIM(steps=self.steps, eta=self.eta), notes=self.notes, images=self.images)
+
+
 @final
-class DPS(MethodRecipe):
+class DPS(_Guided):
     """DPS as published: the step size `zeta` in each of `steps` ancestral steps; `images` limits it to the first few images."""
 
     def __init__(self, zeta: float = 1.0, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
-        self.zeta, self.steps, self.eta, self.images = zeta, steps, eta, images
+        self.zeta, self.steps, self.eta, self.images, self.notes = zeta, steps, eta, images, f"zeta = {zeta:g}"
 
-    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        sampler = DDIM(steps=self.steps, eta=self.eta)
-        times = sampler.grid.times(prior.schedule, self.steps)
-        h_transform = dps.DPS.published(self.zeta, times, self.eta, prior.schedule)
-        return Method(label, h_transform, sampler, notes=f"zeta = {self.zeta:g}", images=self.images)
+    def h_transform(self) -> HTransform:
+        return dps.DPS.published(self.zeta)
 
 
 @final
-class PiGDM(MethodRecipe):
+class PiGDM(_Guided):
     """PiGDM as published: its step in each of `steps` steps of DDIM(eta); `scale` is the standard deviation of x_0 that it supposes."""
 
     def __init__(self, scale: float = 1.0, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
-        self.scale, self.steps, self.eta, self.images = scale, steps, eta, images
+        self.scale, self.steps, self.eta, self.images, self.notes = scale, steps, eta, images, f"scale = {scale:g}"
 
-    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        sampler = DDIM(steps=self.steps, eta=self.eta)
-        h_transform = pigdm.PiGDM.published(sampler.grid.times(prior.schedule, self.steps), self.eta, prior.schedule, self.scale)
-        return Method(label, h_transform, sampler, notes=f"scale = {self.scale:g}", images=self.images)
+    def h_transform(self) -> HTransform:
+        return pigdm.PiGDM.published(self.scale)
 
 
 @final
-class MCG(MethodRecipe):
+class MCG(_Guided):
     """MCG as published: the size of its gradient, `step`, in each of `steps` ancestral steps."""
 
     def __init__(self, step: float = 1.0, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
-        self.step, self.steps, self.eta, self.images = step, steps, eta, images
+        self.step, self.steps, self.eta, self.images, self.notes = step, steps, eta, images, f"step = {step:g}"
 
-    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        sampler = DDIM(steps=self.steps, eta=self.eta)
-        h_transform = mcg.MCG.published(sampler.grid.times(prior.schedule, self.steps), self.eta, prior.schedule, self.step)
-        return Method(label, h_transform, sampler, notes=f"step = {self.step:g}", images=self.images)
+    def h_transform(self) -> HTransform:
+        return mcg.MCG.published(self.step)
 
 
 @final
-class LGD(MethodRecipe):
+class LGD(_Guided):
     """Loss guidance with the step size `zeta` of DPS and `points` points, in each of `steps` ancestral steps."""
 
     def __init__(self, zeta: float = 1.0, points: int = 10, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
         self.zeta, self.points, self.steps, self.eta, self.images = zeta, points, steps, eta, images
+        self.notes = f"zeta = {zeta:g}, {points} points"
 
-    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        sampler = DDIM(steps=self.steps, eta=self.eta)
-        times = sampler.grid.times(prior.schedule, self.steps)
-        h_transform = lgd.LGD.published(self.zeta, times, self.eta, prior.schedule, points=self.points)
-        return Method(label, h_transform, sampler, notes=f"zeta = {self.zeta:g}, {self.points} points", images=self.images)
+    def h_transform(self) -> HTransform:
+        return lgd.LGD.published(self.zeta, points=self.points)
 
 
 @final
-class TMPD(MethodRecipe):
+class TMPD(_Guided):
     """TMPD in the paper's form for images, in each of `steps` ancestral steps."""
 
     def __init__(self, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
         self.steps, self.eta, self.images = steps, eta, images
 
-    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        return Method(label, tmpd.TMPD(), DDIM(steps=self.steps, eta=self.eta), images=self.images)
+    def h_transform(self) -> HTransform:
+        return tmpd.TMPD()
 
 
 @final
-class MMPS(MethodRecipe):
+class MMPS(_Guided):
     """MMPS with `iterations` of conjugate gradients in each of `steps` ancestral steps."""
 
     def __init__(self, iterations: int = 1, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
         self.iterations, self.steps, self.eta, self.images = iterations, steps, eta, images
+        self.notes = f"{iterations} iteration{'s' * (iterations > 1)}"
 
+    def h_transform(self) -> HTransform:
+        return mmps.MMPS(self.iterations)
+
+
+class _ByItself(MethodRecipe):
+    """A sampler that conditions by itself; `images` limits it to the first few images."""
+
+    def __init__(self, sampler: PosteriorSampler, images: int | None = None, notes: str = "") -> None:
+        self.sampler, self.images, self.notes = sampler, images, notes
+
+    @final
     def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        notes = f"{self.iterations} iteration{'s' * (self.iterations > 1)}"
-        return Method(label, mmps.MMPS(self.iterations), DDIM(steps=self.steps, eta=self.eta), notes=notes, images=self.images)
+        return Method(label, None, self.sampler, notes=self.notes, images=self.images)
 
 
 @final
-class DDNMPlus(MethodRecipe):
+class DDNMPlus(_ByItself):
     """DDNM+, and DDNM where sigma_y = 0."""
 
     def __init__(self, steps: int = 100, eta: float = 0.85, images: int | None = None) -> None:
-        self.steps, self.eta, self.images = steps, eta, images
-
-    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        sampler = ddnm_plus.DDNMPlus(steps=self.steps, eta=self.eta)
-        return Method(label, NoConditioning(), sampler, notes=f"eta = {self.eta:g}", images=self.images)
+        super().__init__(ddnm_plus.DDNMPlus(steps=steps, eta=eta), images, f"eta = {eta:g}")
 
 
 @final
-class DiffPIR(MethodRecipe):
+class DiffPIR(_ByItself):
     """DiffPIR as published; `weight` is its lambda, `zeta` the share of fresh noise in each of `steps` steps."""
 
     def __init__(self, steps: int = 100, weight: float = 1.0, zeta: float = 0.1, images: int | None = None) -> None:
-        self.steps, self.weight, self.zeta, self.images = steps, weight, zeta, images
-
-    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        sampler = diffpir.DiffPIR(steps=self.steps, weight=self.weight, zeta=self.zeta)
-        return Method(label, NoConditioning(), sampler, notes=f"lambda = {self.weight:g}, zeta = {self.zeta:g}", images=self.images)
+        super().__init__(diffpir.DiffPIR(steps=steps, weight=weight, zeta=zeta), images, f"lambda = {weight:g}, zeta = {zeta:g}")
 
 
 @final
-class REDDiff(MethodRecipe):
+class REDDiff(_ByItself):
     """RED-diff as published; `weight` is its lambda, `learning_rate` that of its Adam."""
 
     def __init__(self, steps: int = 1000, weight: float = 0.25, learning_rate: float = 0.1, images: int | None = None) -> None:
-        self.steps, self.weight, self.learning_rate, self.images = steps, weight, learning_rate, images
-
-    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        sampler = red_diff.REDDiff(steps=self.steps, weight=self.weight, learning_rate=self.learning_rate)
-        return Method(label, NoConditioning(), sampler, notes=f"lambda = {self.weight:g}", images=self.images)
+        super().__init__(red_diff.REDDiff(steps=steps, weight=weight, learning_rate=learning_rate), images, f"lambda = {weight:g}")
 
 
 @final
-class DDRM(MethodRecipe):
+class DDRM(_ByItself):
     """DDRM as published; `eta` is the share of fresh noise, `eta_b` that of the measurement."""
 
     def __init__(self, steps: int = 20, eta: float = 0.85, eta_b: float = 1.0, images: int | None = None) -> None:
-        self.steps, self.eta, self.eta_b, self.images = steps, eta, eta_b, images
-
-    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        sampler = ddrm.DDRM(steps=self.steps, eta=self.eta, eta_b=self.eta_b)
-        return Method(label, NoConditioning(), sampler, notes=f"eta = {self.eta:g}, eta_b = {self.eta_b:g}", images=self.images)
+        super().__init__(ddrm.DDRM(steps=steps, eta=eta, eta_b=eta_b), images, f"eta = {eta:g}, eta_b = {eta_b:g}")
 
 
 @final
-class Replacement(MethodRecipe):
+class Replacement(_ByItself):
     """Replacement with RePaint's time travel as published: `resamplings` passes over each `jump_length` of `steps` steps."""
 
     def __init__(self, steps: int = 250, jump_length: int = 10, resamplings: int = 10, images: int | None = None) -> None:
-        self.steps, self.jump_length, self.resamplings, self.images = steps, jump_length, resamplings, images
-
-    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        sampler = replacement.Replacement(steps=self.steps, jump_length=self.jump_length, resamplings=self.resamplings)
-        return Method(label, NoConditioning(), sampler, notes=f"{self.resamplings} resamplings", images=self.images)
+        sampler = replacement.Replacement(steps=steps, jump_length=jump_length, resamplings=resamplings)
+        super().__init__(sampler, images, f"{resamplings} resamplings")
 
 
 @final
-class DAPS(MethodRecipe):
+class DAPS(_ByItself):
     """DAPS-1K as published, with Langevin dynamics; `noise_level` is what it takes for sigma_y, null the measurement's own."""
 
     def __init__(
@@ -221,12 +222,8 @@ class DAPS(MethodRecipe):
         noise_level: float | None = 0.01,
         images: int | None = None,
     ) -> None:
-        self.steps, self.ode_steps, self.langevin_steps = steps, ode_steps, langevin_steps
-        self.step_size, self.noise_level, self.images = step_size, noise_level, images
-
-    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        sampler = daps.DAPS(self.steps, self.ode_steps, self.langevin_steps, self.step_size, noise_level=self.noise_level)
-        return Method(label, NoConditioning(), sampler, notes=f"step size {self.step_size:g}", images=self.images)
+        sampler = daps.DAPS(steps, ode_steps, langevin_steps, step_size, noise_level=noise_level)
+        super().__init__(sampler, images, f"step size {step_size:g}")
 
 
 @final
@@ -260,9 +257,9 @@ class TwistedSMC(MethodRecipe):
 
 @final
 class Given(MethodRecipe):
-    """Any h-transform, a user's own too, with any sampler."""
+    """Any h-transform, a user's own too, with any sampler; a sampler that conditions by itself takes none."""
 
-    def __init__(self, h_transform: HTransform, sampler: Sampler | None = None, images: int | None = None) -> None:
+    def __init__(self, h_transform: HTransform | None = None, sampler: Sampling | None = None, images: int | None = None) -> None:
         self.h_transform, self.sampler, self.images = h_transform, sampler or DPMSolver(steps=20), images
 
     def build(self, label: str, prior: Prior, problem: Problem) -> Method:

@@ -9,9 +9,10 @@ observation; it never calls the prior, never sees a sampler and draws no noise. 
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import cast, final
+from typing import Self, cast, final
 
 import torch
 from torch import nn
@@ -23,6 +24,7 @@ from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.base import LinearOperator
 from deft.priors.base import Denoised, Prior
 from deft.priors.denoised import Asked
+from deft.transitions import Steps
 from deft.types import LogProb, Signal, Times
 
 
@@ -43,6 +45,10 @@ class HTransform(nn.Module, ABC):
     def point(self, prior: Prior, x_t: Signal, t: Times, observation: Observation) -> tuple[Signal, Times]:
         """Where the prior is asked: (x, t'), x_t itself by default. One that overrides this is given `Asked` in `shift`, not `Denoised`."""
         return x_t, t
+
+    def on(self, steps: Steps) -> HTransform:
+        """The h-transform bound to the steps that a sampler will take: itself, unless it is published as a change of them."""
+        return self
 
     @property
     def asks_elsewhere(self) -> bool:
@@ -213,6 +219,9 @@ class Sum(HTransform):
             total = total + part.shift(denoised, observation)
         return total
 
+    def on(self, steps: Steps) -> Sum:
+        return Sum(*(part.on(steps) for part in self._parts))
+
     def check(self, prior: Prior, observation: Observation) -> None:
         for part in self._parts:
             part.check(prior, observation)
@@ -248,6 +257,11 @@ class Wrapped(HTransform):
 
     def point(self, prior: Prior, x_t: Signal, t: Times, observation: Observation) -> tuple[Signal, Times]:
         return self.h_transform.point(prior, x_t, t, observation)
+
+    def on(self, steps: Steps) -> Self:
+        bound = copy.copy(self)
+        bound._modules = {**self._modules, "h_transform": self.h_transform.on(steps)}
+        return bound
 
     @property
     def asks_elsewhere(self) -> bool:

@@ -14,13 +14,25 @@ from torch import Tensor
 from deft import checks
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
-from deft.htransforms.dps import Tabulated, Weight, checked_weight, moved_by, weight_at
+from deft.htransforms.weights import ByStep, Weight, bound, checked_weight, weight_at
 from deft.likelihoods import Observation
 from deft.priors.base import Denoised
-from deft.schedules import Schedule
+from deft.transitions import Steps
 from deft.types import LogProb, Signal, Times
 
 LogProbability = Callable[[Signal, Times, Observation], LogProb]
+
+
+@final
+class AncestralStep(ByStep):
+    """x_s and scale c^2 times a gradient: scale c^2 alpha_t / (a sigma_t^2)."""
+
+    def __init__(self, scale: float) -> None:
+        self.scale = checks.non_negative("scale", scale, "the gradient scale")
+
+    def weights(self, steps: Steps) -> Tensor:
+        t = steps.times.double()
+        return self.scale * steps.fresh() ** 2 * steps.schedule.alpha(t) / (steps.moved_by() * steps.schedule.sigma(t) ** 2)
 
 
 @final
@@ -39,19 +51,18 @@ class Classifier(HTransform):
         self.log_prob, self.weight = log_prob, checked_weight("the weight of Classifier", weight)
 
     @classmethod
-    def published(cls, log_prob: LogProbability, scale: float, times: Tensor, schedule: Schedule) -> Classifier:
-        """The h-transform with which DDIM(eta=1) takes the published ancestral step on the grid `times` (`sampler.grid.times(schedule, steps)`).
+    def published(cls, log_prob: LogProbability, scale: float) -> Classifier:
+        """The h-transform with which DDIM(eta=1) takes the published ancestral step; it is bound to the steps when sampling starts.
 
             x_s = a x_0_hat + b x_t + scale c^2 grad_{x_t} log p(y | x_t, t) + c z
 
         Algorithm 1 of the paper, with the variance c^2 of the sampler. A DDIM step moves by a * shift, so that weight = scale c^2 alpha_t / (a sigma_t^2), 0 in the
-        last step, which draws no noise. On another grid the weight raises `InvalidInput`.
+        last step, which draws no noise.
         """
-        t, scale = times.double(), checks.non_negative("scale", scale, "the gradient scale")
-        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-        c_2 = sigma[1:] ** 2 * (1 - (alpha[:-1] * sigma[1:] / (alpha[1:] * sigma[:-1])) ** 2)
-        c_2 = torch.cat([c_2, torch.zeros_like(c_2[:1]) if len(c_2) else torch.zeros_like(t)])
-        return cls(log_prob, Tabulated(t, scale * c_2 * alpha / (moved_by(t, 1.0, schedule) * sigma**2)))
+        return cls(log_prob, AncestralStep(scale))
+
+    def on(self, steps: Steps) -> Classifier:
+        return bound(self, steps)
 
     @property
     def differentiable(self) -> bool:

@@ -16,11 +16,11 @@ from deft import checks
 from deft.errors import InvalidInput
 from deft.htransforms.base import Potential
 from deft.htransforms.derivative import instead, need_derivative
-from deft.htransforms.dps import DPS, Weight, checked_weight, weight_at
+from deft.htransforms.weights import GradientStep, Weight, bound, checked_weight, weight_at
 from deft.likelihoods import Observation
 from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Denoised, Prior
-from deft.schedules import Schedule
+from deft.transitions import Steps
 from deft.types import LogProb, Times, norm
 
 _TIMES = 10**6  # a set of points for each millionth of [0, 1]
@@ -50,16 +50,17 @@ class LGD(Potential):
         self.seed, self.weight = as_seed(seed), None if weight is None else checked_weight("the weight of LGD", weight)
 
     @classmethod
-    def published(
-        cls, zeta: float, times: Tensor, eta: float, schedule: Schedule, *, points: int = 10, scale: float = 1.0, seed: int = 0
-    ) -> LGD:
-        """The h-transform with which DDIM(eta) takes the step of InverseBench on the grid `times` (`sampler.grid.times(schedule, steps)`).
+    def published(cls, zeta: float, *, points: int = 10, scale: float = 1.0, seed: int = 0) -> LGD:
+        """The h-transform with which DDIM takes the step of InverseBench; it is bound to the steps when sampling starts.
 
             x_s = a x_0_hat + b x_t + c z - zeta grad_{x_t} sqrt((1 / n) sum_i ||y - A(x_0_hat + r_t z_i)||^2)
 
-        Zheng et al. 2025, arXiv:2503.11043, from whom the public implementation is: the step of DPS, on the cloud. The weight is that of `DPS.published`.
+        Zheng et al. 2025, arXiv:2503.11043, from whom the public implementation is: the step of DPS, on the cloud.
         """
-        return cls(points, scale, seed, DPS.published(zeta, times, eta, schedule).weight)
+        return cls(points, scale, seed, GradientStep(zeta))
+
+    def on(self, steps: Steps) -> LGD:
+        return bound(self, steps)
 
     def points(self, t: Times, event_shape: Sequence[int], like: Tensor) -> Tensor:
         """z_i: (times, points, *event), in the precision and on the device of `like`."""

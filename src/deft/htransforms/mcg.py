@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import final
 
-from torch import Tensor
-
 from deft import checks
 from deft.htransforms.base import HTransform, linear_operator
-from deft.htransforms.dps import DPS, Weight, checked_weight
+from deft.htransforms.dps import DPS
+from deft.htransforms.weights import Weight, checked_weight
 from deft.likelihoods import Observation
 from deft.priors.base import Denoised, Prior
-from deft.schedules import Schedule
+from deft.transitions import Steps
 from deft.types import Signal
 
 
@@ -37,16 +36,18 @@ class MCG(HTransform):
         self.gradient = DPS(checked_weight("the weight of MCG", weight))
 
     @classmethod
-    def published(cls, times: Tensor, eta: float, schedule: Schedule, step: float = 1.0) -> MCG:
-        """The h-transform with which DDIM(eta) takes the published step on the grid `times` (`sampler.grid.times(schedule, steps)`).
+    def published(cls, step: float = 1.0) -> MCG:
+        """The h-transform with which DDIM takes the published step; it is bound to the steps when sampling starts.
 
             x_s' = a x_0_hat + b x_t + c z,    x_s = (I - A^+ A) (x_s' - step grad_{x_t} ||y - A x_0_hat||) + A^+ (a y + b A x_t + c A z)
 
-        `step` is 1 in the paper's inpainting and 0.1 in its colourisation: alpha = step / (2 ||y - A x_0_hat||) in front of the squared distance. On
-        another grid the weight raises `InvalidInput`.
+        `step` is 1 in the paper's inpainting and 0.1 in its colourisation: alpha = step / (2 ||y - A x_0_hat||) in front of the squared distance.
         """
-        step = checks.non_negative("step", step, "the size of MCG's gradient")
-        return cls(DPS.published(step, times, eta, schedule).weight)
+        return cls(DPS.published(checks.non_negative("step", step, "the size of MCG's gradient")).weight)
+
+    def on(self, steps: Steps) -> MCG:
+        gradient = self.gradient.on(steps)
+        return self if gradient is self.gradient else MCG(gradient.weight)
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         operator = linear_operator(observation, self)

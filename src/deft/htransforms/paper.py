@@ -22,6 +22,7 @@ from deft.htransforms.derivative import need_derivative
 from deft.likelihoods import Observation
 from deft.networks import MLP
 from deft.priors.base import Denoised, Prior
+from deft.priors.denoised import Asked
 from deft.types import Signal, expand
 
 
@@ -62,7 +63,7 @@ class PaperHTransform(HTransform):
         made_for(self, self.event_shape, prior)
         need_derivative(prior, observation, "PaperHTransform")
 
-    def silent(self, denoised: Denoised, observation: Observation, shift: Signal) -> bool:
+    def silent(self, denoised: Denoised | Asked, observation: Observation, shift: Signal) -> bool:
         return not bool((self.likelihood_gradient(denoised.x_0_hat, observation) != 0).any())
 
     def likelihood_gradient(self, x_0_hat: Signal, observation: Observation) -> Signal:

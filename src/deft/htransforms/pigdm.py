@@ -12,11 +12,25 @@ from torch import Tensor
 
 from deft import checks
 from deft.htransforms.base import HTransform, linear_gaussian, linear_operator
-from deft.htransforms.dps import Tabulated, Weight, checked_weight, moved_by, weight_at
+from deft.htransforms.weights import ByStep, Weight, bound, checked_weight, weight_at
 from deft.likelihoods import Observation
 from deft.priors.base import Denoised, Prior
-from deft.schedules import Schedule
+from deft.transitions import Steps
 from deft.types import Signal
+
+
+@final
+class PublishedStep(ByStep):
+    """x_s and alpha_t g: (alpha_t r_t / sigma_t)^2 / a."""
+
+    def __init__(self, scale: float) -> None:
+        self.scale = checks.positive("scale", scale, "the standard deviation of x_0")
+
+    def weights(self, steps: Steps) -> Tensor:
+        t = steps.times.double()
+        alpha, sigma = steps.schedule.alpha(t), steps.schedule.sigma(t)
+        r_2 = self.scale**2 * sigma**2 / (alpha**2 * self.scale**2 + sigma**2)
+        return alpha**2 * r_2 / (steps.moved_by() * sigma**2)
 
 
 @final
@@ -40,19 +54,18 @@ class PiGDM(HTransform):
         self.weight = checked_weight("the weight of PiGDM", weight)
 
     @classmethod
-    def published(cls, times: Tensor, eta: float, schedule: Schedule, scale: float = 1.0) -> PiGDM:
-        """The h-transform with which DDIM(eta) takes the published step on the grid `times` (`sampler.grid.times(schedule, steps)`).
+    def published(cls, scale: float = 1.0) -> PiGDM:
+        """The h-transform with which DDIM takes the published step; it is bound to the steps when sampling starts.
 
             x_s = a x_0_hat + b x_t + c z + alpha_t g,    g = J^T A^T (A A^T + (sigma_y / r_t)^2 I)^{-1} (y - A x_0_hat)
 
         Algorithm 1 of the paper, which gives the guidance the weight r_t^2 and adds it to x_s. A DDIM step moves by a * shift, so that
-        weight = (alpha_t r_t / sigma_t)^2 / a; a = 1 in the last step. On another grid the weight raises `InvalidInput`.
+        weight = (alpha_t r_t / sigma_t)^2 / a; a = 1 in the last step.
         """
-        eta, scale = checks.share("eta", eta, "the share of fresh noise"), checks.positive("scale", scale, "the standard deviation of x_0")
-        t = times.double()
-        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-        r_2 = scale**2 * sigma**2 / (alpha**2 * scale**2 + sigma**2)
-        return cls(scale, Tabulated(t, alpha**2 * r_2 / (moved_by(t, eta, schedule) * sigma**2)))
+        return cls(scale, PublishedStep(scale))
+
+    def on(self, steps: Steps) -> PiGDM:
+        return bound(self, steps)
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         operator = linear_operator(observation, self)

@@ -24,6 +24,7 @@ from deft.priors.denoised import Denoised
 from deft.schedules import Schedule
 from deft.storage.fingerprint import of_state as state_hash
 from deft.storage.table import public_name
+from deft.transitions import Steps
 from deft.types import Signal, Times, expand
 
 
@@ -90,6 +91,10 @@ class Prior(nn.Module, ABC):
             given = value.tolist() if isinstance(value, Tensor) else value
             expected = f"nothing: {self.name} is unconditional, and takes no context"
             raise InvalidInput(name, given=given, expected=expected, advice=f"leave `{name}` out")
+        return self
+
+    def on(self, steps: Steps) -> Prior:
+        """The prior bound to the steps that a sampler will take: itself, unless what conditions it depends on them."""
         return self
 
     def noise(self, noise: Noise, step: int, draws: int | None = None) -> Signal:

@@ -19,6 +19,7 @@ from deft.noise import Noise
 from deft.priors.base import Prior
 from deft.priors.wrapped import WrappedPrior
 from deft.schedules import Schedule
+from deft.transitions import Steps
 from deft.types import Signal, Times, expand
 
 _TOLERANCE = 1e-2
@@ -39,6 +40,10 @@ class Rescheduled(WrappedPrior):
 
     def around(self, prior: Prior) -> Rescheduled:
         return Rescheduled(prior, self._asked)
+
+    def on(self, steps: Steps) -> Prior:
+        """Itself: published steps belong to the schedule that they were published for, and are refused where they are asked."""
+        return self
 
     def initial(self, noise: Noise) -> Signal:
         """The wrapped prior's x_1, scaled to the spread of this schedule's noise end; exact where both noise ends have the same log-SNR."""

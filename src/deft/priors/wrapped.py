@@ -12,6 +12,7 @@ from torch import Tensor
 from deft.codec import Codec
 from deft.noise import Noise
 from deft.priors.base import Prior
+from deft.transitions import Steps
 from deft.types import Signal
 
 
@@ -30,6 +31,9 @@ class WrappedPrior(Prior):
     @abstractmethod
     def around(self, prior: Prior) -> Self:
         """The same around another prior."""
+
+    def on(self, steps: Steps) -> Prior:
+        return self.around(self.prior.on(steps))
 
     @property
     def name(self) -> str:

@@ -14,7 +14,8 @@ from deft.htransforms.base import HTransform, NoConditioning
 from deft.likelihoods import Observation
 from deft.posterior import Posterior
 from deft.priors.base import Prior
-from deft.samplers.base import Sampling
+from deft.samplers.arguments import Seed
+from deft.samplers.base import Draws, Sampling, Watch
 from deft.storage.fingerprint import digest, of_state
 from deft.storage.table import public_name
 
@@ -55,13 +56,35 @@ class Method:
         return {"label": self.label, "h_transform": describe(self.h_transform), "sampler": describe(self.sampler)}
 
     def posterior(self, prior: Prior, observation: Observation) -> Posterior:
-        """What the sampler sees; the h-transform is moved to the prior's device."""
+        """What a sampler of posteriors sees; the h-transform is moved to the prior's device."""
         return Posterior(prior, (self.h_transform or NoConditioning()).to(prior.device).eval(), observation)
+
+    def samples(
+        self,
+        prior: Prior,
+        observation: Observation,
+        num_samples: int,
+        *,
+        seed: Seed,
+        batch_size: int | None = None,
+        on_step: Watch | None = None,
+    ) -> Draws:
+        """`num_samples` for each observation."""
+        h_transform = None if self.h_transform is None else self.h_transform.to(prior.device).eval()
+        return self.sampler.draw(
+            prior, num_samples, observation=observation, h_transform=h_transform, seed=seed, batch_size=batch_size, on_step=on_step
+        )
+
+    @property
+    def conditions(self) -> bool:
+        """Whether the measurement has a say."""
+        return self.sampler.conditions or not isinstance(self.h_transform, NoConditioning | None)
 
     def check(self, prior: Prior, observation: Observation) -> None:
         """Raise where the method does not apply to a prior or an observation, with its label; the prior is not evaluated."""
         try:
-            self.sampler.check(self.posterior(prior, observation))
+            h_transform = None if self.h_transform is None else self.h_transform.to(prior.device).eval()
+            self.sampler.check(prior, observation, h_transform)
         except DeftError as error:
             raise type(error)(f"{self.label}: {error}") from error
 

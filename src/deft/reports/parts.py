@@ -78,9 +78,9 @@ def draw(
         counted = Counted(prior.take(chunk))
         _begin(prior.device)
         start = time.perf_counter()
-        posterior = method.posterior(counted, observation.take(chunk))  # timed too: a measurement may be lifted by a long computation
         with _explained(method, folder), solvers.counted() as solves:
-            drawn = method.sampler.draw(posterior, samples, seed=[seeds[i] for i in chunk], batch_size=batch_size)
+            # what a method does first is timed too: a measurement may be lifted by a long computation
+            drawn = method.samples(counted, observation.take(chunk), samples, seed=[seeds[i] for i in chunk], batch_size=batch_size)
         memory = _end(prior.device)
         seconds = time.perf_counter() - start
         part = Part(chunk[0], drawn.x_0.float().cpu(), seconds, counted.evaluations, counted.gradients, memory, drawn.weights, solves.taken)

@@ -1,9 +1,7 @@
-"""What samplers that condition inside their step ask for: the prior alone, beside an observation.
+"""What samplers that condition inside their step ask of a prior and an observation.
 
-    Posterior(prior, NoConditioning(), observation)
-
-Each of these methods changes the step and not only the estimate, so that no h-transform describes it. They read y and its operator from the posterior, and evaluate the
-prior by itself; none of them differentiates it.
+Each of these methods changes the step and not only the estimate, so that no h-transform describes it.
+They read y and its operator, evaluate the prior by itself, and never differentiate it.
 """
 
 from __future__ import annotations
@@ -13,41 +11,26 @@ from torch import Tensor
 
 from deft.errors import InvalidInput
 from deft.htransforms import derivative
-from deft.htransforms.base import NoConditioning
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.base import LinearOperator, SpectralOperator
-from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.types import Signal, expand
 
 
-def observation_of(prior: Prior, method: str) -> Observation:
-    """The observation that a method conditions on; `InvalidInput` for a prior that has none, or conditions already, or for noise that is not Gaussian."""
-    if not isinstance(prior, Posterior) or not isinstance(prior.h_transform, NoConditioning):
-        raise InvalidInput(
-            f"{method} conditions by itself and samples from Posterior(prior, NoConditioning(), observation)",
-            given=prior.name,
-            expected="a Posterior with NoConditioning()",
-            advice="use NoConditioning() as its h-transform, or keep yours and use DDIM, Heun or DPMSolver, which run on any posterior",
-        )
-    if not isinstance(prior.observation.likelihood, GaussianLikelihood):
+def gaussian(prior: Prior, observation: Observation, method: str) -> None:
+    """`InvalidInput` for noise that is not Gaussian."""
+    if not isinstance(observation.likelihood, GaussianLikelihood):
         raise InvalidInput(
             f"{method} assumes Gaussian noise of one standard deviation",
-            given=type(prior.observation.likelihood).__name__,
+            given=type(observation.likelihood).__name__,
             expected="GaussianLikelihood",
-            advice=derivative.instead(prior.prior, prior.observation, method),
+            advice=derivative.instead(prior, observation, method),
         )
-    return prior.observation
 
 
-def beneath(prior: Prior) -> Prior:
-    """What a posterior conditions; any other prior is its own."""
-    return prior.prior if isinstance(prior, Posterior) else prior
-
-
-def spectral_operator(prior: Prior, method: str, decomposed: SpectralOperator | None = None) -> SpectralOperator:
-    """The operator of its observation, which knows its singular values, or the same one `decomposed` beforehand; `InvalidInput` for another."""
-    observation = observation_of(prior, method)
+def spectral_operator(prior: Prior, observation: Observation, method: str, decomposed: SpectralOperator | None = None) -> SpectralOperator:
+    """The operator of an observation, which knows its singular values, or the same one `decomposed` beforehand; `InvalidInput` for another."""
+    gaussian(prior, observation, method)
     operator = decomposed or observation.operator
     if not isinstance(operator, SpectralOperator):
         name = type(operator).__name__
@@ -56,7 +39,7 @@ def spectral_operator(prior: Prior, method: str, decomposed: SpectralOperator | 
             f"{method} needs the singular values of the operator; {name} has none",
             given=name,
             expected="a SpectralOperator",
-            advice=derivative.instead(beneath(prior), observation, method)
+            advice=derivative.instead(prior, observation, method)
             + (", or write it as Matrix.of(operator, event_shape), where m x d numbers fit in memory" if matrix else ""),
         )
     return operator
@@ -81,12 +64,11 @@ def agrees(decomposed: SpectralOperator, observation: Observation) -> None:
         )
 
 
-def differentiable(prior: Prior, method: str) -> Observation:
-    """Its observation, whose operator is linear or can be differentiated; `InvalidInput` for another, and a warning where the derivative is zero."""
-    observation = observation_of(prior, method)
-    derivative.need_derivative(beneath(prior), observation, method)
-    derivative.warn_if_flat(beneath(prior), observation, method)
-    return observation
+def differentiable(prior: Prior, observation: Observation, method: str) -> None:
+    """`InvalidInput` for an operator that is neither linear nor can be differentiated, and a warning where the derivative is zero."""
+    gaussian(prior, observation, method)
+    derivative.need_derivative(prior, observation, method)
+    derivative.warn_if_flat(prior, observation, method)
 
 
 def reciprocal(singular_values: Tensor) -> Tensor:

@@ -25,9 +25,12 @@ from deft.errors import InvalidInput
 from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.priors.base import Prior
-from deft.samplers.base import MOST_STEPS, Sampler, State, TimeGrid, at_least_one
-from deft.samplers.conditional import differentiable, misfit_gradient, observation_of
+from deft.samplers.arguments import MOST_STEPS, at_least_one
+from deft.samplers.conditional import differentiable, misfit_gradient
+from deft.samplers.grids import TimeGrid
+from deft.samplers.posterior import PosteriorSampler
 from deft.schedules import Schedule
+from deft.steps import State
 from deft.types import Signal, Times, expand
 
 _RHO = 7.0
@@ -56,13 +59,13 @@ class Karras(TimeGrid):
 
 
 @final
-class DAPS(Sampler):
-    """DAPS; it conditions by itself and asks for `Posterior(prior, NoConditioning(), observation)`.
+class DAPS(PosteriorSampler):
+    """DAPS; it conditions by itself: `DAPS(...)(prior, observation, num_samples)`.
 
     Zhang et al. 2024, arXiv:2407.01521, Algorithm 1 with Langevin dynamics, for any schedule, in the prior's units; the defaults are DAPS-1K for images in [-1, 1]. `noise_level` is tau: 0.01 is theirs where
     sigma_y = 0.05, None takes the measurement's own sigma_y, with which alone y counts as it should. `ode_steps` * `steps` evaluations. The published step is tau^2: it should
     change with tau, and stay below 2 / (1 / r_t^2 + ||A||^2 / tau^2) at every level.
-    Raises `InvalidInput` for a prior that is no such `Posterior`, for an operator that is neither linear nor differentiable, for noise_level = None at sigma_y = 0, and where the dynamics diverge.
+    Raises `InvalidInput` for an operator that is neither linear nor differentiable, for noise_level = None at sigma_y = 0, and where the dynamics diverge.
     """
 
     def __init__(
@@ -87,23 +90,24 @@ class DAPS(Sampler):
     def evaluations(self) -> int:
         return self.steps * self.ode_steps
 
-    def check(self, prior: Prior) -> None:
-        self._variance(differentiable(prior, "DAPS"))
+    def applies(self, prior: Prior, observation: Observation) -> None:
+        differentiable(prior, observation, "DAPS")
+        self._variance(observation)
 
-    def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
-        x_0 = self._signal(prior, state, noise)
+    def step(self, prior: Prior, observation: Observation, state: State, s: Times, noise: Noise) -> State:
+        x_0 = self._signal(prior, observation, state, noise)
         alpha_s, sigma_s = prior.levels(x_0, s)
         return State(alpha_s * x_0 + sigma_s * prior.noise(noise, state.step + 1), s, state.step + 1)
 
-    def finish(self, prior: Prior, state: State, noise: Noise) -> Signal:
-        return self._signal(prior, state, noise)
+    def finish(self, prior: Prior, observation: Observation, state: State, noise: Noise) -> Signal:
+        return self._signal(prior, observation, state, noise)
 
-    def _signal(self, prior: Prior, state: State, noise: Noise) -> Signal:
+    def _signal(self, prior: Prior, observation: Observation, state: State, noise: Noise) -> Signal:
         """x_0 given x_t and y."""
         x_0_hat = self._solve(prior, state.x_t, state.t)
         size = self.step_size * (self.delta + (1 - state.step / self.steps) * (1 - self.delta))
         alpha_t, sigma_t = prior.levels(x_0_hat, state.t)
-        x_0 = self._langevin(prior, x_0_hat, sigma_t / alpha_t, size, noise.stream(state.step + 1))
+        x_0 = self._langevin(prior, observation, x_0_hat, sigma_t / alpha_t, size, noise.stream(state.step + 1))
         if not bool(torch.isfinite(x_0).all()):
             raise InvalidInput(
                 f"the Langevin dynamics of DAPS diverged in step {state.step + 1} of {self.steps}, with step_size = {self.step_size:g}; it must be below "
@@ -124,9 +128,8 @@ class DAPS(Sampler):
             x_0_hat = prior.denoise(alpha_s * u, s)
         return x_0_hat
 
-    def _langevin(self, prior: Prior, x_0_hat: Signal, r_t: Tensor, size: float, noise: Noise) -> Signal:
+    def _langevin(self, prior: Prior, observation: Observation, x_0_hat: Signal, r_t: Tensor, size: float, noise: Noise) -> Signal:
         """Unadjusted Langevin dynamics on N(x_0_hat, r_t^2) p(y | x_0), from x_0_hat."""
-        observation = observation_of(prior, "DAPS")
         variance = expand(self._variance(observation), x_0_hat).to(x_0_hat)
         x_0 = x_0_hat
         for start in range(0, self.langevin_steps, _BLOCK):

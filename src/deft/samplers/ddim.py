@@ -10,7 +10,11 @@ from typing import final
 from deft import checks
 from deft.noise import Noise
 from deft.priors.base import Prior
-from deft.samplers.base import Sampler, State, TimeGrid, Transition, UniformTime, at_least_one
+from deft.samplers.arguments import at_least_one
+from deft.samplers.base import Sampler
+from deft.samplers.grids import TimeGrid, UniformTime
+from deft.steps import State, drawn
+from deft.transitions import Transition
 from deft.types import Times
 
 
@@ -23,10 +27,10 @@ class DDIM(Sampler):
     """
 
     def __init__(self, steps: int, eta: float = 0.0, grid: TimeGrid | None = None) -> None:
-        self.eta = checks.share("eta", eta, "from 0 (deterministic) to 1 (DDPM)")
+        self.eta: float = checks.share("eta", eta, "from 0 (deterministic) to 1 (DDPM)")
         self.steps, self.grid = at_least_one(steps), grid or UniformTime()
 
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         transition = Transition.between(prior.schedule, state.t, s, self.eta)
-        x_s = transition.draw(prior.denoise(state.x_t, state.t), state.x_t, prior, noise, state.step + 1)
+        x_s = drawn(transition, prior.denoise(state.x_t, state.t), state.x_t, prior, noise, state.step + 1)
         return State(x_s, s, state.step + 1)

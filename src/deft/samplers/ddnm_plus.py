@@ -20,36 +20,38 @@ from typing import final
 import torch
 
 from deft import checks
+from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.operators.base import SpectralOperator
 from deft.priors.base import Prior
-from deft.samplers.base import Sampler, State, TimeGrid, UniformTime, at_least_one
-from deft.samplers.conditional import agrees, observation_of, reciprocal, spectral_operator
+from deft.samplers.arguments import at_least_one
+from deft.samplers.conditional import agrees, reciprocal, spectral_operator
+from deft.samplers.grids import TimeGrid, UniformTime
+from deft.samplers.posterior import PosteriorSampler
+from deft.steps import State
 from deft.types import Times, expand
 
 
 @final
-class DDNMPlus(Sampler):
-    """DDNM for sigma_y > 0; it conditions by itself and asks for `Posterior(prior, NoConditioning(), observation)`.
+class DDNMPlus(PosteriorSampler):
+    """DDNM for sigma_y > 0; it conditions by itself: `DDNMPlus(...)(prior, observation, num_samples)`.
 
     Wang et al. 2023, arXiv:2212.00490, eq. 17-20, which scale the correction and the fresh noise by component so that the variance comes out right. The paper
     writes them for ancestral noise; here the noise is split by `eta`, the one free parameter, as in DDRM (Kawar et al. 2022, arXiv:2201.11793, with
     eta_b = 1): near 1 the samples trust a noisy measurement less. At sigma_y = 0 use `DDNM`, whose last estimate meets the measurement. `operator` is the observation's, decomposed beforehand
     (`Matrix.of`), where that has no decomposition of its own. Raises `InvalidInput` for
-    an operator without a singular value decomposition, and for a prior that is no such `Posterior`.
+    an operator without a singular value decomposition.
     """
 
     def __init__(self, steps: int, eta: float = 0.85, grid: TimeGrid | None = None, operator: SpectralOperator | None = None) -> None:
         eta = checks.share("eta", eta, "the share of fresh noise")
         self.steps, self.eta, self.grid, self.operator = at_least_one(steps), eta, grid or UniformTime(), operator
 
-    def check(self, prior: Prior) -> None:
-        observation = observation_of(prior, "DDNMPlus")
-        agrees(spectral_operator(prior, "DDNMPlus", self.operator), observation)
+    def applies(self, prior: Prior, observation: Observation) -> None:
+        agrees(spectral_operator(prior, observation, "DDNMPlus", self.operator), observation)
 
-    def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
-        observation = observation_of(prior, "DDNMPlus")
-        operator = spectral_operator(prior, "DDNMPlus", self.operator)
+    def step(self, prior: Prior, observation: Observation, state: State, s: Times, noise: Noise) -> State:
+        operator = spectral_operator(prior, observation, "DDNMPlus", self.operator)
         denoised = prior.at(state.x_t, state.t)
         alpha_s, sigma_s = prior.levels(state.x_t, s)
 

@@ -23,17 +23,20 @@ from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.operators.base import SpectralOperator
 from deft.priors.base import Prior
-from deft.samplers.base import Sampler, State, TimeGrid, UniformTime, at_least_one
-from deft.samplers.conditional import agrees, observation_of, reciprocal, spectral_operator
+from deft.samplers.arguments import at_least_one
+from deft.samplers.conditional import agrees, reciprocal, spectral_operator
+from deft.samplers.grids import TimeGrid, UniformTime
+from deft.samplers.posterior import PosteriorSampler
+from deft.steps import State
 from deft.types import Signal, Times, expand
 
 
 @final
-class DDRM(Sampler):
-    """DDRM; it conditions by itself and asks for `Posterior(prior, NoConditioning(), observation)`.
+class DDRM(PosteriorSampler):
+    """DDRM; it conditions by itself: `DDRM(...)(prior, observation, num_samples)`.
 
     Kawar et al. 2022, arXiv:2201.11793, for any schedule. `eta` is the share of fresh noise, `eta_b` that of the measurement where it is the less noisy one. Without measurement noise and with
-    eta_b = 1 a sample meets the measurement. `operator` is the observation's, decomposed beforehand (`Matrix.of`), where that has no decomposition of its own. Raises `InvalidInput` for an operator without a singular value decomposition, and for a prior that is no such `Posterior`.
+    eta_b = 1 a sample meets the measurement. `operator` is the observation's, decomposed beforehand (`Matrix.of`), where that has no decomposition of its own. Raises `InvalidInput` for an operator without a singular value decomposition.
     """
 
     def __init__(
@@ -42,11 +45,11 @@ class DDRM(Sampler):
         eta, eta_b = checks.share("eta", eta, "the share of fresh noise"), checks.share("eta_b", eta_b, "the share of the measurement")
         self.steps, self.eta, self.eta_b, self.grid, self.operator = at_least_one(steps), eta, eta_b, grid or UniformTime(), operator
 
-    def check(self, prior: Prior) -> None:
-        agrees(self._spectral(prior)[1], observation_of(prior, "DDRM"))
+    def applies(self, prior: Prior, observation: Observation) -> None:
+        agrees(self._spectral(prior, observation), observation)
 
-    def start(self, prior: Prior, noise: Noise) -> Signal:
-        observation, operator = self._spectral(prior)
+    def start(self, prior: Prior, observation: Observation, noise: Noise) -> Signal:
+        operator = self._spectral(prior, observation)
         z = prior.noise(noise, 0)
         one = self.grid.times(prior.schedule, self.steps)[:1].to(z.device)
         alpha_1, sigma_1 = prior.levels(z, one)
@@ -58,8 +61,8 @@ class DDRM(Sampler):
         correction = torch.where(less_noisy, known - v_1 * operator.v_t(z), torch.zeros_like(known))
         return sigma_1 * z + alpha_1 * operator.v(correction)
 
-    def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
-        observation, operator = self._spectral(prior)
+    def step(self, prior: Prior, observation: Observation, state: State, s: Times, noise: Noise) -> State:
+        operator = self._spectral(prior, observation)
         denoised = prior.at(state.x_t, state.t)
         alpha_s, sigma_s = prior.levels(state.x_t, s)
         fresh = prior.noise(noise, state.step + 1)
@@ -78,17 +81,16 @@ class DDRM(Sampler):
         correction = operator.v(torch.where(seen, in_range, torch.zeros_like(in_range)))
         return State(alpha_s * (denoised.x_0_hat + correction) + sigma_s * unseen, s, state.step + 1)
 
-    def finish(self, prior: Prior, state: State, noise: Noise) -> Signal:
-        observation, operator = self._spectral(prior)
+    def finish(self, prior: Prior, observation: Observation, state: State, noise: Noise) -> Signal:
+        operator = self._spectral(prior, observation)
         x_0_hat = prior.denoise(state.x_t, state.t)
         residual = operator.u_t(observation.residual(x_0_hat))
         exact = expand(observation.sigma_y == 0, residual)
         gap = reciprocal(operator.singular_values(residual)) * residual
         return x_0_hat + operator.v(torch.where(exact, self.eta_b * gap, torch.zeros_like(gap)))
 
-    def _spectral(self, prior: Prior) -> tuple[Observation, SpectralOperator]:
-        observation = observation_of(prior, "DDRM")
-        return observation, spectral_operator(prior, "DDRM", self.operator)
+    def _spectral(self, prior: Prior, observation: Observation) -> SpectralOperator:
+        return spectral_operator(prior, observation, "DDRM", self.operator)
 
 
 def _noise_of(observation: Observation, operator: SpectralOperator, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,10 +12,10 @@ from typing import Any, final
 from torch import Tensor, nn
 
 from deft.htransforms.base import HTransform
-from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.problems.deepinv import observation_from_deepinv
-from deft.samplers.base import Sampler, Seed, sample_count
+from deft.samplers.arguments import Seed, sample_count
+from deft.samplers.base import Sampling
 from deft.types import Measurement, Signal
 
 
@@ -23,13 +23,13 @@ from deft.types import Measurement, Signal
 class DeepinvReconstructor(nn.Module):
     """`model(y, physics)`, the mean of `num_samples` samples for each measurement; `model.samples(y, physics)` returns them all.
 
-    One is a draw of the posterior, the mean of several the better estimate. Samplers that condition by themselves take `NoConditioning()` for an h-transform. `seed` is
+    One is a draw of the posterior, the mean of several the better estimate. Samplers that condition by themselves take None for an h-transform. `seed` is
     the sampler's, so that the same measurement gives the same result. What the prior means by [0, 1] is its value_range; a prior without one speaks the physics' units.
     Raises `InvalidInput` for a physics that cannot be adapted (`observation_from_deepinv`).
     """
 
     def __init__(
-        self, prior: Prior, h_transform: HTransform, sampler: Sampler, num_samples: int = 1, seed: Seed = 0, adjoint: str = "own"
+        self, prior: Prior, h_transform: HTransform | None, sampler: Sampling, num_samples: int = 1, seed: Seed = 0, adjoint: str = "own"
     ) -> None:
         super().__init__()
         self.prior, self.h_transform, self.sampler = prior, h_transform, sampler
@@ -40,7 +40,7 @@ class DeepinvReconstructor(nn.Module):
         observation = observation_from_deepinv(
             y.to(self.prior.device, self.prior.dtype), physics, self.prior.event_shape, self.prior.value_range, adjoint=self.adjoint
         )
-        x_0 = self.sampler(Posterior(self.prior, self.h_transform, observation), self.num_samples, seed=self.seed)
+        x_0 = self.sampler.draw(self.prior, self.num_samples, observation=observation, h_transform=self.h_transform, seed=self.seed).x_0
         if self.prior.value_range is None:
             return x_0
         low, high = self.prior.value_range

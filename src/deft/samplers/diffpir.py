@@ -26,9 +26,12 @@ from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.operators.base import LinearOperator
 from deft.priors.base import Denoised, Prior
-from deft.samplers.base import Sampler, State, TimeGrid, at_least_one
-from deft.samplers.conditional import beneath, differentiable, observation_of
+from deft.samplers.arguments import at_least_one
+from deft.samplers.conditional import differentiable
+from deft.samplers.grids import TimeGrid
+from deft.samplers.posterior import PosteriorSampler
 from deft.schedules import Schedule
+from deft.steps import State
 from deft.types import Signal, Times
 
 
@@ -41,43 +44,43 @@ class RootTime(TimeGrid):
 
 
 @final
-class DiffPIR(Sampler):
-    """DiffPIR; it conditions by itself and asks for `Posterior(prior, NoConditioning(), observation)`.
+class DiffPIR(PosteriorSampler):
+    """DiffPIR; it conditions by itself: `DiffPIR(...)(prior, observation, num_samples)`.
 
     Zhu et al. 2023, arXiv:2305.08995. `weight` is the paper's lambda, `zeta` the share of fresh noise; 0.1 is theirs for noisy measurements, 1 for
     inpainting without noise. Everything is in the prior's units: where sigma_y is that of images in [0, 1] and the prior's are in [-1, 1], as in the authors' code,
     a lambda of theirs is 4 times that of the formula. The minimum is A^T (A A^T + rho_t I)^{-1} (y - A x_0_hat) away for a linear operator; for another the
     paper takes one gradient step, -grad ||y - A(x_0_hat)||^2 / (2 rho_t), which diverges where the noise is high, since rho_t falls to 0 there; here it is
     J^T (y - A(x_0_hat)) / (L^2 + rho_t), with L the slope of A along it (deft.operators.base), which is the same where rho_t is large. At sigma_y = 0 a linear measurement is met exactly. Raises
-    `InvalidInput` for a prior that is no such `Posterior`, and at sigma_y = 0 for an operator that is not linear.
+    `InvalidInput` at sigma_y = 0 for an operator that is not linear.
     """
 
     def __init__(self, steps: int = 100, weight: float = 1.0, zeta: float = 0.1, grid: TimeGrid | None = None) -> None:
         weight, zeta = checks.positive("weight", weight, "the paper's lambda"), checks.share("zeta", zeta, "the share of fresh noise")
         self.steps, self.weight, self.zeta, self.grid = at_least_one(steps), weight, zeta, grid or RootTime()
 
-    def check(self, prior: Prior) -> None:
-        observation = differentiable(prior, "DiffPIR")
+    def applies(self, prior: Prior, observation: Observation) -> None:
+        differentiable(prior, observation, "DiffPIR")
         if not isinstance(observation.operator, LinearOperator) and bool((observation.sigma_y == 0).any()):
             raise InvalidInput(
                 "at sigma_y = 0 DiffPIR needs a linear operator",
                 given=type(observation.operator).__name__,
                 expected="a LinearOperator, or a sigma_y > 0",
-                advice=instead(beneath(prior), observation, "DiffPIR"),
+                advice=instead(prior, observation, "DiffPIR"),
             )
 
-    def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
+    def step(self, prior: Prior, observation: Observation, state: State, s: Times, noise: Noise) -> State:
         denoised = prior.at(state.x_t, state.t)
         alpha_s, sigma_s = prior.levels(state.x_t, s)
 
-        x_0 = self._consistent(denoised, observation_of(prior, "DiffPIR"))
+        x_0 = self._consistent(denoised, observation)
         eps_hat = (state.x_t - denoised.alpha_t * x_0) / denoised.sigma_t
         fresh = prior.noise(noise, state.step + 1)
         x_s = alpha_s * x_0 + sigma_s * ((1 - self.zeta) ** 0.5 * eps_hat + self.zeta**0.5 * fresh)
         return State(x_s, s, state.step + 1)
 
-    def finish(self, prior: Prior, state: State, noise: Noise) -> Signal:
-        return self._consistent(prior.at(state.x_t, state.t), observation_of(prior, "DiffPIR"))
+    def finish(self, prior: Prior, observation: Observation, state: State, noise: Noise) -> Signal:
+        return self._consistent(prior.at(state.x_t, state.t), observation)
 
     def _consistent(self, denoised: Denoised, observation: Observation) -> Signal:
         """x_0', the minimum."""

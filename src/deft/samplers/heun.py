@@ -11,7 +11,10 @@ from typing import final
 
 from deft.noise import Noise
 from deft.priors.base import Prior
-from deft.samplers.base import Sampler, State, TimeGrid, UniformLogSNR, at_least_one
+from deft.samplers.arguments import at_least_one
+from deft.samplers.base import Sampler
+from deft.samplers.grids import TimeGrid, UniformLogSNR
+from deft.steps import State
 from deft.types import Times
 
 

@@ -18,22 +18,26 @@ from typing import final
 import torch
 
 from deft import checks
+from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.priors.base import Prior
-from deft.samplers.base import Sampler, State, TimeGrid, UniformTime, at_least_one
-from deft.samplers.conditional import differentiable, misfit_gradient, observation_of
+from deft.samplers.arguments import at_least_one
+from deft.samplers.conditional import differentiable, misfit_gradient
+from deft.samplers.grids import TimeGrid, UniformTime
+from deft.samplers.posterior import PosteriorSampler
+from deft.steps import State
 from deft.types import Signal, Times
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.99, 1e-8  # Adam's moments as in the paper
 
 
 @final
-class REDDiff(Sampler):
-    """RED-diff; it conditions by itself and asks for `Posterior(prior, NoConditioning(), observation)`.
+class REDDiff(PosteriorSampler):
+    """RED-diff; it conditions by itself: `REDDiff(...)(prior, observation, num_samples)`.
 
     Mardani et al. 2023, arXiv:2305.04391, with lambda_t = lambda / SNR_t, SNR_t = alpha_t / sigma_t. `weight` is the paper's lambda, `learning_rate` Adam's, in the signal's unit per step; each signal has its own
-    moments, so that it does not depend on its neighbours. mu starts at lift(y); `state.x_t` is mu. One evaluation a step. Raises `InvalidInput` for a prior that is no such `Posterior`,
-    and for an operator that is neither linear nor differentiable.
+    moments, so that it does not depend on its neighbours. mu starts at lift(y); `state.x_t` is mu. One evaluation a step. Raises `InvalidInput`
+    for an operator that is neither linear nor differentiable.
     """
 
     def __init__(self, steps: int = 1000, weight: float = 0.25, learning_rate: float = 0.1, grid: TimeGrid | None = None) -> None:
@@ -41,15 +45,14 @@ class REDDiff(Sampler):
         learning_rate = checks.positive("learning_rate", learning_rate, "Adam's, in the signal's unit per step")
         self.steps, self.weight, self.learning_rate, self.grid = at_least_one(steps), weight, learning_rate, grid or UniformTime()
 
-    def check(self, prior: Prior) -> None:
-        differentiable(prior, "REDDiff")
+    def applies(self, prior: Prior, observation: Observation) -> None:
+        differentiable(prior, observation, "REDDiff")
 
-    def start(self, prior: Prior, noise: Noise) -> Signal:
-        observation = observation_of(prior, "REDDiff")
+    def start(self, prior: Prior, observation: Observation, noise: Noise) -> Signal:
         return observation.lifted.to(noise.dtype)
 
-    def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
-        observation, mu = observation_of(prior, "REDDiff"), state.x_t
+    def step(self, prior: Prior, observation: Observation, state: State, s: Times, noise: Noise) -> State:
+        mu = state.x_t
         alpha_t, sigma_t = prior.levels(mu, state.t)
         eps = prior.noise(noise, state.step + 1)
         eps_hat = prior.at(alpha_t * mu + sigma_t * eps, state.t).eps_hat
@@ -62,5 +65,5 @@ class REDDiff(Sampler):
         move = first / (1 - _BETA_1**k) / ((second / (1 - _BETA_2**k)).sqrt() + _EPSILON)
         return State(mu - self.learning_rate * move, s, k, (first, second))
 
-    def finish(self, prior: Prior, state: State, noise: Noise) -> Signal:
-        return self.step(prior, state, state.t, noise).x_t
+    def finish(self, prior: Prior, observation: Observation, state: State, noise: Noise) -> Signal:
+        return self.step(prior, observation, state, state.t, noise).x_t

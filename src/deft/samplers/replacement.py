@@ -16,22 +16,26 @@ import torch
 
 from deft import checks
 from deft.errors import InvalidInput
+from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.operators.base import SpectralOperator
 from deft.priors.base import Prior
-from deft.samplers.base import MOST_STEPS, Sampler, State, TimeGrid, Transition, UniformTime, at_least_one
-from deft.samplers.conditional import observation_of, reciprocal, spectral_operator
+from deft.samplers.arguments import MOST_STEPS, at_least_one
+from deft.samplers.conditional import reciprocal, spectral_operator
+from deft.samplers.grids import TimeGrid, UniformTime
+from deft.samplers.posterior import PosteriorSampler
+from deft.steps import State
+from deft.transitions import Transition
 from deft.types import Signal, Times, expand
 
 
 @final
-class Replacement(Sampler):
-    """Replacement with RePaint's time travel; it conditions by itself and asks for `Posterior(prior, NoConditioning(), observation)`.
+class Replacement(PosteriorSampler):
+    """Replacement with RePaint's time travel; it conditions by itself: `Replacement(...)(prior, observation, num_samples)`.
 
     Lugmayr et al. 2022, arXiv:2201.09865, Algorithm 1 and its schedule of jumps: with N steps, one from each multiple of `jump_length` below N - `jump_length`, counted from the clean end. The j forward steps of
     a jump are one draw here, whose law is the same. `resamplings` = 1 is replacement without travel (Song et al. 2021, arXiv:2011.13456, appendix I.2). The operator is an inpainting, or another whose
-    non-zero singular values are all equal (block averages, the identity), where P is applied in its singular basis. Raises `InvalidInput` for another operator, and for a prior that is no
-    such `Posterior`.
+    non-zero singular values are all equal (block averages, the identity), where P is applied in its singular basis. Raises `InvalidInput` for another operator.
     """
 
     def __init__(self, steps: int = 250, jump_length: int = 10, resamplings: int = 10, grid: TimeGrid | None = None) -> None:
@@ -44,13 +48,13 @@ class Replacement(Sampler):
         jumps = max(0, -(-(self.steps - self.jump_length) // self.jump_length))
         return self.steps + (self.resamplings - 1) * self.jump_length * jumps
 
-    def check(self, prior: Prior) -> None:
-        _projection(prior)
+    def applies(self, prior: Prior, observation: Observation) -> None:
+        _projection(prior, observation)
 
-    def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
+    def step(self, prior: Prior, observation: Observation, state: State, s: Times, noise: Noise) -> State:
         here = noise.stream(state.step + 1)
         draws = (prior.noise(here, k) for k in count())
-        known, operator = _projection(prior)
+        known, operator = _projection(prior, observation)
 
         def reverse(x_t: Signal, t: Times, s: Times) -> Signal:
             transition = Transition.between(prior.schedule, t, s, eta=1.0)
@@ -73,16 +77,15 @@ class Replacement(Sampler):
                     x_s = reverse(x_s, t, u)
         return State(x_s, s, state.step + 1, stretch)
 
-    def finish(self, prior: Prior, state: State, noise: Noise) -> Signal:
-        known, operator = _projection(prior)
+    def finish(self, prior: Prior, observation: Observation, state: State, noise: Noise) -> Signal:
+        known, operator = _projection(prior, observation)
         x_0_hat = prior.denoise(state.x_t, state.t)
         return x_0_hat + _projected(operator, known - x_0_hat)
 
 
-def _projection(prior: Prior) -> tuple[Signal, SpectralOperator]:
+def _projection(prior: Prior, observation: Observation) -> tuple[Signal, SpectralOperator]:
     """A^+ y, and the operator, whose measurement must say a part of the signal as it is."""
-    observation = observation_of(prior, "Replacement")
-    operator = spectral_operator(prior, "Replacement")
+    operator = spectral_operator(prior, observation, "Replacement")
     known = operator.pseudo_inverse(observation.y)
     inverted = reciprocal(operator.singular_values(operator.v_t(known)))
     uneven = (inverted > 0) & (inverted < (1 - 1e-3) * expand(inverted.flatten(1).amax(1), inverted))

@@ -12,7 +12,6 @@ depend on its seed, and not on other observations. `ResampledSMC` makes samples 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -22,24 +21,14 @@ from tqdm.auto import tqdm
 
 from deft import checks
 from deft.errors import InvalidInput
-from deft.htransforms.base import Potential
+from deft.htransforms.base import HTransform, Potential
+from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.base import Prior
-from deft.samplers.base import (
-    Draws,
-    Sampling,
-    Seed,
-    State,
-    TimeGrid,
-    UniformLogSNR,
-    at_least_one,
-    at_most,
-    observation_seeds,
-    room_for_batch,
-    sample_count,
-)
-from deft.samplers.walk import walk
+from deft.samplers.arguments import Seed, at_least_one, at_most, observation_seeds, room_for_batch, sample_count
+from deft.samplers.base import Draws, Sampling, Watch, conditioned
+from deft.samplers.grids import TimeGrid, UniformLogSNR
 from deft.samplers.weights import (
     WeightedSamples,
     check_finite,
@@ -49,6 +38,8 @@ from deft.samplers.weights import (
     systematic,
     weighable,
 )
+from deft.steps import State, stops
+from deft.transitions import Steps
 from deft.types import Signal, Times
 
 _CHOICE = 4  # the stream of the draws that choose survivors
@@ -101,7 +92,7 @@ class TwistedSMC:
         *,
         seed: Seed = 0,
         batch_size: int | None = None,
-        on_step: Callable[[State], None] | None = None,
+        on_step: Watch | None = None,
         progress: bool = False,
     ) -> WeightedSamples:
         """`num_samples` particles for each observation.
@@ -115,11 +106,12 @@ class TwistedSMC:
         seeds = Noise(observation_seeds(seed, len(posterior.observation)), posterior.device, posterior.dtype)
         noise, choice = seeds.repeat(num_samples), seeds.stream(_CHOICE)
         times = self.grid.times(posterior.schedule, self.steps).to(posterior.device)
+        posterior = posterior.on(Steps(posterior.schedule, times, self.eta))
         bar = tqdm(total=len(noise) * len(times), disable=not progress, desc="sampling", unit="eval", leave=False)
         told = _Told(posterior, self.twist, num_samples, batch_size or max(len(noise), 1), bar)
 
         system = _System(told.owner, posterior.device)
-        particles = walk(posterior.take(told.owner.flatten()), noise, times, self.eta, told)
+        particles = stops(posterior.take(told.owner.flatten()), noise, times, self.eta, told)
         stop, before = next(particles), torch.zeros((), dtype=torch.float64, device=posterior.device)
         while True:
             log_psi, where = stop.said.log_psi, f"step {stop.index + 1} of {len(times)} (t = {stop.t.item():.4g})"
@@ -147,13 +139,24 @@ class ResampledSMC(Sampling):
     def __init__(self, smc: TwistedSMC, particles: int) -> None:
         self.smc, self.particles = smc, particle_count("particles", particles)
 
-    def draw(self, prior: Prior, num_samples: int, *, seed: Seed = 0, batch_size: int | None = None) -> Draws:
+    def draw(
+        self,
+        prior: Prior,
+        num_samples: int,
+        *,
+        observation: Observation | None = None,
+        h_transform: HTransform | None = None,
+        seed: Seed = 0,
+        batch_size: int | None = None,
+        on_step: Watch | None = None,
+    ) -> Draws:
+        prior = conditioned(prior, observation, h_transform)
         num_samples, seeds = sample_count(num_samples), observation_seeds(seed, prior.num_observations)
-        weighted = self.smc(prior, self.particles, seed=seeds, batch_size=batch_size)
+        weighted = self.smc(prior, self.particles, seed=seeds, batch_size=batch_size, on_step=on_step)
         return Draws(weighted.resample(num_samples, seed=seeds), tuple(weighted.card()))
 
-    def check(self, prior: Prior) -> None:
-        self.smc.check(prior)
+    def check(self, prior: Prior, observation: Observation | None = None, h_transform: HTransform | None = None) -> None:
+        self.smc.check(conditioned(prior, observation, h_transform))
 
     def signals(self, num_samples: int) -> int:
         return self.particles

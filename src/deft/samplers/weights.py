@@ -21,7 +21,8 @@ from deft.errors import InvalidInput, WeightsNotFinite
 from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.base import Prior
-from deft.samplers.base import Sampling, Seed, observation_seeds
+from deft.samplers.arguments import Seed, observation_seeds
+from deft.samplers.base import Sampling
 from deft.samplers.ddim import DDIM
 
 COLLAPSED = 2.0

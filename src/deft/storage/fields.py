@@ -111,6 +111,21 @@ class Text(Field):
 
 @final
 @dataclass(frozen=True)
+class Choice(Field):
+    """One of a few words."""
+
+    of: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        return " or ".join(map(repr, self.of))
+
+    def fits(self, value: object) -> bool:
+        return isinstance(value, str) and value in self.of
+
+
+@final
+@dataclass(frozen=True)
 class Function(Field):
     """The dotted path of a function of the user's own: it is imported where the user names its module in the call."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from deft.storage.fields import Field, Flag, Folder, Function, Items, Nothing, OneOf, Part, Real, Text, Whole
+from deft.storage.fields import Choice, Field, Flag, Folder, Function, Items, Nothing, OneOf, Part, Real, Text, Whole
 from deft.storage.table import KINDS
 
 _MOST_ENTRIES = 1 << 28  # of one signal
@@ -87,6 +87,8 @@ def _field(argument: str, hint: Any, called: Field | None) -> Field | None:
     if origin in (types.UnionType, typing.Union):
         fields = tuple(field for part in inside if (field := _field(argument, part, called)) is not None)
         return OneOf(fields) if len(fields) > 1 else (fields[0] if fields else None)
+    if origin is typing.Literal and all(isinstance(value, str) for value in inside):
+        return Choice(inside)
     if hint is str:
         return called or Text(200)
     simple: dict[Any, Callable[[], Field]] = {bool: Flag, float: Real, type(None): Nothing, int: lambda: WHOLE.get(argument, Whole())}

@@ -72,7 +72,7 @@ _SAMPLERS = {
     "deft.samplers.replacement": "Replacement",
     "deft.samplers.smc": "ResampledSMC",
 }
-_GRIDS = {"deft.samplers.base": "UniformLogSNR UniformTime", "deft.samplers.daps": "Karras", "deft.samplers.diffpir": "RootTime"}
+_GRIDS = {"deft.samplers.grids": "UniformLogSNR UniformTime", "deft.samplers.daps": "Karras", "deft.samplers.diffpir": "RootTime"}
 _OBJECTIVES = {"deft.training.denoising": "DenoisingScoreMatching"}
 
 
@@ -109,7 +109,7 @@ KINDS: dict[str, Kind] = {
         _kind("schedule", "deft.schedules.Schedule", _SCHEDULES),
         _kind("prior", "deft.priors.base.Prior", _PRIORS),
         _kind("sampler", "deft.samplers.base.Sampling", _SAMPLERS),
-        _kind("time grid", "deft.samplers.base.TimeGrid", _GRIDS),
+        _kind("time grid", "deft.samplers.grids.TimeGrid", _GRIDS),
         _kind("objective", "deft.training.base.Objective", _OBJECTIVES),
     )
 }
@@ -120,6 +120,8 @@ def _aliases() -> Iterator[tuple[str, str]]:
         for name, home in kind.homes.items():
             yield f"{home}.{name}", name
             yield f"{home.rpartition('.')[0]}.{name}", name
+    for name in ("UniformLogSNR", "UniformTime"):
+        yield f"deft.samplers.base.{name}", name
 
 
 ALIASES: dict[str, str] = dict(_aliases())
