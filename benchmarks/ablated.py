@@ -29,7 +29,8 @@ from deft.likelihoods import Observation
 from deft.networks import MLP
 from deft.operators.tomography import Tomography
 from deft.operators.units import InUnits
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Prior
+from deft.priors.denoised import Denoised
 from deft.types import Signal, expand
 
 READS = ("x_t", "x_0_hat", "lift", "coverage", "octaves", "adjoint", "guidance", "gradient", "back_projection")

@@ -29,7 +29,8 @@ from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.likelihoods import Observation
 from deft.noise import Noise, mix
 from deft.posterior import Posterior
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Prior
+from deft.priors.denoised import Denoised
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.reports import provenance
 from deft.reports.chart import Series, as_file, line_chart

@@ -69,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.path.append(os.getcwd())  # so that a user's own module can be named in a YAML file
     try:
         with signals.raised():
-            return import_module("deft.commands.parser").run(name, rest)
+            result: int = import_module("deft.commands.parser").run(name, rest)
+            return result
     except DeftError as error:
         if debug:
             raise

@@ -77,12 +77,15 @@ class LinearCodec(Codec):
         return self.linear(z) + self.bias.to(z)
 
     def encode(self, x: Signals) -> Codes:
-        return ((x - self.bias.to(x)).flatten(1) @ self.inverse.to(x).T).unflatten(1, self.event_shape)
+        result: Codes = ((x - self.bias.to(x)).flatten(1) @ self.inverse.to(x).T).unflatten(1, self.event_shape)
+        return result
 
     def linear(self, z: Codes) -> Signals:
         """W z."""
-        return (z.flatten(1) @ self.weight.to(z).T).unflatten(1, self.signal_shape)
+        result: Signals = (z.flatten(1) @ self.weight.to(z).T).unflatten(1, self.signal_shape)
+        return result
 
     def adjoint(self, x: Signals) -> Codes:
         """W^T x."""
-        return (x.flatten(1) @ self.weight.to(x)).unflatten(1, self.event_shape)
+        result: Codes = (x.flatten(1) @ self.weight.to(x)).unflatten(1, self.event_shape)
+        return result

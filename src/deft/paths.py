@@ -19,7 +19,8 @@ from torch import Tensor
 from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.posterior import Posterior
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Prior
+from deft.priors.denoised import Denoised
 from deft.samplers.arguments import Seed, at_most, observation_seeds, room_for_batch, sample_count
 from deft.samplers.base import Sampler
 from deft.samplers.weights import WeightedSamples, check_finite, effective_sample_size, gaussian_steps, log_evidence, weighable

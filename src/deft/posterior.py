@@ -21,8 +21,8 @@ from deft.htransforms.derivative import instead, say_nothing
 from deft.htransforms.labels import Labels
 from deft.htransforms.trained import warn_outside_training
 from deft.likelihoods import Observation
-from deft.priors.base import Denoised, Prior
-from deft.priors.denoised import Asked
+from deft.priors.base import Prior
+from deft.priors.denoised import Asked, Denoised
 from deft.priors.wrapped import WrappedPrior
 from deft.transitions import Steps
 from deft.types import Signal, Times
@@ -38,7 +38,7 @@ class Posterior(WrappedPrior):
     (`Observation.in_dtype`), and that of a prior with a codec as one of what it decodes (`Observation.behind`): y is given in signal space.
     """
 
-    prediction = "x_0"  # type: ignore[assignment]
+    prediction = "x_0"
 
     def __init__(self, prior: Prior, h_transform: HTransform, observation: Observation) -> None:
         if h_transform.needs_prior_gradient and not prior.differentiable:

@@ -216,11 +216,13 @@ class EDM(_VarianceExploding):
 
     def sigma(self, t: Times) -> Times:
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
-        return (low + t * (high - low)) ** self.rho
+        result: Times = (low + t * (high - low)) ** self.rho
+        return result
 
     def time_of_sigma(self, sigma: Tensor) -> Tensor:
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
-        return (sigma ** (1 / self.rho) - low) / (high - low)
+        result: Tensor = (sigma ** (1 / self.rho) - low) / (high - low)
+        return result
 
 
 @final

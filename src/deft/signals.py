@@ -79,7 +79,7 @@ def _handled(numbers: Sequence[int], handler: Callable[[int, object], None], usu
             if number == signal.SIGINT or (before is not signal.SIG_IGN and before is not None):
                 usual[number] = before
         for number in usual:
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)
     try:
         yield
     finally:

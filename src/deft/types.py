@@ -29,7 +29,8 @@ def expand(values: Tensor, like: Tensor) -> Tensor:
 
 def norm(x: Tensor) -> Tensor:
     """The Euclidean norm of each signal, over all axes but the first."""
-    return x.flatten(1).norm(dim=1)
+    result: Tensor = x.flatten(1).norm(dim=1)
+    return result
 
 
 def inner(x: Tensor, y: Tensor) -> Tensor:

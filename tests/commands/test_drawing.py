@@ -13,7 +13,7 @@ from deft.htransforms.base import HTransform
 from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.identity import Identity
-from deft.priors.base import Denoised
+from deft.priors.denoised import Denoised
 from deft.reports.method import Method
 from deft.samplers.ddim import DDIM
 from deft.samplers.smc import ResampledSMC, TwistedSMC

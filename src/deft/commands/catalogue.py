@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pkgutil
 from importlib import import_module
+from typing import Any
 
 from deft.errors import InvalidInput, nearest_names
 from deft.storage.table import dotted
@@ -70,7 +71,7 @@ def paths(base: str = "") -> list[str]:
     return [path(cls) for kind in known for cls in classes(kind)]
 
 
-def _modules(where: str) -> list:
+def _modules(where: str) -> list[Any]:
     package = import_module(where)
     if not hasattr(package, "__path__"):
         return [package]

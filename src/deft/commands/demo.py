@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -234,7 +235,7 @@ def _warning(prior: str, quick: bool) -> str:
     return f"The prior {prior} is below its gate (deft inspect {prior}): read the comparison as a demonstration, not as a result."
 
 
-def _index(out: Path, prior: Prior, pages: Mapping[str, Mapping], told: str, warning: str) -> Path:
+def _index(out: Path, prior: Prior, pages: Mapping[str, Mapping[str, Any]], told: str, warning: str) -> Path:
     """One page over both problems, self-contained; the full reports are beside it."""
     parts = [f"<h1>DEFT demo: {escape(prior.name)}</h1>"]
     parts += [f'<p class="finding warning">{escape(warning)}</p>'] if warning else []

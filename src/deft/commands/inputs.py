@@ -10,7 +10,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -51,7 +51,7 @@ def opened(
     problem: Problem | None = None,
     key: str | None = None,
     series: str | None = None,
-) -> Dataset:
+) -> Dataset[Any]:
     """The images at a path in the prior's range. Raises InvalidInput where CT slices are given with another window than the problem's."""
     own = None if problem is None else problem.window
     if window is not None and own is not None and window_range(window) != tuple(own):
@@ -76,7 +76,7 @@ def opened(
     return found
 
 
-def images(data: Dataset, limit: int | None = None) -> tuple[Tensor, list[str]]:
+def images(data: Dataset[Any], limit: int | None = None) -> tuple[Tensor, list[str]]:
     """The first few of the images that were opened, (n, *event_shape), and a name for each."""
     count = len(data) if limit is None else min(limit, len(data))  # type: ignore[arg-type]
     if isinstance(data, ImageFolder):
@@ -86,7 +86,7 @@ def images(data: Dataset, limit: int | None = None) -> tuple[Tensor, list[str]]:
     return torch.stack([data[i] for i in range(count)]), names
 
 
-def parted(data: Dataset, share: float, seed: int) -> tuple[Dataset | Tensor, Dataset | Tensor | None]:
+def parted(data: Dataset[Any], share: float, seed: int) -> tuple[Dataset[Any] | Tensor, Dataset[Any] | Tensor | None]:
     """Images to train on, and about this share of them to validate with: the last ones, or of CT slices those of some patients, who are not in both."""
     if not 0 <= share < 1:
         raise InvalidInput(f"validation_share is a share of the images, in [0, 1); got {share}.")
@@ -104,7 +104,7 @@ def parted(data: Dataset, share: float, seed: int) -> tuple[Dataset | Tensor, Da
     return Subset(whole, range(len(whole) - count)), Subset(whole, range(len(whole) - count, len(whole)))  # type: ignore[arg-type]
 
 
-def in_memory(data: Dataset) -> Dataset | Tensor:
+def in_memory(data: Dataset[Any]) -> Dataset[Any] | Tensor:
     """All images as one tensor, where they are less than 2 GiB."""
     count = len(data)  # type: ignore[arg-type]
     if count * 4 * math.prod(data[0].shape) > _MOST_BYTES:

@@ -6,11 +6,13 @@ import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from deft.commands import catalogue, inputs, priors
 from deft.commands.priors import Labels
 from deft.errors import CheckpointError, InvalidInput, nearest_names
 from deft.priors import zoo
+from deft.priors.base import Prior
 from deft.storage import tensors as files
 from deft.storage.cards import described
 from deft.storage.fingerprint import of_file
@@ -98,7 +100,7 @@ def _checkpoint(path: Path) -> None:
         print(Validation.from_card(metrics).table())
 
 
-def _training_state(path: Path, card: Mapping) -> None:
+def _training_state(path: Path, card: Mapping[str, Any]) -> None:
     config, progress = card.get("config", {}), card.get("progress", {})
     _rows(
         {
@@ -132,7 +134,7 @@ def _prior(path: Path, name: str) -> None:
             print(f"{row['log_snr']:7.2f}  {row['prior']:11.4g}  {row['full_wiener']:12.4g}  {row['spectral_wiener']:16.4g}")
 
 
-def _any_prior(target: str, said: tuple) -> None:
+def _any_prior(target: str, said: tuple[Any, ...]) -> None:
     prior = priors.described(target, *said)
     _rows({"from": target, "kind": f"a prior, {type(prior).__name__}", "name": prior.name})
     _about(prior)
@@ -155,7 +157,7 @@ def _problem(cls: type) -> None:
         print(conventions(*shape))
 
 
-def _about(prior) -> None:
+def _about(prior: Prior) -> None:
     low, high = prior.schedule.log_snr_range
     _rows(
         {
@@ -168,7 +170,7 @@ def _about(prior) -> None:
     )
 
 
-def _tensors(tensors: Mapping) -> None:
+def _tensors(tensors: Mapping[str, Any]) -> None:
     count = sum(value.numel() for value in tensors.values())
     kinds = ", ".join(sorted({str(value.dtype).removeprefix("torch.") for value in tensors.values()}))
     broken = [name for name, value in tensors.items() if value.is_floating_point() and not bool(value.isfinite().all())]

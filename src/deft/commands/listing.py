@@ -35,10 +35,10 @@ def run(kind: Kind = "all") -> None:
 
 def _prior(name: str) -> str:
     card = zoo.card(name)
-    shape = "x".join(map(str, card["event_shape"]))  # type: ignore[call-overload]
+    shape = "x".join(map(str, card["event_shape"]))
     gate = card.get("gate")
     below = "" if not isinstance(gate, dict) or gate.get("passed") else "; below its gate (deft inspect)"
-    return f"{shape}, {int(card['parameters']) / 1e6:.1f} M parameters: {card.get('data', 'no card')}{below}"  # type: ignore[call-overload]
+    return f"{shape}, {int(card['parameters']) / 1e6:.1f} M parameters: {card.get('data', 'no card')}{below}"
 
 
 def _shipped(name: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TextIO
+from typing import Any, TextIO
 
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
@@ -127,7 +127,7 @@ def _module(name: str) -> ModuleType:
     return import_module(f"deft.commands.{'listing' if name == 'list' else name}")
 
 
-def _instantiate(parser: ArgumentParser, config):
+def _instantiate(parser: ArgumentParser, config: Any) -> Any:
     try:
         return parser.instantiate(config) if hasattr(parser, "instantiate") else parser.instantiate_classes(config)
     except DeftError:

@@ -138,7 +138,7 @@ def run(
             key=key,
         )
         if masks is not None:
-            seen = float(observed.operator.mask.mean())  # type: ignore[union-attr, arg-type, operator]
+            seen = float(observed.operator.mask.mean())  # type: ignore[operator]
             print(f"observed by the masks: {100 * seen:.0f} % of the places, what is white in them; --invert_masks true takes the others")
         names = names[:limit]
         warn_doubts(observed.to(network.device), network, operator=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -235,7 +235,7 @@ def _check_slopes(slopes: int, images: int, learned: HTransform, prior: Prior) -
     Calibrated(learned, prior.event_shape, low=0.0, high=1.0)
 
 
-def _count(data: Tensor | Dataset | None) -> int:
+def _count(data: Tensor | Dataset[Any] | None) -> int:
     return 0 if data is None else len(data)  # type: ignore[arg-type]
 
 
@@ -252,7 +252,8 @@ def untrained(prior: Prior, fraction: float | None, seed: int, form: type[HTrans
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(seed, 21))
-        return make(prior) if fraction is None else make(prior, fraction=fraction)
+        result: HTransform = make(prior) if fraction is None else make(prior, fraction=fraction)
+        return result
 
 
 def _loaded(initial: Path, prior: Prior, form: type[HTransform] | None, allow: tuple[str, ...]) -> HTransform:

@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ def to_uint8(images: Tensor, value_range: Range) -> Tensor:
 
 
 @final
-class Arrays(Dataset):
+class Arrays(Dataset[Any]):
     """Signals from an array (n, *event_shape), converted to the prior's range.
 
     Integers (uint8, uint16) run over their whole type and are mapped to `value_range`. Floating-point arrays say their own range with `values`; without it they must
@@ -155,7 +155,8 @@ def read_array(path: str | Path, key: str | None = None) -> np.ndarray:
                 raise InvalidInput(f"{path} holds {len(names)} arrays ({', '.join(names)}); say which with key={names[0]!r}, say.")
             if key is not None and key not in names:
                 raise InvalidInput(f"{path} holds no array {key!r}; it holds {', '.join(names)}.")
-            return arrays[key or names[0]]
+            result: np.ndarray = arrays[key or names[0]]
+            return result
     except PermissionError as error:
         raise BadImage(f"{path} cannot be read: permission denied.") from error
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError, zlib.error) as error:
@@ -169,7 +170,7 @@ def write_npz(path: str | Path, arrays: Mapping[str, Tensor | np.ndarray]) -> No
     """Named arrays in one compressed npz file, written in one step."""
     plain = {name: value.detach().cpu().numpy() if isinstance(value, Tensor) else value for name, value in arrays.items()}
     with atomic(Path(path)) as file:
-        np.savez_compressed(file, allow_pickle=False, **plain)  # type: ignore[arg-type]
+        np.savez_compressed(file, allow_pickle=False, **plain)
 
 
 def _extremes(array: np.ndarray) -> Range:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ _IN_MEMORY = 1 << 30
 
 
 @final
-class ImageFolder(Dataset):
+class ImageFolder(Dataset[Any]):
     """The images below a folder, in the order of their names, as tensors (channels, height, width) in `value_range`.
 
     Integers 0..255 (0..65535 in 16-bit files) are mapped to `value_range`; orientation tags are followed. `convert` turns colours to "grey" or anything to "rgb" (alpha is
@@ -140,7 +140,7 @@ def open_images(
     default_window: Range | None = None,
     key: str | None = None,
     series: str | None = None,
-) -> Dataset:
+) -> Dataset[Any]:
     """The images at a path: a folder of image files, or an array in an npy or npz file (`values`: the range of its floating-point values).
 
     CT slices are in Hounsfield units, and `window` (deft.data.ct) says what the prior's range means in them: DICOM files, a folder of LoDoPaB-CT, and, where `window` is

@@ -22,8 +22,8 @@ from deft.errors import InvalidInput
 from deft.htransforms.derivative import instead
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.base import LinearOperator
-from deft.priors.base import Denoised, Prior
-from deft.priors.denoised import Asked
+from deft.priors.base import Prior
+from deft.priors.denoised import Asked, Denoised
 from deft.transitions import Steps
 from deft.types import LogProb, Signal, Times
 

@@ -98,4 +98,5 @@ def _even(width: float) -> int:
 
 def default_patch(event_shape: Sequence[int]) -> int:
     """2, 4 or 8, growing with the width: the network works on about 16 to 32 places per axis up to 256."""
-    return 2 ** min(max(round(math.log2(max(event_shape[1:]) / 20)), 1), 3)
+    result: int = 2 ** min(max(round(math.log2(max(event_shape[1:]) / 20)), 1), 3)
+    return result

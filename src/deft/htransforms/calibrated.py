@@ -23,8 +23,8 @@ from deft import checks
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform, Wrapped, made_for
 from deft.likelihoods import Observation
-from deft.priors.base import Denoised, Prior
-from deft.priors.denoised import Asked
+from deft.priors.base import Prior
+from deft.priors.denoised import Asked, Denoised
 from deft.types import Signal
 
 EDGES = (0.0, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 1.0)
@@ -82,7 +82,8 @@ class Calibrated(Wrapped):
         left = denoised.x_t / denoised.alpha_t - denoised.x_0_hat - shift
         axes = tuple(range(2, left.ndim))
         gain = self._slopes_at(denoised.log_snr.flatten()).to(left)[:, self.band]  # (batch or 1, *space)
-        return shift + torch.fft.ifftn(gain[:, None] * torch.fft.fftn(left, dim=axes), dim=axes).real
+        result: Signal = shift + torch.fft.ifftn(gain[:, None] * torch.fft.fftn(left, dim=axes), dim=axes).real
+        return result
 
     def _slopes_at(self, log_snr: Float[Tensor, " batch"]) -> Float[Tensor, "batch bands"]:
         """Linear between the levels; nothing below the lowest."""

@@ -15,7 +15,7 @@ from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.likelihoods import Observation
 from deft.priors import predictions
-from deft.priors.base import Denoised
+from deft.priors.denoised import Denoised
 from deft.priors.predictions import Prediction
 from deft.types import Signal, Times
 

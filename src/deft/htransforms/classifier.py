@@ -16,7 +16,7 @@ from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.htransforms.weights import ByStep, Weight, bound, checked_weight, weight_at
 from deft.likelihoods import Observation
-from deft.priors.base import Denoised
+from deft.priors.denoised import Denoised
 from deft.transitions import Steps
 from deft.types import LogProb, Signal, Times
 

@@ -22,7 +22,8 @@ from deft import checks
 from deft.htransforms.base import HTransform, made_for
 from deft.htransforms.body import Shape, lifts_to, plain, sized, unet
 from deft.likelihoods import Observation
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Prior
+from deft.priors.denoised import Denoised
 from deft.types import Signal
 
 LARGE = Shape(channels=(64, 128, 128), blocks=2, patch=2, attention=(False, False, True), fine=0)

@@ -9,7 +9,8 @@ from typing import final
 
 from deft.htransforms.base import DataConsistency, linear_operator
 from deft.likelihoods import Observation
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Prior
+from deft.priors.denoised import Denoised
 from deft.types import Signal
 
 

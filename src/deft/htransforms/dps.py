@@ -11,7 +11,8 @@ from deft.htransforms.base import HTransform
 from deft.htransforms.derivative import need_derivative
 from deft.htransforms.weights import GradientStep, Weight, bound, checked_weight, weight_at
 from deft.likelihoods import Observation
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Prior
+from deft.priors.denoised import Denoised
 from deft.transitions import Steps
 from deft.types import Signal, norm
 

@@ -19,7 +19,8 @@ from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform, linear_gaussian, made_for
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.base import LinearOperator
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Prior
+from deft.priors.denoised import Denoised
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.types import LogProb, Signal, Times, expand
 

@@ -31,7 +31,8 @@ from deft.htransforms.base import HTransform, linear_gaussian, made_for
 from deft.likelihoods import Observation
 from deft.networks import MLP, ResidualMLP
 from deft.operators.base import LinearOperator
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Prior
+from deft.priors.denoised import Denoised
 from deft.types import Signal, expand, inner
 
 _SPEED = 8.0  # of log tau: a width falls by decades while an anchor moves by less than the unit

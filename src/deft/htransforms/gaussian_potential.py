@@ -17,7 +17,8 @@ from torch import Tensor
 from deft import checks
 from deft.htransforms.base import Potential, linear_gaussian, linear_operator
 from deft.likelihoods import Observation
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Prior
+from deft.priors.denoised import Denoised
 from deft.types import LogProb, inner
 
 

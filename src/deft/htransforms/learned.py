@@ -33,8 +33,8 @@ from deft.htransforms.pivot import Where, guidance, pivot
 from deft.likelihoods import Observation
 from deft.networks import MLP
 from deft.operators.base import LinearOperator
-from deft.priors.base import Denoised, Prior
-from deft.priors.denoised import Asked
+from deft.priors.base import Prior
+from deft.priors.denoised import Asked, Denoised
 from deft.types import Signal, Times, expand
 
 

@@ -19,7 +19,8 @@ from deft.htransforms.derivative import instead, need_derivative
 from deft.htransforms.weights import GradientStep, Weight, bound, checked_weight, weight_at
 from deft.likelihoods import Observation
 from deft.noise import Noise, as_seed, mix
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Prior
+from deft.priors.denoised import Denoised
 from deft.transitions import Steps
 from deft.types import LogProb, Times, norm
 
@@ -79,7 +80,8 @@ class LGD(Potential):
             distances = each.residual(cloud.flatten(0, 1)).flatten(1).unflatten(0, grid)
             return -weight_at(self.weight, denoised).flatten() * norm(distances) / math.sqrt(self.num_points)
         log_prob = each.likelihood.log_prob(cloud.flatten(0, 1), each.y)
-        return log_prob.unflatten(0, grid).logsumexp(1) - math.log(self.num_points)
+        result: LogProb = log_prob.unflatten(0, grid).logsumexp(1) - math.log(self.num_points)
+        return result
 
     def check(self, prior: Prior, observation: Observation) -> None:
         if self.weight is None and bool((observation.sigma_y == 0).any()):

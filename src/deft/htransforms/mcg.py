@@ -12,7 +12,8 @@ from deft.htransforms.base import HTransform, linear_operator
 from deft.htransforms.dps import DPS
 from deft.htransforms.weights import Weight, checked_weight
 from deft.likelihoods import Observation
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Prior
+from deft.priors.denoised import Denoised
 from deft.transitions import Steps
 from deft.types import Signal
 

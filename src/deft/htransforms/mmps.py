@@ -15,7 +15,8 @@ from deft.htransforms.base import HTransform, linear_gaussian, linear_operator
 from deft.htransforms.tmpd import measured_covariance
 from deft.likelihoods import Observation
 from deft.operators.solvers import conjugate_gradients
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Prior
+from deft.priors.denoised import Denoised
 from deft.types import Measurement, Signal, expand
 
 

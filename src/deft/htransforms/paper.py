@@ -21,8 +21,8 @@ from deft.htransforms.body import SMALL, Shape, plain, sized, unet
 from deft.htransforms.derivative import need_derivative
 from deft.likelihoods import Observation
 from deft.networks import MLP
-from deft.priors.base import Denoised, Prior
-from deft.priors.denoised import Asked
+from deft.priors.base import Prior
+from deft.priors.denoised import Asked, Denoised
 from deft.types import Signal, expand
 
 

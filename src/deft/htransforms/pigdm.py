@@ -14,7 +14,8 @@ from deft import checks
 from deft.htransforms.base import HTransform, linear_gaussian, linear_operator
 from deft.htransforms.weights import ByStep, Weight, bound, checked_weight, weight_at
 from deft.likelihoods import Observation
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Prior
+from deft.priors.denoised import Denoised
 from deft.transitions import Steps
 from deft.types import Signal
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from deft.htransforms.base import HTransform, linear_gaussian, linear_operator
 from deft.likelihoods import Observation
 from deft.operators.base import LinearOperator
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Prior
+from deft.priors.denoised import Denoised
 from deft.types import Measurement, Signal, expand
 
 
@@ -72,7 +73,8 @@ class TMPD(HTransform):
         covariance = torch.stack(columns, dim=2) if columns else residual.new_zeros(batch, m, m)
         total = covariance + (observation.sigma_y.to(residual) ** 2)[:, None, None] * eye
         inverse = torch.linalg.pinv(total, rtol=1000 * torch.finfo(residual.dtype).eps)
-        return (inverse @ residual.reshape(batch, m, 1)).reshape(residual.shape)
+        result: Measurement = (inverse @ residual.reshape(batch, m, 1)).reshape(residual.shape)
+        return result
 
     def check(self, prior: Prior, observation: Observation) -> None:
         linear_gaussian(observation, self, prior)

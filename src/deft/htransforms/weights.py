@@ -18,7 +18,7 @@ from torch import Tensor
 from deft import checks
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
-from deft.priors.base import Denoised
+from deft.priors.denoised import Denoised
 from deft.transitions import Steps
 from deft.types import Times, expand
 

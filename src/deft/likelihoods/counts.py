@@ -80,7 +80,8 @@ class PoissonLikelihood(Likelihood):
     def misfit(self, x_0: Signal, y: Measurement) -> LogProb:
         """The root of the mean of (y - A(x_0))^2 / A(x_0): 1 where x_0 explains y as well as the truth does."""
         rates = self.operator(x_0)
-        return (self.residual(x_0, y) / rates.sqrt()).flatten(1).norm(dim=1) / self.operator.count(rates).sqrt()
+        result: LogProb = (self.residual(x_0, y) / rates.sqrt()).flatten(1).norm(dim=1) / self.operator.count(rates).sqrt()
+        return result
 
     def take(self, index: Sequence[int] | Tensor) -> PoissonLikelihood:
         return PoissonLikelihood(self.operator.take(index))
@@ -169,7 +170,8 @@ class EmissionLikelihood(Likelihood):
         rates = self.operator(x_0)
         gain = expand(self.gain, rates)
         variance = gain * torch.maximum(rates, gain)
-        return (self.residual(x_0, y) / variance.sqrt()).flatten(1).norm(dim=1) / self.operator.count(rates).sqrt()
+        result: LogProb = (self.residual(x_0, y) / variance.sqrt()).flatten(1).norm(dim=1) / self.operator.count(rates).sqrt()
+        return result
 
     def take(self, index: Sequence[int] | Tensor) -> EmissionLikelihood:
         index = as_index(index)

@@ -190,4 +190,5 @@ def _strangeness(observation: Observation, y: Measurement, prior: Denoises) -> T
     alpha, sigma = (expand(level.to(lifted), lifted) for level in (prior.schedule.alpha(t), prior.schedule.sigma(t)))
     noise = Noise([0], lifted.device, lifted.dtype).normal(0, lifted.shape[1:])  # the same for all readings
     found = prior.at(alpha * lifted + sigma * noise, t.to(lifted)).x_0_hat
-    return (found - lifted).square().flatten(1).mean(1)
+    result: Tensor = (found - lifted).square().flatten(1).mean(1)
+    return result

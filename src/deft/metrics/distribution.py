@@ -135,7 +135,8 @@ def _project(x: Tensor, projections: int, seed: int) -> Tensor:
     """Projections on random unit directions: (projections, number)."""
     directions = torch.randn(x.shape[1], projections, generator=torch.Generator().manual_seed(seed))
     directions = (directions / directions.norm(dim=0)).to(x)
-    return (x @ directions).T
+    result: Tensor = (x @ directions).T
+    return result
 
 
 def _patches(x: Tensor, patches: int, seed: int) -> Tensor:
@@ -163,7 +164,8 @@ def _upsample(low: Tensor, like: Tensor) -> Tensor:
     """Twice as wide, by zeros in between and the same filter."""
     wide = torch.zeros_like(like)
     _every_second(wide).copy_(low)
-    return 2 ** (like.ndim - 2) * _blur(wide)
+    result: Tensor = 2 ** (like.ndim - 2) * _blur(wide)
+    return result
 
 
 def _every_second(x: Tensor) -> Tensor:

@@ -247,7 +247,8 @@ def _read_state(path: str | Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file
 
             return load_file(str(path))
-        return torch.load(str(path), map_location="cpu", weights_only=True)
+        result: dict[str, Tensor] = torch.load(str(path), map_location="cpu", weights_only=True)
+        return result
     except Exception as error:
         raise CheckpointError(f"{path} is not a state dict of tensors (safetensors, or a .pt of tensors alone): {error}") from error
 

@@ -7,7 +7,8 @@ log-SNRs run over [-20, 20], so that c / 8 is of order one and the highest frequ
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, final
 
 import torch
 from jaxtyping import Float
@@ -26,6 +27,9 @@ class ScalarFeatures(nn.Module):
         super().__init__()
         self.register_buffer("frequencies", 2.0 ** torch.arange(frequencies), persistent=False)
         self.width = numbers * (1 + 2 * frequencies)
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Tensor]
 
     def forward(self, c: Float[Tensor, "batch numbers"]) -> Float[Tensor, "batch width"]:
         c = c / 8
@@ -52,8 +56,12 @@ class MLP(nn.Module):
         nn.init.constant_(last.bias, bias)
         self.layers = nn.Sequential(*layers, last)
 
+    if TYPE_CHECKING:
+        __call__: Callable[..., Tensor]
+
     def forward(self, c: Float[Tensor, "batch numbers"]) -> Float[Tensor, "batch out"]:
-        return self.layers(self.features(c))
+        result: Float[Tensor, "batch out"] = self.layers(self.features(c))
+        return result
 
 
 @final
@@ -73,11 +81,15 @@ class ResidualMLP(nn.Module):
         nn.init.zeros_(self.exit.weight)
         nn.init.zeros_(self.exit.bias)
 
+    if TYPE_CHECKING:
+        __call__: Callable[..., Tensor]
+
     def forward(self, x: Float[Tensor, "batch in"], c: Float[Tensor, "batch numbers"]) -> Float[Tensor, "batch out"]:
         x = self.entry(torch.cat([x, self.features(c)], dim=1))
         for block in self.blocks:
             x = x + block(x)
-        return self.exit(self.norm(x))
+        result: Float[Tensor, "batch out"] = self.exit(self.norm(x))
+        return result
 
 
 def _check(**counts: int) -> None:

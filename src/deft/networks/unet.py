@@ -9,8 +9,8 @@ Nichol 2021, arXiv:2105.05233.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import cast, final
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, cast, final
 
 import torch
 from jaxtyping import Float
@@ -94,6 +94,9 @@ class UNet(nn.Module):
         self.leave = nn.Sequential(_group_norm(size), nn.SiLU(), last)
         self.fine = _Fine(in_channels, out_channels, fine, width, axes) if fine else None
 
+    if TYPE_CHECKING:
+        __call__: Callable[..., Tensor]
+
     def forward(self, x: Float[Tensor, "batch channels *space"], c: Float[Tensor, "batch numbers"]) -> Float[Tensor, "batch out *space"]:
         space = x.shape[2:]
         multiple = self.patch * 2 ** (self.levels - 1)
@@ -135,8 +138,12 @@ class _Fine(nn.Module):
         self.leave = conv(width, size_out, 3, padding=1)
         _zero(self.leave)
 
+    if TYPE_CHECKING:
+        __call__: Callable[..., Tensor]
+
     def forward(self, x: Tensor, beside: Tensor, embedding: Tensor) -> Tensor:
-        return x + self.leave(F.silu(self.block(self.enter(torch.cat([x, beside], dim=1)), embedding)))
+        result: Tensor = x + self.leave(F.silu(self.block(self.enter(torch.cat([x, beside], dim=1)), embedding)))
+        return result
 
 
 @final
@@ -152,6 +159,9 @@ class _Block(nn.Module):
         self.skip = nn.Identity() if size_in == size else conv(size_in, size, 1)
         self.attention = _Attention(size) if attention else None
         _zero(self.conv_2)
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Tensor]
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         scale, shift = expand(self.condition(embedding), x).chunk(2, dim=1)
@@ -174,12 +184,16 @@ class _Attention(nn.Module):
         self.qkv, self.out = nn.Linear(size, 3 * size), nn.Linear(size, size)
         _zero(self.out)
 
+    if TYPE_CHECKING:
+        __call__: Callable[..., Tensor]
+
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.norm(x).flatten(2).transpose(1, 2)
         batch, places, size = tokens.shape
         q, k, v = self.qkv(tokens).reshape(batch, places, 3, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, places, size)
-        return x + self.out(mixed).transpose(1, 2).reshape(x.shape)
+        result: Tensor = x + self.out(mixed).transpose(1, 2).reshape(x.shape)
+        return result
 
 
 def _zero(layer: nn.Module) -> None:

@@ -27,8 +27,8 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
@@ -111,15 +111,18 @@ class ForwardOperator(nn.Module, ABC):
         """The operator of each signal, `n` times side by side."""
         return self._indexed(lambda value: value if len(value) == 1 else value.repeat_interleave(n, dim=0))
 
-    def _indexed(self, pick) -> Self:
+    def _indexed(self, pick: Callable[[Tensor], Tensor]) -> Self:
         other = copy.copy(self)
         other._buffers = dict(self._buffers)
         other._modules = {
             name: module._indexed(pick) if isinstance(module, ForwardOperator) else module for name, module in self._modules.items()
         }
         for name in self._per_signal:
-            other._buffers[name] = pick(self._buffers[name])
+            other._buffers[name] = pick(getattr(self, name))
         return other
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Tensor]
 
     @abstractmethod
     def forward(self, x_0: Signal) -> Measurement:

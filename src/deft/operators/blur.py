@@ -250,7 +250,8 @@ def _half_spectrum(x: Tensor, size: Sequence[int]) -> Tensor:
     """The Fourier transform of x, zero-padded to `size`, on half of the frequencies of the last axis."""
     if not len(x):  # Fourier transforms of nothing are errors in some libraries
         return torch.empty((*x.shape[:2], *size[:-1], size[-1] // 2 + 1), dtype=x.dtype.to_complex(), device=x.device)
-    return torch.fft.rfftn(x, s=tuple(size), dim=_space(x))
+    result: Tensor = torch.fft.rfftn(x, s=tuple(size), dim=_space(x))
+    return result
 
 
 def _spectrum(x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ torch.fft.fft2 gives; the image is centred in the same way, its origin at n // 2
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import final
 
 import torch
@@ -109,7 +110,7 @@ def _low_frequencies(size: torch.Size) -> Tensor:
 _MUCH = 4.0  # times as strong: beyond what images do
 
 
-def _as_channels(transform, x: Tensor) -> Tensor:
+def _as_channels(transform: Callable[..., Tensor], x: Tensor) -> Tensor:
     """A centred, orthonormal transform of complex images given as two channels."""
     if not len(x):  # Fourier transforms of nothing are errors in some libraries
         return x

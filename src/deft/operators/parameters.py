@@ -13,7 +13,7 @@ from deft import checks
 from deft.errors import InvalidInput
 
 
-def real_tensor(what: str, value: Any, expected: str, *, whole: bool = False) -> Tensor:
+def real_tensor(what: str, value: object, expected: str, *, whole: bool = False) -> Tensor:
     """A real, finite tensor of floats; integers and truth values become floats where `whole` says that they are meant."""
     if not isinstance(value, Tensor):
         raise InvalidInput(what, given=type(value).__name__, expected=f"a torch.Tensor, {expected}", advice="torch.as_tensor makes one")

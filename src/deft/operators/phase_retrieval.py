@@ -63,7 +63,8 @@ class PhaseRetrieval(ForwardOperator):
         height, width = x_0.shape[2:]
         if not len(x_0):  # Fourier transforms of nothing are errors in some libraries
             return x_0.new_zeros(0, x_0.shape[1], 2 * height, 2 * width)
-        return torch.fft.fft2(self._unit(x_0), s=(2 * height, 2 * width), norm="ortho").abs()
+        result: Measurement = torch.fft.fft2(self._unit(x_0), s=(2 * height, 2 * width), norm="ortho").abs()
+        return result
 
     def lift(self, y: Measurement) -> Signal:
         """Hybrid input-output; of several channels each is found by itself, and those after the first are then aligned with it."""
@@ -128,7 +129,8 @@ class PhaseRetrieval(ForwardOperator):
             possible = inside if self.value_range is None else inside & (projected >= 0)
             outside = torch.zeros_like(z) if k >= self.iterations - reduction else z - self.beta * projected
             z = torch.where(possible, projected, outside)
-        return z if self.value_range is None else z.clamp(max=1)
+        result: Tensor = z if self.value_range is None else z.clamp(max=1)
+        return result
 
     def _aligned(self, u: Tensor, reference: Tensor) -> Tensor:
         height, width = u.shape[2:]
@@ -204,7 +206,8 @@ def _half(y: Measurement) -> Tensor:
 
 
 def _magnitudes(u: Tensor, canvas: tuple[int, ...]) -> Tensor:
-    return torch.fft.rfft2(u, s=tuple(canvas), norm="ortho").abs()
+    result: Tensor = torch.fft.rfft2(u, s=tuple(canvas), norm="ortho").abs()
+    return result
 
 
 def _moved(u: Tensor, down: Tensor, right: Tensor) -> Tensor:

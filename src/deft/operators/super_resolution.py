@@ -133,6 +133,7 @@ def _what_fits(space: tuple[int, ...], factor: int) -> str:
 def _thin_svd(matrix: Tensor, flat: bool) -> tuple[Tensor, Tensor, Tensor]:
     """(U, s, V^T); with U = I where all singular values are equal."""
     if not flat:
-        return torch.linalg.svd(matrix, full_matrices=False)
+        result: tuple[Tensor, Tensor, Tensor] = torch.linalg.svd(matrix, full_matrices=False)
+        return result
     s = matrix.norm(dim=1)
     return torch.eye(len(matrix), dtype=matrix.dtype), s, matrix / s[:, None]

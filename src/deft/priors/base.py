@@ -136,7 +136,8 @@ class Prior(nn.Module, ABC):
         if self.codec is None:
             return x_0
         lead = x_0.ndim - len(self.event_shape)
-        return self.codec.decode(x_0.flatten(0, lead - 1)).unflatten(0, x_0.shape[:lead])
+        result: Tensor = self.codec.decode(x_0.flatten(0, lead - 1)).unflatten(0, x_0.shape[:lead])
+        return result
 
     @property
     def dimensions(self) -> int:

@@ -174,6 +174,7 @@ def _scheduler(folder: Path) -> tuple[Schedule, str] | None:
 def _unet(root: Path, given: str | Path, dtype: torch.dtype | None) -> nn.Module:
     from diffusers.models.unets.unet_2d import UNet2DModel
 
+    unet: nn.Module
     variant = _variant(root, given)
     try:
         unet, info = UNet2DModel.from_pretrained(

@@ -220,7 +220,8 @@ def _table(config: Mapping[str, Any], file: str) -> list[float]:
         _check_trained(config, steps, file)
     usual = {"beta_start": 0.00085, "beta_end": 0.012} if config.get("_class_name") in _LATENT_BETAS else {}
     try:
-        return DDPMScheduler(**usual | {key: config[key] for key in BETAS if config.get(key) is not None}).betas.tolist()
+        result: list[float] = DDPMScheduler(**usual | {key: config[key] for key in BETAS if config.get(key) is not None}).betas.tolist()
+        return result
     except NotImplementedError as error:
         raise InvalidInput(
             f"{file}: beta_schedule",

@@ -190,7 +190,8 @@ def probe(prior: DiffusersPrior) -> None:
 def _empty(unet: nn.Module) -> nn.Module:
     """The same network without weights."""
     with torch.device("meta"):
-        return type(unet).from_config(unet.config)  # type: ignore[attr-defined]
+        result: nn.Module = type(unet).from_config(unet.config)  # type: ignore[attr-defined]
+        return result
 
 
 def first_line(error: Exception) -> str:

@@ -71,7 +71,7 @@ def fastest_precision(prior: Prior, batch: int = 2, clock: Callable[[], float] =
         return faster(lambda: forward("fp32"), lambda: forward("bf16"), lambda: _wait(device), clock)
     finally:
         if before is not None:
-            prior.precision = before  # type: ignore[assignment]
+            prior.precision = before
 
 
 def chosen(prior: Prior, precision: str, say: Callable[[str], Any] = print) -> Precision:

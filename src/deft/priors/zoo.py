@@ -55,7 +55,7 @@ def load(name: str | Path, *, precision: str = "fp32") -> UNetPrior:
             raise InvalidInput(
                 f"architecture: {wrong[0]}", given=head.shapes.get(wrong[0], "nothing"), expected=f"{wanted.get(wrong[0], 'nothing')}"
             )
-        prior = cards.build(card, "prior", where="architecture", given=given)
+        prior: UNetPrior = cards.build(card, "prior", where="architecture", given=given)
         prior.load_state_dict({key: value.float() for key, value in weights.items()})
     except DeftError as error:
         raise CheckpointError(

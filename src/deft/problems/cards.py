@@ -11,4 +11,5 @@ def from_card(card: object, *, allow: Allow = ()) -> Problem:
 
     `allow` also names folders whose mask files may be read. Raises `InvalidInput` for an unknown class or argument, with the nearest known ones, and for a wrong type, range or size.
     """
-    return build(card, "problem", allow=allow, where="problem")
+    result: Problem = build(card, "problem", allow=allow, where="problem")
+    return result

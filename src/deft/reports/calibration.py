@@ -66,7 +66,8 @@ def principal_axes(x: Float[Tensor, " draws *event"]) -> Float[Tensor, "2 dimens
     if min(flat.shape) < 2:
         raise InvalidInput(f"two principal axes need at least two signals with two entries; got {tuple(x.shape)}.")
     axes = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)[2][:2]
-    return axes * axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
+    result: Float[Tensor, "2 dimensions"] = axes * axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
+    return result
 
 
 def _projected(label: str, x: Tensor, centre: Tensor, axes: Tensor, *, colour: int, faint: bool = False) -> chart.Series:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ _BROKEN = (255, 0, 255)
 _MAGMA = ("000004", "140e36", "3b0f70", "641a80", "8c2981", "b73779", "de4968", "f7705c", "fe9f6d", "fecf92", "fcfdbf")
 
 
-def picture(x: NDArray, value_range: tuple[float, float]) -> Picture:
+def picture(x: NDArray[Any], value_range: tuple[float, float]) -> Picture:
     """A signal (channels, *space) as (height, width, 3); values beyond the range are shown at its ends."""
     low, high = value_range
     if x.ndim == 2:
@@ -29,7 +30,7 @@ def picture(x: NDArray, value_range: tuple[float, float]) -> Picture:
     return np.round(255 * shown.transpose(1, 2, 0)).astype(np.uint8)
 
 
-def drawn(x: NDArray, value_range: tuple[float, float]) -> Picture:
+def drawn(x: NDArray[Any], value_range: tuple[float, float]) -> Picture:
     """A sample as a picture, in which values that are not finite are magenta; a curve of which any is not is magenta as a whole."""
     broken = ~np.isfinite(x).all(axis=0)
     shown = picture(np.where(np.isfinite(x), x, value_range[0]), value_range)
@@ -38,7 +39,7 @@ def drawn(x: NDArray, value_range: tuple[float, float]) -> Picture:
     return np.where(broken[..., None] if x.ndim > 2 else True, np.array(_BROKEN, dtype=np.uint8), shown)
 
 
-def heat(x: NDArray, high: float) -> Picture:
+def heat(x: NDArray[Any], high: float) -> Picture:
     """Values (height, width) between 0 and `high` in colour."""
     table = np.array([[int(code[i : i + 2], 16) for i in (0, 2, 4)] for code in _MAGMA], dtype=np.float64)
     place = np.clip(np.nan_to_num(x, nan=high) / max(high, 1e-12), 0, 1) * (len(table) - 1)
@@ -69,7 +70,7 @@ def heat_gradient() -> str:
     return "linear-gradient(to right," + ",".join(f"#{code}" for code in _MAGMA) + ")"
 
 
-def hatch(shown: Picture, coverage: NDArray) -> Picture:
+def hatch(shown: Picture, coverage: NDArray[Any]) -> Picture:
     """A measurement with the places that were not observed (coverage 0, shape (1, *space)) hatched in a neutral tone."""
     if coverage.ndim != 3 or shown.shape[:2] != coverage.shape[1:]:
         return shown
@@ -115,7 +116,7 @@ def grid(rows: Sequence[Sequence[Picture | None]], columns: Sequence[str], *, sc
     return np.asarray(sheet)
 
 
-def _wrapped(label: str, font, width: int) -> list[str]:
+def _wrapped(label: str, font: Any, width: int) -> list[str]:
     """A label in lines no wider than a picture, broken between words."""
     lines: list[str] = []
     for word in label.split():
@@ -127,7 +128,7 @@ def _wrapped(label: str, font, width: int) -> list[str]:
     return lines or [""]
 
 
-def _curve(values: NDArray, low: float, high: float, height: int = 96, width: int = 192) -> Picture:
+def _curve(values: NDArray[Any], low: float, high: float, height: int = 96, width: int = 192) -> Picture:
     from PIL import Image, ImageDraw
 
     margin = 0.08 * (high - low)

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import final
+from typing import Any, final
 
 from deft.reports.words import number
 
@@ -62,7 +62,7 @@ class Table:
         return f'<div class="scroll"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
 
 
-def results_table(results: Mapping) -> Table:
+def results_table(results: Mapping[str, Any]) -> Table:
     """Every measure of every method."""
     measures = [m for m in results["measures"] if any(m["key"] in method["summary"] for method in results["methods"])]
     rows = []
@@ -75,7 +75,7 @@ def results_table(results: Mapping) -> Table:
     return Table([(_title(m, results), m["unit"]) for m in measures], rows)
 
 
-def difference_table(results: Mapping) -> Table:
+def difference_table(results: Mapping[str, Any]) -> Table:
     """Every method minus the reference, on the same images, with standard errors of the paired difference."""
     measures = [
         m for m in results["measures"] if m["better"] != "none" and any(m["key"] in method["difference"] for method in results["methods"])
@@ -88,7 +88,7 @@ def difference_table(results: Mapping) -> Table:
     return Table([(_title(m, results), m["unit"]) for m in measures], rows)
 
 
-def weights_table(results: Mapping) -> Table:
+def weights_table(results: Mapping[str, Any]) -> Table:
     """What is known of weights: of samples that were chosen by theirs, and of paths that were weighed to see how exact an h-transform is."""
     rows = []
     for method in results["methods"]:
@@ -108,7 +108,7 @@ def weights_table(results: Mapping) -> Table:
     return Table(heads, rows)
 
 
-def _weight_cells(cards: Sequence[Mapping]) -> list[Cell]:
+def _weight_cells(cards: Sequence[Mapping[str, Any]]) -> list[Cell]:
     """Over images: the mean of log p(y), with the standard error that the weights state, and the effective sample sizes."""
     if not cards:
         return [Cell("–")] * 6
@@ -126,7 +126,7 @@ def _weight_cells(cards: Sequence[Mapping]) -> list[Cell]:
     ]
 
 
-def tuning_table(tuned: Mapping) -> Table:
+def tuning_table(tuned: Mapping[str, Any]) -> Table:
     """Values of a tuned parameter with what each scored on validation images; the chosen one is marked. `tuned` is `Tuned.card()`, or has `values`, `scores` and `best`."""
     metric, parameter = str(tuned.get("metric", "score")), str(tuned.get("parameter", "value"))
     table = tuned.get("table") or zip(tuned.get("values", ()), tuned.get("scores", ()))
@@ -142,7 +142,7 @@ def tuning_table(tuned: Mapping) -> Table:
     return Table([(metric, "")], rows)
 
 
-def _cell(card: Mapping | None, measure: Mapping, best: bool, signed: bool = False) -> Cell:
+def _cell(card: Mapping[str, Any] | None, measure: Mapping[str, Any], best: bool, signed: bool = False) -> Cell:
     if card is None:
         return Cell("–")
     value, error, digits = card["value"], card["standard_error"], measure["digits"]
@@ -155,12 +155,12 @@ def _cell(card: Mapping | None, measure: Mapping, best: bool, signed: bool = Fal
     return Cell(text.replace("-", "−"), "" if cost or error is None else f"{error:.{digits}f}", best)
 
 
-def _title(measure: Mapping, results: Mapping) -> str:
+def _title(measure: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     noiseless = measure["key"] == "misfit" and not any(results["sigma_y"])
     return "Residual" if noiseless else measure["title"]
 
 
-def _note(method: Mapping, results: Mapping) -> str:
+def _note(method: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     parts = [method["notes"]] if method["notes"] else []
     if method["images"] < results["images"]["count"]:
         parts.append("first image only" if method["images"] == 1 else f"first {method['images']} images only")

@@ -128,7 +128,8 @@ class Stepping(Sampling):
                 parts.append(run(owner[part], noise.take(part), bar))
         bar.close()
         x_0 = torch.cat(parts) if parts else torch.empty((0, *prior.event_shape))
-        return x_0.unflatten(0, (len(seeds), num_samples))
+        result: Float[Tensor, "observations samples *event"] = x_0.unflatten(0, (len(seeds), num_samples))
+        return result
 
 
 class Sampler(Stepping):

@@ -153,4 +153,5 @@ class DAPS(PosteriorSampler):
 def _falling(high: Tensor, low: float, count: int) -> Tensor:
     """`count` noise levels from `high` (1,) to `low`, evenly spaced in their seventh root."""
     part = torch.linspace(0, 1, count, dtype=high.dtype, device=high.device)
-    return (high ** (1 / _RHO) + part * (low ** (1 / _RHO) - high ** (1 / _RHO))) ** _RHO
+    result: Tensor = (high ** (1 / _RHO) + part * (low ** (1 / _RHO) - high ** (1 / _RHO))) ** _RHO
+    return result

@@ -25,7 +25,8 @@ from deft.htransforms.derivative import instead
 from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.operators.base import LinearOperator
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Prior
+from deft.priors.denoised import Denoised
 from deft.samplers.arguments import at_least_one
 from deft.samplers.conditional import differentiable
 from deft.samplers.grids import TimeGrid

@@ -34,7 +34,8 @@ class TimeGrid(ABC):
             raise InvalidInput(
                 f"{type(schedule).__name__} has fewer than the {steps} distinct times that {type(self).__name__} asks for; ask for fewer steps."
             )
-        return known[place]
+        result: Float[Tensor, " steps"] = known[place]
+        return result
 
 
 @final

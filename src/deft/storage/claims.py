@@ -74,7 +74,8 @@ def as_recorded(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str,
 
 def plain(card: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration as JSON gives it back: tuples become lists."""
-    return json.loads(json.dumps(dict(card)))
+    result: dict[str, Any] = json.loads(json.dumps(dict(card)))
+    return result
 
 
 def claim(path: Path, card: Mapping[str, Any], what: str, *, update: bool = False) -> None:
@@ -143,7 +144,8 @@ def write_json(path: Path, card: Mapping[str, Any]) -> None:
 
 
 def _json(options: Mapping[str, Any]) -> dict[str, Any]:
-    return json.loads(json.dumps(dict(options), default=str))
+    result: dict[str, Any] = json.loads(json.dumps(dict(options), default=str))
+    return result
 
 
 def _damaged(path: Path, error: object) -> CheckpointError:

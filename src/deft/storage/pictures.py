@@ -128,7 +128,7 @@ def with_channels(path: Path, image: Any, wanted: int, convert: str | None) -> A
     return image.convert("L" if wanted == 1 else "RGB") if wanted in (1, 3) else image
 
 
-def array(image: Any, wanted: int | None = None) -> NDArray:
+def array(image: Any, wanted: int | None = None) -> NDArray[Any]:
     """(channels, height, width), uint8 or uint16; 16-bit grey is repeated where colour is wanted."""
     values = np.asarray(image)
     if values.dtype not in (np.uint8, np.uint16):
@@ -211,7 +211,7 @@ def _mask_values(path: Path) -> NDArray[np.float64]:
 def _only_array(path: Path) -> NDArray[Any]:
     """The array of an npy file, or the only one of an npz file."""
     try:
-        found = np.load(path, allow_pickle=False)
+        found: NDArray[Any] | np.lib.npyio.NpzFile[Any] = np.load(path, allow_pickle=False)
         if not isinstance(found, np.lib.npyio.NpzFile):
             return found
         with found as arrays:

@@ -162,4 +162,5 @@ def _public(path: object) -> object:
 
 def _found(path: str) -> type:
     module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)
+    result: type = getattr(import_module(module), name)
+    return result

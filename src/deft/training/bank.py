@@ -28,7 +28,8 @@ from tqdm.auto import tqdm
 
 from deft.errors import CheckpointError, InvalidInput, room_for
 from deft.noise import Noise, as_seed, mix
-from deft.priors.base import Denoised, Prior, same_identity
+from deft.priors.base import Prior, same_identity
+from deft.priors.denoised import Denoised
 from deft.storage.lock import locked
 from deft.training.base import Batch, Images, Order, Source
 from deft.training.denoising import TimeLaw, noised, noisy
@@ -51,7 +52,7 @@ class Bank(Source):
     def build(
         cls,
         prior: Prior,
-        images: Tensor | Dataset | Source,
+        images: Tensor | Dataset[Any] | Source,
         evaluations: int,
         times: TimeLaw | None = None,
         *,

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ from torch.utils.data import Dataset
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.noise import Noise, mix
-from deft.priors.base import Denoised, Prior
+from deft.priors.base import Prior
+from deft.priors.denoised import Denoised
 from deft.storage.fingerprint import of_values
 from deft.storage.table import public_name
 from deft.training.validation import Validation
@@ -156,7 +157,7 @@ class Images(Source):
     `flip` mirrors each signal along its last axis with probability 1/2. Raises `InvalidInput` where signals do not fit the prior.
     """
 
-    def __init__(self, images: Tensor | Dataset, prior: Prior, *, flip: bool = False) -> None:
+    def __init__(self, images: Tensor | Dataset[Any], prior: Prior, *, flip: bool = False) -> None:
         self.images, self.prior, self.flip = images, prior, flip
         if not len(self):
             raise InvalidInput("there are no images to train on; got an empty data set.")
@@ -249,4 +250,5 @@ class Order:
         if epoch != self.epoch:
             generator = torch.Generator().manual_seed(mix(self.seed, 5, epoch))
             self.epoch, self.permutation = epoch, torch.randperm(self.items, generator=generator).tolist()
-        return self.permutation[place]
+        result: int = self.permutation[place]
+        return result

@@ -226,7 +226,8 @@ def _build(path: Path, card: Mapping[str, Any], prior: Prior, shapes: Mapping[st
         if isinstance(made, Mapping) and made["class"] in cards.LEARNED:
             _check_signals(made, prior, "architecture")
             _check_shapes(path, made, given, shapes, allow)
-        return cards.build(made, "h-transform", allow=allow, where="architecture", given=given)
+        result: HTransform = cards.build(made, "h-transform", allow=allow, where="architecture", given=given)
+        return result
     except InvalidInput as error:
         raise _of(path, error) from error
     except (TypeError, ValueError, IndexError) as error:

@@ -27,8 +27,8 @@ from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform, ask, stays
 from deft.likelihoods import Observation
 from deft.noise import Noise, mix
-from deft.priors.base import Denoised, Prior
-from deft.priors.denoised import Asked
+from deft.priors.base import Prior
+from deft.priors.denoised import Asked, Denoised
 from deft.problems import Problem
 from deft.schedules import Schedule
 from deft.storage.fingerprint import digest, in_half

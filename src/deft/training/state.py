@@ -142,7 +142,8 @@ class StateFile:
     def last_step(self) -> int | None:
         """The step of the last state, or None where there is none that can be read."""
         try:
-            return files.header(self.path, KIND, CARD).card["progress"]["step"]
+            result: int | None = files.header(self.path, KIND, CARD).card["progress"]["step"]
+            return result
         except CheckpointError:
             return None
 

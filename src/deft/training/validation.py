@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -60,7 +60,7 @@ class Validation:
         return asdict(self)
 
     @classmethod
-    def from_card(cls, card: Mapping) -> Validation:
+    def from_card(cls, card: Mapping[str, Any]) -> Validation:
         """The inverse of `card`."""
         return cls(card["loss"], card["without"], tuple(Bin(**b) for b in card["bins"]))
 

@@ -106,7 +106,7 @@ def _stored(header: Any, file: Path) -> np.ndarray:
 
 
 def _check_decoder(syntax: Any, file: Path) -> None:
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
 
     try:
         available = get_decoder(syntax).is_available
@@ -162,7 +162,8 @@ def _padded(stored: np.ndarray, values: np.ndarray, header: Any) -> np.ndarray:
     except (TypeError, ValueError):
         return nothing
     least, most = ends.min(), ends.max()
-    return ((stored >= least) & (stored <= most)) | ((values >= least) & (values <= most))
+    result: np.ndarray = ((stored >= least) & (stored <= most)) | ((values >= least) & (values <= most))
+    return result
 
 
 def _untagged(hu: np.ndarray, known: np.ndarray, file: Path, notes: list[str]) -> np.ndarray:
@@ -180,7 +181,8 @@ def _untagged(hu: np.ndarray, known: np.ndarray, file: Path, notes: list[str]) -
         notes.append(f"pixels at {found[0]:g} HU are padding that no PixelPaddingValue names; they are read as air")
     if below.any():
         notes.append(f"pixels below {AIR_ENDS:g} HU are padding that no PixelPaddingValue names; they are read as air")
-    return below | above
+    result: np.ndarray = below | above
+    return result
 
 
 def _used_bits(stored: np.ndarray, header: Any, file: Path, notes: list[str]) -> np.ndarray:
@@ -190,7 +192,7 @@ def _used_bits(stored: np.ndarray, header: Any, file: Path, notes: list[str]) ->
     if used >= width or not np.issubdtype(stored.dtype, np.integer):
         return stored
     shift = width - used
-    values = np.right_shift(np.left_shift(stored, shift), shift)
+    values: np.ndarray = np.right_shift(np.left_shift(stored, shift), shift)
     signed = np.issubdtype(stored.dtype, np.signedinteger)
     beyond = (values != stored) & ~(signed & (stored >= 0) & (stored < 1 << used))  # a sign bit that was not extended is no fault
     if not beyond.any():

@@ -129,7 +129,8 @@ def in_order(frames: list[Frame], note: Note) -> list[Frame]:
 def _normal(frame: Frame) -> np.ndarray:
     axes = np.asarray(frame.orientation or _AXIAL, float)
     normal = np.cross(axes[:3], axes[3:])
-    return normal / np.linalg.norm(normal)
+    result: np.ndarray = normal / np.linalg.norm(normal)
+    return result
 
 
 def place(frame: Frame) -> float:

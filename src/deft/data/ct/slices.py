@@ -33,7 +33,7 @@ class _Stack(Protocol):
 
 
 @final
-class Slices(Dataset):
+class Slices(Dataset[Any]):
     """Axial slices as signals (1, height, width) in [-1, 1], which is the window; what lies beyond it becomes its ends.
 
     `hu` is (n, height, width) in Hounsfield units; `patients` says of each slice whose it is (without it, none can be split). `size` averages blocks of

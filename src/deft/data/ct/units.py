@@ -171,7 +171,8 @@ def averaged(hu: np.ndarray, size: int, name: str) -> np.ndarray:
     if height != width or height % size:
         of = f" ({name})" if name else ""
         raise BadImage(f"slices of {height} x {width}{of} cannot be averaged over whole blocks down to {size} x {size}.")
-    return hu.astype(np.float32).reshape(n, size, height // size, size, width // size).mean((2, 4))
+    result: np.ndarray = hu.astype(np.float32).reshape(n, size, height // size, size, width // size).mean((2, 4))
+    return result
 
 
 def check_size(size: int | None) -> None:

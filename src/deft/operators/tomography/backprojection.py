@@ -150,7 +150,8 @@ def response(detectors: int, window: str, spacing: float, like: Tensor) -> Tenso
     at = torch.minimum(torch.arange(n), n - torch.arange(n)).double()
     ramp = torch.where(at % 2 == 1, -1 / (math.pi * at.clamp(min=1)) ** 2, torch.zeros_like(at))
     ramp[0] = 0.25
-    return (torch.fft.rfft(ramp).real * WINDOWS[window](torch.arange(n // 2 + 1).double() / n) / spacing).to(like)
+    result: Tensor = (torch.fft.rfft(ramp).real * WINDOWS[window](torch.arange(n // 2 + 1).double() / n) / spacing).to(like)
+    return result
 
 
 def filtered(y: Tensor, response: Tensor) -> Tensor:

@@ -22,7 +22,8 @@ def power(size: tuple[int, int], sets: int, normal: Callable[[Tensor], Tensor], 
     """
     with torch.inference_mode(False), torch.no_grad():
         spectrum = torch.fft.rfft2(_response(size, sets, normal, like)).real
-        return spectrum.maximum(0.01 * spectrum.amax((2, 3), keepdim=True))
+        result: Tensor = spectrum.maximum(0.01 * spectrum.amax((2, 3), keepdim=True))
+        return result
 
 
 def _response(size: tuple[int, int], sets: int, normal: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:

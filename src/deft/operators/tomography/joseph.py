@@ -78,18 +78,19 @@ class _Product(torch.autograd.Function):
             return matrix.times(x, transposed)
 
     @staticmethod
-    def setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.matrix, _, ctx.transposed = inputs
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[None, Tensor, None]:  # type: ignore[no-untyped-def,override]
-        return None, _Product.apply(ctx.matrix, gradient, not ctx.transposed), None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None]:
+        return None, _Product.apply(ctx.matrix, gradient, not ctx.transposed), None  # type: ignore[no-untyped-call]
 
 
 def times(matrix: Matrix, x: Tensor, transposed: bool) -> Tensor:
     """A or A^T applied to the last axis: (batch, channels, n) -> (batch, channels, m)."""
     columns = x.flatten(0, 1).mT.contiguous()
-    return _Product.apply(matrix, columns, transposed).mT.reshape(*x.shape[:2], -1)
+    result: Tensor = _Product.apply(matrix, columns, transposed).mT.reshape(*x.shape[:2], -1)  # type: ignore[no-untyped-call]
+    return result
 
 
 def _pieces(

@@ -84,7 +84,8 @@ class Tomography(LinearOperator):
             rays = joseph.times(matrix, flat.index_select(0, signals), transposed=False)
             projected.append(rays.unflatten(2, (-1, self.detectors)).movedim(2, 1).flatten(0, 1))
         order = torch.cat([entries for _, _, entries in blocks]).argsort()
-        return torch.cat(projected)[order].unflatten(0, (len(x_0), -1)).movedim(1, 2)
+        result: Measurement = torch.cat(projected)[order].unflatten(0, (len(x_0), -1)).movedim(1, 2)
+        return result
 
     def adjoint(self, y: Measurement) -> Signal:
         self._check(y, self.sinogram_shape, "sinograms", "(batch, channels, views, detectors)")

@@ -9,6 +9,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -27,10 +28,11 @@ def tile(shown: figure.Picture, name: str) -> str:
     return f'<img{kind} width="{wide}" height="{round(wide * height / width)}" alt="{escape(name)}" src="data:image/png;base64,{data}">'
 
 
-def tile_width(pictures: Mapping[str, NDArray]) -> int:
+def tile_width(pictures: Mapping[str, NDArray[Any]]) -> int:
     width = figure.picture(pictures["truth"][0], range_of(pictures)).shape[1]
     shape = pictures["truth"].shape[1:]
-    return min(width * figure.enlargement((3, *shape[-2:]) if len(shape) == 3 else shape), _WIDEST_TILE)
+    result: int = min(width * figure.enlargement((3, *shape[-2:]) if len(shape) == 3 else shape), _WIDEST_TILE)
+    return result
 
 
 def tiles(cells: Sequence[str], columns: int, width: int) -> str:
@@ -42,7 +44,7 @@ def track(width: int) -> str:
     return f"minmax({min(width, _NARROWEST_TILE)}px,{width}px)"
 
 
-def range_of(pictures: Mapping[str, NDArray]) -> tuple[float, float]:
+def range_of(pictures: Mapping[str, NDArray[Any]]) -> tuple[float, float]:
     return float(pictures["value_range"][0]), float(pictures["value_range"][1])
 
 

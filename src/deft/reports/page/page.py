@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,7 @@ def style_sheet() -> str:
     return files("deft.reports").joinpath("style.css").read_text()
 
 
-def read_log(path: str | Path) -> list[dict]:
+def read_log(path: str | Path) -> list[dict[str, Any]]:
     """The lines of a training run's `metrics.jsonl`; a folder stands for the file in it."""
     path = Path(path)
     path = path / "metrics.jsonl" if path.is_dir() else path
@@ -119,7 +120,9 @@ def read_log(path: str | Path) -> list[dict]:
     return lines
 
 
-def comparison_grid(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[str, NDArray], images: int) -> figure.Picture:
+def comparison_grid(
+    results: Mapping[str, Any], pictures: Mapping[str, NDArray[Any]], drawn: Mapping[str, NDArray[Any]], images: int
+) -> figure.Picture:
     """Figure 1 as one picture: truth, measurement, and the first sample of every method."""
     value_range = range_of(pictures)
     rows: list[list[figure.Picture | None]] = []

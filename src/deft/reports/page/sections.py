@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ from deft.reports.table import difference_table, results_table, tuning_table, we
 from deft.reports.words import number
 
 
-def page_head(results: Mapping, title: str, introduction: str, warning: str) -> str:
+def page_head(results: Mapping[str, Any], title: str, introduction: str, warning: str) -> str:
     changed = " with changes" if str(results["commit"]).endswith("+changes") else ""
     commit = f"commit {results['commit'][:10]}{changed}" if results["commit"] else f"version {results['versions']['deft']}"
     parts = [
@@ -62,7 +63,7 @@ def page_head(results: Mapping, title: str, introduction: str, warning: str) -> 
     return "\n".join([*parts, definitions(facts)])
 
 
-def comparison(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[str, NDArray], images: int) -> str:
+def comparison(results: Mapping[str, Any], pictures: Mapping[str, NDArray[Any]], drawn: Mapping[str, NDArray[Any]], images: int) -> str:
     value_range, count = range_of(pictures), min(images, len(pictures["truth"]))
     heads = [("Truth", ""), ("Measurement", ""), *((m["label"], cost_in_words(m)) for m in results["methods"])]
     cells = [f"<span>{escape(name)}{f'<small>{escape(note)}</small>' if note else ''}</span>" for name, note in heads]
@@ -83,7 +84,7 @@ def comparison(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping
     return f'<h2>At a glance</h2>\n<figure><div class="scroll">{tiles(cells, len(heads), tile_width(pictures))}</div><figcaption>{caption}</figcaption></figure>'
 
 
-def measures(results: Mapping) -> str:
+def measures(results: Mapping[str, Any]) -> str:
     noiseless = not any(results["sigma_y"])
     misfit = (
         "Residual: ‖y − A x‖ / √m of a sample, 0 where it agrees with the measurement."
@@ -107,7 +108,7 @@ def measures(results: Mapping) -> str:
     return "\n".join(parts)
 
 
-def exactness(results: Mapping) -> str:
+def exactness(results: Mapping[str, Any]) -> str:
     """What is known of weights."""
     table = weights_table(results)
     if not table.rows:
@@ -121,7 +122,7 @@ def exactness(results: Mapping) -> str:
     return f"<h2>How exact</h2>\n<figure>{table.html()}<figcaption>{caption}</figcaption></figure>"
 
 
-def quality_against_time(results: Mapping) -> str:
+def quality_against_time(results: Mapping[str, Any]) -> str:
     charts = []
     for key, title in (
         ("psnr_mean", "PSNR of the mean, dB (higher is better)"),
@@ -147,7 +148,9 @@ def quality_against_time(results: Mapping) -> str:
     )
 
 
-def panel_section(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapping[str, NDArray], panels: int, samples: int) -> str:
+def panel_section(
+    results: Mapping[str, Any], pictures: Mapping[str, NDArray[Any]], drawn: Mapping[str, NDArray[Any]], panels: int, samples: int
+) -> str:
     value_range, width = range_of(pictures), tile_width(pictures)
     shown = min(samples, results["samples"])
     count = min(panels, len(pictures["truth"]))
@@ -181,7 +184,7 @@ def panel_section(results: Mapping, pictures: Mapping[str, NDArray], drawn: Mapp
     return f"<h2>Samples, mean and spread</h2>\n<figure>{''.join(blocks)}{scale}<figcaption>{caption}</figcaption></figure>"
 
 
-def training_section(logs: Mapping[str, Sequence[Mapping]]) -> str:
+def training_section(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     charts = []
     validated = any("validation" in line for lines in logs.values() for line in lines)
     for label, lines in logs.items():
@@ -225,7 +228,7 @@ def training_section(logs: Mapping[str, Sequence[Mapping]]) -> str:
     )
 
 
-def tuning(results: Mapping) -> str:
+def tuning(results: Mapping[str, Any]) -> str:
     blocks = [
         f"<details><summary>{escape(m['label'])}: {escape(str(m['tuned'].get('parameter', 'a parameter')))} tuned on validation images</summary>"
         f"{narrow(tuning_table(m['tuned']))}</details>"
@@ -243,7 +246,7 @@ def method_card(card: Mapping[str, object] | None) -> str:
     return f"<h2>The checkpoint</h2>\n{definitions(facts)}<details><summary>The whole card</summary><pre>{text}</pre></details>"
 
 
-def reproduce(results: Mapping) -> str:
+def reproduce(results: Mapping[str, Any]) -> str:
     facts = {
         "Commit": results["commit"] or "not in a checkout",
         "Versions": ", ".join(f"{name} {version}" for name, version in results["versions"].items()),
@@ -259,10 +262,11 @@ def reproduce(results: Mapping) -> str:
     )
 
 
-def measurement(pictures: Mapping[str, NDArray], i: int) -> figure.Picture:
+def measurement(pictures: Mapping[str, NDArray[Any]], i: int) -> figure.Picture:
     return figure.hatch(figure.picture(pictures["measurement"][i], range_of(pictures)), pictures["coverage"][i])
 
 
-def _spread(x: NDArray) -> NDArray:
+def _spread(x: NDArray[Any]) -> NDArray[Any]:
     """Standard deviations over samples (images, samples, channels, *space), root mean square over channels."""
-    return np.sqrt(x.var(axis=1, ddof=1).mean(axis=1))
+    result: NDArray[Any] = np.sqrt(x.var(axis=1, ddof=1).mean(axis=1))
+    return result

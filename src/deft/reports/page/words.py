@@ -7,24 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 from deft.reports.scores import FEWEST
 from deft.reports.words import number, some
 from deft.storage.table import modern
 
 
-def page_title(results: Mapping) -> str:
+def page_title(results: Mapping[str, Any]) -> str:
     count = len(results["methods"])
     side = f"{count} methods side by side" if count > 1 else str(results["methods"][0]["label"])
     return f"{problem_name(results)}, {noise_in_words(results['sigma_y'])}: {side}"
 
 
-def problem_name(results: Mapping) -> str:
+def problem_name(results: Mapping[str, Any]) -> str:
     name = str(modern(results["problem"]).get("class", "Posterior samples")).rsplit(".", 1)[-1]  # type: ignore[attr-defined]
     return {"SuperResolution": "Super-resolution"}.get(name, name)
 
 
-def post_processing(results: Mapping) -> str:
+def post_processing(results: Mapping[str, Any]) -> str:
     """What was done to all samples of all methods before anything was measured."""
     done = ["clipped to the prior's range"] if results["clipped"] else []
     if results.get("aligned"):  # earlier evaluations do not say
@@ -32,7 +33,7 @@ def post_processing(results: Mapping) -> str:
     return f"all samples of all methods {' and '.join(done)}" if done else "none"
 
 
-def broken_in_words(results: Mapping) -> list[str]:
+def broken_in_words(results: Mapping[str, Any]) -> list[str]:
     """One sentence for each method that drew samples that are not finite."""
     return [
         f"{method['label']}: NaN or infinite values in {method['broken_samples']} of {number(method['images'] * results['samples'], 'sample')}"
@@ -47,7 +48,7 @@ def _of_images(broken: Sequence[int] | None) -> str:
     return f" (image {some([str(i + 1) for i in broken])})" if broken else ""
 
 
-def collapsed(results: Mapping) -> list[str]:
+def collapsed(results: Mapping[str, Any]) -> list[str]:
     """One sentence for each method whose samples were chosen by weights that collapsed."""
     return [
         f"{method['label']}: the weights collapsed (effective sample size below 2) on {method['collapsed']} of {number(method['images'], 'image')}; its samples there, and "
@@ -57,7 +58,7 @@ def collapsed(results: Mapping) -> list[str]:
     ]
 
 
-def finding(results: Mapping) -> str:
+def finding(results: Mapping[str, Any]) -> str:
     """The table in one sentence: who is ahead, and by what rule."""
     ahead: dict[str, list[str]] = {}
     for measure in results["measures"]:
@@ -75,7 +76,7 @@ def finding(results: Mapping) -> str:
     return f"{'; '.join(clauses)}: by more than two standard errors of the paired difference."
 
 
-def costs(results: Mapping) -> str:
+def costs(results: Mapping[str, Any]) -> str:
     """What the cost columns count."""
     trained = any(method["training_seconds"] for method in results["methods"])
     parts = [" Costs count every signal that was denoised, particles too, per sample that is given."]
@@ -88,7 +89,7 @@ def costs(results: Mapping) -> str:
     return " ".join(parts)
 
 
-def arguments_in_words(results: Mapping) -> Mapping[str, object]:
+def arguments_in_words(results: Mapping[str, Any]) -> Mapping[str, object]:
     arguments = modern(results["problem"]).get("args")  # type: ignore[attr-defined]
     return arguments if isinstance(arguments, Mapping) else {}
 
@@ -115,12 +116,12 @@ def noise_in_words(sigma_y: Sequence[float]) -> str:
     return f"σ_y = {low:.3g}" if high - low < 1e-6 * high else f"σ_y between {low:.3g} and {high:.3g}, drawn per image"
 
 
-def cost_in_words(method: Mapping) -> str:
+def cost_in_words(method: Mapping[str, Any]) -> str:
     evaluations, gradients = (method["summary"][key]["value"] for key in ("evaluations", "prior_gradients"))
     return f"{evaluations:.0f} evaluations" + (f", {gradients:.0f} gradients" if gradients else "")
 
 
-def weights_in_words(card: Mapping) -> str:
+def weights_in_words(card: Mapping[str, Any]) -> str:
     """LPIPS, FID and KID: the files that they were computed with, or that there were none."""
     parts = []
     for name, known in card.items():
