@@ -1,6 +1,8 @@
-"""The ablation of Denker et al. 2024, Table 6: what a learned h-transform gains from each of its inputs.
+"""The ablation of Denker et al. 2024, Table 6: what a learned h-transform gains from each of its
+inputs.
 
-    python benchmarks/ablation.py benchmarks/quality/ct.yaml --data CT_FOLDER --bank runs/h-ct/bank --out runs/ablation-ct [--only adjoint full] [--seeds 0 1 2]
+    python benchmarks/ablation.py benchmarks/quality/ct.yaml --data CT_FOLDER --bank \\
+        runs/h-ct/bank --out runs/ablation-ct [--only adjoint full] [--seeds 0 1 2]
 
     adjoint         NN1(x_t, A^T y)
     estimate        NN1(x_t, x_0_hat, A^T y)
@@ -10,9 +12,11 @@
     paper           PaperHTransform: full, with the raw gradient of the likelihood
     back-projection full, with the raw filtered back-projection of the residual in its place
 
-Each is trained from nothing with as many steps on the same bank, once for each seed, and measured on the same observations; the section `ablation` of the YAML file says on which
-problem, how long, and with how many samples. One JSON file for each training in OUT; the same command does what is missing, and prints the table, with the gaps between
-neighbours: the standard error is over seeds, each seed's gap being the mean over images.
+Each is trained from nothing with as many steps on the same bank, once for each seed, and measured
+on the same observations; the section `ablation` of the YAML file says on which problem, how long,
+and with how many samples. One JSON file for each training in OUT; the same command does what is
+missing, and prints the table, with the gaps between neighbours: the standard error is over seeds,
+each seed's gap being the mean over images.
 """
 
 from __future__ import annotations
@@ -51,31 +55,47 @@ VARIANTS: dict[str, Callable[..., HTransform]] = {  # of the prior; fraction, pa
     "full": partial(Ablated.for_prior, reads=("x_t", "x_0_hat", "guidance"), follows="guidance"),
     "library": LearnedHTransform.for_prior,
     "paper": LearnedHTransform.paper,
-    "back-projection": partial(Ablated.for_prior, reads=("x_t", "x_0_hat", "back_projection"), follows="back_projection"),
+    "back-projection": partial(
+        Ablated.for_prior, reads=("x_t", "x_0_hat", "back_projection"), follows="back_projection"
+    ),
 }
 
 
 def table(out: Path, seeds: list[int]) -> str:
     """What is there: PSNR and SSIM of the mean, PSNR of a sample, and the gap to the row above."""
     lines = [
-        "| | parameters | seeds | PSNR of the mean (dB) | gap to the row above (the last two: to `full`) | PSNR of a sample (dB) | SSIM of the mean | misfit |",
+        "| | parameters | seeds | PSNR of the mean (dB) | gap to the row above (the last two: to "
+        "`full`) | PSNR of a sample (dB) | SSIM of the mean | misfit |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     found: dict[str, dict[int, float]] = {}
     for name in VARIANTS:
-        rows = {seed: json.loads(path.read_text()) for seed in seeds if (path := out / f"{name}-{seed}.json").exists()}
+        rows = {
+            seed: json.loads(path.read_text())
+            for seed in seeds
+            if (path := out / f"{name}-{seed}.json").exists()
+        }
         if not rows:
             continue
         every = {seed: _mean(row["psnr_mean"]) for seed, row in rows.items()}
         means = {seed: value for seed, value in every.items() if math.isfinite(value)}
-        if len(means) < len(every):  # samples that are not finite: a mean over the other seeds would hide it
+        if len(means) < len(
+            every
+        ):  # samples that are not finite: a mean over the other seeds would hide it
             lines.append(
-                f"| {name} | | {len(every)} | diverged in {len(every) - len(means)}; else {_estimate(list(means.values()), 2)} | | | | |"
+                f"| {name} | | {len(every)} | diverged in {len(every) - len(means)}; else "
+                f"{_estimate(list(means.values()), 2)} | | | | |"
             )
             continue
-        before = found.get("full" if name in ("paper", "back-projection") else next(reversed(found), ""), {})
+        before = found.get(
+            "full" if name in ("paper", "back-projection") else next(reversed(found), ""), {}
+        )
         gaps = [means[seed] - before[seed] for seed in means if seed in before]
-        cells = [str(next(iter(rows.values()))["parameters"]), str(len(rows)), _estimate(list(means.values()), 2)]
+        cells = [
+            str(next(iter(rows.values()))["parameters"]),
+            str(len(rows)),
+            _estimate(list(means.values()), 2),
+        ]
         cells.append(_estimate(gaps, 2, sign="+") if gaps else "")
         for key, digits in (("psnr_single", 2), ("ssim_mean", 3), ("misfit", 3)):
             cells.append(_estimate([_mean(row[key]) for row in rows.values()], digits))
@@ -86,7 +106,11 @@ def table(out: Path, seeds: list[int]) -> str:
 
 def _mean(values: list[float | None]) -> float:
     """The mean over images; NaN where that of an image was not finite, which JSON says as null."""
-    return math.nan if None in values else sum(value for value in values if value is not None) / len(values)
+    return (
+        math.nan
+        if None in values
+        else sum(value for value in values if value is not None) / len(values)
+    )
 
 
 def _estimate(values: list[float], digits: int, sign: str = "") -> str:
@@ -97,8 +121,12 @@ def _estimate(values: list[float], digits: int, sign: str = "") -> str:
 
 def main() -> None:
     """Train and measure what is missing, then print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bank", type=Path, required=True, help="where recipes/train_h.py left its bank")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--bank", type=Path, required=True, help="where recipes/train_h.py left its bank"
+    )
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="some of the rows")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     args, setting = Setting.of(parser)
@@ -113,14 +141,26 @@ def main() -> None:
 
     def measured(h: HTransform) -> dict[str, list[float | None]]:
         samples = sampler(
-            Posterior(prior, h, observation), plan["samples"], seed=[mix(seed, 5, i) for i in range(len(test))], batch_size=64
+            Posterior(prior, h, observation),
+            plan["samples"],
+            seed=[mix(seed, 5, i) for i in range(len(test))],
+            batch_size=64,
         )
         cut = samples.clamp(-1, 1) if config.get("clip") else samples
         single = torch.stack([psnr(cut[:, j], test, 2.0) for j in range(plan["samples"])]).mean(0)
-        away = torch.stack([misfit(samples[:, j], observation) for j in range(plan["samples"])], dim=1)
-        found = {"psnr_mean": psnr(cut.mean(1), test, 2.0), "psnr_single": single, "ssim_mean": ssim(cut.mean(1), test, 2.0)}
+        away = torch.stack(
+            [misfit(samples[:, j], observation) for j in range(plan["samples"])], dim=1
+        )
+        found = {
+            "psnr_mean": psnr(cut.mean(1), test, 2.0),
+            "psnr_single": single,
+            "ssim_mean": ssim(cut.mean(1), test, 2.0),
+        }
         found["misfit"] = torch.stack([root_mean_square(row) for row in away])
-        return {key: [value if math.isfinite(value) else None for value in values.tolist()] for key, values in found.items()}
+        return {
+            key: [value if math.isfinite(value) else None for value in values.tolist()]
+            for key, values in found.items()
+        }
 
     for number in args.seeds:
         for name in args.only or VARIANTS:
@@ -142,11 +182,20 @@ def main() -> None:
                 out=args.out / f"{name}-{number}",
                 save_every=100,
             )
-            row: dict[str, Any] = {**plan, "variant": name, "seed": number, "parameters": h.num_parameters, "commit": provenance.commit()}
+            row: dict[str, Any] = {
+                **plan,
+                "variant": name,
+                "seed": number,
+                "parameters": h.num_parameters,
+                "commit": provenance.commit(),
+            }
             row |= {"seconds": result.seconds, "prior": config["prior"], **measured(h.eval())}
             with atomic(file) as stream:
                 stream.write((json.dumps(row, indent=1, allow_nan=False) + "\n").encode())
-            print(f"{name}, seed {number}: {_mean(row['psnr_mean']):.2f} dB, {result.seconds:.0f} s", flush=True)
+            print(
+                f"{name}, seed {number}: {_mean(row['psnr_mean']):.2f} dB, {result.seconds:.0f} s",
+                flush=True,
+            )
     print(table(args.out, args.seeds))
 
 

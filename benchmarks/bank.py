@@ -1,8 +1,11 @@
-"""How much a bank of prior evaluations saves: the same training step with the prior evaluated, and with its stored evaluation.
+"""How much a bank of prior evaluations saves: the same training step with the prior evaluated, and
+with its stored evaluation.
 
-    python benchmarks/bank.py [--prior digits-32] [--fraction 0.05] [--batch-size 32] [--repeats 20] [--threads 1]
+    python benchmarks/bank.py [--prior digits-32] [--fraction 0.05] [--batch-size 32] \\
+        [--repeats 20] [--threads 1]
 
-One process, the two interleaved; prints the median seconds of each, their ratio with its quartiles, and the cost of building the bank.
+One process, the two interleaved; prints the median seconds of each, their ratio with its quartiles,
+and the cost of building the bank.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ from deft.training.denoising import DenoisingScoreMatching
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--prior", default="digits-32")
     parser.add_argument("--fraction", type=float, default=0.05)
     parser.add_argument("--batch-size", type=int, default=32)
@@ -45,7 +50,9 @@ def main() -> None:
 
     def step(source: Source, k: int) -> float:
         began = time.perf_counter()
-        batch = source.batch([i % len(source) for i in range(k, k + size)], Noise(range(k, k + size)))
+        batch = source.batch(
+            [i % len(source) for i in range(k, k + size)], Noise(range(k, k + size))
+        )
         objective.loss(h, prior, batch).value.mean().backward()
         optimiser.step()
         optimiser.zero_grad()
@@ -60,11 +67,18 @@ def main() -> None:
     ratios = [a / b for a, b in zip(seconds["prior"], seconds["bank"])]
     low, middle, high = statistics.quantiles(ratios, n=4)
     result = {
-        "prior": prior.name, "prior_parameters": prior.num_parameters, "h_parameters": h.num_parameters, "batch_size": size,
-        "threads": torch.get_num_threads(), "seconds_with_prior": statistics.median(seconds["prior"]),
-        "seconds_with_bank": statistics.median(seconds["bank"]), "ratio": middle, "quartiles": [low, high],
-        "seconds_to_build_per_batch": build, "bytes_per_evaluation": bank.entries.dtype.itemsize,
-    }  # fmt: skip
+        "prior": prior.name,
+        "prior_parameters": prior.num_parameters,
+        "h_parameters": h.num_parameters,
+        "batch_size": size,
+        "threads": torch.get_num_threads(),
+        "seconds_with_prior": statistics.median(seconds["prior"]),
+        "seconds_with_bank": statistics.median(seconds["bank"]),
+        "ratio": middle,
+        "quartiles": [low, high],
+        "seconds_to_build_per_batch": build,
+        "bytes_per_evaluation": bank.entries.dtype.itemsize,
+    }
     print(json.dumps(result, indent=1))
 
 

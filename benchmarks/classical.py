@@ -1,11 +1,14 @@
-"""Reconstructions that know no diffusion, as methods of the quality benchmark: each gives one image, which stands for all samples.
+"""Reconstructions that know no diffusion, as methods of the quality benchmark: each gives one
+image, which stands for all samples.
 
     filtered back-projection    lift(y)
     total variation             argmin ||y - A x||^2 / 2 + weight TV(x)   over the prior's range
-    regression                  lift(y) + F(lift(y)), trained for one problem by benchmarks/regression.py
+    regression
+            lift(y) + F(lift(y)), trained for one problem by benchmarks/regression.py
 
-Total variation is isotropic, and its minimum is found with the primal-dual method of Chambolle & Pock 2011 (doi:10.1007/s10851-010-0251-1, Algorithm 1), for
-K = (A / ||A||, grad / sqrt 8), whose norm is at most sqrt 2; its weight is tuned like the parameters of all methods.
+Total variation is isotropic, and its minimum is found with the primal-dual method of Chambolle &
+Pock 2011 (doi:10.1007/s10851-010-0251-1, Algorithm 1), for K = (A / ||A||, grad / sqrt 8), whose
+norm is at most sqrt 2; its weight is tuned like the parameters of all methods.
 """
 
 from __future__ import annotations
@@ -62,7 +65,12 @@ class Reconstruction(Sampling):
             x_0 = self.image(self._given(prior, observation))
         return Draws(x_0[:, None].expand(-1, num_samples, *x_0.shape[1:]).contiguous())
 
-    def check(self, prior: Prior, observation: Observation | None = None, h_transform: HTransform | None = None) -> None:
+    def check(
+        self,
+        prior: Prior,
+        observation: Observation | None = None,
+        h_transform: HTransform | None = None,
+    ) -> None:
         self._given(prior, observation)
 
     def _given(self, prior: Prior, observation: Observation | None) -> Observation:
@@ -83,15 +91,22 @@ class BackProjection(Reconstruction):
 
 @final
 class TotalVariation(Reconstruction):
-    """argmin ||y - A x||^2 / 2 + weight sum |grad x|, x in `value_range`; `iterations` of the primal-dual method."""
+    """argmin ||y - A x||^2 / 2 + weight sum |grad x|, x in `value_range`; `iterations` of the
+    primal-dual method.
+    """
 
-    def __init__(self, weight: float, value_range: tuple[float, float] = (-1.0, 1.0), iterations: int = 500) -> None:
+    def __init__(
+        self, weight: float, value_range: tuple[float, float] = (-1.0, 1.0), iterations: int = 500
+    ) -> None:
         self.weight, self.value_range, self.iterations = weight, value_range, iterations
 
     def image(self, observation: Observation) -> Signal:
         operator = observation.operator
         if not isinstance(operator, InUnits) or not isinstance(operator.operator, Tomography):
-            raise InvalidInput(f"TotalVariation takes tomography in units, whose norm is known; got {type(operator).__name__}.")
+            raise InvalidInput(
+                "TotalVariation takes tomography in units, whose norm is known; got "
+                f"{type(operator).__name__}."
+            )
         size = float(abs(operator.scale) * operator.operator.norm().max())
         x = extrapolated = observation.lifted.clamp(*self.value_range)
         b = observation.residual(torch.zeros_like(x)) / size
@@ -101,18 +116,30 @@ class TotalVariation(Reconstruction):
             p = (p + step * (operator.linear(extrapolated) / size - b)) / (1 + step)
             q = q + step * gradient(extrapolated) / 8**0.5
             q = q / (q.norm(dim=2, keepdim=True) / radius).clamp(min=1)
-            before, x = x, (x - step * (operator.adjoint(p) / size + gradient_adjoint(q) / 8**0.5)).clamp(*self.value_range)
+            before, x = (
+                x,
+                (x - step * (operator.adjoint(p) / size + gradient_adjoint(q) / 8**0.5)).clamp(
+                    *self.value_range
+                ),
+            )
             extrapolated = 2 * x - before
         return x
 
     def objective(self, observation: Observation, x: Signal) -> Tensor:
         """What is minimised, one number per image."""
-        return observation.residual(x).flatten(1).square().sum(1) / 2 + self.weight * gradient(x).norm(dim=2).flatten(1).sum(1)
+        return observation.residual(x).flatten(1).square().sum(1) / 2 + self.weight * gradient(
+            x
+        ).norm(dim=2).flatten(1).sum(1)
 
 
 def gradient(x: Signal) -> Tensor:
-    """Differences to the next row and column, zero at the border: (batch, channels, 2, height, width)."""
-    return torch.stack([torch.diff(x, dim=axis, append=x.narrow(axis, x.shape[axis] - 1, 1)) for axis in (2, 3)], dim=2)
+    """Differences to the next row and column, zero at the border: (batch, channels, 2, height,
+    width).
+    """
+    return torch.stack(
+        [torch.diff(x, dim=axis, append=x.narrow(axis, x.shape[axis] - 1, 1)) for axis in (2, 3)],
+        dim=2,
+    )
 
 
 def gradient_adjoint(q: Tensor) -> Signal:
@@ -161,27 +188,43 @@ class Regressed(Reconstruction):
         return self.network(observation.lifted)
 
 
-def methods(setting: Setting, name: str, validation: Signal, folder: Path, regression: Path | None) -> list[Method]:
-    """The methods in the section `classical` of the file; regression where there is a folder of its networks."""
+def methods(
+    setting: Setting, name: str, validation: Signal, folder: Path, regression: Path | None
+) -> list[Method]:
+    """The methods in the section `classical` of the file; regression where there is a folder of
+    its networks.
+    """
     plan, found = setting.config["classical"], [Method("FBP", None, BackProjection())]
     table = _tuned(setting, name, validation, plan, folder / "tuned-tv.json")
     tv = TotalVariation(table["best"], iterations=plan["tv_iterations"])
     found.append(Method("TV", None, tv, tuned=table))
     if regression is not None:
         network, card = Regression.read(regression / f"{name}.safetensors", setting.prior)
-        found.append(Method("Regression", None, Regressed(network), training_seconds=card["seconds"]))
+        found.append(
+            Method("Regression", None, Regressed(network), training_seconds=card["seconds"])
+        )
     return found
 
 
-def _tuned(setting: Setting, name: str, images: Signal, plan: Mapping[str, Any], out: Path) -> dict[str, Any]:
+def _tuned(
+    setting: Setting, name: str, images: Signal, plan: Mapping[str, Any], out: Path
+) -> dict[str, Any]:
     """The weight of total variation with the best PSNR on validation images, kept in a file."""
     if out.exists():
         return json.loads(out.read_text())
     seed = setting.config["tuning"]["seed"]
-    observation = setting.problem(name).draw(images, Noise([mix(seed, 6, i) for i in range(len(images))]))
+    observation = setting.problem(name).draw(
+        images, Noise([mix(seed, 6, i) for i in range(len(images))])
+    )
 
     def run(weight: float) -> float:
-        return float(psnr(TotalVariation(weight, iterations=plan["tv_iterations"]).image(observation), images, 2.0).mean())
+        return float(
+            psnr(
+                TotalVariation(weight, iterations=plan["tv_iterations"]).image(observation),
+                images,
+                2.0,
+            ).mean()
+        )
 
     result = tune(run, geometric_grid(*plan["tv_weight"]), metric="PSNR, dB", larger_is_better=True)
     card = {"parameter": "weight", "images": len(images), **result.card(), "best": result.value}

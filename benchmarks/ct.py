@@ -1,11 +1,15 @@
-"""What posterior samples add to a reconstruction: how wide they are, and whether they are wide where they are wrong.
+"""What posterior samples add to a reconstruction: how wide they are, and whether they are wide
+where they are wrong.
 
-    python benchmarks/ct.py benchmarks/quality/ct.yaml --data CT_FOLDER --out runs/quality-ct > uncertainty.md
+    python benchmarks/ct.py benchmarks/quality/ct.yaml --data CT_FOLDER --out runs/quality-ct > \\
+        uncertainty.md
 
-reads what `benchmarks/quality.py` left in OUT and writes, for each problem, `OUT/PROBLEM/uncertainty.json` and a `maps-METHOD.png`: truth, one sample, mean, error of the mean and standard
-deviation of the first test images. Coverage of central credible intervals is over entries whose standard deviation exceeds `uncertain` of the YAML file, and over 50 random
-linear functionals; the correlation is Spearman's, between standard deviation and error of the mean over the entries of an image, all of them and those inside the body
-(above -750 HU). Nothing is drawn.
+reads what `benchmarks/quality.py` left in OUT and writes, for each problem,
+`OUT/PROBLEM/uncertainty.json` and a `maps-METHOD.png`: truth, one sample, mean, error of the mean
+and standard deviation of the first test images. Coverage of central credible intervals is over
+entries whose standard deviation exceeds `uncertain` of the YAML file, and over 50 random linear
+functionals; the correlation is Spearman's, between standard deviation and error of the mean over
+the entries of an image, all of them and those inside the body (above -750 HU). Nothing is drawn.
 """
 
 from __future__ import annotations
@@ -42,7 +46,9 @@ def _ranks(x: Tensor) -> Tensor:
 
 
 def measured(samples: Tensor, truth: Tensor, threshold: float, body: Tensor) -> dict[str, Any]:
-    """Coverage, CRPS, and the correlation of spread and error; the standard error is over images."""
+    """Coverage, CRPS, and the correlation of spread and error; the standard error is over
+    images.
+    """
     count, where = samples.shape[1], uncertain(samples, truth, threshold)
     spread, error = samples.std(1), (samples.mean(1) - truth).abs()
     whole = [rank_correlation(s.flatten(), e.flatten()) for s, e in zip(spread, error, strict=True)]
@@ -51,7 +57,9 @@ def measured(samples: Tensor, truth: Tensor, threshold: float, body: Tensor) -> 
     return {
         "images": len(truth),
         "share_of_uncertain_entries": float(where.float().mean()),
-        "coverage": coverage(ranks(samples, truth), count, where=where).card() if bool(where.any()) else None,
+        "coverage": coverage(ranks(samples, truth), count, where=where).card()
+        if bool(where.any())
+        else None,
         "coverage_of_functionals": coverage(ranks(projected, true), count).card(),
         "crps": Estimate.mean(crps(samples, truth).flatten(1).mean(1).tolist()).card(),
         "error_over_spread": float(error.square().mean().sqrt() / spread.square().mean().sqrt()),
@@ -61,7 +69,9 @@ def measured(samples: Tensor, truth: Tensor, threshold: float, body: Tensor) -> 
 
 
 def maps(samples: Tensor, truth: Tensor) -> np.ndarray:
-    """A row for each image: truth, one sample, mean, error of the mean, standard deviation; the last two on one scale, white at 0.2."""
+    """A row for each image: truth, one sample, mean, error of the mean, standard deviation; the
+    last two on one scale, white at 0.2.
+    """
     mean, spread = samples.mean(1), samples.std(1)
     grey = [(x.clamp(-1, 1) + 1) / 2 for x in (truth, samples[:, 0], mean)]
     wide = [(x / 0.2).clamp(0, 1) for x in ((mean - truth).abs(), spread)]
@@ -91,7 +101,9 @@ def row(label: str, found: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure every problem that is there, and print a table of each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     args, setting = Setting.of(parser)
     truth = setting.images(setting.config["test"]["split"], setting.config["test"]["count"])
     low, high = setting.config["problems"][next(iter(setting.config["problems"]))]["args"]["window"]
@@ -102,19 +114,28 @@ def main() -> None:
             continue
         results: dict[str, Any] = {}
         print(f"### {name}\n")
-        print("| | images | coverage of 50, 80, 95 % | of functionals | error / spread | rank correlation | inside the body |")
+        print(
+            "| | images | coverage of 50, 80, 95 % | of functionals | error / spread | rank "
+            "correlation | inside the body |"
+        )
         print("| --- | ---: | --- | --- | ---: | ---: | ---: |")
         for method in read_results(folder)["methods"]:
             label = method["label"]
             samples = read_samples(folder, label, len(truth))
-            if samples.shape[1] < 2 or float(samples.std(1).max()) == 0 or not bool(torch.isfinite(samples).all()):
+            if (
+                samples.shape[1] < 2
+                or float(samples.std(1).max()) == 0
+                or not bool(torch.isfinite(samples).all())
+            ):
                 continue
             samples = samples.clamp(-1, 1) if setting.config.get("clip") else samples
             n = len(samples)
             results[label] = measured(samples, truth[:n], setting.config["uncertain"], body[:n])
             print(row(label, results[label]), flush=True)
             with atomic(folder / f"maps-{folder_name(label)}.png") as stream:
-                Image.fromarray(maps(samples[:SHOWN], truth[: min(SHOWN, n)])).save(stream, format="PNG")
+                Image.fromarray(maps(samples[:SHOWN], truth[: min(SHOWN, n)])).save(
+                    stream, format="PNG"
+                )
         with atomic(folder / "uncertainty.json") as stream:
             stream.write((json.dumps(results, indent=1) + "\n").encode())
         print()

@@ -1,9 +1,13 @@
-"""Which sampler for a learned h-transform, and how many steps: quality against prior evaluations, on validation images.
+"""Which sampler for a learned h-transform, and how many steps: quality against prior evaluations,
+on validation images.
 
-    python benchmarks/few_steps.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER --h runs/h-digits --only freeform-0.05 --out runs/few-steps-digits
+    python benchmarks/few_steps.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER --h \\
+        runs/h-digits --only freeform-0.05 --out runs/few-steps-digits
 
-DDIM with eta = 0, 0.5 and 1 (this also with 100 steps) on two grids of times, DPMSolver and Heun, each at several budgets, with the same h-transform, observations and seeds. The images are
-validation images 100 to 131, which tune nothing else. Leaves `OUT/PROBLEM/results.json`, `report.html` and a chart; the same command goes on from where it was stopped.
+DDIM with eta = 0, 0.5 and 1 (this also with 100 steps) on two grids of times, DPMSolver and Heun,
+each at several budgets, with the same h-transform, observations and seeds. The images are
+validation images 100 to 131, which tune nothing else. Leaves `OUT/PROBLEM/results.json`,
+`report.html` and a chart; the same command goes on from where it was stopped.
 """
 
 from __future__ import annotations
@@ -33,15 +37,21 @@ def samplers() -> dict[str, dict[int, Sampler]]:
     for grid_name, grid in GRIDS.items():
         for eta in (0.0, 0.5, 1.0):
             budgets = (*BUDGETS, 100) if eta == 1 else BUDGETS
-            families[f"DDIM eta {eta:g}, {grid_name}"] = {n: DDIM(n, eta=eta, grid=grid) for n in budgets}
+            families[f"DDIM eta {eta:g}, {grid_name}"] = {
+                n: DDIM(n, eta=eta, grid=grid) for n in budgets
+            }
     families["DPMSolver"] = {n: DPMSolver(n) for n in BUDGETS}
-    families["Heun"] = {n: Heun((n + 1) // 2) for n in BUDGETS if n >= 20}  # below, its three to five steps are far off
+    families["Heun"] = {
+        n: Heun((n + 1) // 2) for n in BUDGETS if n >= 20
+    }  # below, its three to five steps are far off
     return families
 
 
 def main() -> None:
     """Run the problems named, one after the other."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--h", type=Path, required=True, help="the folder of learned h-transforms")
     parser.add_argument("--only", nargs="*", help="some of the problems")
     args, setting = Setting.of(parser)
@@ -49,11 +59,27 @@ def main() -> None:
     for name in args.only or setting.config["problems"]:
         h, card = checkpoint.load(args.h / f"{name}.safetensors", setting.prior)
         folder = args.out / name
-        methods = [Method(f"{family} ({n})", h, sampler) for family, by in samplers().items() for n, sampler in by.items()]
-        evaluate(setting.prior, setting.problem(name), images, methods, out=folder, samples=4, seed=2, reference="DDIM eta 1, time (20)")
+        methods = [
+            Method(f"{family} ({n})", h, sampler)
+            for family, by in samplers().items()
+            for n, sampler in by.items()
+        ]
+        evaluate(
+            setting.prior,
+            setting.problem(name),
+            images,
+            methods,
+            out=folder,
+            samples=4,
+            seed=2,
+            reference="DDIM eta 1, time (20)",
+        )
         write_report(folder, title=f"{setting.config['prior']}: {name}, samplers", card=card)
         results = {row["label"]: row for row in read_results(folder)["methods"]}
-        for measure, label in (("psnr_mean", "PSNR of the mean (dB)"), ("ssim_mean", "SSIM of the mean")):
+        for measure, label in (
+            ("psnr_mean", "PSNR of the mean (dB)"),
+            ("ssim_mean", "SSIM of the mean"),
+        ):
             series = [
                 Series(
                     family,
@@ -62,7 +88,9 @@ def main() -> None:
                 )
                 for family, by in samplers().items()
             ]
-            chart = line_chart(series, "prior evaluations per sample", label, log_x=True, title=name)
+            chart = line_chart(
+                series, "prior evaluations per sample", label, log_x=True, title=name
+            )
             (folder / f"{measure}.svg").write_text(as_file(chart))
 
 

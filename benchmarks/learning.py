@@ -1,10 +1,15 @@
-"""What an h-transform gains from longer training and from size: loss and quality of h-transforms that were trained from nothing.
+"""What an h-transform gains from longer training and from size: loss and quality of h-transforms
+that were trained from nothing.
 
-    python benchmarks/learning.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER --problem box-0.05 --out runs/learning-digits [--bank runs/h-digits/bank]
+    python benchmarks/learning.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER --problem \\
+        box-0.05 --out runs/learning-digits [--bank runs/h-digits/bank]
 
-Lengths at the size of the YAML file, each a run of its own with its own cosine schedule (a point within a longer run is not what a shorter one reaches), then sizes at one
-length. Measured on validation images 200 to 231, four samples each, with DEFT's sampler at 20 steps; DPS-500 with its tuned zeta on the same images as the line to
-reach, where `--dps` names the tuning that `benchmarks/quality.py` left. One file of results, kept after every run; the same command goes on from where it was stopped.
+Lengths at the size of the YAML file, each a run of its own with its own cosine schedule (a point
+within a longer run is not what a shorter one reaches), then sizes at one length. Measured on
+validation images 200 to 231, four samples each, with DEFT's sampler at 20 steps; DPS-500 with its
+tuned zeta on the same images as the line to reach, where `--dps` names the tuning that
+`benchmarks/quality.py` left. One file of results, kept after every run; the same command goes on
+from where it was stopped.
 """
 
 from __future__ import annotations
@@ -41,7 +46,9 @@ STEPS, SIZES, SIZE_STEPS = (250, 500, 1000, 2000), (0.02, 0.04, 0.18), 1000
 
 def main() -> None:
     """Train and measure what is missing, then draw the charts."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--problem", required=True)
     parser.add_argument("--bank", type=Path, help="where recipes/train_h.py left its bank")
     parser.add_argument("--dps", type=Path, help="the tuned-dps.json of the problem")
@@ -49,14 +56,31 @@ def main() -> None:
     plan, prior, problem = setting.config["h"], setting.prior, setting.problem(args.problem)
     flip = setting.config["data"] == "natural"
     bank = Bank.build(
-        prior, Images(setting.images("train"), prior, flip=flip), plan["bank"], LAW, seed=0, out=args.bank or args.out / "bank"
+        prior,
+        Images(setting.images("train"), prior, flip=flip),
+        plan["bank"],
+        LAW,
+        seed=0,
+        out=args.bank or args.out / "bank",
     )
     held_out = setting.images("val", 32, start=200)
     observation = problem.draw(held_out, Noise([mix(3, 6, i) for i in range(len(held_out))]))
-    validation = Bank.build(prior, Images(setting.images("val", 500), prior), 1000, LAW, seed=1, out=args.out / "bank-validation")
+    validation = Bank.build(
+        prior,
+        Images(setting.images("val", 500), prior),
+        1000,
+        LAW,
+        seed=1,
+        out=args.out / "bank-validation",
+    )
     file = args.out / f"{args.problem}.json"
     kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"rows": {}}
-    kept |= {"problem": args.problem, "prior": setting.config["prior"], "commit": provenance.commit(), "machine": provenance.machine("cpu")}
+    kept |= {
+        "problem": args.problem,
+        "prior": setting.config["prior"],
+        "commit": provenance.commit(),
+        "machine": provenance.machine("cpu"),
+    }
     rows = kept["rows"]
 
     def quality(h: HTransform, sampler: Sampler) -> dict[str, list[float]]:
@@ -64,7 +88,9 @@ def main() -> None:
         mean = samples.mean(1)
         measured = {"psnr_mean": psnr(mean, held_out, 2.0), "ssim_mean": ssim(mean, held_out, 2.0)}
         singles = torch.stack([psnr(samples[:, j], held_out, 2.0) for j in range(4)]).mean(0)
-        return {key: values.tolist() for key, values in {**measured, "psnr_single": singles}.items()}
+        return {
+            key: values.tolist() for key, values in {**measured, "psnr_single": singles}.items()
+        }
 
     def keep(name: str, row: dict[str, Any]) -> None:
         rows[name] = row
@@ -72,7 +98,9 @@ def main() -> None:
             stream.write((json.dumps(kept, indent=1) + "\n").encode())
         print(name, f"{Estimate.mean(row['psnr_mean']).value:.2f} dB", flush=True)
 
-    for fraction, steps in [(plan["fraction"], n) for n in STEPS] + [(f, SIZE_STEPS) for f in SIZES]:
+    for fraction, steps in [(plan["fraction"], n) for n in STEPS] + [
+        (f, SIZE_STEPS) for f in SIZES
+    ]:
         name = f"{fraction:g} of the prior, {steps} steps"
         if name in rows:
             continue
@@ -103,7 +131,14 @@ def main() -> None:
         keep(name, {**facts, **quality(h.eval(), DDIM(20, eta=1.0, grid=setting.grid))})
     if args.dps and "DPS" not in rows:
         tuned = json.loads(args.dps.read_text())
-        keep("DPS", {"zeta": tuned["best"], "steps": tuned["steps"], **quality(*dps(prior, tuned["steps"], tuned["best"]))})
+        keep(
+            "DPS",
+            {
+                "zeta": tuned["best"],
+                "steps": tuned["steps"],
+                **quality(*dps(prior, tuned["steps"], tuned["best"])),
+            },
+        )
     draw(rows, plan["fraction"], args.out, args.problem)
 
 
@@ -111,8 +146,16 @@ def draw(rows: dict[str, Any], fraction: float, out: Path, problem: str) -> None
     """Two charts: against seconds of training, and against parameters."""
     learned = [row for row in rows.values() if "fraction" in row]
     parts = {
-        "time": ([row for row in learned if row["fraction"] == fraction], "seconds", "training, seconds of one core"),
-        "size": ([row for row in learned if row["steps"] == SIZE_STEPS], "parameters", f"parameters of h, {SIZE_STEPS} steps"),
+        "time": (
+            [row for row in learned if row["fraction"] == fraction],
+            "seconds",
+            "training, seconds of one core",
+        ),
+        "size": (
+            [row for row in learned if row["steps"] == SIZE_STEPS],
+            "parameters",
+            f"parameters of h, {SIZE_STEPS} steps",
+        ),
     }
     for name, (chosen, key, label) in parts.items():
         chosen = sorted(chosen, key=lambda row: row[key])
@@ -120,11 +163,27 @@ def draw(rows: dict[str, Any], fraction: float, out: Path, problem: str) -> None
         series = []
         for measure, words in (("psnr_mean", "mean of 4"), ("psnr_single", "one sample")):
             estimates = [Estimate.mean(row[measure]) for row in chosen]
-            series.append(Series(f"DEFT-20, {words}", x, [e.value for e in estimates], [e.standard_error for e in estimates]))
+            series.append(
+                Series(
+                    f"DEFT-20, {words}",
+                    x,
+                    [e.value for e in estimates],
+                    [e.standard_error for e in estimates],
+                )
+            )
             if "DPS" in rows:
                 level = Estimate.mean(rows["DPS"][measure]).value
-                series.append(Series(f"DPS-500, {words}", [x[0], x[-1]], [level, level], faint=True))
-        chart = scatter_chart(series, label, "PSNR (dB)", log_x=True, joined=True, title=f"{problem}: quality against {name}")
+                series.append(
+                    Series(f"DPS-500, {words}", [x[0], x[-1]], [level, level], faint=True)
+                )
+        chart = scatter_chart(
+            series,
+            label,
+            "PSNR (dB)",
+            log_x=True,
+            joined=True,
+            title=f"{problem}: quality against {name}",
+        )
         (out / f"{problem}-{name}.svg").write_text(as_file(chart))
 
 

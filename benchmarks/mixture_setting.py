@@ -1,8 +1,11 @@
-"""The setting of Monte Carlo guided diffusion (Cardoso et al. 2023, arXiv:2308.07983), for which everything is known.
+"""The setting of Monte Carlo guided diffusion (Cardoso et al. 2023, arXiv:2308.07983), for which
+everything is known.
 
-25 components at (8 i, 8 j, 8 i, 8 j, ...), i, j in -2 ... 2, of unit covariance, with random weights that are fixed per dimension; A with random singular vectors and singular values uniform
-in [0, 1], sigma_y uniform up to the largest of them, y drawn from the model. The mixture is centred and scaled to unit variance, and the schedule's last alpha is so small that
-alpha_1 max |mu| <= 0.1: otherwise the sampler starts from a law that is not the prior's.
+25 components at (8 i, 8 j, 8 i, 8 j, ...), i, j in -2 ... 2, of unit covariance, with random
+weights that are fixed per dimension; A with random singular vectors and singular values uniform in
+[0, 1], sigma_y uniform up to the largest of them, y drawn from the model. The mixture is centred
+and scaled to unit variance, and the schedule's last alpha is so small that alpha_1 max |mu| <= 0.1:
+otherwise the sampler starts from a law that is not the prior's.
 """
 
 from __future__ import annotations
@@ -25,12 +28,15 @@ from deft.schedules import Schedule, VPCosine
 from deft.types import Signal
 
 DOUBLE = torch.float64
-HIGH = 12.0  # the last log-SNR that is asked for: what is left there is 0.03 of a component's standard deviation
+# the last log-SNR that is asked for: what is left there is 0.03 of a component's standard deviation
+HIGH = 12.0
 
 
 @final
 class RandomMatrices(Problem):
-    """Matrices with random singular vectors and singular values uniform in [0, 1]; sigma_y uniform between 0 and `unit` times the largest of them."""
+    """Matrices with random singular vectors and singular values uniform in [0, 1]; sigma_y
+    uniform between 0 and `unit` times the largest of them.
+    """
 
     def __init__(self, d_y: int, unit: float) -> None:
         super().__init__()
@@ -61,8 +67,12 @@ class Cell:
     seed: int = 0
 
     def prior(self, schedule: Schedule | None = None) -> GaussianMixture:
-        """The standardised mixture, under a schedule that ends at alpha_1 max |mu| = 0.1 if none is given."""
-        grid = torch.tensor([(8.0 * i, 8.0 * j) for i in range(-2, 3) for j in range(-2, 3)], dtype=DOUBLE)
+        """The standardised mixture, under a schedule that ends at alpha_1 max |mu| = 0.1 if none
+        is given.
+        """
+        grid = torch.tensor(
+            [(8.0 * i, 8.0 * j) for i in range(-2, 3) for j in range(-2, 3)], dtype=DOUBLE
+        )
         means = grid.repeat(1, (self.d + 1) // 2)[:, : self.d]
         weights = torch.rand(25, generator=torch.Generator().manual_seed(self.d), dtype=DOUBLE)
         weights = weights / weights.sum()

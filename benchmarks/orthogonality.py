@@ -1,10 +1,14 @@
-"""Where an estimate follows x_t too little, by noise level and frequency: the prior's x_0_hat and DEFT's, without drawing a sample.
+"""Where an estimate follows x_t too little, by noise level and frequency: the prior's x_0_hat and
+DEFT's, without drawing a sample.
 
-    python benchmarks/orthogonality.py benchmarks/quality/ct.yaml --data CT_FOLDER --h runs/h-ct --out runs/orthogonality-ct [--only views-60] [--images 16]
+    python benchmarks/orthogonality.py benchmarks/quality/ct.yaml --data CT_FOLDER --h runs/h-ct \\
+        --out runs/orthogonality-ct [--only views-60] [--images 16]
 
-    slope of deft.metrics.orthogonality at each log-SNR, in bands of frequencies, and || x_0 - x_0_hat ||^2 / d in units of (sigma_t / alpha_t)^2
+    slope of deft.metrics.orthogonality at each log-SNR, in bands of frequencies, and || x_0
+        - x_0_hat ||^2 / d in units of (sigma_t / alpha_t)^2
 
-over held-out images (of the validation split, or of `--split`). Where the slope is above zero samples are narrower than the posterior. Leaves OUT/PROBLEM.json, prints a table.
+over held-out images (of the validation split, or of `--split`). Where the slope is above zero
+samples are narrower than the posterior. Leaves OUT/PROBLEM.json, prints a table.
 """
 
 from __future__ import annotations
@@ -27,7 +31,9 @@ LEVELS = (1.0, 3.0, 5.0, 6.0, 7.0, 8.0, 9.0)
 
 def main() -> None:
     """Measure, problem by problem."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--h", type=Path, required=True, help="the folder of learned h-transforms")
     parser.add_argument("--only", nargs="*", help="some of the problems")
     parser.add_argument("--split", default="val", choices=["train", "val", "test"])
@@ -41,7 +47,10 @@ def main() -> None:
         observation = setting.problem(name).draw(x_0, Noise(seeds))
         h = checkpoint.load(args.h / f"{name}.safetensors", prior)[0].eval()
         rows = []
-        print(f"| {name}: log-SNR | | slopes, from low to high frequencies | error |\n| ---: | --- | --- | ---: |")
+        print(
+            f"| {name}: log-SNR | | slopes, from low to high frequencies | error |\n| ---: | --- "
+            "| --- | ---: |"
+        )
         for level in LEVELS:
             t = prior.schedule.time(torch.tensor([level])).expand(len(x_0))
             alpha_t, sigma_t = prior.levels(x_0, t)
@@ -51,13 +60,27 @@ def main() -> None:
                     x_0_hat = estimate.denoise(x_t, t)
                 found = slopes(x_0, x_t, alpha_t, x_0_hat)
                 error = float(((x_0 - x_0_hat) * alpha_t / sigma_t).square().mean())
-                row = {"log_snr": level, "estimate": title, "edges": found.edges, "slopes": found.values}
+                row = {
+                    "log_snr": level,
+                    "estimate": title,
+                    "edges": found.edges,
+                    "slopes": found.values,
+                }
                 rows.append(row | {"standard_errors": found.standard_errors, "error": error})
-                cells = ", ".join(f"{value:+.3f} ± {of:.3f}" for value, of in zip(found.values, found.standard_errors))
+                cells = ", ".join(
+                    f"{value:+.3f} ± {of:.3f}"
+                    for value, of in zip(found.values, found.standard_errors)
+                )
                 print(f"| {level:g} | {title} | {cells} | {error:.3f} |", flush=True)
         args.out.mkdir(parents=True, exist_ok=True)
         with atomic(args.out / f"{name}.json") as stream:
-            card = {"problem": name, "prior": setting.config["prior"], "split": args.split, "images": len(x_0), "rows": rows}
+            card = {
+                "problem": name,
+                "prior": setting.config["prior"],
+                "split": args.split,
+                "images": len(x_0),
+                "rows": rows,
+            }
             stream.write((json.dumps(card, indent=1) + "\n").encode())
 
 

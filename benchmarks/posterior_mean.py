@@ -1,11 +1,14 @@
-"""How far the mean of infinitely many samples is from the truth, estimated from a few: what the spread of samples adds to the mean of four, taken off.
+"""How far the mean of infinitely many samples is from the truth, estimated from a few: what the
+spread of samples adds to the mean of four, taken off.
 
     E ||x_bar_n - x_0||^2 = ||E x - x_0||^2 + v / n,    v = the variance of a sample
 
-    python benchmarks/posterior_mean.py benchmarks/quality/digits.yaml --data DIGITS --out runs/quality-digits --against DPS-500
+    python benchmarks/posterior_mean.py benchmarks/quality/digits.yaml --data DIGITS --out \\
+        runs/quality-digits --against DPS-500
 
-reads the samples that `benchmarks/quality.py` left in `--out` and prints, per problem and method, the mean square error per entry of that mean, its difference to `--against` image by
-image, and v. A method whose samples spread less has a better mean of four without knowing more.
+reads the samples that `benchmarks/quality.py` left in `--out` and prints, per problem and method,
+the mean square error per entry of that mean, its difference to `--against` image by image, and v. A
+method whose samples spread less has a better mean of four without knowing more.
 """
 
 from __future__ import annotations
@@ -21,11 +24,17 @@ from deft.reports.evaluation import read_results, read_samples
 
 def main() -> None:
     """Print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--against", required=True, help="the label of a method")
     args, setting = Setting.of(parser)
     test = setting.images(setting.config["test"]["split"], setting.config["test"]["count"]).numpy()
-    print("| problem | method | images | error of the mean (×10³) | less that of " + args.against + " | variance of a sample (×10³) |")
+    print(
+        "| problem | method | images | error of the mean (×10³) | less that of "
+        + args.against
+        + " | variance of a sample (×10³) |"
+    )
     print("| --- | --- | ---: | ---: | ---: | ---: |")
     for name in setting.config["problems"]:
         folder = args.out / name
@@ -41,7 +50,10 @@ def main() -> None:
         shared = min(len(errors) for errors, _ in found.values())
         for label, (errors, variance) in found.items():
             less = _words(errors[:shared] - found[args.against][0][:shared])
-            print(f"| {name} | {label} | {shared} | {_words(errors[:shared])} | {less} | {1e3 * variance[:shared].mean():.1f} |")
+            print(
+                f"| {name} | {label} | {shared} | {_words(errors[:shared])} | {less} | "
+                f"{1e3 * variance[:shared].mean():.1f} |"
+            )
 
 
 def _words(values: np.ndarray) -> str:

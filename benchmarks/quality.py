@@ -1,11 +1,18 @@
-"""Posterior samples of DEFT and of the methods it is compared with, side by side: quality against the truth, on the same prior, observations and seeds.
+"""Posterior samples of DEFT and of the methods it is compared with, side by side: quality against
+the truth, on the same prior, observations and seeds.
 
-    python benchmarks/quality.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER --h runs/h-digits --out runs/quality-digits [--only box-0.05] [--methods dps deft]
+    python benchmarks/quality.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER --h \\
+        runs/h-digits --out runs/quality-digits [--only box-0.05] [--methods dps deft]
 
-The YAML file says everything that a result depends on: a section for each method. DPS (zeta), DDNM+ (eta), RED-diff and DiffPIR (lambda), DAPS (the Langevin step) are tuned on validation images
-by the PSNR of the mean; DDNM takes the place of DDNM+ at sigma_y = 0, where it has no parameter. A section `classical` adds the filtered back-projection, total variation and
-regression (benchmarks/classical.py). DEFT draws with DDIM (eta) and, at the numbers of steps in `second_order`, with DPM-Solver++ 2M. `--h` is the folder that `recipes/train_h.py` wrote: one `PROBLEM.safetensors` for each problem (`h_of` in the section `deft` names another's). Each problem
-leaves `OUT/PROBLEM/results.json` and `report.html`; finished parts are kept, so that the same command goes on from where it was stopped.
+The YAML file says everything that a result depends on: a section for each method. DPS (zeta), DDNM+
+(eta), RED-diff and DiffPIR (lambda), DAPS (the Langevin step) are tuned on validation images by the
+PSNR of the mean; DDNM takes the place of DDNM+ at sigma_y = 0, where it has no parameter. A section
+`classical` adds the filtered back-projection, total variation and regression
+(benchmarks/classical.py). DEFT draws with DDIM (eta) and, at the numbers of steps in
+`second_order`, with DPM-Solver++ 2M. `--h` is the folder that `recipes/train_h.py` wrote: one
+`PROBLEM.safetensors` for each problem (`h_of` in the section `deft` names another's). Each problem
+leaves `OUT/PROBLEM/results.json` and `report.html`; finished parts are kept, so that the same
+command goes on from where it was stopped.
 """
 
 from __future__ import annotations
@@ -53,13 +60,17 @@ def dps(prior: Prior, steps: int, zeta: float) -> tuple[HTransform | None, Sampl
     return DPS.published(zeta), sampler
 
 
-def ddnm_plus(prior: Prior, steps: int, eta: float, operator: SpectralOperator | None = None) -> tuple[HTransform | None, Sampling]:
+def ddnm_plus(
+    prior: Prior, steps: int, eta: float, operator: SpectralOperator | None = None
+) -> tuple[HTransform | None, Sampling]:
     """DDNM+, which conditions by itself."""
     return None, DDNMPlus(steps, eta=eta, operator=operator)
 
 
 def decomposed(prior: Prior, problem: Problem, image: Tensor, file: Path) -> Matrix:
-    """The matrix of a problem's operator, which all signals share, decomposed; kept in a file, since it takes minutes."""
+    """The matrix of a problem's operator, which all signals share, decomposed; kept in a file,
+    since it takes minutes.
+    """
     if not file.exists():
         operator = problem.draw(image[None], Noise([0])).operator
         assert isinstance(operator, LinearOperator)
@@ -71,27 +82,42 @@ def decomposed(prior: Prior, problem: Problem, image: Tensor, file: Path) -> Mat
     return Matrix.decomposed(found["u"], found["s"], found["v"], prior.event_shape)
 
 
-def red_diff(prior: Prior, steps: int, weight: float, learning_rate: float = 0.1) -> tuple[HTransform | None, Sampling]:
+def red_diff(
+    prior: Prior, steps: int, weight: float, learning_rate: float = 0.1
+) -> tuple[HTransform | None, Sampling]:
     """RED-diff, which conditions by itself."""
     return None, REDDiff(steps, weight=weight, learning_rate=learning_rate)
 
 
-def diffpir(prior: Prior, steps: int, weight: float, zeta: float = 0.1) -> tuple[HTransform | None, Sampling]:
+def diffpir(
+    prior: Prior, steps: int, weight: float, zeta: float = 0.1
+) -> tuple[HTransform | None, Sampling]:
     """DiffPIR, which conditions by itself."""
     return None, DiffPIR(steps, weight=weight, zeta=zeta)
 
 
 def daps(
-    prior: Prior, steps: int, step_size: float, ode_steps: int = 5, langevin_steps: int = 50, noise_level: float | None = None
+    prior: Prior,
+    steps: int,
+    step_size: float,
+    ode_steps: int = 5,
+    langevin_steps: int = 50,
+    noise_level: float | None = None,
 ) -> tuple[HTransform | None, Sampling]:
-    """DAPS, which conditions by itself, with `steps` evaluations; tau is the measurement's own sigma_y unless `noise_level` says it."""
-    return None, DAPS(steps // ode_steps, ode_steps, langevin_steps, step_size=step_size, noise_level=noise_level)
+    """DAPS, which conditions by itself, with `steps` evaluations; tau is the measurement's own
+    sigma_y unless `noise_level` says it.
+    """
+    return None, DAPS(
+        steps // ode_steps, ode_steps, langevin_steps, step_size=step_size, noise_level=noise_level
+    )
 
 
 @final
 @dataclass(frozen=True)
 class Tunable:
-    """A method with one parameter that is tuned; its section in the YAML file holds `steps`, the grid of the parameter, and other arguments of `make`."""
+    """A method with one parameter that is tuned; its section in the YAML file holds `steps`, the
+    grid of the parameter, and other arguments of `make`.
+    """
 
     key: str
     title: str
@@ -101,17 +127,38 @@ class Tunable:
     bounds: tuple[float, float] = (0.0, 1e9)
 
     def method(
-        self, prior: Prior, problem: Problem, images: Tensor, plan: Mapping[str, Any], config: Mapping[str, Any], folder: Path
+        self,
+        prior: Prior,
+        problem: Problem,
+        images: Tensor,
+        plan: Mapping[str, Any],
+        config: Mapping[str, Any],
+        folder: Path,
     ) -> Method:
         """The method at its best value."""
-        others = {name: value for name, value in plan.items() if name not in ("steps", "images", "without_noise", self.parameter)}
+        others = {
+            name: value
+            for name, value in plan.items()
+            if name not in ("steps", "images", "without_noise", self.parameter)
+        }
         steps = plan["steps"]
 
         def build(value: float) -> tuple[HTransform | None, Sampling]:
             return self.make(prior, steps, value, **others)
 
-        table = self._tuned(build, prior, problem, images, steps, plan[self.parameter], config, folder / f"tuned-{self.file}.json")
-        return Method(f"{self.title}-{steps}", *build(table["best"]), tuned=table, images=plan.get("images"))
+        table = self._tuned(
+            build,
+            prior,
+            problem,
+            images,
+            steps,
+            plan[self.parameter],
+            config,
+            folder / f"tuned-{self.file}.json",
+        )
+        return Method(
+            f"{self.title}-{steps}", *build(table["best"]), tuned=table, images=plan.get("images")
+        )
 
     def _tuned(
         self,
@@ -133,11 +180,19 @@ class Tunable:
         def run(value: float) -> float:
             h, sampler = build(value)
             try:
-                samples = sampler.draw(prior, config["samples"], observation=observation, h_transform=h, seed=seed).x_0
+                samples = sampler.draw(
+                    prior, config["samples"], observation=observation, h_transform=h, seed=seed
+                ).x_0
             except DeftError:  # it diverged
                 return float("nan")
-            aligned = torch.stack([observation.operator.align(x, images) for x in samples.unbind(1)], dim=1)
-            return float(psnr(aligned.mean(1), images, 2.0).mean()) if bool(torch.isfinite(aligned).all()) else float("nan")
+            aligned = torch.stack(
+                [observation.operator.align(x, images) for x in samples.unbind(1)], dim=1
+            )
+            return (
+                float(psnr(aligned.mean(1), images, 2.0).mean())
+                if bool(torch.isfinite(aligned).all())
+                else float("nan")
+            )
 
         result = tune(
             run,
@@ -145,9 +200,17 @@ class Tunable:
             metric="PSNR of the mean, dB",
             larger_is_better=True,
             bounds=self.bounds,
-            on_value=lambda value, score: print(f"  {self.key} {value:.4g}: {score:.2f} dB", flush=True),
+            on_value=lambda value, score: print(
+                f"  {self.key} {value:.4g}: {score:.2f} dB", flush=True
+            ),
         )
-        card = {"parameter": self.parameter, "steps": steps, "images": len(images), **config, **result.card()}
+        card = {
+            "parameter": self.parameter,
+            "steps": steps,
+            "images": len(images),
+            **config,
+            **result.card(),
+        }
         card["best"] = result.value
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(card, indent=1))
@@ -165,9 +228,15 @@ TUNABLE = (
 
 def main() -> None:
     """Run the problems of a YAML file, one after the other."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--h", type=Path, help="the folder of learned h-transforms")
-    parser.add_argument("--regression", type=Path, help="the folder of benchmarks/regression.py, where the file has a section `classical`")
+    parser.add_argument(
+        "--regression",
+        type=Path,
+        help="the folder of benchmarks/regression.py, where the file has a section `classical`",
+    )
     parser.add_argument("--only", nargs="*", help="some of the problems")
     parser.add_argument(
         "--methods",
@@ -175,12 +244,19 @@ def main() -> None:
         choices=["classical", *(m.key for m in TUNABLE), "deft"],
         help="some of the methods, by their sections of the file",
     )
-    parser.add_argument("--images", type=int, help="no method on more than so many of the test images, the first ones")
+    parser.add_argument(
+        "--images",
+        type=int,
+        help="no method on more than so many of the test images, the first ones",
+    )
     args, setting = Setting.of(parser)
     if args.images is not None and args.images < 1:
         parser.error(f"--images {args.images} is no number of images; it is 1 or more")
     if args.h is None and "deft" in (args.methods or ["deft"]):
-        parser.error("DEFT needs --h, the folder that recipes/train_h.py wrote; --methods says which methods to run without it")
+        parser.error(
+            "DEFT needs --h, the folder that recipes/train_h.py wrote; --methods says which "
+            "methods to run without it"
+        )
     config, prior = setting.config, setting.prior
     test = setting.images(config["test"]["split"], config["test"]["count"])
     validation = setting.images(config["validation"]["split"], config["validation"]["count"])
@@ -190,27 +266,48 @@ def main() -> None:
         problem = setting.problem(name)
         folder = args.out / name
         print(name, flush=True)
-        methods = classical.methods(setting, name, validation, folder, args.regression) if {"classical"} <= asked & config.keys() else []
+        methods = (
+            classical.methods(setting, name, validation, folder, args.regression)
+            if {"classical"} <= asked & config.keys()
+            else []
+        )
         for method in (method for method in TUNABLE if method.key in asked & config.keys()):
             plan = dict(config[method.key])
             if problem.sigma_y == 0 and not plan.get("without_noise", True):
                 continue
             if plan.pop("decomposed", False):  # the operator has no decomposition of its own
-                plan["operator"] = decomposed(prior, problem, validation[0], folder / "decomposed.safetensors")
+                plan["operator"] = decomposed(
+                    prior, problem, validation[0], folder / "decomposed.safetensors"
+                )
             if method.key == "ddnm_plus" and problem.sigma_y == 0:
-                methods.append(Method(f"DDNM-{plan['steps']}", DDNM(), DDIM(steps=plan["steps"], eta=0.85)))
+                methods.append(
+                    Method(f"DDNM-{plan['steps']}", DDNM(), DDIM(steps=plan["steps"], eta=0.85))
+                )
             else:
-                methods.append(method.method(prior, problem, validation, plan, config["tuning"], folder))
+                methods.append(
+                    method.method(prior, problem, validation, plan, config["tuning"], folder)
+                )
         card = None
         if "deft" in asked:
-            h, card = checkpoint.load(args.h / f"{config['deft'].get('h_of', {}).get(name, name)}.safetensors", prior)
+            h, card = checkpoint.load(
+                args.h / f"{config['deft'].get('h_of', {}).get(name, name)}.safetensors", prior
+            )
             seconds = card["training"]["seconds"]  # type: ignore[index, call-overload]
             plan = config["deft"]
             samplers = {n: DDIM(steps=n, eta=plan["eta"], grid=setting.grid) for n in plan["steps"]}
-            methods += [Method(f"DEFT-{n}-2M", h, DPMSolver(n), training_seconds=seconds) for n in plan.get("second_order", [])]
-            methods += [Method(f"DEFT-{n}", h, sampler, training_seconds=seconds) for n, sampler in samplers.items()]
+            methods += [
+                Method(f"DEFT-{n}-2M", h, DPMSolver(n), training_seconds=seconds)
+                for n in plan.get("second_order", [])
+            ]
+            methods += [
+                Method(f"DEFT-{n}", h, sampler, training_seconds=seconds)
+                for n, sampler in samplers.items()
+            ]
         if args.images:
-            methods = [replace(method, images=min(method.images or len(test), args.images)) for method in methods]
+            methods = [
+                replace(method, images=min(method.images or len(test), args.images))
+                for method in methods
+            ]
         evaluate(
             prior,
             problem,

@@ -1,4 +1,6 @@
-"""What the quality benchmarks share: a YAML file, the prior that it names, and the data, whose place is an argument."""
+"""What the quality benchmarks share: a YAML file, the prior that it names, and the data, whose
+place is an argument.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +40,19 @@ class Setting:
 
     @classmethod
     def of(cls, parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Setting]:
-        """Adds the arguments that all scripts have (config, --data, --out, --threads), reads the command line, and loads."""
+        """Adds the arguments that all scripts have (config, --data, --out, --threads), reads the
+        command line, and loads.
+        """
         parser.add_argument("config", type=Path)
         parser.add_argument("--data", type=Path, required=True)
         parser.add_argument("--out", type=Path, required=True)
         parser.add_argument("--threads", type=int, default=1)
         args = parser.parse_args()
         if not args.data.is_dir():
-            parser.error(f"--data {args.data} is no folder; this benchmark needs the data that recipes/train_prior.py describes")
+            parser.error(
+                f"--data {args.data} is no folder; this benchmark needs the data that "
+                "recipes/train_prior.py describes"
+            )
         torch.set_num_threads(args.threads)
         config = yaml.safe_load(args.config.read_text())
         prior = zoo.load(config["prior"])
@@ -63,7 +70,9 @@ class Setting:
 
     def observation(self, name: str, test: Tensor) -> Observation:
         """The measurements of the first test images that benchmarks/quality.py draws."""
-        return self.problem(name).draw(test, Noise([mix(self.config["seed"], 4, i) for i in range(len(test))]))
+        return self.problem(name).draw(
+            test, Noise([mix(self.config["seed"], 4, i) for i in range(len(test))])
+        )
 
     @property
     def grid(self) -> TimeGrid:

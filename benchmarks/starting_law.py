@@ -1,12 +1,16 @@
-"""What the end of a schedule costs: how far the law that a sampler starts from is from the prior's own.
+"""What the end of a schedule costs: how far the law that a sampler starts from is from the prior's
+own.
 
     python benchmarks/starting_law.py --out benchmarks/results/mixture
 
     p_1 = sum_k w_k N(alpha_1 mu_k, (alpha_1^2 s_k^2 + sigma_1^2) I)      against      N(0, I)
 
-A sampler that starts from N(0, I) samples, at best, the law of which N(0, I) is the noising: total variation only falls along a Markov process, so that what is there at t = 1 bounds
-from above what reaches t = 0, and no h repairs it, since h is that of the prior. Measured on the mixtures of benchmarks/mixture_setting.py for the schedules that people use and for the one
-of the setting, and on the same mixtures in units of a component, as they were published: total variation, E_{p_1}[max(0, 1 - N(x; 0, I) / p_1(x))], by 100,000 draws of p_1, and alpha_1 max |mu|.
+A sampler that starts from N(0, I) samples, at best, the law of which N(0, I) is the noising: total
+variation only falls along a Markov process, so that what is there at t = 1 bounds from above what
+reaches t = 0, and no h repairs it, since h is that of the prior. Measured on the mixtures of
+benchmarks/mixture_setting.py for the schedules that people use and for the one of the setting, and
+on the same mixtures in units of a component, as they were published: total variation,
+E_{p_1}[max(0, 1 - N(x; 0, I) / p_1(x))], by 100,000 draws of p_1, and alpha_1 max |mu|.
 """
 
 from __future__ import annotations
@@ -28,17 +32,26 @@ from deft.schedules import VPCosine, VPLinear
 from deft.storage.atomic import atomic
 
 DRAWS, PART, ONE = 100_000, 10_000, torch.ones(1, dtype=DOUBLE)
-SCHEDULES = {"linear betas, 0.1 to 20": VPLinear(), "cosine, log-SNR -9.5 to 9.5": VPCosine(-9.5, 9.5)}
+SCHEDULES = {
+    "linear betas, 0.1 to 20": VPLinear(),
+    "cosine, log-SNR -9.5 to 9.5": VPCosine(-9.5, 9.5),
+}
 
 
 def priors(d: int) -> dict[str, GaussianMixture]:
     """By the units of the signal and the schedule."""
     own = Cell(d, 1).prior()
     means, weights = own.means[0] / component_width(own), own.log_weights[0].exp()
-    wide = {name: GaussianMixture(means, torch.ones(25, dtype=DOUBLE), weights, schedule) for name, schedule in SCHEDULES.items()}
+    wide = {
+        name: GaussianMixture(means, torch.ones(25, dtype=DOUBLE), weights, schedule)
+        for name, schedule in SCHEDULES.items()
+    }
     return {
         **{f"unit covariance, {name}": prior for name, prior in wide.items()},
-        **{f"standardised, {name}": Cell(d, 1).prior(schedule) for name, schedule in SCHEDULES.items()},
+        **{
+            f"standardised, {name}": Cell(d, 1).prior(schedule)
+            for name, schedule in SCHEDULES.items()
+        },
         "standardised, schedule of the setting": own,
     }
 
@@ -63,7 +76,9 @@ def total_variation(prior: GaussianMixture, seed: int) -> Estimate:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--dims", type=int, nargs="*", default=[8, 80, 800])
     parser.add_argument("--threads", type=int, default=1)
@@ -74,13 +89,28 @@ def main() -> None:
         for name, prior in priors(d).items():
             found = total_variation(prior, d)
             rows.append(
-                {"d": d, "prior": name, "alpha_1_max_mu": reach(prior), "total_variation": found.value, "error": found.standard_error}
+                {
+                    "d": d,
+                    "prior": name,
+                    "alpha_1_max_mu": reach(prior),
+                    "total_variation": found.value,
+                    "error": found.standard_error,
+                }
             )
             print(
-                d, name, f"alpha_1 max |mu| {reach(prior):.3f}, total variation {found.value:.4f} +- {found.standard_error:.4f}", flush=True
+                d,
+                name,
+                f"alpha_1 max |mu| {reach(prior):.3f}, total variation {found.value:.4f} +- "
+                f"{found.standard_error:.4f}",
+                flush=True,
             )
     with atomic(args.out / "starting-law.json") as stream:
-        stream.write((json.dumps({"draws": DRAWS, "commit": provenance.commit(), "rows": rows}, indent=1) + "\n").encode())
+        stream.write(
+            (
+                json.dumps({"draws": DRAWS, "commit": provenance.commit(), "rows": rows}, indent=1)
+                + "\n"
+            ).encode()
+        )
 
 
 if __name__ == "__main__":

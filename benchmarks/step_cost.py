@@ -2,9 +2,12 @@
 
     python benchmarks/step_cost.py [--out benchmarks/results/step_cost.json]
 
-One process, one thread, CPU seconds (other work on the machine does not count), interleaved repeats, ratios of medians: a DEFT sampling step (prior + h-transform + DDIM), a DEFT training step (loss, backward, clip, AdamW, moving
-average), a DPS sampling step, each over one forward of the prior alone. Weights are random: they do not change what a step costs. It also asserts that
-sampling and training keep no graph of the prior, and reports the activation memory that training keeps for its backward pass.
+One process, one thread, CPU seconds (other work on the machine does not count), interleaved
+repeats, ratios of medians: a DEFT sampling step (prior + h-transform + DDIM), a DEFT training step
+(loss, backward, clip, AdamW, moving average), a DPS sampling step, each over one forward of the
+prior alone. Weights are random: they do not change what a step costs. It also asserts that sampling
+and training keep no graph of the prior, and reports the activation memory that training keeps for
+its backward pass.
 """
 
 from __future__ import annotations
@@ -84,7 +87,9 @@ def kept_for_backward(run: Callable[[], Tensor], owned: set[int]) -> float:
 
 def storages(*modules: nn.Module) -> set[int]:
     """The addresses of all parameters and buffers."""
-    return {v.untyped_storage().data_ptr() for m in modules for v in [*m.parameters(), *m.buffers()]}
+    return {
+        v.untyped_storage().data_ptr() for m in modules for v in [*m.parameters(), *m.buffers()]
+    }
 
 
 def measure(prior: Prior, fraction: float, batch: int, repeats: int) -> dict[str, object]:
@@ -129,7 +134,12 @@ def measure(prior: Prior, fraction: float, batch: int, repeats: int) -> dict[str
     def prior_with_graph() -> Tensor:
         return prior.denoise(x_t.clone().requires_grad_(), t)
 
-    parts = {"prior forward": forward, "DEFT sampling step": deft_step, "DEFT training step": training_step, "DPS sampling step": dps_step}
+    parts = {
+        "prior forward": forward,
+        "DEFT sampling step": deft_step,
+        "DEFT training step": training_step,
+        "DPS sampling step": dps_step,
+    }
     for part in parts.values():
         part()
     seconds: dict[str, list[float]] = {name: [] for name in parts}
@@ -156,13 +166,19 @@ def measure(prior: Prior, fraction: float, batch: int, repeats: int) -> dict[str
         "repeats": repeats,
         "prior_forward_ms_per_image": round(1e3 * base / batch, 2),
         "ratios": {
-            name: {"median": round(statistics.median(s) / base, 3), "min": round(min(s) / base, 3), "max": round(max(s) / base, 3)}
+            name: {
+                "median": round(statistics.median(s) / base, 3),
+                "min": round(min(s) / base, 3),
+                "max": round(max(s) / base, 3),
+            }
             for name, s in seconds.items()
         },
         "kept_for_backward_mib_per_image": {
             "DEFT training": round(kept_for_backward(loss, owned) / batch, 3),
             "h-transform alone": round(h_alone / batch, 3),
-            "prior, as DPS differentiates it": round(kept_for_backward(prior_with_graph, owned) / batch, 3),
+            "prior, as DPS differentiates it": round(
+                kept_for_backward(prior_with_graph, owned) / batch, 3
+            ),
             "DEFT sampling": 0.0,
         },
     }
@@ -170,7 +186,9 @@ def measure(prior: Prior, fraction: float, batch: int, repeats: int) -> dict[str
 
 def main() -> None:
     """Measure both priors and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--fraction", type=float, default=0.05)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=11)
@@ -178,8 +196,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/step_cost.json"))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    results: dict[str, object] = {"torch": torch.__version__, "machine": platform.machine(), "threads": args.threads}
-    for name, make in (("natural-64 architecture", natural_prior), ("DDPM U-Net 64x64", ddpm_prior)):
+    results: dict[str, object] = {
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "threads": args.threads,
+    }
+    for name, make in (
+        ("natural-64 architecture", natural_prior),
+        ("DDPM U-Net 64x64", ddpm_prior),
+    ):
         results[name] = measure(make(), args.fraction, args.batch, args.repeats)
         print(name, json.dumps(results[name], indent=1))
     args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,12 @@
-"""The table of ten rows in README.md and at the beginning of docs/results.md, and the contents of the latter, made from the values by image that benchmarks/results keeps.
+"""The table of ten rows in README.md and at the beginning of docs/results.md, and the contents of
+the latter, made from the values by image that benchmarks/results keeps.
 
     python benchmarks/summary.py
 
-DEFT stands beside the best of the other methods on the images that both ran on, paired; where a row has several problems their values are averaged image by image first. The best is the
-method to which DEFT's difference is the least favourable. Of calibration no values by image are kept: its two standard errors are added in squares.
+DEFT stands beside the best of the other methods on the images that both ran on, paired; where a row
+has several problems their values are averaged image by image first. The best is the method to which
+DEFT's difference is the least favourable. Of calibration no values by image are kept: its two
+standard errors are added in squares.
 """
 
 from __future__ import annotations
@@ -20,21 +23,65 @@ from typing import Any, final
 from deft.reports.estimate import Estimate
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS, PAGE, README = ROOT / "benchmarks" / "results", ROOT / "docs" / "results.md", ROOT / "README.md"
+RESULTS, PAGE, README = (
+    ROOT / "benchmarks" / "results",
+    ROOT / "docs" / "results.md",
+    ROOT / "README.md",
+)
 DEFT = "DEFT-20"
-HEAD = "| problem | measure | DEFT (evaluations) | best other method (evaluations) | DEFT − other | images |\n| --- | --- | ---: | ---: | ---: | ---: |"
+HEAD = (
+    "| problem | measure | DEFT (evaluations) | best other method (evaluations) | DEFT − other | "
+    "images |\n| --- | --- | ---: | ---: | ---: | ---: |"
+)
 PHOTOGRAPHS, DIGITS, SLICES = "quality-natural", "quality-digits", "quality-ct"
 QUALITY = (
-    ("digits: box, strokes, 4x, with noise", "Quality on digits-32", DIGITS, ("box-0.05", "freeform-0.05", "sr4-0.05")),
-    ("photographs: box, strokes, 4x, with noise", "Quality on natural-64", PHOTOGRAPHS, ("box-0.05", "freeform-0.05", "sr4-0.05")),
-    ("CT, 60 and 20 views over 180 degrees", "Computed tomography on ct-128", SLICES, ("views-60", "views-20")),
+    (
+        "digits: box, strokes, 4x, with noise",
+        "Quality on digits-32",
+        DIGITS,
+        ("box-0.05", "freeform-0.05", "sr4-0.05"),
+    ),
+    (
+        "photographs: box, strokes, 4x, with noise",
+        "Quality on natural-64",
+        PHOTOGRAPHS,
+        ("box-0.05", "freeform-0.05", "sr4-0.05"),
+    ),
+    (
+        "CT, 60 and 20 views over 180 degrees",
+        "Computed tomography on ct-128",
+        SLICES,
+        ("views-60", "views-20"),
+    ),
     ("CT, 60 views over 90 degrees", "Computed tomography on ct-128", SLICES, ("limited-90",)),
-    ("photographs: HDR", "Problems that are not linear, on natural-64", f"{PHOTOGRAPHS}-nonlinear", ("hdr-0.05",)),
-    ("photographs: non-linear blur", "Problems that are not linear, on natural-64", f"{PHOTOGRAPHS}-nonlinear", ("blur-0.05",)),
-    ("photographs: phase retrieval", "Problems that are not linear, on natural-64", f"{PHOTOGRAPHS}-nonlinear", ("phase-0.05",)),
-    ("digits: phase retrieval", "Problems that are not linear, on digits-32", f"{DIGITS}-nonlinear", ("phase-0.05",)),
+    (
+        "photographs: HDR",
+        "Problems that are not linear, on natural-64",
+        f"{PHOTOGRAPHS}-nonlinear",
+        ("hdr-0.05",),
+    ),
+    (
+        "photographs: non-linear blur",
+        "Problems that are not linear, on natural-64",
+        f"{PHOTOGRAPHS}-nonlinear",
+        ("blur-0.05",),
+    ),
+    (
+        "photographs: phase retrieval",
+        "Problems that are not linear, on natural-64",
+        f"{PHOTOGRAPHS}-nonlinear",
+        ("phase-0.05",),
+    ),
+    (
+        "digits: phase retrieval",
+        "Problems that are not linear, on digits-32",
+        f"{DIGITS}-nonlinear",
+        ("phase-0.05",),
+    ),
 )
-"""What a row is called, the chapter of docs/results.md, its folder of kept values, and its problems."""
+"""What a row is called, the chapter of docs/results.md, its folder of kept values, and its
+problems.
+"""
 
 
 @final
@@ -56,37 +103,67 @@ class Row:
         """A line of the table, with a link to the chapter of `page`."""
         difference = f"{self.difference:+.{self.digits}f} ± {self.standard_error:.{self.digits}f}"
         name = f"[{self.problem}]({page}#{slug(self.chapter)})"
-        cells = [self.measure, *(minus(cell) for cell in (self.deft, self.other, difference)), self.count]
+        cells = [
+            self.measure,
+            *(minus(cell) for cell in (self.deft, self.other, difference)),
+            self.count,
+        ]
         return f"| {name} | {' | '.join(cells)} |"
 
 
 def rows(folder: Path = RESULTS) -> Iterator[Row]:
     """The ten rows."""
     for name, chapter, place, problems in QUALITY:
-        yield quality(name, chapter, [_read(folder / place / f"{problem}.json") for problem in problems])
-    yield calibration([_read(folder / "calibration-digits" / f"{name}-data.json") for name in ("box-0.05", "sr4-0.05")])
-    yield mixtures([_read(folder / "mixture" / f"methods-d{d}-dy{dy}.json") for d in (8, 80) for dy in (1, 2, 4)])
+        yield quality(
+            name, chapter, [_read(folder / place / f"{problem}.json") for problem in problems]
+        )
+    yield calibration(
+        [
+            _read(folder / "calibration-digits" / f"{name}-data.json")
+            for name in ("box-0.05", "sr4-0.05")
+        ]
+    )
+    yield mixtures(
+        [
+            _read(folder / "mixture" / f"methods-d{d}-dy{dy}.json")
+            for d in (8, 80)
+            for dy in (1, 2, 4)
+        ]
+    )
 
 
-def quality(name: str, chapter: str, problems: Sequence[dict[str, Any]], key: str = "psnr_mean") -> Row:
+def quality(
+    name: str, chapter: str, problems: Sequence[dict[str, Any]], key: str = "psnr_mean"
+) -> Row:
     """PSNR of the mean, averaged over problems on the same images."""
     methods = [{method["label"]: method for method in problem["methods"]} for problem in problems]
     values = {
-        label: [sum(column) / len(column) for column in zip(*(found[label]["per_image"][key] for found in methods))]
+        label: [
+            sum(column) / len(column)
+            for column in zip(*(found[label]["per_image"][key] for found in methods))
+        ]
         for label in methods[0]
         if all(label in found for found in methods)
     }
-    others = {label: _paired(values[DEFT], theirs) for label, theirs in values.items() if not label.startswith("DEFT")}
+    others = {
+        label: _paired(values[DEFT], theirs)
+        for label, theirs in values.items()
+        if not label.startswith("DEFT")
+    }
     best = min(others, key=lambda label: others[label].value)
     count = len(values[best])
     cost = methods[0][best]["summary"]
-    spent = [f"{cost['evaluations']['value']:.0f}", "with gradients" if cost["prior_gradients"]["value"] else ""]
+    spent = [
+        f"{cost['evaluations']['value']:.0f}",
+        "with gradients" if cost["prior_gradients"]["value"] else "",
+    ]
     return Row(
         name,
         chapter,
         "PSNR of the mean (dB)",
         f"{_mean(values[DEFT][:count]):.2f} (20)",
-        f"{best.rsplit('-', 1)[0] if best[-1].isdigit() else best} {_mean(values[best]):.2f} ({', '.join(filter(None, spent))})",
+        f"{best.rsplit('-', 1)[0] if best[-1].isdigit() else best} {_mean(values[best]):.2f} "
+        f"({', '.join(filter(None, spent))})",
         others[best].value,
         others[best].standard_error,
         str(count),
@@ -94,18 +171,33 @@ def quality(name: str, chapter: str, problems: Sequence[dict[str, Any]], key: st
 
 
 def calibration(problems: Sequence[dict[str, Any]], level: float = 0.8) -> Row:
-    """How far the share of entries within 80 % intervals is from 80 %, in points: the mean of the absolute values over problems."""
+    """How far the share of entries within 80 % intervals is from 80 %, in points: the mean of
+    the absolute values over problems.
+    """
     found: dict[str, list[tuple[float, float, int]]] = {}
     for problem in problems:
         for label, method in problem["methods"].items():
             cover = method["entries"]["coverage"]
             at = cover["levels"].index(level)
             miss, error = 100 * abs(cover["values"][at] - level), 100 * cover["standard_errors"][at]
-            found.setdefault(label.rsplit("-", 1)[0], []).append((miss, error, method["observations"]))
+            found.setdefault(label.rsplit("-", 1)[0], []).append(
+                (miss, error, method["observations"])
+            )
     means = {label: _mean([miss for miss, _, _ in each]) for label, each in found.items()}
-    errors = {label: math.hypot(*(error for _, error, _ in each)) / len(each) for label, each in found.items()}
+    errors = {
+        label: math.hypot(*(error for _, error, _ in each)) / len(each)
+        for label, each in found.items()
+    }
     best = min((label for label in means if label != "DEFT"), key=means.__getitem__)
-    spent = {label: [key.rsplit("-", 1)[1] for p in problems for key in p["methods"] if key.rsplit("-", 1)[0] == label] for label in means}
+    spent = {
+        label: [
+            key.rsplit("-", 1)[1]
+            for p in problems
+            for key in p["methods"]
+            if key.rsplit("-", 1)[0] == label
+        ]
+        for label in means
+    }
     return Row(
         "digits: calibration, box and 4x",
         "Calibration on digits-32",
@@ -120,7 +212,9 @@ def calibration(problems: Sequence[dict[str, Any]], level: float = 0.8) -> Row:
 
 
 def mixtures(cells: Sequence[dict[str, Any]]) -> Row:
-    """log10 of the distance to the exact posterior, a mean over the problems of all cells; 100 evaluations for all."""
+    """log10 of the distance to the exact posterior, a mean over the problems of all cells; 100
+    evaluations for all.
+    """
     apart = ("floor", "exact", "learned")
     problems = [problem for cell in cells for problem in cell["problems"].values()]
     everywhere = set.intersection(*(set(problem) for problem in problems))
@@ -129,7 +223,11 @@ def mixtures(cells: Sequence[dict[str, Any]]) -> Row:
         for label in sorted(everywhere)
         if label == "learned" or not label.startswith(apart)
     }
-    others = {label: _paired(values["learned"], theirs) for label, theirs in values.items() if label != "learned"}
+    others = {
+        label: _paired(values["learned"], theirs)
+        for label, theirs in values.items()
+        if label != "learned"
+    }
     best = max(others, key=lambda label: others[label].value)
     return Row(
         "Gaussian mixtures, d = 8 and 80",
@@ -150,7 +248,9 @@ def table(page: str = "", folder: Path = RESULTS) -> str:
 
 def contents(text: str) -> str:
     """Links to the chapters of a page."""
-    return "\n".join(f"- [{title}](#{slug(title)})" for title in re.findall(r"^## (.*)$", text, re.MULTILINE))
+    return "\n".join(
+        f"- [{title}](#{slug(title)})" for title in re.findall(r"^## (.*)$", text, re.MULTILINE)
+    )
 
 
 def slug(title: str) -> str:
@@ -164,7 +264,9 @@ def minus(cell: str) -> str:
 
 
 def written(text: str, name: str, made: str) -> str:
-    """A page with `made` between its markers, <!-- name --> and <!-- /name -->. Raises `SystemExit` where it has none."""
+    """A page with `made` between its markers, <!-- name --> and <!-- /name -->. Raises
+    `SystemExit` where it has none.
+    """
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     before, first, rest = text.partition(begin)
     _, last, after = rest.partition(end)
@@ -194,7 +296,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Write the pages."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     for path, text in pages().items():
         path.write_text(text)
 

@@ -1,9 +1,13 @@
-"""Other geometries without training again: what was learned for one problem, on measurements of others.
+"""Other geometries without training again: what was learned for one problem, on measurements of
+others.
 
-    python benchmarks/transfer.py benchmarks/quality/ct.yaml --data CT_FOLDER --h runs/h-ct --regression runs/regression-ct --out runs/transfer-ct
+    python benchmarks/transfer.py benchmarks/quality/ct.yaml --data CT_FOLDER --h runs/h-ct \\
+        --regression runs/regression-ct --out runs/transfer-ct
 
-The section `transfer` of the YAML file names the problem of the h-transform and of the regression, and the geometries that neither has seen. An h-transform reads the
-operator (g, the likelihood's pull, with the angles as they are), regression only its filtered back-projection. Each geometry leaves `OUT/NAME/results.json`.
+The section `transfer` of the YAML file names the problem of the h-transform and of the regression,
+and the geometries that neither has seen. An h-transform reads the operator (g, the likelihood's
+pull, with the angles as they are), regression only its filtered back-projection. Each geometry
+leaves `OUT/NAME/results.json`.
 """
 
 from __future__ import annotations
@@ -22,9 +26,13 @@ from deft.training import checkpoint
 
 def main() -> None:
     """Evaluate every geometry, and print PSNR and SSIM of the means."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--h", type=Path, required=True, help="the folder of learned h-transforms")
-    parser.add_argument("--regression", type=Path, required=True, help="the folder of benchmarks/regression.py")
+    parser.add_argument(
+        "--regression", type=Path, required=True, help="the folder of benchmarks/regression.py"
+    )
     args, setting = Setting.of(parser)
     config, prior, plan = setting.config, setting.prior, setting.config["transfer"]
     trained, steps = plan["trained"], plan["steps"]
@@ -34,13 +42,26 @@ def main() -> None:
     methods = [
         Method("FBP", None, BackProjection()),
         Method(f"Regression of {trained}", None, Regressed(network)),
-        Method(f"DEFT-{steps} of {trained}", h, DDIM(steps, eta=config["deft"]["eta"], grid=setting.grid)),
+        Method(
+            f"DEFT-{steps} of {trained}",
+            h,
+            DDIM(steps, eta=config["deft"]["eta"], grid=setting.grid),
+        ),
     ]
     print("| geometry | method | PSNR of the mean (dB) | SSIM of the mean | misfit of a sample |")
     print("| --- | --- | ---: | ---: | ---: |")
     for name in plan["problems"]:
         problem, folder = from_card(plan["problems"][name]), args.out / name
-        evaluate(prior, problem, test, methods, out=folder, samples=plan["samples"], seed=config["seed"], clip=config.get("clip", False))
+        evaluate(
+            prior,
+            problem,
+            test,
+            methods,
+            out=folder,
+            samples=plan["samples"],
+            seed=config["seed"],
+            clip=config.get("clip", False),
+        )
         for method in read_results(folder)["methods"]:
             cells = (
                 f"{m['value']:.3f} ± {m['standard_error']:.3f}"

@@ -1,4 +1,6 @@
-"""A problem of one's own: every other row is missing. A YAML file names it by its dotted path (own_problem.yaml)."""
+"""A problem of one's own: every other row is missing. A YAML file names it by its dotted path
+(own_problem.yaml).
+"""
 
 from __future__ import annotations
 

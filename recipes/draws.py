@@ -1,4 +1,6 @@
-"""Draws of a prior, kept in files: what an h-transform of the prior itself learns from, and what calibration takes for the truth."""
+"""Draws of a prior, kept in files: what an h-transform of the prior itself learns from, and what
+calibration takes for the truth.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,19 @@ def keep(path: Path, x_0: Tensor) -> None:
 
 
 def drawn(prior: Prior, count: int, folder: Path, stem: str, steps: int, seed: int) -> Tensor:
-    """The first `count` signals of the prior (`steps` evaluations of DPM-Solver++ each), not clipped, in files `stem`-START of 500, which a later call goes on from."""
+    """The first `count` signals of the prior (`steps` evaluations of DPM-Solver++ each), not
+    clipped, in files `stem`-START of 500, which a later call goes on from.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
     for start in range(0, count, PART):
         path = folder / f"{stem}-{start:05d}.safetensors"
         if not path.exists():
-            keep(path, DPMSolver(steps)(prior, PART, seed=mix(seed, start), batch_size=100, progress=True)[0])
+            keep(
+                path,
+                DPMSolver(steps)(prior, PART, seed=mix(seed, start), batch_size=100, progress=True)[
+                    0
+                ],
+            )
         parts.append(load_file(path)["x_0"])
     return torch.cat(parts)[:count]

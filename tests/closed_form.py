@@ -1,4 +1,6 @@
-"""Small problems with known answers: priors, operators and observations that the contracts share."""
+"""Small problems with known answers: priors, operators and observations that the contracts
+share.
+"""
 
 from __future__ import annotations
 
@@ -20,35 +22,54 @@ DOUBLE = torch.float64
 def gaussian(schedule: Schedule | None = None) -> GaussianMixture:
     """One Gaussian in three dimensions with correlations."""
     covariance = torch.tensor([[1.0, 0.6, 0.0], [0.6, 0.8, -0.2], [0.0, -0.2, 0.3]], dtype=DOUBLE)
-    return GaussianMixture(torch.tensor([[0.5, -1.0, 0.3]], dtype=DOUBLE), covariance[None], None, schedule or VPCosine())
+    return GaussianMixture(
+        torch.tensor([[0.5, -1.0, 0.3]], dtype=DOUBLE),
+        covariance[None],
+        None,
+        schedule or VPCosine(),
+    )
 
 
 def mixture(schedule: Schedule | None = None) -> GaussianMixture:
     """Two Gaussians in three dimensions."""
     covariance = torch.tensor([[0.5, 0.2, 0.0], [0.2, 0.4, -0.1], [0.0, -0.1, 0.3]], dtype=DOUBLE)
     means = torch.tensor([[1.0, -1.0, 0.3], [-0.8, 0.5, 0.0]], dtype=DOUBLE)
-    return GaussianMixture(means, torch.stack([covariance, 0.3 * covariance]), torch.tensor([0.4, 0.6]), schedule or VPCosine())
+    return GaussianMixture(
+        means,
+        torch.stack([covariance, 0.3 * covariance]),
+        torch.tensor([0.4, 0.6]),
+        schedule or VPCosine(),
+    )
 
 
-def measured(prior: GaussianMixture, n: int = 1, sigma_y: float | Tensor = 0.3, rows: int = 2, seed: int = 0) -> Observation:
+def measured(
+    prior: GaussianMixture, n: int = 1, sigma_y: float | Tensor = 0.3, rows: int = 2, seed: int = 0
+) -> Observation:
     """`n` observations through matrices of their own."""
     noise = Noise(range(seed, seed + n), dtype=DOUBLE)
     likelihood = GaussianLikelihood(Matrix(noise.normal(3, (rows, prior.dimensions))), sigma_y)
-    return Observation(likelihood.sample(prior.sample(noise.stream(5)), noise.stream(6)), likelihood)
+    return Observation(
+        likelihood.sample(prior.sample(noise.stream(5)), noise.stream(6)), likelihood
+    )
 
 
-def affine_moments(sampler: Sampler, prior: Prior, start: GaussianMixture, monkeypatch) -> tuple[Tensor, Tensor]:
-    """Mean (d,) and covariance (d, d) of a sampler's output, exactly, where prior.denoise is affine.
+def affine_moments(
+    sampler: Sampler, prior: Prior, start: GaussianMixture, monkeypatch
+) -> tuple[Tensor, Tensor]:
+    """Mean (d,) and covariance (d, d) of a sampler's output, exactly, where prior.denoise is
+    affine.
 
-    The output is then affine in x_1 and in every draw; each is probed with unit vectors, one row of the batch each. x_1 follows the marginal of `start`
-    at t = 1.
+    The output is then affine in x_1 and in every draw; each is probed with unit vectors, one row of
+    the batch each. x_1 follows the marginal of `start` at t = 1.
     """
     grid = sampler.grid.times(prior.schedule, sampler.steps)
     d, last = prior.dimensions, len(grid)
     rows = 1 + d * last
     unit = torch.zeros(rows, last, d, dtype=DOUBLE)
     unit[1:] = torch.eye(d * last, dtype=DOUBLE).reshape(-1, last, d)
-    monkeypatch.setattr(Noise, "normal", lambda self, step, shape: unit[:, step].reshape(rows, *shape))
+    monkeypatch.setattr(
+        Noise, "normal", lambda self, step, shape: unit[:, step].reshape(rows, *shape)
+    )
 
     mean, covariance = start.moments()
     alpha, sigma = prior.schedule.alpha(grid[:1]), prior.schedule.sigma(grid[:1])

@@ -10,8 +10,20 @@ from jaxtyping import install_import_hook
 
 import tests.shapes  # noqa: F401  the hook looks the checker up where it is already imported
 
-# The mathematics only: functions that take what a user hands in (metrics, data, reports) say themselves what is wrong with it.
-CHECKED = ("htransforms", "likelihoods", "networks", "operators", "paths", "posterior", "priors", "problems", "samplers", "schedules")
+# The mathematics only: functions that take what a user hands in (metrics, data, reports) say
+# themselves what is wrong with it.
+CHECKED = (
+    "htransforms",
+    "likelihoods",
+    "networks",
+    "operators",
+    "paths",
+    "posterior",
+    "priors",
+    "problems",
+    "samplers",
+    "schedules",
+)
 install_import_hook([f"deft.{name}" for name in CHECKED], "tests.shapes.checked")
 
 hypothesis.settings.register_profile("deft", deadline=None)  # no test depends on a clock

@@ -8,8 +8,12 @@ import pytest
 from deft.errors import InvalidInput
 
 
-def refused(call: Callable[[], Any], given: object, expected: str, advice: str = "") -> InvalidInput:
-    """`call` raises InvalidInput with this `given`; `expected` and `advice` are parts of the error's. Every part is there, in one line."""
+def refused(
+    call: Callable[[], Any], given: object, expected: str, advice: str = ""
+) -> InvalidInput:
+    """`call` raises InvalidInput with this `given`; `expected` and `advice` are parts of the
+    error's. Every part is there, in one line.
+    """
     with pytest.raises(InvalidInput) as raised:
         call()
     error = raised.value

@@ -1,4 +1,6 @@
-"""Numbers that users give: what passes is returned as Python's number, what does not is refused in one line that says what is expected."""
+"""Numbers that users give: what passes is returned as Python's number, what does not is refused
+in one line that says what is expected.
+"""
 
 import math
 
@@ -11,8 +13,28 @@ from hypothesis import strategies as st
 from deft import checks
 from deft.errors import InvalidInput
 
-NO_NUMBERS = [math.nan, math.inf, -math.inf, None, "3", True, np.bool_(True), torch.tensor(True), [1.0], torch.ones(2), 1 + 0j, 10**400]
-ONE = [checks.finite, checks.positive, checks.non_negative, checks.share, checks.whole, lambda what, value: checks.at_least(what, value, 0)]
+NO_NUMBERS = [
+    math.nan,
+    math.inf,
+    -math.inf,
+    None,
+    "3",
+    True,
+    np.bool_(True),
+    torch.tensor(True),
+    [1.0],
+    torch.ones(2),
+    1 + 0j,
+    10**400,
+]
+ONE = [
+    checks.finite,
+    checks.positive,
+    checks.non_negative,
+    checks.share,
+    checks.whole,
+    lambda what, value: checks.at_least(what, value, 0),
+]
 
 
 @pytest.mark.parametrize("check", ONE)
@@ -27,7 +49,9 @@ def test_what_is_no_finite_number_is_refused(check, value):
 
 
 @pytest.mark.parametrize("check", ONE)
-@pytest.mark.parametrize("value", [1, 1.0, np.float32(1), np.int64(1), torch.tensor(1.0), torch.tensor([1])], ids=str)
+@pytest.mark.parametrize(
+    "value", [1, 1.0, np.float32(1), np.int64(1), torch.tensor(1.0), torch.tensor([1])], ids=str
+)
 def test_every_kind_of_number_passes(check, value):
     found = check("setting", value)
     assert type(found) in (int, float)
@@ -76,7 +100,11 @@ def test_ranges_are_returned_as_numbers():
 
 
 def test_the_meaning_and_the_advice_are_said():
-    with pytest.raises(InvalidInput, match=r"^field: got nan; expected a finite number > 0, the length of an image. Measure it.$"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"^field: got nan; expected a finite number > 0, the length of an image. Measure "
+        r"it.$",
+    ):
         checks.positive("field", math.nan, "the length of an image", "measure it")
 
 

@@ -16,9 +16,12 @@ from deft.storage.atomic import atomic
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from deft.cli import main; main(['--help']); "
-        "heavy = {'torch', 'numpy', 'jsonargparse', 'diffusers', 'deft.commands'} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
+        "heavy = {'torch', 'numpy', 'jsonargparse', 'diffusers', 'deft.commands'} & "
+        "set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert all(name in done.stdout for name in cli.COMMANDS)
 
@@ -54,7 +57,9 @@ class _Stub:
         raise self.error
 
 
-def test_an_error_is_one_message_and_debug_shows_where(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_one_message_and_debug_shows_where(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(cli, "import_module", lambda name: _Stub(InvalidInput("no such thing.")))
     assert cli.main(["list"]) == 2
     said = capsys.readouterr()
@@ -64,7 +69,9 @@ def test_an_error_is_one_message_and_debug_shows_where(monkeypatch: pytest.Monke
         cli.main(["list", "--debug"])
 
 
-def test_a_full_disk_says_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_full_disk_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -83,10 +90,14 @@ def test_a_full_disk_says_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert not list(tmp_path.iterdir())
 
 
-def test_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_interruption_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(cli, "import_module", lambda name: _Stub(KeyboardInterrupt()))
     assert cli.main(["train"]) == 130
     assert "the same command goes on" in capsys.readouterr().err
-    monkeypatch.setattr(cli, "import_module", lambda name: _Stub(KeyboardInterrupt("stopped at step 3")))
+    monkeypatch.setattr(
+        cli, "import_module", lambda name: _Stub(KeyboardInterrupt("stopped at step 3"))
+    )
     assert cli.main(["train"]) == 130
     assert "stopped at step 3" in capsys.readouterr().err

@@ -1,4 +1,6 @@
-"""The adapter on deepinv's own objects; run by `make test-all` in an environment that has deepinv."""
+"""The adapter on deepinv's own objects; run by `make test-all` in an environment that has
+deepinv.
+"""
 
 import sys
 from types import ModuleType
@@ -31,8 +33,12 @@ SHAPE = (1, SIZE, SIZE)
 
 @pytest.fixture(scope="module")
 def deepinv():
-    if torch.version.cuda is None:  # torchvision's compiled operators do not fit a torch without CUDA; deepinv.physics needs none
-        sys.modules.setdefault("torchvision._meta_registrations", ModuleType("torchvision._meta_registrations"))
+    if (
+        torch.version.cuda is None
+    ):  # torchvision's operators do not fit a torch without CUDA; deepinv.physics needs none
+        sys.modules.setdefault(
+            "torchvision._meta_registrations", ModuleType("torchvision._meta_registrations")
+        )
     import deepinv
 
     return deepinv
@@ -50,13 +56,21 @@ LINEAR = {
     "BlurFFT": (SHAPE, lambda p: p.BlurFFT(img_size=SHAPE, filter=kernel())),
     "MRI": (
         (2, SIZE, SIZE),
-        lambda p: p.MRI(mask=(torch.rand(1, 1, 1, SIZE) < 0.5).float().expand(1, 2, SIZE, SIZE).clone(), img_size=(2, SIZE, SIZE)),
+        lambda p: p.MRI(
+            mask=(torch.rand(1, 1, 1, SIZE) < 0.5).float().expand(1, 2, SIZE, SIZE).clone(),
+            img_size=(2, SIZE, SIZE),
+        ),
     ),
     "CompressedSensing": (SHAPE, lambda p: p.CompressedSensing(m=40, img_size=SHAPE)),
     "Tomography": (SHAPE, lambda p: p.Tomography(angles=12, img_width=SIZE, normalize=False)),
     "SinglePixelCamera": (SHAPE, lambda p: p.SinglePixelCamera(m=40, img_size=SHAPE)),
     "Decolorize": ((3, SIZE, SIZE), lambda p: p.Decolorize()),
-    "composed": (SHAPE, lambda p: p.Blur(filter=kernel(), padding="circular") * p.Inpainting(img_size=SHAPE, mask=0.5)),
+    "composed": (
+        SHAPE,
+        lambda p: (
+            p.Blur(filter=kernel(), padding="circular") * p.Inpainting(img_size=SHAPE, mask=0.5)
+        ),
+    ),
 }
 
 
@@ -73,17 +87,27 @@ def test_linear_physics(deepinv, name):
     a, b = (operator.linear(u) * v).flatten(1).sum(1), (u * operator.adjoint(v)).flatten(1).sum(1)
     scale = operator.linear(u).flatten(1).norm(dim=1) * v.flatten(1).norm(dim=1)
     assert ((a - b).abs() < 1e-5 * scale).all()  # single precision
-    assert operator.lift(y).shape == operator.pull(x_0, v, torch.tensor([0.5]), torch.tensor([0.1])).shape == x_0.shape
+    assert (
+        operator.lift(y).shape
+        == operator.pull(x_0, v, torch.tensor([0.5]), torch.tensor([0.1])).shape
+        == x_0.shape
+    )
     torch.testing.assert_close(operator.take([1])(x_0[1:]), y[1:], rtol=1e-4, atol=1e-5)
 
 
 def test_an_adjoint_that_is_approximate(deepinv):
     def physics():
-        return deepinv.physics.Tomography(angles=12, img_width=SIZE, normalize=False, adjoint_via_backprop=False)
+        return deepinv.physics.Tomography(
+            angles=12, img_width=SIZE, normalize=False, adjoint_via_backprop=False
+        )
 
-    with pytest.raises(InvalidInput, match=r"A_adjoint in Tomography is not its adjoint.*adjoint_via_backprop"):
+    with pytest.raises(
+        InvalidInput, match=r"A_adjoint in Tomography is not its adjoint.*adjoint_via_backprop"
+    ):
         from_deepinv(physics(), SHAPE)
-    with pytest.raises(InvalidInput, match="the derivative of A in Tomography is not its adjoint"):  # it is that of their own backward
+    with pytest.raises(
+        InvalidInput, match="the derivative of A in Tomography is not its adjoint"
+    ):  # it is that of their own backward
         from_deepinv(physics(), SHAPE, adjoint="autograd")
 
 
@@ -104,9 +128,18 @@ def test_what_cannot_be_adapted(deepinv):
     with pytest.raises(InvalidInput, match="not one tensor"):
         from_deepinv(p.stack(p.Denoising(), p.Denoising()), SHAPE)
     with pytest.raises(InvalidInput, match="has a sensor_model"):
-        from_deepinv(p.LinearPhysics(A=lambda x, **_: x, A_adjoint=lambda y, **_: y, sensor_model=torch.sign), SHAPE)
+        from_deepinv(
+            p.LinearPhysics(
+                A=lambda x, **_: x, A_adjoint=lambda y, **_: y, sensor_model=torch.sign
+            ),
+            SHAPE,
+        )
     for noise in (p.PoissonGaussianNoise(), p.LaplaceNoise(), p.SaltPepperNoise(), p.RicianNoise()):
-        with pytest.raises(InvalidInput, match=rf"{type(noise).__name__} has no likelihood here; known are ZeroNoise, GaussianNoise"):
+        with pytest.raises(
+            InvalidInput,
+            match=rf"{type(noise).__name__} has no likelihood here; known are ZeroNoise, "
+            r"GaussianNoise",
+        ):
             observation_from_deepinv(torch.zeros(1, *SHAPE), p.Denoising(noise_model=noise), SHAPE)
     with pytest.raises(InvalidInput, match=r"measures signals of shape \(1, 16, 16\) as"):
         observation_from_deepinv(torch.zeros(1, 1, 3, 3), p.Denoising(), SHAPE)
@@ -116,7 +149,10 @@ def test_what_cannot_be_adapted(deepinv):
 def test_gaussian_noise_and_none(deepinv, name):
     shape, make = LINEAR[name]
     physics, x_0 = make(deepinv.physics), 2 * torch.rand(3, *shape) - 1
-    for noise, sigma_y in ((deepinv.physics.ZeroNoise(), 0.0), (deepinv.physics.GaussianNoise(0.05), 0.05)):
+    for noise, sigma_y in (
+        (deepinv.physics.ZeroNoise(), 0.0),
+        (deepinv.physics.GaussianNoise(0.05), 0.05),
+    ):
         physics.set_noise_model(noise)
         observation = observation_from_deepinv(physics((x_0 + 1) / 2), physics, shape)
         assert isinstance(observation.likelihood, GaussianLikelihood)
@@ -128,18 +164,25 @@ def test_gaussian_noise_and_none(deepinv, name):
 @pytest.mark.parametrize("normalize", [True, False])
 def test_poisson_noise(deepinv, normalize):
     noise = deepinv.physics.PoissonNoise(gain=0.02, normalize=normalize, clip_positive=True)
-    physics = deepinv.physics.Downsampling(img_size=SHAPE, factor=2, filter="gaussian", noise_model=noise)
+    physics = deepinv.physics.Downsampling(
+        img_size=SHAPE, factor=2, filter="gaussian", noise_model=noise
+    )
     x_0 = 2 * torch.rand(3, *SHAPE) - 1
     observation = observation_from_deepinv(physics((x_0 + 1) / 2), physics, SHAPE)
     assert isinstance(observation.likelihood, EmissionLikelihood)
     assert ((observation.likelihood.misfit(x_0, observation.y) - 1).abs() < 0.3).all()
     brighter = torch.full_like(x_0, 0.9)
-    assert (observation.likelihood.log_prob(x_0, observation.y) > observation.likelihood.log_prob(brighter, observation.y)).all()
+    assert (
+        observation.likelihood.log_prob(x_0, observation.y)
+        > observation.likelihood.log_prob(brighter, observation.y)
+    ).all()
 
 
 def test_poisson_noise_before_a_logarithm(deepinv):
     noise = deepinv.physics.LogPoissonNoise(N0=1000.0, mu=0.1)
-    physics = deepinv.physics.Tomography(angles=12, img_width=SIZE, normalize=False, noise_model=noise)
+    physics = deepinv.physics.Tomography(
+        angles=12, img_width=SIZE, normalize=False, noise_model=noise
+    )
     x_0 = 2 * torch.rand(2, *SHAPE) - 1
     observation = observation_from_deepinv(physics((x_0 + 1) / 2), physics, SHAPE)
     assert isinstance(observation.likelihood, PoissonLikelihood)
@@ -153,13 +196,19 @@ def gaussian():
 
 
 def test_a_sampler_as_a_reconstructor(deepinv):
-    """For a white Gaussian prior and a mask the mean of the samples is known: y / (1 + sigma_y^2 / s^2) where measured, 0 elsewhere."""
+    """For a white Gaussian prior and a mask the mean of the samples is known: y / (1 + sigma_y^2
+    / s^2) where measured, 0 elsewhere.
+    """
     prior = gaussian()
     masks = (torch.rand(2, 1, SIZE, SIZE) < 0.5).float()
-    physics = deepinv.physics.Inpainting(img_size=SHAPE, mask=masks, noise_model=deepinv.physics.GaussianNoise(0.05))
+    physics = deepinv.physics.Inpainting(
+        img_size=SHAPE, mask=masks, noise_model=deepinv.physics.GaussianNoise(0.05)
+    )
     x_0 = prior.sample(Noise([1, 2]))
     y = physics((x_0 + 1) / 2)
-    model = DeepinvReconstructor(prior, PiGDM(prior.scale), DDIM(20, eta=1.0, grid=UniformLogSNR()), num_samples=32)
+    model = DeepinvReconstructor(
+        prior, PiGDM(prior.scale), DDIM(20, eta=1.0, grid=UniformLogSNR()), num_samples=32
+    )
     found = 2 * model(y, physics) - 1
     assert torch.equal(physics.mask, masks)
     signed = masks * (2 * y - 1)
@@ -170,7 +219,10 @@ def test_a_sampler_as_a_reconstructor(deepinv):
 
 
 def test_methods_of_every_kind_run_on_a_physics(deepinv):
-    prior, physics = gaussian(), deepinv.physics.Downsampling(img_size=SHAPE, factor=2, filter="gaussian")
+    prior, physics = (
+        gaussian(),
+        deepinv.physics.Downsampling(img_size=SHAPE, factor=2, filter="gaussian"),
+    )
     physics.set_noise_model(deepinv.physics.GaussianNoise(0.05))
     y = physics((prior.sample(Noise([1, 2])) + 1) / 2)
     for h_transform, sampler in ((DPS(1.0), DDIM(3, eta=1.0)), (NoConditioning(), DiffPIR(3))):
@@ -178,19 +230,25 @@ def test_methods_of_every_kind_run_on_a_physics(deepinv):
         assert x.shape == (2, *SHAPE)
         assert x.isfinite().all()
     with pytest.raises(InvalidInput, match="DDRM needs the singular values"):
-        DDRM(2).check(Posterior(prior, NoConditioning(), observation_from_deepinv(y, physics, SHAPE)))
+        DDRM(2).check(
+            Posterior(prior, NoConditioning(), observation_from_deepinv(y, physics, SHAPE))
+        )
 
 
 def blurred():
     import deepinv
 
-    return deepinv.physics.Blur(filter=kernel(), padding="circular", noise_model=deepinv.physics.GaussianNoise(0.1))
+    return deepinv.physics.Blur(
+        filter=kernel(), padding="circular", noise_model=deepinv.physics.GaussianNoise(0.1)
+    )
 
 
 def photographed():
     import deepinv
 
-    return deepinv.physics.Inpainting(img_size=SHAPE, mask=0.5, noise_model=deepinv.physics.PoissonNoise(0.01))
+    return deepinv.physics.Inpainting(
+        img_size=SHAPE, mask=0.5, noise_model=deepinv.physics.PoissonNoise(0.01)
+    )
 
 
 def holes(x_0, noise):
@@ -207,4 +265,6 @@ def test_problems(deepinv):
     observation = problem.draw(x_0, noise)
     assert isinstance(observation.likelihood, EmissionLikelihood)
     torch.testing.assert_close(problem.draw(x_0[1:2], noise.take([1])).y, observation.y[1:2])
-    torch.testing.assert_close(observation.take([2]).residual(x_0[2:]), observation.residual(x_0)[2:])
+    torch.testing.assert_close(
+        observation.take([2]).residual(x_0[2:]), observation.residual(x_0)[2:]
+    )

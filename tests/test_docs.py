@@ -11,7 +11,11 @@ from PIL import Image
 
 from deft import cli
 
-SHORT = {"steps=2_000": "steps=2, batch_size=2", "DPMSolver(steps=20)": "DPMSolver(steps=2)", "num_samples=8": "num_samples=2"}
+SHORT = {
+    "steps=2_000": "steps=2, batch_size=2",
+    "DPMSolver(steps=20)": "DPMSolver(steps=2)",
+    "num_samples=8": "num_samples=2",
+}
 """What is made short, and the folders that stand for the reader's own."""
 
 
@@ -19,7 +23,9 @@ def test_the_first_block_of_the_readme_runs(tmp_path, monkeypatch):
     folder = tmp_path / "pictures"
     folder.mkdir()
     for k in range(4):
-        Image.fromarray(np.random.default_rng(k).integers(0, 256, (40, 40)).astype(np.uint8)).save(folder / f"{k}.png")
+        Image.fromarray(np.random.default_rng(k).integers(0, 256, (40, 40)).astype(np.uint8)).save(
+            folder / f"{k}.png"
+        )
     text = (Path(__file__).parents[1] / "README.md").read_text()
     block = re.findall(r"```python\n(.*?)```", text, re.S)[0]
     for long, short in SHORT.items():
@@ -50,11 +56,20 @@ LEFT_OUT = ("deft demo",)
 def lines() -> list[str]:
     """The commands of "On the command line", without their remarks."""
     part = (ROOT / "README.md").read_text().split("## On the command line\n")[1].split("\n## ")[0]
-    return [line.split("#")[0].strip() for line in part.splitlines() if line.startswith("    deft ")]
+    return [
+        line.split("#")[0].strip() for line in part.splitlines() if line.startswith("    deft ")
+    ]
 
 
 def test_there_are_lines_for_every_command():
-    assert {line.split()[1] for line in lines()} == {"demo", "train", "sample", "evaluate", "list", "inspect"}
+    assert {line.split()[1] for line in lines()} == {
+        "demo",
+        "train",
+        "sample",
+        "evaluate",
+        "list",
+        "inspect",
+    }
 
 
 @pytest.mark.slow
@@ -74,7 +89,9 @@ def test_the_command_line_of_the_readme_runs(tmp_path, monkeypatch, capsys):
             shutil.copytree("run", "outputs/digits-inpainting")
             (tmp_path / "examples").mkdir()
             text = (ROOT / "examples" / "evaluate.yaml").read_text()
-            Path("examples/evaluate.yaml").write_text(text.replace("steps: 100", "steps: 2").replace("steps: 20", "steps: 2"))
+            Path("examples/evaluate.yaml").write_text(
+                text.replace("steps: 100", "steps: 2").replace("steps: 20", "steps: 2")
+            )
         for theirs, ours in FIXTURES.items():
             line = line.replace(theirs, ours.format(line=number))
         assert cli.main(shlex.split(line)[1:]) == 0, f"{line}\n{capsys.readouterr().err}"

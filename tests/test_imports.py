@@ -1,4 +1,6 @@
-"""Arrows between the modules point one way (docs/design.md, section 2), and `import deft` stays light."""
+"""Arrows between the modules point one way (docs/design.md, section 2), and `import deft` stays
+light.
+"""
 
 import ast
 import subprocess
@@ -27,7 +29,14 @@ LAYERS = {
     "likelihoods": {"types", "errors", "noise", "storage", "operators"},
     "problems": {"types", "errors", "noise", "storage", "operators", "likelihoods"},
 }
-LAYERS["htransforms"] = {"networks", "schedules", "transitions", "priors", *LAYERS["problems"], "problems"}
+LAYERS["htransforms"] = {
+    "networks",
+    "schedules",
+    "transitions",
+    "priors",
+    *LAYERS["problems"],
+    "problems",
+}
 LAYERS["posterior"] = LAYERS["htransforms"] | {"htransforms"}
 LAYERS["samplers"] = LAYERS["posterior"] | {"posterior", "steps"}
 LAYERS["paths"] = LAYERS["samplers"] | {"samplers"}
@@ -45,18 +54,24 @@ for _name, _part in LAYERS.items():
 
 
 def _imports(path: Path) -> set[str]:
-    """The parts of the package that a file imports, at the top or inside functions; those for type checkers alone do not count."""
+    """The parts of the package that a file imports, at the top or inside functions; those for
+    type checkers alone do not count.
+    """
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "deft":
             parts = node.module.split(".")
             found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
         elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("deft.")}
+            found |= {
+                alias.name.split(".")[1] for alias in node.names if alias.name.startswith("deft.")
+            }
     return found - {"__version__"}
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
+@pytest.mark.parametrize(
+    "path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE))
+)
 def test_arrows_point_one_way(path: Path) -> None:
     parts = path.relative_to(SOURCE).with_suffix("").parts
     if parts == ("__init__",):
@@ -66,7 +81,10 @@ def test_arrows_point_one_way(path: Path) -> None:
     assert _imports(path) <= LAYERS[own] | {own}
 
 
-@pytest.mark.parametrize("heavy", ["torchvision", "diffusers", "accelerate", "matplotlib", "skimage", "jsonargparse", "PIL"])
+@pytest.mark.parametrize(
+    "heavy",
+    ["torchvision", "diffusers", "accelerate", "matplotlib", "skimage", "jsonargparse", "PIL"],
+)
 def test_heavy_packages_are_imported_where_they_are_needed(heavy: str) -> None:
     at_the_top = []
     for path in SOURCE.rglob("*.py"):
@@ -79,6 +97,11 @@ def test_heavy_packages_are_imported_where_they_are_needed(heavy: str) -> None:
 
 
 def test_import_deft_is_light() -> None:
-    code = "import sys, deft; sys.exit(str({'torch', 'numpy'} & set(sys.modules)) if {'torch', 'numpy'} & set(sys.modules) else 0)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    code = (
+        "import sys, deft; sys.exit(str({'torch', 'numpy'} & set(sys.modules)) if {'torch', "
+        "'numpy'} & set(sys.modules) else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr

@@ -30,7 +30,11 @@ def test_one_that_ships():
     assert not loaded.h.training
     x_0 = torch.zeros(1, *loaded.prior.event_shape)
     posterior = deft.Posterior(loaded.prior, loaded.h, loaded.problem.draw(x_0, deft.Noise([0])))
-    assert deft.DPMSolver(2)(posterior, num_samples=1, seed=0).shape == (1, 1, *loaded.prior.event_shape)
+    assert deft.DPMSolver(2)(posterior, num_samples=1, seed=0).shape == (
+        1,
+        1,
+        *loaded.prior.event_shape,
+    )
 
 
 def test_it_is_frozen():
@@ -87,7 +91,10 @@ def test_a_copy_of_a_shipped_file_loads_by_its_path(tmp_path):
     assert deft.load(tmp_path / "mine.safetensors").prior.name == "digits-32"
 
 
-@pytest.mark.parametrize(("place", "error"), [("h-digits-32-bax", CheckpointError), (3, InvalidInput), (None, InvalidInput)])
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [("h-digits-32-bax", CheckpointError), (3, InvalidInput), (None, InvalidInput)],
+)
 def test_a_place_that_is_none(place, error):
     with pytest.raises(error):
         deft.load(place)

@@ -25,7 +25,9 @@ def test_take_repeat_and_slices_follow_the_samples():
     assert torch.equal(noise.take([2, 0]).normal(1, (4,)), z[[2, 0]])
     assert torch.equal(noise.take(torch.tensor([1])).normal(1, (4,)), z[[1]])
     assert torch.equal(noise.take(slice(1, 3)).normal(1, (4,)), z[1:])
-    assert torch.equal(noise.repeat(2).normal(1, (4,))[2:4], noise.take([1]).repeat(2).normal(1, (4,)))
+    assert torch.equal(
+        noise.repeat(2).normal(1, (4,))[2:4], noise.take([1]).repeat(2).normal(1, (4,))
+    )
     assert torch.equal(
         noise.repeat(3).normal(1, (4,))[::3], noise.repeat(1).normal(1, (4,))
     )  # sample j does not depend on how many are drawn
@@ -33,9 +35,18 @@ def test_take_repeat_and_slices_follow_the_samples():
 
 def test_steps_streams_and_seeds_are_independent():
     noise = Noise(range(20_000))
-    draws = torch.stack([noise.normal(0, ()), noise.normal(1, ()), noise.stream(0).normal(0, ()), noise.stream(1).normal(0, ())])
+    draws = torch.stack(
+        [
+            noise.normal(0, ()),
+            noise.normal(1, ()),
+            noise.stream(0).normal(0, ()),
+            noise.stream(1).normal(0, ()),
+        ]
+    )
     correlation = torch.corrcoef(draws)
-    assert float((correlation - torch.eye(4)).abs().max()) < 0.03  # four standard errors of 1 / sqrt(20000)
+    assert (
+        float((correlation - torch.eye(4)).abs().max()) < 0.03
+    )  # four standard errors of 1 / sqrt(20000)
     torch.testing.assert_close(draws.std(1), torch.ones(4), rtol=0, atol=0.02)
     assert abs(float(noise.uniform(0).mean()) - 0.5) < 0.01
 
@@ -58,7 +69,10 @@ def test_any_integer_is_a_seed(seed):
     assert Noise([seed]).seeds == [7]
 
 
-@pytest.mark.parametrize("seed", [True, 7.0, np.float64(7), np.bool_(True), torch.tensor(True), torch.tensor(7.0), "7", None])
+@pytest.mark.parametrize(
+    "seed",
+    [True, 7.0, np.float64(7), np.bool_(True), torch.tensor(True), torch.tensor(7.0), "7", None],
+)
 def test_nothing_else_is(seed):
     with pytest.raises(InvalidInput, match="a seed is an integer; got "):
         as_seed(seed)

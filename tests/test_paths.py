@@ -22,7 +22,9 @@ def ddim(steps, eta=1.0):
 
 @pytest.mark.parametrize("make", [gaussian, mixture])
 def test_weights_of_the_exact_h_are_constant_as_the_steps_grow(make):
-    """And the constant is p(y): the spread of log w falls as 1 / sqrt(steps), as that of a martingale of so many steps."""
+    """And the constant is p(y): the spread of log w falls as 1 / sqrt(steps), as that of a
+    martingale of so many steps.
+    """
     prior = make()
     observation = measured(prior)
     posterior = Posterior(prior, Exact(prior), observation)
@@ -31,7 +33,8 @@ def test_weights_of_the_exact_h_are_constant_as_the_steps_grow(make):
         weighted = weigh(simulate(posterior, ddim(steps), 100, seed=1), posterior)
         spread.append(weighted.log_weights.std().item())
         error = (weighted.log_evidence - Exact(prior).evidence(observation)).item()
-        # four standard errors, and the evidence of the discretised prior, which is off at first order
+        # four standard errors, and the evidence of the discretised prior, which is off at first
+        # order
         assert abs(error) < 4 * weighted.standard_error.item() + 10 / steps
     assert spread[0] > 1.5 * spread[1] > 2.2 * spread[2]
     assert spread[2] < 0.5
@@ -40,7 +43,9 @@ def test_weights_of_the_exact_h_are_constant_as_the_steps_grow(make):
 
 @pytest.mark.parametrize("eta", [0.5, 1.0])
 def test_weights_mend_a_poor_h(eta):
-    """The mean under the weights is the posterior's, within four standard errors, where that of the samples is not."""
+    """The mean under the weights is the posterior's, within four standard errors, where that of
+    the samples is not.
+    """
     prior = gaussian()
     observation = measured(prior, sigma_y=0.5)
     posterior = Posterior(prior, Scaled(Exact(prior), 0.3), observation)
@@ -65,7 +70,9 @@ def test_a_path_is_that_of_the_sampler():
     alone = simulate(posterior.take([1]), ddim(6), 2, seed=[9], batch_size=1)
     torch.testing.assert_close(alone.x_t, path.x_t[:, 2:], **close)
     log_w = path_log_weight(path, posterior)
-    torch.testing.assert_close(path_log_weight(alone, posterior.take([1]), batch_size=1)[0], log_w[1], **close)
+    torch.testing.assert_close(
+        path_log_weight(alone, posterior.take([1]), batch_size=1)[0], log_w[1], **close
+    )
 
 
 def test_by_hand():
@@ -80,7 +87,9 @@ def test_by_hand():
         t, s = path.times[k : k + 1], path.times[k + 1 : k + 2]
         step = Transition.between(prior.schedule, t, s, 0.7)
         p, q = (
-            torch.distributions.Normal(step.mean(by.denoise(path.x_t[k], t), path.x_t[k]), step.c).log_prob(path.x_t[k + 1]).sum(1)
+            torch.distributions.Normal(step.mean(by.denoise(path.x_t[k], t), path.x_t[k]), step.c)
+            .log_prob(path.x_t[k + 1])
+            .sum(1)
             for by in (prior, posterior_3)
         )
         expected = expected + p - q
@@ -93,7 +102,8 @@ def test_without_an_h_the_weight_is_the_likelihood():
     posterior = Posterior(prior, NoConditioning(), observation)
     path = simulate(posterior, ddim(5), 4)
     torch.testing.assert_close(
-        path_log_weight(path, posterior).flatten(), observation.repeat(4).likelihood.log_prob(path.x_0, observation.repeat(4).y)
+        path_log_weight(path, posterior).flatten(),
+        observation.repeat(4).likelihood.log_prob(path.x_0, observation.repeat(4).y),
     )
 
 
@@ -150,7 +160,10 @@ def test_what_is_refused():
     with pytest.raises(InvalidInput, match="sigma_y = 0"):
         simulate(Posterior(prior, NoConditioning(), measured(prior, sigma_y=0.0)), ddim(4), 2)
     path = simulate(posterior, ddim(4), 2)
-    with pytest.raises(InvalidInput, match="4 paths, 2 for each observation, do not belong to a posterior of 1 observations"):
+    with pytest.raises(
+        InvalidInput,
+        match="4 paths, 2 for each observation, do not belong to a posterior of 1 observations",
+    ):
         path_log_weight(path, posterior.take([0]))
 
 
@@ -164,7 +177,10 @@ def test_weights_that_are_not_finite_stop_with_the_step():
     posterior = Posterior(prior, Diverging(), measured(prior))
     path = simulate(Posterior(prior, NoConditioning(), posterior.observation), ddim(8), 2)
     first = int((prior.schedule.log_snr(path.times) > 0).nonzero()[0]) + 1
-    with pytest.raises(WeightsNotFinite, match=f"2 of 2 log weights of observation 0 are not finite at step {first} of 8"):
+    with pytest.raises(
+        WeightsNotFinite,
+        match=f"2 of 2 log weights of observation 0 are not finite at step {first} of 8",
+    ):
         path_log_weight(path, posterior)
 
 

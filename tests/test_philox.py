@@ -1,4 +1,6 @@
-"""Philox 4x32-10 against its published vectors (Salmon et al., SC 2011; the known answers of Random123)."""
+"""Philox 4x32-10 against its published vectors (Salmon et al., SC 2011; the known answers of
+Random123).
+"""
 
 import math
 
@@ -53,14 +55,24 @@ def test_a_batch_is_the_integers_of_python(rows):
 @pytest.mark.parametrize("number", [0, 1, 3, 4, 5, 9])
 def test_a_draw_has_the_size_that_was_asked(number):
     keys = torch.tensor([[1, 2], [3, 4]])
-    assert words(keys, 7, 0, number).shape == normal(keys, 7, number, torch.float32).shape == (2, number)
+    assert (
+        words(keys, 7, 0, number).shape
+        == normal(keys, 7, number, torch.float32).shape
+        == (2, number)
+    )
 
 
 def test_draws_of_two_sizes_at_one_step_are_independent():
-    """As a signal and the noise of its measurement may be, where a caller gives both the same source."""
+    """As a signal and the noise of its measurement may be, where a caller gives both the same
+    source.
+    """
     keys = torch.stack([torch.arange(20_000), torch.zeros(20_000, dtype=torch.int64)], 1)
     drawn = torch.stack(
-        [normal(keys, 0, 2, torch.float32)[:, 0], normal(keys, 0, 4, torch.float32)[:, 0], uniform(keys, 0, 2, torch.float32)[:, 0]]
+        [
+            normal(keys, 0, 2, torch.float32)[:, 0],
+            normal(keys, 0, 4, torch.float32)[:, 0],
+            uniform(keys, 0, 2, torch.float32)[:, 0],
+        ]
     )
     assert float((torch.corrcoef(drawn) - torch.eye(3)).abs().max()) < 0.03  # four standard errors
 
@@ -68,7 +80,10 @@ def test_draws_of_two_sizes_at_one_step_are_independent():
 def test_draws_of_two_precisions_agree_to_rounding():
     noise = Noise(range(100))
     for draw in ("normal", "uniform"):
-        single, double = (getattr(noise.to("cpu", dtype), draw)(3, (50,)) for dtype in (torch.float32, torch.float64))
+        single, double = (
+            getattr(noise.to("cpu", dtype), draw)(3, (50,))
+            for dtype in (torch.float32, torch.float64)
+        )
         torch.testing.assert_close(single.double(), double, rtol=1e-5, atol=1e-5)
 
 
@@ -79,7 +94,9 @@ def test_normal_draws_are_normal():
         assert abs(float((z**power).mean()) - moment) < 4.5 * math.sqrt(variance / n)
     for level in (-3.0, -1.0, 0.3, 2.0):
         share = 0.5 * (1 + math.erf(level / math.sqrt(2)))
-        assert abs(float((z < level).double().mean()) - share) < 4.5 * math.sqrt(share * (1 - share) / n)
+        assert abs(float((z < level).double().mean()) - share) < 4.5 * math.sqrt(
+            share * (1 - share) / n
+        )
 
 
 def test_uniform_draws_fill_the_unit_interval_and_never_reach_one():
@@ -88,7 +105,9 @@ def test_uniform_draws_fill_the_unit_interval_and_never_reach_one():
     assert 0 <= float(u.min()) < 1e-5
     assert 1 - 1e-5 < float(u.max()) < 1
     counts = torch.histc(u, 20, 0, 1)
-    assert float(((counts - 5e4).square() / 5e4).sum()) < 45  # chi-squared with 19 degrees of freedom: p = 0.0007
+    assert (
+        float(((counts - 5e4).square() / 5e4).sum()) < 45
+    )  # chi-squared with 19 degrees of freedom: p = 0.0007
 
 
 def test_a_draw_stays_on_its_device():

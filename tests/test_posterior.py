@@ -26,16 +26,24 @@ class TestUnconditioned(PriorContract):
 
 
 @pytest.mark.parametrize(
-    "sampler", [DDIM(8, grid=UniformLogSNR()), DDIM(8, eta=1.0), Heun(4), DPMSolver(8)], ids=lambda s: type(s).__name__
+    "sampler",
+    [DDIM(8, grid=UniformLogSNR()), DDIM(8, eta=1.0), Heun(4), DPMSolver(8)],
+    ids=lambda s: type(s).__name__,
 )
-@pytest.mark.parametrize("method", [NoConditioning(), Exact(mixture()), DPS(0.5), DDNM()], ids=lambda h: type(h).__name__)
+@pytest.mark.parametrize(
+    "method", [NoConditioning(), Exact(mixture()), DPS(0.5), DDNM()], ids=lambda h: type(h).__name__
+)
 def test_a_sample_depends_on_its_seed_alone(method, sampler):
     prior = mixture()
-    posterior = Posterior(prior, method, measured(prior, n=3, sigma_y=torch.tensor([0.1, 0.3, 1.0])))
+    posterior = Posterior(
+        prior, method, measured(prior, n=3, sigma_y=torch.tensor([0.1, 0.3, 1.0]))
+    )
     x_0 = sampler(posterior, 2, seed=[7, 8, 9])
     close = {"rtol": 0, "atol": 1e-9}
     torch.testing.assert_close(sampler(posterior, 2, seed=[7, 8, 9], batch_size=4), x_0, **close)
-    torch.testing.assert_close(sampler(posterior.take([2, 0]), 2, seed=[9, 7]), x_0[[2, 0]], **close)
+    torch.testing.assert_close(
+        sampler(posterior.take([2, 0]), 2, seed=[9, 7]), x_0[[2, 0]], **close
+    )
 
 
 def test_the_exact_h_makes_the_posterior_of_a_mixture():
@@ -43,7 +51,10 @@ def test_the_exact_h_makes_the_posterior_of_a_mixture():
     observation = measured(prior, n=4)
     exact = Exact(prior)
     x_t, t = torch.randn(4, 3, dtype=DOUBLE), torch.tensor([0.4], dtype=DOUBLE)
-    torch.testing.assert_close(Posterior(prior, exact, observation).denoise(x_t, t), exact.posterior(observation).denoise(x_t, t))
+    torch.testing.assert_close(
+        Posterior(prior, exact, observation).denoise(x_t, t),
+        exact.posterior(observation).denoise(x_t, t),
+    )
 
 
 @pytest.mark.parametrize("method", [Exact(mixture()), DPS(0.5)], ids=lambda h: type(h).__name__)
@@ -97,7 +108,11 @@ def test_the_prior_is_differentiated_only_where_asked_and_h_follows_the_caller()
 def test_all_on_one_device():
     prior = mixture()
     observation = measured(prior)
-    with pytest.raises(InvalidInput, match=r"the prior is on cpu and the observation on meta; use observation\.to\(prior\.device\)"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"the prior is on cpu and the observation on meta; use "
+        r"observation\.to\(prior\.device\)",
+    ):
         Posterior(prior, NoConditioning(), observation.to("meta"))
     with pytest.raises(InvalidInput, match="the h_transform on meta"):
         Posterior(prior, PaperHTransform((2, 4), 1.0).to("meta"), observation)

@@ -14,9 +14,13 @@ class TestVPLinear(ScheduleContract):
 
     def test_alpha_is_the_integral_of_beta(self):
         schedule = VPLinear(beta_min=0.1, beta_max=20, t_min=1e-3)
-        u = torch.linspace(0, schedule.t_min + (1 - schedule.t_min) * 0.4, 100_001, dtype=torch.float64)
+        u = torch.linspace(
+            0, schedule.t_min + (1 - schedule.t_min) * 0.4, 100_001, dtype=torch.float64
+        )
         integral = torch.trapezoid(0.1 + 19.9 * u, u)
-        torch.testing.assert_close(schedule.alpha(torch.tensor([0.4], dtype=torch.float64))[0], torch.exp(-0.5 * integral))
+        torch.testing.assert_close(
+            schedule.alpha(torch.tensor([0.4], dtype=torch.float64))[0], torch.exp(-0.5 * integral)
+        )
 
 
 class TestVPCosine(ScheduleContract):
@@ -36,7 +40,9 @@ class TestVPTabulated(ScheduleContract):
         schedule = VPTabulated(betas.tolist())
         k = torch.tensor([0, 17, 500, 999])
         t = k.double() / 999
-        torch.testing.assert_close(schedule.alpha(t), (1 - betas).cumprod(0)[k].sqrt(), rtol=1e-10, atol=0)
+        torch.testing.assert_close(
+            schedule.alpha(t), (1 - betas).cumprod(0)[k].sqrt(), rtol=1e-10, atol=0
+        )
         assert schedule.index(t).tolist() == k.tolist()
 
     def test_entries_of_zero_snr_are_out_of_range(self):
@@ -47,7 +53,9 @@ class TestVPTabulated(ScheduleContract):
     def test_it_agrees_with_its_continuous_limit(self):
         t = torch.linspace(0.01, 1, 50, dtype=torch.float64)
         difference = VPTabulated.linear().log_snr(t) - VPLinear().log_snr(t)
-        assert float(difference.abs().max()) < 0.12  # the table's first beta stands for a time step of 1 / 1000
+        assert (
+            float(difference.abs().max()) < 0.12
+        )  # the table's first beta stands for a time step of 1 / 1000
 
 
 class TestVE(ScheduleContract):
@@ -65,7 +73,9 @@ class TestEDM(ScheduleContract):
     def test_sigma_is_the_papers(self):
         i, n, rho = 3, 18, 7
         sigma = (80 ** (1 / rho) + i / (n - 1) * (0.002 ** (1 / rho) - 80 ** (1 / rho))) ** rho
-        assert EDM().sigma(torch.tensor([1 - i / (n - 1)], dtype=torch.float64)).item() == pytest.approx(sigma)
+        assert EDM().sigma(
+            torch.tensor([1 - i / (n - 1)], dtype=torch.float64)
+        ).item() == pytest.approx(sigma)
 
 
 class TestRectifiedFlow(ScheduleContract):
@@ -74,7 +84,9 @@ class TestRectifiedFlow(ScheduleContract):
 
     def test_alpha_and_sigma_sum_to_one(self):
         t = torch.linspace(0, 1, 5, dtype=torch.float64)
-        torch.testing.assert_close(RectifiedFlow().alpha(t) + RectifiedFlow().sigma(t), torch.ones_like(t))
+        torch.testing.assert_close(
+            RectifiedFlow().alpha(t) + RectifiedFlow().sigma(t), torch.ones_like(t)
+        )
 
 
 _NONSENSE = (float("nan"), float("inf"), -1.0)
@@ -103,7 +115,11 @@ _NONSENSE = (float("nan"), float("inf"), -1.0)
         *[(lambda value=value: VE(value, 10.0), "sigma_min") for value in _NONSENSE],
         *[(lambda value=value: EDM(rho=value), "rho") for value in _NONSENSE],
         *[(lambda value=value: RectifiedFlow(value), "t_min") for value in _NONSENSE],
-        *[(lambda value=value: VPCosine(-15, value), "log_snr_min") for value in _NONSENSE if value != -1.0],
+        *[
+            (lambda value=value: VPCosine(-15, value), "log_snr_min")
+            for value in _NONSENSE
+            if value != -1.0
+        ],
     ],
 )
 def test_wrong_arguments_are_named(build, what):

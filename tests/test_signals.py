@@ -88,7 +88,10 @@ def test_the_exit_status_is_128_and_the_signal(number: int, monkeypatch, capsys)
 
     monkeypatch.setattr(cli, "import_module", lambda name: Command())
     assert cli.main(["sample"]) == 128 + number
-    assert f"stopped by {signal.Signals(number).name}; what was finished is kept" in capsys.readouterr().err
+    assert (
+        f"stopped by {signal.Signals(number).name}; what was finished is kept"
+        in capsys.readouterr().err
+    )
 
 
 def wait_for(ready: Callable[[], bool], process: subprocess.Popen) -> None:
@@ -99,22 +102,40 @@ def wait_for(ready: Callable[[], bool], process: subprocess.Popen) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", ALL)
-def test_training_and_sampling_end_cleanly_in_a_process_of_their_own(number: int, tmp_path: Path) -> None:
+def test_training_and_sampling_end_cleanly_in_a_process_of_their_own(
+    number: int, tmp_path: Path
+) -> None:
     from deft.priors import zoo
     from tests.commands.conftest import save_images, tiny_prior
 
     zoo.save(tmp_path / "tiny.safetensors", tiny_prior(), {"data": "ramps"})
     images, run, out = save_images(tmp_path / "images", 6), tmp_path / "run", tmp_path / "out"
-    given = ["--prior", tmp_path / "tiny.safetensors", "--images", images, "--problem", "Inpainting", "--problem.masks", "box"]
+    given = [
+        "--prior",
+        tmp_path / "tiny.safetensors",
+        "--images",
+        images,
+        "--problem",
+        "Inpainting",
+        "--problem.masks",
+        "box",
+    ]
 
     def start(*arguments: object) -> subprocess.Popen:
         command = [sys.executable, "-m", "deft.cli", *map(str, arguments)]
         return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
 
     training = start("train", *given, "--out", run, "--steps", 1_000_000, "--batch_size", 2)
-    wait_for(lambda: (run / "metrics.jsonl").exists() and "loss" in (run / "metrics.jsonl").read_text(), training)
+    wait_for(
+        lambda: (run / "metrics.jsonl").exists() and "loss" in (run / "metrics.jsonl").read_text(),
+        training,
+    )
     assert (run / NAME).exists()
     second = start("train", *given, "--out", run, "--steps", 1_000_000, "--batch_size", 2)
     assert f"process {training.pid}" in second.communicate(timeout=300)[1]
@@ -127,7 +148,20 @@ def test_training_and_sampling_end_cleanly_in_a_process_of_their_own(number: int
     assert StateFile(run).last_step() >= 50
     assert not (run / NAME).exists()
 
-    sampling = start("sample", *given, "--method", "DPS", "--method.steps", 2000, "--samples", 4, "--batch_size", 4, "--out", out)
+    sampling = start(
+        "sample",
+        *given,
+        "--method",
+        "DPS",
+        "--method.steps",
+        2000,
+        "--samples",
+        4,
+        "--batch_size",
+        4,
+        "--out",
+        out,
+    )
     wait_for(lambda: (out / "done.jsonl").exists(), sampling)
     sampling.send_signal(number)
     said = sampling.communicate(timeout=300)[1]

@@ -25,7 +25,11 @@ from tests.contracts.htransform import images
 
 def test_a_walk_gives_every_state_and_takes_another_in_its_place():
     times = torch.tensor([1.0, 0.6, 0.2], dtype=DOUBLE)
-    way = walk(times, State(torch.zeros(2), times[:1]), lambda state, s: State(state.x_t + 1, s, state.step + 1))
+    way = walk(
+        times,
+        State(torch.zeros(2), times[:1]),
+        lambda state, s: State(state.x_t + 1, s, state.step + 1),
+    )
     first = next(way)
     assert (first.step, first.t.item()) == (0, 1.0)
     second = way.send(State(torch.full((2,), 10.0), first.t))
@@ -51,9 +55,15 @@ def test_stops_are_the_steps_of_ddim():
 def test_steps_are_transitions_and_the_last_returns_the_estimate():
     schedule, times = VPCosine(), torch.tensor([1.0, 0.5, 0.1], dtype=DOUBLE)
     steps = Steps(schedule, times, 0.8)
-    each = [Transition.between(schedule, t[None], s[None], 0.8) for t, s in itertools.pairwise(times)]
-    torch.testing.assert_close(steps.moved_by(), torch.cat([*(step.a for step in each), torch.ones(1, dtype=DOUBLE)]))
-    torch.testing.assert_close(steps.fresh(), torch.cat([*(step.c for step in each), torch.zeros(1, dtype=DOUBLE)]))
+    each = [
+        Transition.between(schedule, t[None], s[None], 0.8) for t, s in itertools.pairwise(times)
+    ]
+    torch.testing.assert_close(
+        steps.moved_by(), torch.cat([*(step.a for step in each), torch.ones(1, dtype=DOUBLE)])
+    )
+    torch.testing.assert_close(
+        steps.fresh(), torch.cat([*(step.c for step in each), torch.zeros(1, dtype=DOUBLE)])
+    )
 
 
 def bound(prior, sampler, h_transform):
@@ -62,7 +72,9 @@ def bound(prior, sampler, h_transform):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda h: h, lambda h: Scaled(h, 0.5), lambda h: Sum(h, NoConditioning())], ids=["alone", "scaled", "in a sum"]
+    "make",
+    [lambda h: h, lambda h: Scaled(h, 0.5), lambda h: Sum(h, NoConditioning())],
+    ids=["alone", "scaled", "in a sum"],
 )
 def test_a_published_step_is_bound_when_sampling_starts(make):
     prior, sampler = mixture(), DDIM(8, eta=1.0)
@@ -71,7 +83,9 @@ def test_a_published_step_is_bound_when_sampling_starts(make):
         by_hand = Posterior(prior, bound(prior, sampler, make(h_transform)), observation)
         found = sampler(Posterior(prior, make(h_transform), observation), 3, seed=1)
         torch.testing.assert_close(found, sampler(by_hand, 3, seed=1))
-        other = DDIM(5, eta=1.0)(Posterior(prior, make(h_transform), observation), 3, seed=1)  # the same method, in other steps
+        other = DDIM(5, eta=1.0)(
+            Posterior(prior, make(h_transform), observation), 3, seed=1
+        )  # the same method, in other steps
         assert bool(other.isfinite().all())
 
 
@@ -80,7 +94,9 @@ def test_what_is_around_it_binds_it_too():
     h_transform = Calibrated(DPS.published(0.3), prior.event_shape, low=0.0, high=2.0).double()
     steps = Steps(prior.schedule, DDIM(6).times_of(prior), 1.0)
     assert h_transform.on(steps).h_transform.weight is not h_transform.h_transform.weight
-    assert type(h_transform.h_transform.weight).__name__ == "GradientStep"  # what was given is left as it was
+    assert (
+        type(h_transform.h_transform.weight).__name__ == "GradientStep"
+    )  # what was given is left as it was
 
 
 def test_paths_bind_it():
@@ -102,5 +118,7 @@ def test_another_sampler_is_refused_before_the_prior_is_evaluated():
 def test_without_steps_it_is_refused():
     prior = mixture()
     with pytest.raises(InvalidInput) as caught:
-        Posterior(prior, DPS.published(0.3), measured(prior)).denoise(torch.zeros(1, 3, dtype=DOUBLE), torch.ones(1, dtype=DOUBLE))
+        Posterior(prior, DPS.published(0.3), measured(prior)).denoise(
+            torch.zeros(1, 3, dtype=DOUBLE), torch.ones(1, dtype=DOUBLE)
+        )
     assert caught.value.what == "a published step size"

@@ -24,7 +24,11 @@ class Panel:
 
     def line(self, a, b, colour=BLACK, width=1.2, arrow=False, dash="") -> None:
         (x1, y1), (x2, y2) = self.at(*a), self.at(*b)
-        end = f' marker-end="url(#{"blue" if colour == BLUE else "red" if colour == RED else "black"})"' if arrow else ""
+        end = (
+            f' marker-end="url(#{"blue" if colour == BLUE else "red" if colour == RED else "black"})"'
+            if arrow
+            else ""
+        )
         dashed = f' stroke-dasharray="{dash}"' if dash else ""
         self.parts.append(
             f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" stroke-width="{width}"{dashed}{end}/>'
@@ -39,7 +43,9 @@ class Panel:
 
     def image(self) -> None:
         x, y = self.at(-HALF, HALF)
-        self.parts.append(f'<rect x="{x}" y="{y}" width="{2 * HALF}" height="{2 * HALF}" fill="#f3f3f3" stroke="{GREY}"/>')
+        self.parts.append(
+            f'<rect x="{x}" y="{y}" width="{2 * HALF}" height="{2 * HALF}" fill="#f3f3f3" stroke="{GREY}"/>'
+        )
         self.text(-HALF + 3, HALF - 12, "row 0, column 0", GREY, 9, "start")
         x, y = self.at(0, 0)
         self.parts.append(f'<circle cx="{x}" cy="{y}" r="2.5" fill="{BLACK}"/>')
@@ -51,17 +57,29 @@ class Panel:
         )
         self.text(*polar(radius + 10, degrees / 2), "θ", size=12)
 
-    def detector(self, theta: float, away: float, spacing: float, cells: int = 7) -> list[tuple[float, float]]:
+    def detector(
+        self, theta: float, away: float, spacing: float, cells: int = 7
+    ) -> list[tuple[float, float]]:
         """Cells along e, at the distance `away` along f; where they are."""
         (ex, ey), (fx, fy) = polar(1, theta), polar(1, theta + 90)
         places = []
         for d in range(cells):
             s = (d - (cells - 1) / 2) * spacing
             places.append((s * ex + away * fx, s * ey + away * fy))
-            (a, b), (c, e) = ((p[0] + k * 0.42 * spacing * ex, p[1] + k * 0.42 * spacing * ey) for p in [places[-1]] for k in (-1, 1))
+            (a, b), (c, e) = (
+                (p[0] + k * 0.42 * spacing * ex, p[1] + k * 0.42 * spacing * ey)
+                for p in [places[-1]]
+                for k in (-1, 1)
+            )
             self.line((a, b), (c, e), BLUE, 4)
         for d, place in ((0, places[0]), (cells - 1, places[-1])):
-            self.text(place[0] + 14 * fx, place[1] + 14 * fy - 4, f"cell {d}" if d == 0 else "last", BLUE, 10)
+            self.text(
+                place[0] + 14 * fx,
+                place[1] + 14 * fy - 4,
+                f"cell {d}" if d == 0 else "last",
+                BLUE,
+                10,
+            )
         return places
 
 
@@ -73,7 +91,13 @@ def parallel(panel: Panel, theta: float) -> None:
     panel.image()
     for place in panel.detector(theta, 118, 24):
         fx, fy = polar(1, theta + 90)
-        panel.line((place[0] - 225 * fx, place[1] - 225 * fy), (place[0] - 5 * fx, place[1] - 5 * fy), RED, 0.7, True)
+        panel.line(
+            (place[0] - 225 * fx, place[1] - 225 * fy),
+            (place[0] - 5 * fx, place[1] - 5 * fy),
+            RED,
+            0.7,
+            True,
+        )
     panel.line((0, 0), polar(92, theta), BLUE, 1.6, True)
     panel.text(*polar(102, theta), "e", BLUE, 12)
     panel.line((0, 0), polar(40, theta + 90), RED, 1.6, True)
@@ -100,7 +124,11 @@ def fan(panel: Panel, theta: float) -> None:
 
 
 def main() -> None:
-    panels = [Panel(160, 210, "parallel, θ = 0°"), Panel(480, 210, "parallel, θ = 30°"), Panel(810, 210, "fan = (R, L), θ = 30°")]
+    panels = [
+        Panel(160, 210, "parallel, θ = 0°"),
+        Panel(480, 210, "parallel, θ = 30°"),
+        Panel(810, 210, "fan = (R, L), θ = 30°"),
+    ]
     parallel(panels[0], 0.0)
     parallel(panels[1], 30.0)
     fan(panels[2], 30.0)

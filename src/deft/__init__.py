@@ -1,9 +1,11 @@
-"""DEFT: conditional sampling from a frozen diffusion prior, by learning the generalised h-transform.
+"""DEFT: conditional sampling from a frozen diffusion prior, by learning the generalised
+h-transform.
 
     grad log p_t(x_t | y) = grad log p_t(x_t) + grad log h(x_t, t),    h(x_t, t) = p(y | x_t)
 
-Denker et al. 2024, arXiv:2406.01781. A posterior is a prior: `Posterior(prior, h_transform, observation)` denoises like the prior that it
-wraps, and every sampler runs on both. Names are imported when they are first used, so that `import deft` stays light.
+Denker et al. 2024, arXiv:2406.01781. A posterior is a prior: `Posterior(prior, h_transform,
+observation)` denoises like the prior that it wraps, and every sampler runs on both. Names are
+imported when they are first used, so that `import deft` stays light.
 """
 
 from importlib import import_module

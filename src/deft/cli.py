@@ -1,10 +1,12 @@
 """The command line `deft`.
 
-Nothing heavy is imported before a command is known, so that `deft --help` answers at once. Each command is a typed function in `deft.commands`; its
-arguments are the options, and `--config run.yaml` gives any of them from a file.
+Nothing heavy is imported before a command is known, so that `deft --help` answers at once. Each
+command is a typed function in `deft.commands`; its arguments are the options, and `--config
+run.yaml` gives any of them from a file.
 
-The exit status is 0; 1 where samples that were drawn are not finite; 2 for an error in what was given; and 128 + the signal's number where a signal stopped the
-command: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP, all of which save what is done.
+The exit status is 0; 1 where samples that were drawn are not finite; 2 for an error in what was
+given; and 128 + the signal's number where a signal stopped the command: 130 for Ctrl-C, 143 for
+SIGTERM, 129 for SIGHUP, all of which save what is done.
 """
 
 from __future__ import annotations
@@ -20,11 +22,14 @@ from deft import signals
 from deft.errors import DeftError, nearest_names
 
 COMMANDS = {
-    "demo": "fine-tune a small h-transform and compare it with DPS and DDNM+, in minutes; opens a page",
+    "demo": "fine-tune a small h-transform and compare it with DPS and DDNM+, in minutes; opens a "
+    "page",
     "train": "learn an h-transform for a frozen prior and a problem",
     "sample": "draw posterior samples for measurements, or for images that are measured first",
-    "evaluate": "compare methods on the same observations and seeds; writes results.json and report.html",
-    "list": "what there is: priors, problems, operators, masks, kernels, h-transforms, samplers, methods",
+    "evaluate": "compare methods on the same observations and seeds; writes results.json and "
+    "report.html",
+    "list": "what there is: priors, problems, operators, masks, kernels, h-transforms, samplers, "
+    "methods",
     "inspect": "what is in a checkpoint or a prior, or what is wrong with it",
 }
 
@@ -37,11 +42,13 @@ def usage() -> str:
         [
             "usage: deft COMMAND [options]",
             "",
-            "Conditional sampling from frozen diffusion priors, by learning the h-transform (DEFT).",
+            "Conditional sampling from frozen diffusion priors, by learning the h-transform "
+            "(DEFT).",
             "",
             *lines,
             "",
-            "deft COMMAND --help shows a command's options; --config FILE.yaml gives them from a file.",
+            "deft COMMAND --help shows a command's options; --config FILE.yaml gives them from a "
+            "file.",
             "--debug shows the traceback of an error; --version prints the version.",
             "",
             "Start with `deft demo`.",
@@ -64,7 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
-        _say(f"there is no command {name!r}{nearest_names(name, list(COMMANDS))}; the commands are {', '.join(COMMANDS)}.")
+        _say(
+            f"there is no command {name!r}{nearest_names(name, list(COMMANDS))}; the commands are "
+            f"{', '.join(COMMANDS)}."
+        )
         return 2
     sys.path.append(os.getcwd())  # so that a user's own module can be named in a YAML file
     try:
@@ -80,7 +90,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         number = signals.number_of(error)
-        _say(str(error) or f"stopped{signals.by(number)}; what was finished is kept, and the same command goes on from there.")
+        _say(
+            str(error)
+            or f"stopped{signals.by(number)}; what was finished is kept, and the same command "
+            "goes on from there."
+        )
         return 128 + number
     except BrokenPipeError:  # the reader of our output has gone, as in `deft list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -89,7 +103,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = " What was finished is kept: free some space, and the same command goes on." if full else ""
+        advice = (
+            " What was finished is kept: free some space, and the same command goes on."
+            if full
+            else ""
+        )
         _say(f"{error.filename or name}: {error.strerror or error}.{advice}")
         return 2
     except Exception as error:
@@ -97,7 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         first = (str(error).strip().splitlines() or [""])[0]
         _say(
-            f"this is a fault of deft, not of what you gave ({type(error).__name__}: {first}); --debug shows where. What was finished is kept."
+            f"this is a fault of deft, not of what you gave ({type(error).__name__}: {first}); "
+            "--debug shows where. What was finished is kept."
         )
         return 1
     finally:

@@ -1,8 +1,10 @@
-"""Signal space, where things are measured and looked at, and prior space, where x_t lives: pixels and latents, say.
+"""Signal space, where things are measured and looked at, and prior space, where x_t lives: pixels
+and latents, say.
 
     x = D(z),    z ~ E(x)
 
-A prior whose signals are latents has a `codec`. Operators, observations, measures and pictures speak of x; samplers and h-transforms of z.
+A prior whose signals are latents has a `codec`. Operators, observations, measures and pictures
+speak of x; samplers and h-transforms of z.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ Signals = Float[Tensor, "batch *signal"]
 
 
 class Codec(nn.Module, ABC):
-    """From prior space to signal space and back. `signal_shape` is that of x, `event_shape` that of z. Frozen; gradients pass through `decode`."""
+    """From prior space to signal space and back. `signal_shape` is that of x, `event_shape` that of
+    z. Frozen; gradients pass through `decode`.
+    """
 
     signal_shape: tuple[int, ...]
     event_shape: tuple[int, ...]
@@ -39,9 +43,11 @@ class Codec(nn.Module, ABC):
 
 @final
 class LinearCodec(Codec):
-    """D(z) = W z + b, with W (entries of x, entries of z) and b of the shape of x; E is the least-squares solution, W^+ (x - b).
+    """D(z) = W z + b, with W (entries of x, entries of z) and b of the shape of x; E is the
+    least-squares solution, W^+ (x - b).
 
-    Raises `InvalidInput` for a W that does not fit the shapes, is not finite, or has columns that depend on each other.
+    Raises `InvalidInput` for a W that does not fit the shapes, is not finite, or has columns that
+    depend on each other.
     """
 
     weight: Tensor
@@ -62,14 +68,23 @@ class LinearCodec(Codec):
         expected = (math.prod(signal_shape), math.prod(event_shape))
         if tuple(weight.shape) != expected or not bool(weight.isfinite().all()):
             raise InvalidInput(
-                "weight", given=f"numbers of shape {tuple(weight.shape)}", expected=f"{expected}, finite: entries of x by entries of z"
+                "weight",
+                given=f"numbers of shape {tuple(weight.shape)}",
+                expected=f"{expected}, finite: entries of x by entries of z",
             )
         if int(torch.linalg.matrix_rank(weight.double())) < expected[1]:
-            raise InvalidInput("weight", given="columns that depend on each other", expected="a z for each x that is decoded, and one only")
+            raise InvalidInput(
+                "weight",
+                given="columns that depend on each other",
+                expected="a z for each x that is decoded, and one only",
+            )
         self.signal_shape, self.event_shape = tuple(signal_shape), tuple(event_shape)
         self.register_buffer("weight", weight)
         self.register_buffer(
-            "bias", torch.zeros(self.signal_shape).to(weight) if bias is None else bias.reshape(self.signal_shape).to(weight)
+            "bias",
+            torch.zeros(self.signal_shape).to(weight)
+            if bias is None
+            else bias.reshape(self.signal_shape).to(weight),
         )
         self.register_buffer("inverse", torch.linalg.pinv(weight.double()).to(weight))
 
@@ -77,7 +92,9 @@ class LinearCodec(Codec):
         return self.linear(z) + self.bias.to(z)
 
     def encode(self, x: Signals) -> Codes:
-        result: Codes = ((x - self.bias.to(x)).flatten(1) @ self.inverse.to(x).T).unflatten(1, self.event_shape)
+        result: Codes = ((x - self.bias.to(x)).flatten(1) @ self.inverse.to(x).T).unflatten(
+            1, self.event_shape
+        )
         return result
 
     def linear(self, z: Codes) -> Signals:

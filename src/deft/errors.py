@@ -1,7 +1,8 @@
 """Errors that users meet: each says what was given, what was expected, and what to do.
 
-InvalidInput("sigma_y", given=-1, expected="a standard deviation >= 0 in the units of y", advice="use 0 for no noise")
-sigma_y: got -1; expected a standard deviation >= 0 in the units of y. Use 0 for no noise.
+InvalidInput("sigma_y", given=-1, expected="a standard deviation >= 0 in the units of y",
+advice="use 0 for no noise") sigma_y: got -1; expected a standard deviation >= 0 in the units of y.
+Use 0 for no noise.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,20 +14,26 @@ _LONGEST = 200  # characters of a value that is shown
 class DeftError(Exception):
     """The base of every error that this library raises on purpose.
 
-    `what` names what is wrong, or is the whole sentence where no part is given. The parts (`given`: the value, any object; `expected` and `advice`: text) are
-    kept as attributes, and the message is composed of them, so that tests and other programs need not read prose. `exit_status` is that of the command line.
+    `what` names what is wrong, or is the whole sentence where no part is given. The parts (`given`:
+    the value, any object; `expected` and `advice`: text) are kept as attributes, and the message is
+    composed of them, so that tests and other programs need not read prose. `exit_status` is that of
+    the command line.
     """
 
     exit_status = 2
 
-    def __init__(self, what: str = "", *, given: object = None, expected: str = "", advice: str = "") -> None:
+    def __init__(
+        self, what: str = "", *, given: object = None, expected: str = "", advice: str = ""
+    ) -> None:
         self.what, self.given, self.expected, self.advice = what, given, expected, advice
         super().__init__(_composed(what, given, expected, advice))
 
 
 def _composed(what: str, given: object, expected: str, advice: str) -> str:
     """`what: got given; expected expected. Advice.`, of the parts that there are."""
-    facts = ([f"got {shown(given)}"] if given is not None else []) + ([f"expected {expected}"] if expected else [])
+    facts = ([f"got {shown(given)}"] if given is not None else []) + (
+        [f"expected {expected}"] if expected else []
+    )
     sentence = f"{what}: {'; '.join(facts)}" if facts else what
     if not advice:
         return f"{sentence.rstrip('.')}." if facts else sentence
@@ -80,11 +87,15 @@ class SamplesNotFinite(DeftError):
 
 
 class DeftWarning(UserWarning):
-    """The base of every warning of this library: something was done, or left out, that may not be meant."""
+    """The base of every warning of this library: something was done, or left out, that may not be
+    meant.
+    """
 
 
 class SaysNothing(DeftWarning):
-    """A method's guidance is exactly zero although the measurement is not explained: the samples are the prior's."""
+    """A method's guidance is exactly zero although the measurement is not explained: the samples
+    are the prior's.
+    """
 
 
 class OutsideTraining(DeftWarning):
@@ -109,12 +120,16 @@ def says_no_memory(error: BaseException) -> bool:
     """Whether an error of torch, a driver or Python says that there was no room for something."""
     text = str(error).lower()
     kinds = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return kinds or any(part in text for part in ("out of memory", "allocate memory", "not enough memory"))
+    return kinds or any(
+        part in text for part in ("out of memory", "allocate memory", "not enough memory")
+    )
 
 
 @contextmanager
 def room_for(what: str, advice: str) -> Iterator[None]:
-    """Within the block, an error that says that there was no room becomes `OutOfMemory`: the device has no room for `what`; `advice`."""
+    """Within the block, an error that says that there was no room becomes `OutOfMemory`: the device
+    has no room for `what`; `advice`.
+    """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -124,7 +139,9 @@ def room_for(what: str, advice: str) -> Iterator[None]:
 
 
 def nearest_names(name: str, known: list[str]) -> str:
-    """The clause `; did you mean ...?` for a misspelt name, or an empty string where nothing is near."""
+    """The clause `; did you mean ...?` for a misspelt name, or an empty string where nothing is
+    near.
+    """
     import difflib
 
     near = difflib.get_close_matches(name, list(dict.fromkeys(known)), n=3, cutoff=0.6)

@@ -3,7 +3,8 @@
     loaded = deft.load("h-natural-64-inpainting")
     deft.Posterior(loaded.prior, loaded.h, observation)
 
-A file names its prior (`prior_from`) and its problem; nothing that it names is downloaded, and no class outside the library is built unless the caller allows it.
+A file names its prior (`prior_from`) and its problem; nothing that it names is downloaded, and no
+class outside the library is built unless the caller allows it.
 """
 
 from __future__ import annotations
@@ -24,22 +25,32 @@ from deft.training import checkpoint
 @final
 @dataclass(frozen=True)
 class Loaded:
-    """An h-transform `h`, ready to sample, the `prior` that it was trained for, and the `problem` that it was trained on."""
+    """An h-transform `h`, ready to sample, the `prior` that it was trained for, and the `problem`
+    that it was trained on.
+    """
 
     h: HTransform
     prior: Prior
     problem: Problem
 
 
-def load(place: str | Path, *, prior: str | Path | Prior | None = None, allow: Allow = ()) -> Loaded:
-    """The h-transform at `place` (the name of one that ships, a run folder, or a file) with its prior and its problem, in evaluation mode.
+def load(
+    place: str | Path, *, prior: str | Path | Prior | None = None, allow: Allow = ()
+) -> Loaded:
+    """The h-transform at `place` (the name of one that ships, a run folder, or a file) with its
+    prior and its problem, in evaluation mode.
 
-    `prior` replaces the one that the card names: a name, a path, or the prior itself; only what the caller names is downloaded. `allow` names modules of the user's own that the file
-    may name, and folders whose mask files may be read. Raises `CheckpointError` for files that are damaged or belong to another prior, and `InvalidInput` for what cannot be built.
+    `prior` replaces the one that the card names: a name, a path, or the prior itself; only what the
+    caller names is downloaded. `allow` names modules of the user's own that the file may name, and
+    folders whose mask files may be read. Raises `CheckpointError` for files that are damaged or
+    belong to another prior, and `InvalidInput` for what cannot be built.
     """
     if not isinstance(place, str | Path):
         raise InvalidInput(
-            "place", given=type(place).__name__, expected="a name, a run folder, or a file: of type str or Path", advice="see deft list"
+            "place",
+            given=type(place).__name__,
+            expected="a name, a run folder, or a file: of type str or Path",
+            advice="see deft list",
         )
     path = checkpoint.located(place)
     card = checkpoint.read_card(path)
@@ -48,7 +59,8 @@ def load(place: str | Path, *, prior: str | Path | Prior | None = None, allow: A
             f"the problem on the card of {path}",
             given="nothing",
             expected="the problem that it was trained on",
-            advice="load it with deft.training.checkpoint.load(path, prior), and make the problem yourself",
+            advice="load it with deft.training.checkpoint.load(path, prior), and make the problem "
+            "yourself",
         )
     network = _prior(path, card, prior)
     problem = from_card(card["problem"], allow=allow)
@@ -61,7 +73,9 @@ def _prior(path: Path, card: dict[str, object], given: str | Path | Prior | None
         return given
     if given is not None:
         if not isinstance(given, str | Path):
-            raise InvalidInput("prior", given=type(given).__name__, expected="a name, a path, or a Prior")
+            raise InvalidInput(
+                "prior", given=type(given).__name__, expected="a name, a path, or a Prior"
+            )
         return resolve.load(given)
     name = card.get("prior_from")
     if not isinstance(name, str):

@@ -2,9 +2,10 @@
 
     z = normal(seed_of_the_sample, stream, step)
 
-Each sample has one integer seed.
-A draw is a pure function of (seed, stream, step, shape), so that a sample is the same alone and in a batch, in any order, on any number of processes, and after a resume.
-It is made on the device where it is used, by a counter-based generator whose integers are the same on every device (deft.philox).
+Each sample has one integer seed. A draw is a pure function of (seed, stream, step, shape), so that
+a sample is the same alone and in a batch, in any order, on any number of processes, and after a
+resume. It is made on the device where it is used, by a counter-based generator whose integers are
+the same on every device (deft.philox).
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _MASK, _WORD = (1 << 64) - 1, (1 << 32) - 1
 
 
 def mix(*values: int) -> int:
-    """A 63-bit hash of integers (SplitMix64, Steele et al. 2014), for seeds of independent streams."""
+    """A 63-bit hash of integers (SplitMix64, Steele et al. 2014), for seeds of independent
+    streams.
+    """
     state = 0
     for value in values:
         state = (state + value + 0x9E3779B97F4A7C15) & _MASK
@@ -35,7 +38,9 @@ def mix(*values: int) -> int:
 
 
 def as_seed(value: SupportsIndex) -> int:
-    """A seed as a Python integer, whatever kind of integer it is. Raises `InvalidInput` for booleans and for numbers with a fraction."""
+    """A seed as a Python integer, whatever kind of integer it is. Raises `InvalidInput` for
+    booleans and for numbers with a fraction.
+    """
     truth = isinstance(value, bool) or (isinstance(value, Tensor) and value.dtype == torch.bool)
     try:
         if not truth:
@@ -49,13 +54,18 @@ def as_seed(value: SupportsIndex) -> int:
 class Noise:
     """Counter-based draws, one integer seed per sample.
 
-    `stream(k)` gives an independent source with the same samples; `take(index)` the source of some of them.
-    `generator` names what draws: results record it.
+    `stream(k)` gives an independent source with the same samples; `take(index)` the source of some
+    of them. `generator` names what draws: results record it.
     """
 
     generator = philox.NAME
 
-    def __init__(self, seeds: Sequence[SupportsIndex], device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        seeds: Sequence[SupportsIndex],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+    ) -> None:
         self.seeds = [as_seed(seed) for seed in seeds]
         self.device = torch.device(device)
         self.dtype = dtype or torch.get_default_dtype()
@@ -72,7 +82,9 @@ class Noise:
 
     def repeat(self, n: int) -> Noise:
         """`n` independent sources for each sample, side by side: (seed, 0), (seed, 1), ..."""
-        return Noise([mix(seed, 1, j) for seed in self.seeds for j in range(n)], self.device, self.dtype)
+        return Noise(
+            [mix(seed, 1, j) for seed in self.seeds for j in range(n)], self.device, self.dtype
+        )
 
     def stream(self, k: int) -> Noise:
         """An independent source for the same samples."""
@@ -91,13 +103,24 @@ class Noise:
         return self._draw(philox.uniform, step, shape)
 
     def generators(self, step: int) -> list[torch.Generator]:
-        """One CPU generator per sample, for draws that are neither normal nor uniform (strokes, kernels)."""
+        """One CPU generator per sample, for draws that are neither normal nor uniform (strokes,
+        kernels).
+        """
         return [torch.Generator().manual_seed(mix(seed, 0, step)) for seed in self.seeds]
 
-    def _draw(self, draw: Callable[[Tensor, int, int, torch.dtype], Tensor], step: int, shape: Sequence[int]) -> Tensor:
+    def _draw(
+        self,
+        draw: Callable[[Tensor, int, int, torch.dtype], Tensor],
+        step: int,
+        shape: Sequence[int],
+    ) -> Tensor:
         shape = tuple(shape)
         wide = self.dtype if self.dtype == torch.float64 else torch.float32
-        return draw(self._key(), step, math.prod(shape), wide).to(self.dtype).reshape(len(self), *shape)
+        return (
+            draw(self._key(), step, math.prod(shape), wide)
+            .to(self.dtype)
+            .reshape(len(self), *shape)
+        )
 
     def _key(self) -> Tensor:
         """The seeds as two 32-bit words each, on the device; made once."""

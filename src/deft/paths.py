@@ -2,9 +2,11 @@
 
     log w = log p(y | x_0) + sum over steps [ log p(x_s | x_t) - log q(x_s | x_t) ]
 
-q takes each step with the posterior's x_0_hat, p with the prior's; the last step, x_0 = x_0_hat(x_{t_N}), is the prior's own in both. With the exact h the
-weights tend to the constant p(y) as the steps grow. With any h, samples under their weights are samples of p(x_0 | y), for the prior that the sampler's own
-steps draw from; the mean weight estimates p(y), and the effective sample size says how exact h is.
+q takes each step with the posterior's x_0_hat, p with the prior's; the last step, x_0 =
+x_0_hat(x_{t_N}), is the prior's own in both. With the exact h the weights tend to the constant p(y)
+as the steps grow. With any h, samples under their weights are samples of p(x_0 | y), for the prior
+that the sampler's own steps draw from; the mean weight estimates p(y), and the effective sample
+size says how exact h is.
 """
 
 from __future__ import annotations
@@ -23,18 +25,35 @@ from deft.priors.base import Prior
 from deft.priors.denoised import Denoised
 from deft.samplers.arguments import Seed, at_most, observation_seeds, room_for_batch, sample_count
 from deft.samplers.base import Sampler
-from deft.samplers.weights import WeightedSamples, check_finite, effective_sample_size, gaussian_steps, log_evidence, weighable
+from deft.samplers.weights import (
+    WeightedSamples,
+    check_finite,
+    effective_sample_size,
+    gaussian_steps,
+    log_evidence,
+    weighable,
+)
 from deft.steps import Estimate, stops
 from deft.transitions import Steps, Transition
 from deft.types import Signal
 
-__all__ = ["Path", "WeightedSamples", "effective_sample_size", "log_evidence", "path_log_weight", "simulate", "weigh"]
+__all__ = [
+    "Path",
+    "WeightedSamples",
+    "effective_sample_size",
+    "log_evidence",
+    "path_log_weight",
+    "simulate",
+    "weigh",
+]
 
 
 @final
 @dataclass(frozen=True)
 class Path:
-    """Where samples went: x_t at every time of the grid and what the prior said there, for `samples` paths of each observation, side by side."""
+    """Where samples went: x_t at every time of the grid and what the prior said there, for
+    `samples` paths of each observation, side by side.
+    """
 
     times: Float[Tensor, " steps"]
     eta: float
@@ -54,39 +73,69 @@ class Path:
 
 
 @torch.no_grad()
-def simulate(posterior: Prior, sampler: Sampler, num_samples: int, *, seed: Seed = 0, batch_size: int | None = None) -> Path:
-    """Draw `num_samples` paths for each observation and keep them; seeds and `batch_size` are as in `Sampler`.
+def simulate(
+    posterior: Prior,
+    sampler: Sampler,
+    num_samples: int,
+    *,
+    seed: Seed = 0,
+    batch_size: int | None = None,
+) -> Path:
+    """Draw `num_samples` paths for each observation and keep them; seeds and `batch_size` are as in
+    `Sampler`.
 
-    A path is that of `sampler` with the same seed, up to its end, which is the prior's x_0_hat. Raises `InvalidInput` unless the sampler is
-    DDIM with eta > 0 (one evaluation and one Gaussian draw a step), the prior a `Posterior`, and sigma_y > 0.
+    A path is that of `sampler` with the same seed, up to its end, which is the prior's x_0_hat.
+    Raises `InvalidInput` unless the sampler is DDIM with eta > 0 (one evaluation and one Gaussian
+    draw a step), the prior a `Posterior`, and sigma_y > 0.
     """
     eta = gaussian_steps(sampler, "a path weight").eta
-    posterior, num_samples, batch_size = weighable(posterior, "a path weight"), sample_count(num_samples), at_most(batch_size)
-    noise = Noise(observation_seeds(seed, len(posterior.observation)), posterior.device, posterior.dtype).repeat(num_samples)
+    posterior, num_samples, batch_size = (
+        weighable(posterior, "a path weight"),
+        sample_count(num_samples),
+        at_most(batch_size),
+    )
+    noise = Noise(
+        observation_seeds(seed, len(posterior.observation)), posterior.device, posterior.dtype
+    ).repeat(num_samples)
     times = sampler.grid.times(posterior.schedule, sampler.steps)
     posterior = posterior.on(Steps(posterior.schedule, times, eta))
     owner = torch.arange(len(posterior.observation)).repeat_interleave(num_samples)
     size = batch_size or max(len(noise), 1)
     shape = (len(times), len(noise), *posterior.event_shape)
-    x_t, x_0_hat = (torch.empty(shape, dtype=posterior.dtype, device=posterior.device) for _ in range(2))
+    x_t, x_0_hat = (
+        torch.empty(shape, dtype=posterior.dtype, device=posterior.device) for _ in range(2)
+    )
     for start in range(0, len(noise), size):
         part = slice(start, start + size)
         with room_for_batch(len(owner[part])):
-            _fill(posterior.take(owner[part]), noise.take(part), times.to(posterior.device), eta, x_t[:, part], x_0_hat[:, part])
+            _fill(
+                posterior.take(owner[part]),
+                noise.take(part),
+                times.to(posterior.device),
+                eta,
+                x_t[:, part],
+                x_0_hat[:, part],
+            )
     return Path(times, eta, num_samples, x_t, x_0_hat)
 
 
-def path_log_weight(path: Path, posterior: Prior, *, batch_size: int | None = None) -> Float[Tensor, "observations samples"]:
+def path_log_weight(
+    path: Path, posterior: Prior, *, batch_size: int | None = None
+) -> Float[Tensor, "observations samples"]:
     """log w of each path, as if this posterior had drawn it, in double precision.
 
-    The prior is not evaluated again unless the h-transform differentiates it. The graph of h's parameters follows the caller. The mean
-    of the weights estimates p(y) where `posterior` itself drew the path, and not otherwise. Raises `WeightsNotFinite` with the step.
+    The prior is not evaluated again unless the h-transform differentiates it. The graph of h's
+    parameters follows the caller. The mean of the weights estimates p(y) where `posterior` itself
+    drew the path, and not otherwise. Raises `WeightsNotFinite` with the step.
     """
-    posterior = weighable(posterior, "a path weight").on(Steps(posterior.schedule, path.times, path.eta))
+    posterior = weighable(posterior, "a path weight").on(
+        Steps(posterior.schedule, path.times, path.eta)
+    )
     batch = path.x_t.shape[1]
     if batch != len(posterior.observation) * path.samples:
         raise InvalidInput(
-            f"{batch} paths, {path.samples} for each observation, do not belong to a posterior of {len(posterior.observation)} observations."
+            f"{batch} paths, {path.samples} for each observation, do not belong to a posterior of "
+            f"{len(posterior.observation)} observations."
         )
     size = batch_size or max(batch, 1)
     parts = []
@@ -100,14 +149,21 @@ def path_log_weight(path: Path, posterior: Prior, *, batch_size: int | None = No
 
 @torch.no_grad()
 def weigh(path: Path, posterior: Prior, *, batch_size: int | None = None) -> WeightedSamples:
-    """The ends of paths that `posterior` drew, with their weights, log p(y), and the effective sample size: how exact its h-transform is."""
+    """The ends of paths that `posterior` drew, with their weights, log p(y), and the effective
+    sample size: how exact its h-transform is.
+    """
     log_w = path_log_weight(path, posterior, batch_size=batch_size)
     value, error = log_evidence(log_w)
-    x_0, never = path.x_0.unflatten(0, log_w.shape), torch.zeros(len(log_w), dtype=torch.int64, device=log_w.device)
+    x_0, never = (
+        path.x_0.unflatten(0, log_w.shape),
+        torch.zeros(len(log_w), dtype=torch.int64, device=log_w.device),
+    )
     return WeightedSamples(x_0, log_w, value, error, effective_sample_size(log_w)[:, None], never)
 
 
-def _fill(posterior: Posterior, noise: Noise, times: Tensor, eta: float, x_t: Tensor, x_0_hat: Tensor) -> None:
+def _fill(
+    posterior: Posterior, noise: Noise, times: Tensor, eta: float, x_t: Tensor, x_0_hat: Tensor
+) -> None:
     def asked(x: Signal, t: Tensor) -> Estimate:
         denoised, shift = posterior.parts(x, t)
         return Estimate(denoised.x_0_hat, shift)
@@ -118,7 +174,9 @@ def _fill(posterior: Posterior, noise: Noise, times: Tensor, eta: float, x_t: Te
 
 def _log_weight(path: Path, part: slice, posterior: Posterior) -> Float[Tensor, " batch"]:
     times = path.times.to(posterior.device)
-    log_w = posterior.observation.likelihood.log_prob(path.x_0[part], posterior.observation.y).double()
+    log_w = posterior.observation.likelihood.log_prob(
+        path.x_0[part], posterior.observation.y
+    ).double()
     for k, (t, s) in enumerate(zip(times[:-1, None], times[1:, None])):
         x_t, x_s = path.x_t[k, part], path.x_t[k + 1, part]
         if posterior.h_transform.needs_prior_gradient:
@@ -131,5 +189,7 @@ def _log_weight(path: Path, part: slice, posterior: Posterior) -> Float[Tensor, 
             shift = posterior.h_transform.shift(denoised, posterior.observation)
         transition = Transition.between(posterior.schedule, t, s, path.eta)
         log_w = log_w + transition.log_ratio(x_s, x_t, denoised.x_0_hat, shift).double()
-        check_finite(log_w.detach(), path.owner[part], f"step {k + 1} of {len(times)} (t = {t.item():.4g})")
+        check_finite(
+            log_w.detach(), path.owner[part], f"step {k + 1} of {len(times)} (t = {t.item():.4g})"
+        )
     return log_w

@@ -3,8 +3,9 @@
     x_t = alpha_t x_0 + sigma_t eps,    t in [0, 1],  0 = clean end, 1 = noise end
     log-SNR_t = 2 log(alpha_t / sigma_t),    strictly decreasing and finite at both ends
 
-Two schedules are the same process up to a change of scale and of time: x_t / alpha_t depends on the log-SNR alone, which is
-how `Rescheduled` runs a network under a schedule that it was not trained with.
+Two schedules are the same process up to a change of scale and of time: x_t / alpha_t depends on the
+log-SNR alone, which is how `Rescheduled` runs a network under a schedule that it was not trained
+with.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from deft.types import Times
 
 _T_MIN = 1e-3
 _LOG_SNR_MIN = -16.0
-_LARGEST_LOG_SNR = 100.0  # beyond it exp(log_snr / 2) is no number of double precision that means anything
+_LARGEST_LOG_SNR = (
+    100.0  # beyond it exp(log_snr / 2) is no number of double precision that means anything
+)
 _MOST_ENTRIES = 1_000_000
 
 
@@ -47,7 +50,9 @@ class Schedule(ABC):
         return 2 * (self.alpha(t).log() - self.sigma(t).log())
 
     def snap(self, t: Times) -> Times:
-        """The nearest time at which the network was trained; the identity if it takes real times."""
+        """The nearest time at which the network was trained; the identity if it takes real
+        times.
+        """
         return t
 
     @property
@@ -76,11 +81,16 @@ class VPLinear(_VariancePreserving):
 
         alpha_u^2 = exp(-beta_min u - (beta_max - beta_min) u^2 / 2),    u = t_min + (1 - t_min) t
 
-    Song et al. 2021, arXiv:2011.13456, eq. 32-33; the defaults are those of DDPM's table in continuous time.
+    Song et al. 2021, arXiv:2011.13456, eq. 32-33; the defaults are those of DDPM's table in
+    continuous time.
     """
 
-    def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0, t_min: float = _T_MIN) -> None:
-        self.beta_min, self.beta_max = checks.positive_range("beta_min, beta_max", (beta_min, beta_max))
+    def __init__(
+        self, beta_min: float = 0.1, beta_max: float = 20.0, t_min: float = _T_MIN
+    ) -> None:
+        self.beta_min, self.beta_max = checks.positive_range(
+            "beta_min, beta_max", (beta_min, beta_max)
+        )
         self.t_min = checks.share("t_min", t_min, "the least time", zero=False, one=False)
 
     def log_snr(self, t: Times) -> Times:
@@ -97,15 +107,22 @@ class VPLinear(_VariancePreserving):
 
 @final
 class VPCosine(_VariancePreserving):
-    """Variance preserving, alpha_u = cos(pi u / 2), with u running between the times of two log-SNRs.
+    """Variance preserving, alpha_u = cos(pi u / 2), with u running between the times of two
+    log-SNRs.
 
-    Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17, in continuous time without the offset; the ends are cut at finite log-SNRs.
+    Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17, in continuous time without the offset; the
+    ends are cut at finite log-SNRs.
     """
 
     def __init__(self, log_snr_min: float = -15.0, log_snr_max: float = 15.0) -> None:
-        self.log_snr_min, self.log_snr_max = checks.finite_range("log_snr_min, log_snr_max", (log_snr_min, log_snr_max))
+        self.log_snr_min, self.log_snr_max = checks.finite_range(
+            "log_snr_min, log_snr_max", (log_snr_min, log_snr_max)
+        )
         if max(-self.log_snr_min, self.log_snr_max) > _LARGEST_LOG_SNR:
-            given, expected = (log_snr_min, log_snr_max), f"log-SNRs between -{_LARGEST_LOG_SNR:g} and {_LARGEST_LOG_SNR:g}"
+            given, expected = (
+                (log_snr_min, log_snr_max),
+                f"log-SNRs between -{_LARGEST_LOG_SNR:g} and {_LARGEST_LOG_SNR:g}",
+            )
             raise InvalidInput("log_snr_min, log_snr_max", given=given, expected=expected)
         self._start = 2 / math.pi * math.atan(math.exp(-0.5 * log_snr_max))
         self._end = 2 / math.pi * math.atan(math.exp(-0.5 * log_snr_min))
@@ -125,8 +142,9 @@ class VPTabulated(_VariancePreserving):
 
         alpha_k^2 = prod_{j <= k} (1 - beta_j)
 
-    Ho et al. 2020, arXiv:2006.11239. Between the entries the log-SNR is linear in t; `snap` goes to the nearest entry. Entries
-    with a log-SNR below -16 (tables of zero terminal SNR) are left out of the range of t, not out of the count `num_steps`.
+    Ho et al. 2020, arXiv:2006.11239. Between the entries the log-SNR is linear in t; `snap` goes to
+    the nearest entry. Entries with a log-SNR below -16 (tables of zero terminal SNR) are left out
+    of the range of t, not out of the count `num_steps`.
     """
 
     def __init__(self, betas: Sequence[float]) -> None:
@@ -136,9 +154,15 @@ class VPTabulated(_VariancePreserving):
         except (TypeError, ValueError, RuntimeError) as error:
             raise InvalidInput("betas", given=betas, expected=expected) from error
         if table.ndim != 1 or len(table) < 2:
-            raise InvalidInput("betas", given=f"numbers of shape {tuple(table.shape)}", expected=expected)
+            raise InvalidInput(
+                "betas", given=f"numbers of shape {tuple(table.shape)}", expected=expected
+            )
         if not bool(((table > 0) & (table <= 1)).all()):
-            raise InvalidInput("betas", given=f"{len(table)} numbers between {table.min():g} and {table.max():g}", expected=expected)
+            raise InvalidInput(
+                "betas",
+                given=f"{len(table)} numbers between {table.min():g} and {table.max():g}",
+                expected=expected,
+            )
         log_alpha_2 = torch.log1p(-table.clamp(max=1 - 1e-12)).cumsum(0)
         log_snr = log_alpha_2 - torch.log(-torch.expm1(log_alpha_2))
         self.num_steps = len(table)
@@ -146,10 +170,17 @@ class VPTabulated(_VariancePreserving):
         self._log_snr = log_snr[log_snr >= _LOG_SNR_MIN]
 
     @classmethod
-    def linear(cls, num_steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 2e-2) -> VPTabulated:
+    def linear(
+        cls, num_steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 2e-2
+    ) -> VPTabulated:
         """DDPM's table: `num_steps` betas between `beta_start` and `beta_end`."""
-        num_steps = checks.whole("num_steps", num_steps, least=2, most=_MOST_ENTRIES, meaning="the entries of the table")
-        beta_start, beta_end = (checks.share(name, beta, zero=False) for name, beta in (("beta_start", beta_start), ("beta_end", beta_end)))
+        num_steps = checks.whole(
+            "num_steps", num_steps, least=2, most=_MOST_ENTRIES, meaning="the entries of the table"
+        )
+        beta_start, beta_end = (
+            checks.share(name, beta, zero=False)
+            for name, beta in (("beta_start", beta_start), ("beta_end", beta_end))
+        )
         return cls(torch.linspace(beta_start, beta_end, num_steps, dtype=torch.float64).tolist())
 
     def index(self, t: Times) -> Tensor:
@@ -212,7 +243,9 @@ class EDM(_VarianceExploding):
 
     def __init__(self, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> None:
         self.sigma_min, self.sigma_max = _sigmas(sigma_min, sigma_max)
-        self.rho = checks.positive("rho", rho, "how much denser the steps are at low noise; 7 is the paper's")
+        self.rho = checks.positive(
+            "rho", rho, "how much denser the steps are at low noise; 7 is the paper's"
+        )
 
     def sigma(self, t: Times) -> Times:
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
@@ -229,13 +262,16 @@ class EDM(_VarianceExploding):
 class RectifiedFlow(Schedule):
     """alpha_t = 1 - u, sigma_t = u, u = t_min + (1 - 2 t_min) t.
 
-    Liu et al. 2023, arXiv:2209.03003; Lipman et al. 2023, arXiv:2210.02747 with time reversed. Both ends are cut, so that the log-SNR is finite.
+    Liu et al. 2023, arXiv:2209.03003; Lipman et al. 2023, arXiv:2210.02747 with time reversed. Both
+    ends are cut, so that the log-SNR is finite.
     """
 
     def __init__(self, t_min: float = _T_MIN) -> None:
         self.t_min = checks.positive("t_min", t_min, "the least time")
         if self.t_min >= 0.5:
-            raise InvalidInput("t_min", given=t_min, expected="a number in (0, 0.5), the least time")
+            raise InvalidInput(
+                "t_min", given=t_min, expected="a number in (0, 0.5), the least time"
+            )
 
     def alpha(self, t: Times) -> Times:
         return 1 - self.sigma(t)
@@ -251,5 +287,9 @@ class RectifiedFlow(Schedule):
 def _sigmas(sigma_min: float, sigma_max: float) -> tuple[float, float]:
     low, high = checks.positive_range("sigma_min, sigma_max", (sigma_min, sigma_max))
     if low == high:
-        raise InvalidInput("sigma_min, sigma_max", given=(low, high), expected="(low, high), finite, with 0 < low < high")
+        raise InvalidInput(
+            "sigma_min, sigma_max",
+            given=(low, high),
+            expected="(low, high), finite, with 0 < low < high",
+        )
     return low, high

@@ -1,6 +1,7 @@
 """A stop that is asked for: Ctrl-C, SIGTERM, and SIGHUP where the system has it.
 
-All three mean the same: save what is done, let go of the folder, say how to go on. A signal that the process was told to ignore (`nohup`) stays ignored.
+All three mean the same: save what is done, let go of the folder, say how to go on. A signal that
+the process was told to ignore (`nohup`) stays ignored.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, final
 
-TERMINATION = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+TERMINATION = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 @final
 class Stopped(KeyboardInterrupt):
-    """A stop that a signal asked for; `number` is that of the signal, and 128 + number the exit status by convention (130 for Ctrl-C)."""
+    """A stop that a signal asked for; `number` is that of the signal, and 128 + number the exit
+    status by convention (130 for Ctrl-C).
+    """
 
     def __init__(self, message: str = "", number: int = signal.SIGINT) -> None:
         self.number = int(number)
@@ -46,7 +51,9 @@ class Asked:
 
 @contextmanager
 def noted() -> Iterator[Asked]:
-    """Within the block the first signal is noted instead of striking anywhere; the second one strikes as it would outside."""
+    """Within the block the first signal is noted instead of striking anywhere; the second one
+    strikes as it would outside.
+    """
     asked = Asked()
     usual: dict[int, Any] = {}
 
@@ -71,8 +78,12 @@ def raised() -> Iterator[None]:
 
 
 @contextmanager
-def _handled(numbers: Sequence[int], handler: Callable[[int, object], None], usual: dict[int, Any]) -> Iterator[None]:
-    """The handler for these signals within the block; outside the main thread, where Python takes no handlers, nothing."""
+def _handled(
+    numbers: Sequence[int], handler: Callable[[int, object], None], usual: dict[int, Any]
+) -> Iterator[None]:
+    """The handler for these signals within the block; outside the main thread, where Python takes
+    no handlers, nothing.
+    """
     if threading.current_thread() is threading.main_thread():
         for number in numbers:
             before = signal.getsignal(number)

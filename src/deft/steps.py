@@ -2,8 +2,9 @@
 
     x_s = a x_0_hat + b x_t + c z        (deft.transitions)
 
-A walk goes along falling times t_1 > t_2 > ... > t_N. It stops at each of them, before it moves on; x_0 is the estimate at the last.
-Samplers, path weights, SMC and losses on paths share it. The graph is left to the caller.
+A walk goes along falling times t_1 > t_2 > ... > t_N. It stops at each of them, before it moves on;
+x_0 is the estimate at the last. Samplers, path weights, SMC and losses on paths share it. The graph
+is left to the caller.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from deft.types import LogProb, Signal, Times, expand
 @final
 @dataclass(frozen=True)
 class State:
-    """All that moves: the signal, its time, the number of steps taken, and what a multistep method remembers."""
+    """All that moves: the signal, its time, the number of steps taken, and what a multistep method
+    remembers.
+    """
 
     x_t: Signal
     t: Times
@@ -31,13 +34,21 @@ class State:
     memory: tuple[Tensor, ...] = ()
 
 
-def drawn(transition: Transition, x_0_hat: Signal, x_t: Signal, prior: Prior, noise: Noise, step: int) -> Signal:
+def drawn(
+    transition: Transition, x_0_hat: Signal, x_t: Signal, prior: Prior, noise: Noise, step: int
+) -> Signal:
     """x_s, with z the prior's noise of that step; nothing is drawn where eta, and so c, is 0."""
     x_s = transition.mean(x_0_hat, x_t)
-    return x_s + expand(transition.c, x_t).to(x_t) * prior.noise(noise, step) if transition.eta > 0 else x_s
+    return (
+        x_s + expand(transition.c, x_t).to(x_t) * prior.noise(noise, step)
+        if transition.eta > 0
+        else x_s
+    )
 
 
-def walk(times: Tensor, start: State, step: Callable[[State, Times], State]) -> Generator[State, State | None]:
+def walk(
+    times: Tensor, start: State, step: Callable[[State, Times], State]
+) -> Generator[State, State | None]:
     """Every state along `times`, (steps,), from `start`; the one loop over the steps of a grid.
 
     A state that is sent takes the place of the one that was given: particles that were resampled.
@@ -80,7 +91,9 @@ class Move:
         return drawn(self.transition, self.x_0_hat + self.shift, self.x_t, prior, noise, step)
 
     def log_ratio(self, x_s: Signal) -> LogProb:
-        """log p(x_s | x_t) - log q(x_s | x_t): the prior's own step against the one that was taken."""
+        """log p(x_s | x_t) - log q(x_s | x_t): the prior's own step against the one that was
+        taken.
+        """
         return self.transition.log_ratio(x_s, self.x_t, self.x_0_hat, self.shift)
 
 
@@ -90,7 +103,9 @@ S = TypeVar("S", bound=Said)
 @final
 @dataclass(frozen=True)
 class Stop(Generic[S]):
-    """One time of a walk: the `index`-th of the grid, from 0; `move` is how it came here, None at the start."""
+    """One time of a walk: the `index`-th of the grid, from 0; `move` is how it came here, None at
+    the start.
+    """
 
     index: int
     t: Times
@@ -100,19 +115,27 @@ class Stop(Generic[S]):
 
 
 def stops(
-    prior: Prior, noise: Noise, times: Tensor, eta: float, asked: Callable[[Signal, Times], S], x_1: Signal | None = None
+    prior: Prior,
+    noise: Noise,
+    times: Tensor,
+    eta: float,
+    asked: Callable[[Signal, Times], S],
+    x_1: Signal | None = None,
 ) -> Generator[Stop[S], Tensor | None]:
-    """A walk of `Transition`s from the prior's x_1 on, with what is known at every stop: x_s = a (x_0_hat + shift) + b x_t + c z.
+    """A walk of `Transition`s from the prior's x_1 on, with what is known at every stop: x_s = a
+    (x_0_hat + shift) + b x_t + c z.
 
-    `asked(x_t, t)` says it, from one evaluation. What is sent to the generator, where anything is, are the signals that go on, by their places: particles that were
-    resampled.
+    `asked(x_t, t)` says it, from one evaluation. What is sent to the generator, where anything is,
+    are the signals that go on, by their places: particles that were resampled.
     """
     said: S
     move: Move | None = None
 
     def step(state: State, s: Times) -> State:
         nonlocal move
-        move = Move(Transition.between(prior.schedule, state.t, s, eta), state.x_t, said.x_0_hat, said.shift)
+        move = Move(
+            Transition.between(prior.schedule, state.t, s, eta), state.x_t, said.x_0_hat, said.shift
+        )
         return State(move.draw(prior, noise, state.step + 1), s, state.step + 1)
 
     way = walk(times, State(prior.initial(noise) if x_1 is None else x_1, times[:1]), step)

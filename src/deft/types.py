@@ -23,7 +23,9 @@ LogProb = Float[Tensor, " batch"]
 
 
 def expand(values: Tensor, like: Tensor) -> Tensor:
-    """Append axes of size 1, so that one value per signal broadcasts against `like`: (batch,) -> (batch, 1, ..., 1)."""
+    """Append axes of size 1, so that one value per signal broadcasts against `like`: (batch,) ->
+    (batch, 1, ..., 1).
+    """
     return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))
 
 

@@ -1,6 +1,12 @@
-"""Faults that were found in version 0.1, and where each is held: a row of the table by what makes it wrong, or a test."""
+"""Faults that were found in version 0.1, and where each is held: a row of the table by what
+makes it wrong, or a test.
+"""
 
-_CARDS, _DONE, _PICTURES = "tests/storage/test_audit.py", "tests/commands/test_done.py", "tests/storage/test_pictures.py"
+_CARDS, _DONE, _PICTURES = (
+    "tests/storage/test_audit.py",
+    "tests/commands/test_done.py",
+    "tests/storage/test_pictures.py",
+)
 _DIFFUSERS, _DICOM = "tests/priors/test_diffusers.py", "tests/data/ct/test_dicom.py"
 
 WHERE: dict[str, str] = {

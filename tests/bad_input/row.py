@@ -7,30 +7,48 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TRAIN = (
-    "train --prior {w}/tiny.safetensors --problem Inpainting --problem.masks box --problem.sigma_y 0.05 --images {w}/images --out out --steps 2 --batch_size 2 "
+    "train --prior {w}/tiny.safetensors --problem Inpainting --problem.masks box "
+    "--problem.sigma_y 0.05 --images {w}/images --out out --steps 2 --batch_size 2 "
     "--validation_share 0"
 )
 SAMPLE = "sample --h {w}/run --images {w}/two --out out --samples 1 --steps 2"
 MEASURED = "sample --h {w}/run --measurements {w}/two --out out --samples 1 --steps 2"
-WITHOUT = "sample --prior {w}/tiny.safetensors --problem Inpainting --problem.masks box --problem.sigma_y 0.05 --images {w}/two --out out --samples 1"
+WITHOUT = (
+    "sample --prior {w}/tiny.safetensors --problem Inpainting --problem.masks box "
+    "--problem.sigma_y 0.05 --images {w}/two --out out --samples 1"
+)
 EVALUATE = (
-    "evaluate --config {w}/yaml/evaluate.yaml --prior {w}/tiny.safetensors --problem Inpainting --problem.masks box --problem.sigma_y 0.05 --images {w}/two "
+    "evaluate --config {w}/yaml/evaluate.yaml --prior {w}/tiny.safetensors --problem Inpainting "
+    "--problem.masks box --problem.sigma_y 0.05 --images {w}/two "
     "--out out --samples 1"
 )
-DEMO = "demo --quick true --prior {w}/tiny.safetensors --images {w}/images --out out --open_report false"
+DEMO = (
+    "demo --quick true --prior {w}/tiny.safetensors --images {w}/images --out out --open_report "
+    "false"
+)
 CT = (
-    "train --prior {w}/tiny.safetensors --problem Tomography --problem.views 8 --problem.window [-1000,1500] --out out --steps 2 --batch_size 2 "
+    "train --prior {w}/tiny.safetensors --problem Tomography --problem.views 8 --problem.window "
+    "[-1000,1500] --out out --steps 2 --batch_size 2 "
     "--validation_share 0"
 )
-RIGHT = (TRAIN, SAMPLE, MEASURED, WITHOUT + " --method DPS --method.steps 2", EVALUATE, CT + " --images {w}/ct")
+RIGHT = (
+    TRAIN,
+    SAMPLE,
+    MEASURED,
+    WITHOUT + " --method DPS --method.steps 2",
+    EVALUATE,
+    CT + " --images {w}/ct",
+)
 """Commands that work, so that what is wrong in a row is what its second part says."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A command that works, what makes it wrong, and parts of the one line that it must say: which option or file, what was given, what is expected, what to do.
+    """A command that works, what makes it wrong, and parts of the one line that it must say: which
+    option or file, what was given, what is expected, what to do.
 
-    `before` is a folder that is there as `out` when the command begins. `status` 0 marks what is done with a warning; `keeps` a run that may leave its state.
+    `before` is a folder that is there as `out` when the command begins. `status` 0 marks what is
+    done with a warning; `keeps` a run that may leave its state.
     """
 
     base: str
@@ -42,7 +60,10 @@ class Row:
 
     def arguments(self, world: Path) -> list[str]:
         """What is typed."""
-        return [part.replace("{w}", str(world)) for part in (*shlex.split(self.base), *shlex.split(self.wrong))]
+        return [
+            part.replace("{w}", str(world))
+            for part in (*shlex.split(self.base), *shlex.split(self.wrong))
+        ]
 
     def missing(self, said: str, world: Path) -> list[str]:
         """The parts that a line does not say."""

@@ -1,4 +1,6 @@
-"""Wrong input, typed: one line that says what was given, what is expected and what to do; nothing is accepted in silence, and nothing is lost."""
+"""Wrong input, typed: one line that says what was given, what is expected and what to do;
+nothing is accepted in silence, and nothing is lost.
+"""
 
 import hashlib
 import shutil
@@ -30,7 +32,10 @@ def world(tmp_path_factory: pytest.TempPathFactory):
 def contents(folder: Path) -> dict[str, str]:
     """A hash of each file below."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
 
 
 def test_there_are_enough_and_no_kind_crowds_out_the_others():
@@ -41,11 +46,33 @@ def test_there_are_enough_and_no_kind_crowds_out_the_others():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_there(command):
-    actions = [action for action in parser.build(command)._actions if action.option_strings and action.dest != "help"]
-    options = [action.option_strings[0] for action in actions if not action.option_strings[0].endswith(".help")]
-    typed = {word.split("=")[0].split(".")[0] for _, row in EVERY if row.command == command for word in f"{row.base} {row.wrong}".split()}
-    wrong = {word.split("=")[0].split(".")[0] for _, row in EVERY if row.command == command for word in f"{row.wrong or row.base}".split()}
-    assert [option for option in options if option not in wrong and not (option in typed and option in ("--problem", "--methods"))] == []
+    actions = [
+        action
+        for action in parser.build(command)._actions
+        if action.option_strings and action.dest != "help"
+    ]
+    options = [
+        action.option_strings[0]
+        for action in actions
+        if not action.option_strings[0].endswith(".help")
+    ]
+    typed = {
+        word.split("=")[0].split(".")[0]
+        for _, row in EVERY
+        if row.command == command
+        for word in f"{row.base} {row.wrong}".split()
+    }
+    wrong = {
+        word.split("=")[0].split(".")[0]
+        for _, row in EVERY
+        if row.command == command
+        for word in f"{row.wrong or row.base}".split()
+    }
+    assert [
+        option
+        for option in options
+        if option not in wrong and not (option in typed and option in ("--problem", "--methods"))
+    ] == []
 
 
 @pytest.mark.parametrize("base", RIGHT)
@@ -66,7 +93,13 @@ def test_all_of_them_are_refused(kind, row, world, tmp_path, monkeypatch, capsys
     check(row, world, tmp_path, monkeypatch, capsys)
 
 
-def check(row: Row, world: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def check(
+    row: Row,
+    world: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.chdir(folder)
     if row.before:
         shutil.copytree(world / row.before, folder / "out")
@@ -79,12 +112,16 @@ def check(row: Row, world: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, 
     assert "this is a fault of deft" not in said
     assert lines, "nothing was said"
     spoken = lines if row.status == 0 else lines[-1:]
-    assert any(not row.missing(line, world) for line in spoken), f"{spoken} lacks {row.missing(spoken[-1], world)}"
+    assert any(not row.missing(line, world) for line in spoken), (
+        f"{spoken} lacks {row.missing(spoken[-1], world)}"
+    )
     if row.status:
         after = contents(folder)
         assert {name: after.get(name) for name in before} == before, "what was there is changed"
         new = [name for name in after if name not in before]
-        assert row.keeps or not [name for name in new if name.endswith((".npz", ".png", *RESULTS))], f"results of a refused command: {new}"
+        assert row.keeps or not [
+            name for name in new if name.endswith((".npz", ".png", *RESULTS))
+        ], f"results of a refused command: {new}"
 
 
 def test_every_known_fault_has_a_row_or_a_test():
@@ -92,6 +129,10 @@ def test_every_known_fault_has_a_row_or_a_test():
         if place.startswith("tests/"):
             file, _, name = place.partition("::")
             text = (Path(__file__).parents[2] / file).read_text()
-            assert f"def {name}(" in text or f"class {name}" in text, f"{fault}: {place} is not there"
+            assert f"def {name}(" in text or f"class {name}" in text, (
+                f"{fault}: {place} is not there"
+            )
         else:
-            assert any(place == row.wrong or place == str(row) for _, row in EVERY), f"{fault}: no row {place!r}"
+            assert any(place == row.wrong or place == str(row) for _, row in EVERY), (
+                f"{fault}: no row {place!r}"
+            )

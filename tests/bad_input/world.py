@@ -1,4 +1,5 @@
-"""The files that wrong commands name: priors, runs, pictures, arrays, slices and masks, most of them wrong in one way.
+"""The files that wrong commands name: priors, runs, pictures, arrays, slices and masks, most of
+them wrong in one way.
 
 `build(root)` makes all of them once; rows say `{w}` for the folder.
 """
@@ -28,7 +29,18 @@ PROBLEM = ["--problem", "Inpainting", "--problem.masks", "box", "--problem.sigma
 
 def build(root: Path) -> Path:
     """The folder, filled."""
-    for part in (_priors, _pictures, _arrays, _masks, _slices, _runs, _cards, _configurations, _diffusers, _others):
+    for part in (
+        _priors,
+        _pictures,
+        _arrays,
+        _masks,
+        _slices,
+        _runs,
+        _cards,
+        _configurations,
+        _diffusers,
+        _others,
+    ):
         part(root)
     return root
 
@@ -50,7 +62,11 @@ def _priors(root: Path) -> None:
     broken = tiny_prior()
     with torch.no_grad():
         next(broken.network.parameters()).view(-1)[0] = torch.nan
-    edit(root / "tiny.safetensors", root / "nan.safetensors", tensors=lambda _: dict(broken.network.state_dict()))
+    edit(
+        root / "tiny.safetensors",
+        root / "nan.safetensors",
+        tensors=lambda _: dict(broken.network.state_dict()),
+    )
     (root / "cut.safetensors").write_bytes((root / "tiny.safetensors").read_bytes()[:5000])
     (root / "empty.safetensors").write_bytes(b"")
     (root / "text.safetensors").write_text("weights")
@@ -58,8 +74,15 @@ def _priors(root: Path) -> None:
     save_file({"weight": torch.zeros(2)}, root / "foreign.safetensors")
 
 
-def edit(source: Path, target: Path, card: Callable[[dict], object] | None = None, tensors: Callable[[dict], dict] | None = None) -> None:
-    """A copy whose card or tensors are changed, sealed again as any stranger can: a card that comes out as a text is stored as it is."""
+def edit(
+    source: Path,
+    target: Path,
+    card: Callable[[dict], object] | None = None,
+    tensors: Callable[[dict], dict] | None = None,
+) -> None:
+    """A copy whose card or tensors are changed, sealed again as any stranger can: a card that
+    comes out as a text is stored as it is.
+    """
     values = load_file(source)
     with safe_open(source, "pt") as opened:
         said = dict(opened.metadata())
@@ -83,13 +106,31 @@ def _pictures(root: Path) -> None:
     save_images(root / "large", 2, size=(32, 32))
     save_images(root / "wide", 2, size=(16, 24))
     save_images(root / "nested" / "sub", 2)
-    for name in ("empty", "texts", "formats", "pages", "broken", "depth", "hidden", "same", "moving", "huge", "lying"):
+    for name in (
+        "empty",
+        "texts",
+        "formats",
+        "pages",
+        "broken",
+        "depth",
+        "hidden",
+        "same",
+        "moving",
+        "huge",
+        "lying",
+    ):
         (root / name).mkdir()
     (root / "texts" / "notes.txt").write_text("no pictures here")
     Image.new("L", (16, 16), 9).save(root / "photo.png")
     (root / "formats" / "a.psd").write_bytes(b"8BPS")
-    Image.new("L", (16, 16)).save(root / "pages" / "a.tiff", save_all=True, append_images=[Image.new("L", (16, 16), 9)])
-    Image.new("RGB", (16, 16)).save(root / "moving" / "a.gif", save_all=True, append_images=[Image.new("RGB", (16, 16), (9, 9, 9))])
+    Image.new("L", (16, 16)).save(
+        root / "pages" / "a.tiff", save_all=True, append_images=[Image.new("L", (16, 16), 9)]
+    )
+    Image.new("RGB", (16, 16)).save(
+        root / "moving" / "a.gif",
+        save_all=True,
+        append_images=[Image.new("RGB", (16, 16), (9, 9, 9))],
+    )
     whole = (root / "two" / "00.png").read_bytes()
     (root / "broken" / "a.png").write_bytes(whole[: len(whole) // 2])
     (root / "half").mkdir()
@@ -113,10 +154,20 @@ def _claims(path: Path, width: int, height: int) -> None:
     import zlib
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 100))
+        + chunk(b"IEND", b"")
+    )
 
 
 def _arrays(root: Path) -> None:
@@ -155,7 +206,9 @@ def _masks(root: Path) -> None:
     Image.fromarray(half).save(root / "mask.png")
     Image.fromarray(half * 0).save(root / "mask_nothing.png")
     Image.fromarray(half * 0 + 255).save(root / "mask_all.png")
-    Image.fromarray(np.linspace(0, 255, 256).reshape(16, 16).astype(np.uint8)).save(root / "mask_grey.png")
+    Image.fromarray(np.linspace(0, 255, 256).reshape(16, 16).astype(np.uint8)).save(
+        root / "mask_grey.png"
+    )
     Image.fromarray(half[:8, :8]).save(root / "mask_small.png")
     Image.fromarray(np.stack([half, half // 2, half * 0], -1)).save(root / "mask_colour.png")
     np.save(root / "mask_nan.npy", np.full((16, 16), np.nan, np.float32))
@@ -170,7 +223,13 @@ def _masks(root: Path) -> None:
 
 
 def _slices(root: Path) -> None:
-    def series(name: str, count: int = 3, side: int = 16, edits: Callable[[int], dict] = lambda k: {}, first: int = 0) -> Path:
+    def series(
+        name: str,
+        count: int = 3,
+        side: int = 16,
+        edits: Callable[[int], dict] = lambda k: {},
+        first: int = 0,
+    ) -> Path:
         folder = root / name
         folder.mkdir(exist_ok=True)
         for k in range(count):
@@ -183,9 +242,15 @@ def _slices(root: Path) -> None:
     series("ct_no_unit", edits=lambda k: {"slope": None})
     series("ct_other_unit", edits=lambda k: {"RescaleType": "US"})
     series("ct_no_place", edits=lambda k: {"ImagePositionPatient": None} if k == 1 else {})
-    series("ct_turned", edits=lambda k: {"ImageOrientationPatient": [0, 1, 0, 1, 0, 0]} if k == 1 else {})
+    series(
+        "ct_turned",
+        edits=lambda k: {"ImageOrientationPatient": [0, 1, 0, 1, 0, 0]} if k == 1 else {},
+    )
     series("ct_spacing", edits=lambda k: {"PixelSpacing": [0.5, 1.0]})
-    series("ct_localizer", edits=lambda k: {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]} if k == 0 else {})
+    series(
+        "ct_localizer",
+        edits=lambda k: {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]} if k == 0 else {},
+    )
     series("ct_two", edits=lambda k: {"series": "1.2.3"})
     series("ct_two", edits=lambda k: {"series": "1.2.4"}, first=10)
     series("ct_mr", edits=lambda k: {"Modality": "MR"})
@@ -201,7 +266,14 @@ def _runs(root: Path) -> None:
     assert main(["train", *common, *PROBLEM, "--out", str(root / "run")]) == 0
     wide = ["--problem", "SuperResolution", "--problem.factor", "2", "--problem.sigma_y", "0.05"]
     assert main(["train", *common, *wide, "--out", str(root / "super")]) == 0
-    ranged = ["--problem", "Inpainting", "--problem.masks", "box", "--problem.sigma_y", "[0.02,0.1]"]
+    ranged = [
+        "--problem",
+        "Inpainting",
+        "--problem.masks",
+        "box",
+        "--problem.sigma_y",
+        "[0.02,0.1]",
+    ]
     assert main(["train", *common, *ranged, "--out", str(root / "ranged")]) == 0
     views = ["--problem", "Tomography", "--problem.views", "8", "--problem.window", "[-1000,1500]"]
     ct = ["--prior", str(root / "tiny.safetensors"), "--images", str(root / "ct"), *short]
@@ -235,12 +307,18 @@ def _cards(root: Path) -> None:
     def architecture(**changes: object) -> Callable[[dict], None]:
         def change(card: dict) -> None:
             place = card["architecture"]
-            place.setdefault("args", {}).update(changes) if "class" not in changes else place.update(changes)
+            place.setdefault("args", {}).update(
+                changes
+            ) if "class" not in changes else place.update(changes)
 
         return change
 
     def problem(**changes: object) -> Callable[[dict], None]:
-        return lambda card: card["problem"].update(changes) if "class" in changes else card["problem"]["args"].update(changes)
+        return lambda card: (
+            card["problem"].update(changes)
+            if "class" in changes
+            else card["problem"]["args"].update(changes)
+        )
 
     flip(h, made / "flipped.safetensors", 0.8)
     flip(h, made / "flipped_card.safetensors", 0.01)
@@ -249,13 +327,33 @@ def _cards(root: Path) -> None:
     edit(h, made / "negative.safetensors", architecture(channels=[-5]))
     edit(h, made / "list.safetensors", lambda card: [card])
     edit(h, made / "nested.safetensors", lambda card: "[" * 50_000 + "]" * 50_000)
-    edit(h, made / "level.safetensors", lambda card: json.dumps(card).replace('"sigma_y": 0.05', '"sigma_y": 1' + "0" * 4000))
-    edit(h, made / "physics.safetensors", problem(**{"class": "Deepinv", "args": {"physics": "http.server.test", "sigma_y": 0.05}}))
+    edit(
+        h,
+        made / "level.safetensors",
+        lambda card: json.dumps(card).replace('"sigma_y": 0.05', '"sigma_y": 1' + "0" * 4000),
+    )
+    edit(
+        h,
+        made / "physics.safetensors",
+        problem(**{"class": "Deepinv", "args": {"physics": "http.server.test", "sigma_y": 0.05}}),
+    )
     edit(h, made / "problem.safetensors", problem(**{"class": "os.system"}))
     edit(h, made / "field.safetensors", lambda card: card.pop("architecture") and None)
-    edit(h, made / "nan.safetensors", tensors=lambda values: {k: v * torch.nan if v.is_floating_point() else v for k, v in values.items()})
+    edit(
+        h,
+        made / "nan.safetensors",
+        tensors=lambda values: {
+            k: v * torch.nan if v.is_floating_point() else v for k, v in values.items()
+        },
+    )
     edit(h, made / "missing.safetensors", tensors=lambda values: dict(list(values.items())[1:]))
-    edit(h, made / "shapes.safetensors", tensors=lambda values: {k: v[..., :1].contiguous() if v.ndim else v for k, v in values.items()})
+    edit(
+        h,
+        made / "shapes.safetensors",
+        tensors=lambda values: {
+            k: v[..., :1].contiguous() if v.ndim else v for k, v in values.items()
+        },
+    )
     edit(h, made / "elsewhere.safetensors", lambda card: card.update(prior_from="someone/x"))
     edit(h, made / "text.safetensors", lambda card: "no card")
 
@@ -281,7 +379,8 @@ def _configurations(root: Path) -> None:
         "method": "methods: {A: {class_path: DPSS}}\n",
         "methods_empty": "methods: {}\n",
         "methods_list": "methods: [DPS]\n",
-        "checkpoint": f"methods: {{A: {{class_path: deft.commands.methods.DEFT, init_args: {{checkpoint: {root / 'nowhere'}}}}}}}\n",
+        "checkpoint": "methods: {A: {class_path: deft.commands.methods.DEFT, init_args: "
+        f"{{checkpoint: {root / 'nowhere'}}}}}}}\n",
     }.items():
         (folder / f"{name}.yaml").write_text(text)
     (folder / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01")
@@ -308,7 +407,9 @@ def _diffusers(root: Path) -> None:
         file = copied(name) / part
         content = json.loads(file.read_text())
         content.update(changes)
-        file.write_text(json.dumps({key: value for key, value in content.items() if value != "left out"}))
+        file.write_text(
+            json.dumps({key: value for key, value in content.items() if value != "left out"})
+        )
 
     scheduler, network = "scheduler/scheduler_config.json", "unet/config.json"
     config("d_flow", scheduler, _class_name="FlowMatchEulerDiscreteScheduler")
@@ -332,7 +433,14 @@ def _diffusers(root: Path) -> None:
     shutil.copytree(ema / "unet", ema / "unet_ema")
     half = copied("d_half") / "unet" / "diffusion_pytorch_model.safetensors"
     values = load_file(half)
-    save_file({name: value * torch.nan if k == 0 else value for k, (name, value) in enumerate(values.items())}, half, {"format": "pt"})
+    save_file(
+        {
+            name: value * torch.nan if k == 0 else value
+            for k, (name, value) in enumerate(values.items())
+        },
+        half,
+        {"format": "pt"},
+    )
     missing = copied("d_missing") / "unet" / "diffusion_pytorch_model.safetensors"
     save_file(dict(list(values.items())[1:]), missing, {"format": "pt"})
     extra = copied("d_extra") / "unet" / "diffusion_pytorch_model.safetensors"

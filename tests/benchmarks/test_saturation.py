@@ -12,7 +12,11 @@ UNIFORM = torch.linspace(-1, 1, 20001).view(1, 1, 1, -1)
 
 def _estimate(y, sigma_y):
     likelihood = GaussianLikelihood(HighDynamicRange(), sigma_y)
-    return entry_by_entry(Observation(torch.tensor(y).view(1, 1, 1, -1), likelihood), UNIFORM).flatten().tolist()
+    return (
+        entry_by_entry(Observation(torch.tensor(y).view(1, 1, 1, -1), likelihood), UNIFORM)
+        .flatten()
+        .tolist()
+    )
 
 
 def test_where_nothing_is_clipped_it_is_the_measurement_over_the_factor():

@@ -1,4 +1,6 @@
-"""The table of ten rows: the pages hold what the command makes of the kept values, and losses are shown like wins."""
+"""The table of ten rows: the pages hold what the command makes of the kept values, and losses
+are shown like wins.
+"""
 
 import re
 
@@ -12,19 +14,29 @@ def test_the_page_is_what_the_command_makes(path):
 
 
 def test_there_are_ten_rows_and_their_chapters_exist():
-    chapters = {summary.slug(title) for title in re.findall(r"^#+ (.*)$", summary.PAGE.read_text(), re.MULTILINE)}
+    chapters = {
+        summary.slug(title)
+        for title in re.findall(r"^#+ (.*)$", summary.PAGE.read_text(), re.MULTILINE)
+    }
     rows = list(summary.rows())
     assert len(rows) == 10
     assert {summary.slug(row.chapter) for row in rows} <= chapters
 
 
 def method(label, values, gradients=0.0):
-    cost = {"evaluations": {"value": float(label.rsplit("-", 1)[1])}, "prior_gradients": {"value": gradients}}
+    cost = {
+        "evaluations": {"value": float(label.rsplit("-", 1)[1])},
+        "prior_gradients": {"value": gradients},
+    }
     return {"label": label, "per_image": {"psnr_mean": values}, "summary": cost}
 
 
 def test_the_best_other_is_the_one_that_is_hardest_to_beat_on_the_images_of_both():
-    methods = [method("DEFT-20", [10.0, 20.0, 60.0]), method("DPS-500", [11.0, 22.0], 500.0), method("DDNM-100", [9.0, 19.0, 59.0])]
+    methods = [
+        method("DEFT-20", [10.0, 20.0, 60.0]),
+        method("DPS-500", [11.0, 22.0], 500.0),
+        method("DDNM-100", [9.0, 19.0, 59.0]),
+    ]
     row = summary.quality("a", "b", [{"methods": methods}])
     assert (row.difference, row.deft, row.count) == (-1.5, "15.00 (20)", "2")
     assert row.other == "DPS 16.50 (500, with gradients)"

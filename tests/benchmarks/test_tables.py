@@ -7,9 +7,21 @@ KEYS = ("psnr_mean", "psnr_single", "ssim_mean", "ssim_single", "misfit")
 
 
 def _run(reference, methods, seed=0):
-    common = {"prior": "p", "problem": "q", "images": {"count": 3}, "observations": "o", "samples": 2, "seed": seed}
+    common = {
+        "prior": "p",
+        "problem": "q",
+        "images": {"count": 3},
+        "observations": "o",
+        "samples": 2,
+        "seed": seed,
+    }
     rows = [
-        {"label": label, "images": len(values), "difference": {}, "per_image": dict.fromkeys(KEYS, values)}
+        {
+            "label": label,
+            "images": len(values),
+            "difference": {},
+            "per_image": dict.fromkeys(KEYS, values),
+        }
         for label, values in methods.items()
     ]
     return common | {"reference": reference, "methods": rows}
@@ -24,12 +36,17 @@ def test_differences_are_taken_again_to_the_last_learned_method_on_the_images_of
 
 
 def test_of_a_method_in_both_runs_the_one_over_more_images_stays():
-    joined = merged(_run("DEFT-20", {"DEFT-20": [1.0, 2.0, 3.0]}), _run("DEFT-20", {"DEFT-20": [9.0]}))
+    joined = merged(
+        _run("DEFT-20", {"DEFT-20": [1.0, 2.0, 3.0]}), _run("DEFT-20", {"DEFT-20": [9.0]})
+    )
     assert joined["methods"][0]["per_image"]["psnr_mean"] == [1.0, 2.0, 3.0]
 
 
 def test_differences_follow_a_reference_that_was_measured_again():
-    joined = merged(_run("DEFT-20", {"DPS": [2.0, 4.0], "DEFT-20": [1.0, 2.0]}), _run("DEFT-20", {"DEFT-20": [5.0, 6.0]}))
+    joined = merged(
+        _run("DEFT-20", {"DPS": [2.0, 4.0], "DEFT-20": [1.0, 2.0]}),
+        _run("DEFT-20", {"DEFT-20": [5.0, 6.0]}),
+    )
     assert joined["methods"][0]["difference"]["psnr_mean"]["value"] == pytest.approx(-2.5)
 
 

@@ -40,7 +40,14 @@ def sample(deft, place: Path) -> Callable[..., str]:
     """`deft sample` in that place: what it printed."""
 
     def run(*more: object) -> str:
-        given = ["--h", place / "h.safetensors", "--prior", place / "tiny.safetensors", "--images", place / "images"]
+        given = [
+            "--h",
+            place / "h.safetensors",
+            "--prior",
+            place / "tiny.safetensors",
+            "--images",
+            place / "images",
+        ]
         code, said, wrong = deft("sample", *given, "--out", place / "s", *FEW, *more)
         assert code == 0, wrong
         return said
@@ -60,7 +67,12 @@ def other_h(place: Path) -> None:
     with torch.no_grad():
         for p in h.parameters():
             p.add_(0.05)
-    checkpoint.save(place / "h.safetensors", h, prior, {"prior_from": card["prior_from"], "problem": card["problem"]})
+    checkpoint.save(
+        place / "h.safetensors",
+        h,
+        prior,
+        {"prior_from": card["prior_from"], "problem": card["problem"]},
+    )
 
 
 def other_image(place: Path) -> None:
@@ -107,7 +119,10 @@ CHANGES = {
     "a flipped bit": (flip("01.npz"), "01.npz is damaged"),
     "half a picture": (cut("01-samples.png", 50), "01-samples.png is damaged"),
     "a foreign result": (foreign, "01.npz is damaged, or was changed"),
-    "a missing picture": (lambda place: (place / "s" / "01-std.png").unlink(), "01-std.png is missing"),
+    "a missing picture": (
+        lambda place: (place / "s" / "01-std.png").unlink(),
+        "01-std.png is missing",
+    ),
     "a missing result": (lambda place: (place / "s" / "01.npz").unlink(), "01.npz is missing"),
     "no record": (forgotten, "nothing is recorded of the 01.npz"),
     "half a record": (half_a_line, "nothing is recorded of the 01.npz"),
@@ -115,7 +130,9 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_changed_is_drawn_again_and_what_did_not_is_kept(sample, place: Path, name: str) -> None:
+def test_what_changed_is_drawn_again_and_what_did_not_is_kept(
+    sample, place: Path, name: str
+) -> None:
     change, said = CHANGES[name]
     assert "already" not in sample()
     first = drawn(place)
@@ -133,8 +150,28 @@ def test_what_changed_is_drawn_again_and_what_did_not_is_kept(sample, place: Pat
 
 
 def test_another_prior_at_the_same_path(deft, place: Path) -> None:
-    given = ["--method", "Unconditional", "--prior", place / "tiny.safetensors", "--problem", "Inpainting", "--images", place / "images"]
-    run = ["sample", *given, "--out", place / "s", "--samples", "2", "--method.sampler", "DDIM", "--method.sampler.steps", "2"]
+    given = [
+        "--method",
+        "Unconditional",
+        "--prior",
+        place / "tiny.safetensors",
+        "--problem",
+        "Inpainting",
+        "--images",
+        place / "images",
+    ]
+    run = [
+        "sample",
+        *given,
+        "--out",
+        place / "s",
+        "--samples",
+        "2",
+        "--method.sampler",
+        "DDIM",
+        "--method.sampler.steps",
+        "2",
+    ]
     assert deft(*run)[0] == 0
     zoo.save(place / "tiny.safetensors", tiny_prior(seed=3), {"data": "ramps"})
     code, said, wrong = deft(*run)
@@ -149,9 +186,19 @@ def test_other_settings_are_not_done_even_where_the_options_were_lost(sample, pl
 
 
 def test_a_folder_in_use(deft, place: Path) -> None:
-    given = ["sample", "--h", place / "h.safetensors", "--prior", place / "tiny.safetensors", "--images", place / "images"]
+    given = [
+        "sample",
+        "--h",
+        place / "h.safetensors",
+        "--prior",
+        place / "tiny.safetensors",
+        "--images",
+        place / "images",
+    ]
     with locked(place / "s"):
-        assert deft(*given, "--out", place / "s", *FEW)[0] == 0  # the same thread of the same process
+        assert (
+            deft(*given, "--out", place / "s", *FEW)[0] == 0
+        )  # the same thread of the same process
     import threading
 
     found: list[BaseException] = []
@@ -172,7 +219,15 @@ def test_a_folder_in_use(deft, place: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["", "{}", "[]", "x", '{"name": 3}', '{"name": "00", "from": {}, "files": {}}', '{"name": "00", "from": [], "files": {"a": "b"}}'],
+    [
+        "",
+        "{}",
+        "[]",
+        "x",
+        '{"name": 3}',
+        '{"name": "00", "from": {}, "files": {}}',
+        '{"name": "00", "from": [], "files": {"a": "b"}}',
+    ],
 )
 def test_a_line_that_is_no_record_counts_for_nothing(tmp_path: Path, line: str) -> None:
     (tmp_path / "done.jsonl").write_text(line)
@@ -187,10 +242,15 @@ def test_a_line_that_is_no_record_counts_for_nothing(tmp_path: Path, line: str) 
 
 class TestMeasurement:
     def observation(self, mask: torch.Tensor, sigma_y: float = 0.1, y: float = 1.0) -> Observation:
-        return Observation(torch.full((1, 1, 4, 4), y), GaussianLikelihood(Inpainting(mask), sigma_y))
+        return Observation(
+            torch.full((1, 1, 4, 4), y), GaussianLikelihood(Inpainting(mask), sigma_y)
+        )
 
     def test_it_depends_on_all_of_it(self) -> None:
-        problem, mask = Fixed(Inpainting(torch.ones(1, 1, 4, 4)), sigma_y=0.1), torch.ones(1, 1, 4, 4)
+        problem, mask = (
+            Fixed(Inpainting(torch.ones(1, 1, 4, 4)), sigma_y=0.1),
+            torch.ones(1, 1, 4, 4),
+        )
         holed = mask.clone()
         holed[..., 0, 0] = 0
         found = {
@@ -205,11 +265,19 @@ class TestMeasurement:
             )
         }
         assert len(found) == 6
-        assert of_measurement(problem, self.observation(mask), None) == of_measurement(problem, self.observation(mask.clone()), None)
+        assert of_measurement(problem, self.observation(mask), None) == of_measurement(
+            problem, self.observation(mask.clone()), None
+        )
 
     def test_of_complex_and_sparse_parts(self) -> None:
-        observed = Observation(torch.zeros(1, 2, 4, 4), GaussianLikelihood(MRI(torch.ones(1, 1, 4, 4)), 0.1))
-        for kind in (torch.eye(3).to_sparse(), (2 * torch.eye(3)).to_sparse_csr(), torch.ones(2, dtype=torch.complex64)):
+        observed = Observation(
+            torch.zeros(1, 2, 4, 4), GaussianLikelihood(MRI(torch.ones(1, 1, 4, 4)), 0.1)
+        )
+        for kind in (
+            torch.eye(3).to_sparse(),
+            (2 * torch.eye(3)).to_sparse_csr(),
+            torch.ones(2, dtype=torch.complex64),
+        ):
             problem = Fixed(MRI(torch.ones(1, 1, 4, 4)), sigma_y=0.1)
             before = of_measurement(problem, observed, None)
             observed.likelihood.register_buffer("extra", kind)

@@ -23,7 +23,9 @@ FEW = ["--samples", "2", "--steps", "3"]
 
 
 class Breaks(HTransform):
-    """Does nothing, and gives NaN from a time on, for measurements whose first entry is above a level."""
+    """Does nothing, and gives NaN from a time on, for measurements whose first entry is above a
+    level.
+    """
 
     def __init__(self, below: float = 0.6, level: float = -2.0) -> None:
         super().__init__()
@@ -47,11 +49,33 @@ def measured(prior_file: str, tmp_path: Path) -> list[object]:
     y[1] = 0.9
     np.save(tmp_path / "y.npy", y)
     sampler = ["--method.sampler", "DDIM", "--method.sampler.steps", "4"]
-    problem = ["--problem", "SuperResolution", "--problem.sigma_y", "0.1", "--measurements", tmp_path / "y.npy", "--value_range", "[-1,1]"]
-    return ["sample", *BREAKS, *sampler, "--prior", prior_file, *problem, "--out", tmp_path / "s", "--samples", "2"]
+    problem = [
+        "--problem",
+        "SuperResolution",
+        "--problem.sigma_y",
+        "0.1",
+        "--measurements",
+        tmp_path / "y.npy",
+        "--value_range",
+        "[-1,1]",
+    ]
+    return [
+        "sample",
+        *BREAKS,
+        *sampler,
+        "--prior",
+        prior_file,
+        *problem,
+        "--out",
+        tmp_path / "s",
+        "--samples",
+        "2",
+    ]
 
 
-def test_samples_that_are_not_finite_end_with_status_1_and_the_others_stay(deft, measured, tmp_path: Path) -> None:
+def test_samples_that_are_not_finite_end_with_status_1_and_the_others_stay(
+    deft, measured, tmp_path: Path
+) -> None:
     more = ["--method.h_transform.level", "0.5", "--batch_size", "2"]
     code, _, said = deft(*measured, *more)
     assert code == 1
@@ -59,7 +83,10 @@ def test_samples_that_are_not_finite_end_with_status_1_and_the_others_stay(deft,
     assert "step 3 of 4" in said
     assert "Traceback" not in said
     assert sorted(f.name for f in (tmp_path / "s").glob("*.npz")) == ["00000.npz", "00002.npz"]
-    names = [json.loads(line)["name"] for line in (tmp_path / "s" / "done.jsonl").read_text().splitlines()]
+    names = [
+        json.loads(line)["name"]
+        for line in (tmp_path / "s" / "done.jsonl").read_text().splitlines()
+    ]
     assert names == ["00000", "00002"]
     code, printed, said = deft(*measured, *more)
     assert code == 1
@@ -76,11 +103,21 @@ def test_where_nothing_is_finite_it_ends_at_once(deft, measured, tmp_path: Path)
 
 
 def test_the_step_is_found() -> None:
-    prior, observation = tiny_prior().frozen(), Observation(torch.zeros(1, 1, 16, 16), GaussianLikelihood(Identity(), 0.1))
-    assert broken_step(Method("", Breaks(0.9), DDIM(4)), prior, observation, 1, 0) == "step 2 of 4 on"
-    assert broken_step(Method("", Breaks(0.0), DDIM(4)), prior, observation, 1, 0) == "the last of 4 steps on"
+    prior, observation = (
+        tiny_prior().frozen(),
+        Observation(torch.zeros(1, 1, 16, 16), GaussianLikelihood(Identity(), 0.1)),
+    )
+    assert (
+        broken_step(Method("", Breaks(0.9), DDIM(4)), prior, observation, 1, 0) == "step 2 of 4 on"
+    )
+    assert (
+        broken_step(Method("", Breaks(0.0), DDIM(4)), prior, observation, 1, 0)
+        == "the last of 4 steps on"
+    )
     smc = ResampledSMC(TwistedSMC(GaussianPotential.for_prior(prior), 4), 2)
-    assert broken_step(Method("", Breaks(0.9), smc), prior, observation, 1, 0) == ""  # it stops by itself
+    assert (
+        broken_step(Method("", Breaks(0.9), smc), prior, observation, 1, 0) == ""
+    )  # it stops by itself
 
 
 def observed(count: int, sigma_y: float = 0.1) -> Observation:
@@ -89,22 +126,43 @@ def observed(count: int, sigma_y: float = 0.1) -> Observation:
 
 @pytest.mark.parametrize(
     ("misfit", "count", "side"),
-    [(1.0, 100, ""), (0.6, 100, ""), (1.4, 100, ""), (1.6, 100, "above"), (0.4, 100, "below"), (1.6, 4, ""), (0.1, 4, ""), (9.0, 4, "above"), (math.nan, 100, "above"), (math.inf, 4, "above")],
-)  # fmt: skip
-def test_what_is_far_depends_on_the_number_of_measurements(misfit: float, count: int, side: str) -> None:
+    [
+        (1.0, 100, ""),
+        (0.6, 100, ""),
+        (1.4, 100, ""),
+        (1.6, 100, "above"),
+        (0.4, 100, "below"),
+        (1.6, 4, ""),
+        (0.1, 4, ""),
+        (9.0, 4, "above"),
+        (math.nan, 100, "above"),
+        (math.inf, 4, "above"),
+    ],
+)
+def test_what_is_far_depends_on_the_number_of_measurements(
+    misfit: float, count: int, side: str
+) -> None:
     assert _far(misfit, observed(count)) == side
 
 
-@pytest.mark.parametrize(("residual", "side"), [(0.0, ""), (0.05, ""), (0.2, "above"), (math.nan, "above")])
-def test_without_noise_the_residual_is_compared_with_the_measurement(residual: float, side: str) -> None:
+@pytest.mark.parametrize(
+    ("residual", "side"), [(0.0, ""), (0.05, ""), (0.2, "above"), (math.nan, "above")]
+)
+def test_without_noise_the_residual_is_compared_with_the_measurement(
+    residual: float, side: str
+) -> None:
     assert _far(residual, observed(9, 0.0)) == side
 
 
-def test_the_misfit_is_said_and_kept_and_a_warning_says_what_it_may_mean(deft, measured, tmp_path: Path) -> None:
+def test_the_misfit_is_said_and_kept_and_a_warning_says_what_it_may_mean(
+    deft, measured, tmp_path: Path
+) -> None:
     quiet = ["--method.h_transform.level", "9"]
     code, said, wrong = deft(*measured, *quiet)
     assert code == 0, wrong
-    records = [json.loads(line) for line in (tmp_path / "s" / "done.jsonl").read_text().splitlines()]
+    records = [
+        json.loads(line) for line in (tmp_path / "s" / "done.jsonl").read_text().splitlines()
+    ]
     with np.load(tmp_path / "s" / "00001.npz") as z:
         averages = z["samples"].reshape(2, 1, 4, 4, 4, 4).mean((3, 5))
         by_hand = np.sqrt((((z["y"] - averages) / 0.1) ** 2).mean())
@@ -121,10 +179,30 @@ def test_the_misfit_is_said_and_kept_and_a_warning_says_what_it_may_mean(deft, m
 def test_with_the_truth_there_is_a_psnr_and_the_prior_alone_is_not_warned_of(
     deft, prior_file: str, image_folder: str, tmp_path: Path
 ) -> None:
-    method = ["--method", "Unconditional", "--method.sampler", "DDIM", "--method.sampler.steps", "2"]
+    method = [
+        "--method",
+        "Unconditional",
+        "--method.sampler",
+        "DDIM",
+        "--method.sampler.steps",
+        "2",
+    ]
     code, said, wrong = deft(
-        "sample", *method, "--prior", prior_file, "--problem", "SuperResolution", "--images", image_folder, "--limit", "1", "--samples", "1", "--out", tmp_path / "s"
-    )  # fmt: skip
+        "sample",
+        *method,
+        "--prior",
+        prior_file,
+        "--problem",
+        "SuperResolution",
+        "--images",
+        image_folder,
+        "--limit",
+        "1",
+        "--samples",
+        "1",
+        "--out",
+        tmp_path / "s",
+    )
     assert code == 0, wrong
     assert "PSNR of the mean: " in said
     assert "1 image x 1 sample in" in said

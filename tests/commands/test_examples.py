@@ -25,23 +25,46 @@ def test_quickstart(tmp_path: Path) -> None:
 
 
 def test_ct(tmp_path: Path) -> None:
-    assert 0.5 < example("ct").main(slices=1, samples=4, steps=8, out=str(tmp_path / "picture.png")) < 2.5
+    assert (
+        0.5
+        < example("ct").main(slices=1, samples=4, steps=8, out=str(tmp_path / "picture.png"))
+        < 2.5
+    )
     assert (tmp_path / "picture.png").stat().st_size > 1000
 
 
 def test_train_and_evaluate(deft, prior_file: str, image_folder: str, tmp_path: Path) -> None:
     given = ["--prior", prior_file, "--images", image_folder]
-    code, _, said = deft("train", "--config", EXAMPLES / "train.yaml", *given, "--out", tmp_path / "run", *FEW)
-    assert code == 0, said
-    text = (EXAMPLES / "evaluate.yaml").read_text().replace("outputs/digits-inpainting", str(tmp_path / "run"))
-    (tmp_path / "evaluate.yaml").write_text(text.replace("steps: 100", "steps: 2").replace("steps: 20", "steps: 2"))
     code, _, said = deft(
-        "evaluate", "--config", tmp_path / "evaluate.yaml", *given, "--limit", "2", "--samples", "2", "--out", tmp_path / "e"
+        "train", "--config", EXAMPLES / "train.yaml", *given, "--out", tmp_path / "run", *FEW
+    )
+    assert code == 0, said
+    text = (
+        (EXAMPLES / "evaluate.yaml")
+        .read_text()
+        .replace("outputs/digits-inpainting", str(tmp_path / "run"))
+    )
+    (tmp_path / "evaluate.yaml").write_text(
+        text.replace("steps: 100", "steps: 2").replace("steps: 20", "steps: 2")
+    )
+    code, _, said = deft(
+        "evaluate",
+        "--config",
+        tmp_path / "evaluate.yaml",
+        *given,
+        "--limit",
+        "2",
+        "--samples",
+        "2",
+        "--out",
+        tmp_path / "e",
     )
     assert code == 0, said
 
 
-def test_a_problem_of_ones_own(deft, prior_file: str, image_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_problem_of_ones_own(
+    deft, prior_file: str, image_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(EXAMPLES)
     given = ["--prior", prior_file, "--images", image_folder, "--out", tmp_path / "run", *FEW]
     code, _, said = deft("train", "--config", "own_problem.yaml", *given)

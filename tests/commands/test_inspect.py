@@ -13,7 +13,10 @@ def test_a_checkpoint(deft, run_folder: Path) -> None:
     for target in (run_folder, run_folder / "h.safetensors"):
         code, said, wrong = deft("inspect", target)
         assert code == 0, wrong
-        assert all(word in said for word in ("LearnedHTransform", "Inpainting", "tiny", "VPLinear", "sha256", "steps 2"))
+        assert all(
+            word in said
+            for word in ("LearnedHTransform", "Inpainting", "tiny", "VPLinear", "sha256", "steps 2")
+        )
 
 
 def test_a_training_state(deft, run_folder: Path, tmp_path: Path) -> None:
@@ -62,6 +65,8 @@ def test_the_list_has_every_kind(deft, kind: str) -> None:
 
 
 def test_the_list_is_found_from_the_package_itself() -> None:
-    assert {"Inpainting", "SuperResolution", "Denoising"} <= {c.__name__ for c in catalogue.classes("problems")}
+    assert {"Inpainting", "SuperResolution", "Denoising"} <= {
+        c.__name__ for c in catalogue.classes("problems")
+    }
     assert {"DDIM", "Heun", "DPMSolver"} <= {c.__name__ for c in catalogue.classes("samplers")}
     assert all(catalogue.sentence(c) for kind in catalogue.KINDS for c in catalogue.classes(kind))

@@ -20,20 +20,33 @@ def given(prior_file: str, image_folder: str, tmp_path: Path) -> list[str]:
         (["--problem", "deft.problems.Inpaintin"], "deft.problems.Inpainting"),
         (["--problem", "nowhere.Inpaintin"], "deft.problems.Inpainting"),
         (
-            ["--problem", "Inpainting", "--problem.masks", "{class_path: deft.operators.masks.BoxMask}"],
+            [
+                "--problem",
+                "Inpainting",
+                "--problem.masks",
+                "{class_path: deft.operators.masks.BoxMask}",
+            ],
             "Did you mean deft.operators.masks.BoxMasks",
         ),
         (["--problem", "Inpainting", "--problem.mask", "box"], "Did you mean masks"),
         (["--problem", "Inpainting", "--problem.masks", "bxo"], "Did you mean box"),
-        (["--problem", "Inpainting", "--problem.sigma_y", "-1"], "got -1.0; expected a finite number >= 0"),
+        (
+            ["--problem", "Inpainting", "--problem.sigma_y", "-1"],
+            "got -1.0; expected a finite number >= 0",
+        ),
         (["--problem", "Inpainting", "--stepz", "1"], "Did you mean --steps"),
         (["--problem", "Inpainting", "--steps", "many"], "a whole number"),
-        (["--problem", "Inpainting", "--steps", "0"], "--steps: got 0; expected a whole number from 1"),
+        (
+            ["--problem", "Inpainting", "--steps", "0"],
+            "--steps: got 0; expected a whole number from 1",
+        ),
         (["--problem", "Inpainting", "--validation-share", "1.5"], "in [0, 0.5]"),
         ([], "--problem: got nothing"),
     ],
 )
-def test_what_is_wrong_is_said_and_the_nearest_named(deft, given: list[str], arguments: list[str], expected: str) -> None:
+def test_what_is_wrong_is_said_and_the_nearest_named(
+    deft, given: list[str], arguments: list[str], expected: str
+) -> None:
     code, _, said = deft(*given, *arguments)
     assert code == 2
     assert expected in said
@@ -46,31 +59,50 @@ def test_what_is_wrong_is_said_and_the_nearest_named(deft, given: list[str], arg
         ("stepz: 3", "Did you mean steps"),
         ("problem: {class_path: Inpainting, init_args: {mask: box}}", "Did you mean masks"),
         ("problem: {class_path: Inpaiting}", "Did you mean Inpainting"),
-        ("problem: {class_path: Inpainting, init_args: {masks: {class_path: BoxMask}}}", "Did you mean BoxMasks"),
+        (
+            "problem: {class_path: Inpainting, init_args: {masks: {class_path: BoxMask}}}",
+            "Did you mean BoxMasks",
+        ),
         ("prior: [", "config"),
     ],
 )
-def test_the_same_in_a_file(deft, given: list[str], tmp_path: Path, content: str, expected: str) -> None:
+def test_the_same_in_a_file(
+    deft, given: list[str], tmp_path: Path, content: str, expected: str
+) -> None:
     (tmp_path / "run.yaml").write_text(content)
     code, _, said = deft(*given, "--problem", "Inpainting", "--config", tmp_path / "run.yaml")
     assert code == 2
     assert expected in said
 
 
-def test_the_command_line_overrides_the_file_and_the_result_is_kept(deft, prior_file: str, image_folder: str, tmp_path: Path) -> None:
+def test_the_command_line_overrides_the_file_and_the_result_is_kept(
+    deft, prior_file: str, image_folder: str, tmp_path: Path
+) -> None:
     config = {
-        "prior": prior_file, "images": image_folder, "out": str(tmp_path / "run"), "steps": 50, "batch_size": 2, "validation_share": 0,
-        "problem": {"class_path": "deft.problems.SuperResolution", "init_args": {"factor": 2, "sigma_y": 0.1}},
-    }  # fmt: skip
+        "prior": prior_file,
+        "images": image_folder,
+        "out": str(tmp_path / "run"),
+        "steps": 50,
+        "batch_size": 2,
+        "validation_share": 0,
+        "problem": {
+            "class_path": "deft.problems.SuperResolution",
+            "init_args": {"factor": 2, "sigma_y": 0.1},
+        },
+    }
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
-    code, _, said = deft("train", "--config", tmp_path / "run.yaml", "--steps", 1, "--problem.factor", 4)
+    code, _, said = deft(
+        "train", "--config", tmp_path / "run.yaml", "--steps", 1, "--problem.factor", 4
+    )
     assert code == 0, said
     kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert kept["steps"] == 1
     assert kept["problem"]["init_args"] == {"factor": 4, "kernel": "average", "sigma_y": 0.1}
 
 
-def test_a_class_of_ones_own_needs_no_registry(deft, given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_of_ones_own_needs_no_registry(
+    deft, given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "my_problem_for_the_test.py").write_text(
         "from deft.operators.identity import Identity\n"
         "from deft.problems import Problem\n"
@@ -78,10 +110,13 @@ def test_a_class_of_ones_own_needs_no_registry(deft, given: list[str], tmp_path:
         "    def operator(self, x_0, noise):\n"
         "        return Identity()\n"
         "    def card(self):\n"
-        "        return {'class_path': 'my_problem_for_the_test.Mine', 'init_args': {'sigma_y': self.sigma_y}}\n"
+        "        return {'class_path': 'my_problem_for_the_test.Mine', 'init_args': {'sigma_y': "
+        "self.sigma_y}}\n"
     )
     monkeypatch.chdir(tmp_path)
-    code, _, said = deft(*given, "--problem", "my_problem_for_the_test.Mine", "--problem.sigma_y", "0.1")
+    code, _, said = deft(
+        *given, "--problem", "my_problem_for_the_test.Mine", "--problem.sigma_y", "0.1"
+    )
     assert code == 0, said
 
 
@@ -90,8 +125,21 @@ def test_what_a_class_says_is_not_buried_in_what_the_parser_tried(
     deft, prior_file: str, image_folder: str, tmp_path: Path, steps: int
 ) -> None:
     sampler = ["--sampler", "DDIM", f"--sampler.steps={steps}"]
-    code, _, wrong = deft("sample", "--h", "nowhere", "--prior", prior_file, *sampler, "--images", image_folder, "--out", tmp_path / "x")
+    code, _, wrong = deft(
+        "sample",
+        "--h",
+        "nowhere",
+        "--prior",
+        prior_file,
+        *sampler,
+        "--images",
+        image_folder,
+        "--out",
+        tmp_path / "x",
+    )
     assert code == 2
     assert (
-        wrong.strip() == f"deft: --sampler.steps: got {steps}; expected a whole number from 1 to 1,000,000, at least one step of a sampler."
+        wrong.strip()
+        == f"deft: --sampler.steps: got {steps}; expected a whole number from 1 to 1,000,000, at "
+        "least one step of a sampler."
     )

@@ -13,9 +13,20 @@ TWO = ["--samples", "2"]
 FEW = [*TWO, "--steps", "2"]
 
 
-def test_images_are_measured_first(deft, run_folder: Path, image_folder: str, tmp_path: Path) -> None:
+def test_images_are_measured_first(
+    deft, run_folder: Path, image_folder: str, tmp_path: Path
+) -> None:
     code, _, said = deft(
-        "sample", "--h", run_folder / "h.safetensors", "--images", image_folder, "--limit", "2", "--out", tmp_path / "s", *FEW
+        "sample",
+        "--h",
+        run_folder / "h.safetensors",
+        "--images",
+        image_folder,
+        "--limit",
+        "2",
+        "--out",
+        tmp_path / "s",
+        *FEW,
     )
     assert code == 0, said
     with np.load(tmp_path / "s" / "00.npz") as z:
@@ -27,7 +38,9 @@ def test_images_are_measured_first(deft, run_folder: Path, image_folder: str, tm
         assert Image.open(tmp_path / "s" / f"01-{kind}.png").width >= 16
 
 
-def test_a_run_folder_will_do_and_a_file_in_the_way_is_named(deft, run_folder: Path, image_folder: str, tmp_path: Path) -> None:
+def test_a_run_folder_will_do_and_a_file_in_the_way_is_named(
+    deft, run_folder: Path, image_folder: str, tmp_path: Path
+) -> None:
     common = ["sample", "--h", run_folder, "--images", image_folder, "--limit", "1", *FEW]
     assert deft(*common, "--out", tmp_path / "s")[0] == 0
     (tmp_path / "file").write_text("")
@@ -39,7 +52,17 @@ def test_a_run_folder_will_do_and_a_file_in_the_way_is_named(deft, run_folder: P
 
 def test_what_ships_is_found_by_its_name(deft, tmp_path: Path) -> None:
     save_images(tmp_path / "digits", 1, (32, 32))
-    given = ["sample", "--images", tmp_path / "digits", "--out", tmp_path / "out", "--samples", "2", "--steps", "2"]
+    given = [
+        "sample",
+        "--images",
+        tmp_path / "digits",
+        "--out",
+        tmp_path / "out",
+        "--samples",
+        "2",
+        "--steps",
+        "2",
+    ]
     code, _, said = deft(*given, "--h", "h-digits-32-box")
     assert code == 0, said
     assert (tmp_path / "out" / "config.yaml").exists()
@@ -48,7 +71,9 @@ def test_what_ships_is_found_by_its_name(deft, tmp_path: Path) -> None:
     assert "did you mean h-digits-32-box" in said
 
 
-def test_a_sample_depends_on_its_seed_alone(deft, run_folder: Path, image_folder: str, tmp_path: Path) -> None:
+def test_a_sample_depends_on_its_seed_alone(
+    deft, run_folder: Path, image_folder: str, tmp_path: Path
+) -> None:
     common = ["sample", "--h", run_folder / "h.safetensors", "--images", image_folder, *FEW]
     assert deft(*common, "--limit", "1", "--out", tmp_path / "a")[0] == 0
     assert deft(*common, "--limit", "3", "--batch-size", "1", "--out", tmp_path / "b")[0] == 0
@@ -56,8 +81,19 @@ def test_a_sample_depends_on_its_seed_alone(deft, run_folder: Path, image_folder
         assert np.allclose(a["samples"], b["samples"], atol=1e-5)  # sums in another order
 
 
-def test_it_goes_on_and_refuses_other_settings(deft, run_folder: Path, image_folder: str, tmp_path: Path) -> None:
-    common = ["sample", "--h", run_folder / "h.safetensors", "--images", image_folder, "--out", tmp_path / "s", *FEW]
+def test_it_goes_on_and_refuses_other_settings(
+    deft, run_folder: Path, image_folder: str, tmp_path: Path
+) -> None:
+    common = [
+        "sample",
+        "--h",
+        run_folder / "h.safetensors",
+        "--images",
+        image_folder,
+        "--out",
+        tmp_path / "s",
+        *FEW,
+    ]
     assert deft(*common, "--limit", "1")[0] == 0
     written = (tmp_path / "s" / "00.npz").stat().st_mtime_ns
     code, said, _ = deft(*common, "--limit", "2")
@@ -76,7 +112,16 @@ def test_measurements_with_masks(deft, run_folder: Path, tmp_path: Path) -> None
         mask = np.full((16, 16), 255, np.uint8)
         mask[:, : 4 * (i + 1)] = 0
         Image.fromarray(mask).save(tmp_path / "masks" / f"{i:02d}.png")
-    common = ["sample", "--h", run_folder / "h.safetensors", "--measurements", measured, "--out", tmp_path / "s", *FEW]
+    common = [
+        "sample",
+        "--h",
+        run_folder / "h.safetensors",
+        "--measurements",
+        measured,
+        "--out",
+        tmp_path / "s",
+        *FEW,
+    ]
     code, _, said = deft(*common, "--masks", tmp_path / "masks")
     assert code == 0, said
     with np.load(tmp_path / "s" / "01.npz") as z:
@@ -87,22 +132,43 @@ def test_measurements_with_masks(deft, run_folder: Path, tmp_path: Path) -> None
 def test_a_problem_that_draws_masks_asks_for_them(deft, prior_file: str, tmp_path: Path) -> None:
     measured = save_images(tmp_path / "y", 1)
     method = ["--method", "Unconditional", "--prior", prior_file, "--problem", "Inpainting"]
-    code, _, said = deft("sample", *method, "--measurements", measured, "--out", tmp_path / "s", *TWO)
+    code, _, said = deft(
+        "sample", *method, "--measurements", measured, "--out", tmp_path / "s", *TWO
+    )
     assert code == 2
     assert "--masks" in said
 
 
 @pytest.mark.parametrize("suffix", ["npy", "png"])
-def test_measurements_of_super_resolution(deft, prior_file: str, tmp_path: Path, suffix: str) -> None:
+def test_measurements_of_super_resolution(
+    deft, prior_file: str, tmp_path: Path, suffix: str
+) -> None:
     if suffix == "npy":
         np.save(tmp_path / "y.npy", np.linspace(-1, 1, 32, dtype=np.float32).reshape(2, 1, 4, 4))
-    measured = tmp_path / "y.npy" if suffix == "npy" else save_images(tmp_path / "y", 2, size=(4, 4))
-    method = ["--method", "DDNMPlus", "--method.steps", "2", "--prior", prior_file, "--problem", "SuperResolution", "--sigma_y", "0.1"]
-    code, _, said = deft("sample", *method, "--measurements", measured, "--out", tmp_path / "s", *TWO)
+    measured = (
+        tmp_path / "y.npy" if suffix == "npy" else save_images(tmp_path / "y", 2, size=(4, 4))
+    )
+    method = [
+        "--method",
+        "DDNMPlus",
+        "--method.steps",
+        "2",
+        "--prior",
+        prior_file,
+        "--problem",
+        "SuperResolution",
+        "--sigma_y",
+        "0.1",
+    ]
+    code, _, said = deft(
+        "sample", *method, "--measurements", measured, "--out", tmp_path / "s", *TWO
+    )
     assert code == 0, said
 
 
-def test_what_does_not_fit_is_refused(deft, run_folder: Path, image_folder: str, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_refused(
+    deft, run_folder: Path, image_folder: str, tmp_path: Path
+) -> None:
     h = ["--h", run_folder / "h.safetensors", "--out", tmp_path / "s", *FEW]
     assert "either --h" in deft("sample", "--images", image_folder, "--out", tmp_path / "s")[2]
     assert "either --measurements" in deft("sample", *h)[2]
@@ -116,14 +182,28 @@ def test_what_does_not_fit_is_refused(deft, run_folder: Path, image_folder: str,
     other = save_images(tmp_path / "other", 1)
     (other / "00.png").rename(other / "07.png")
     assert "there is no mask" in deft("sample", *h, "--measurements", right, "--masks", other)[2]
-    assert ">= 0" in deft("sample", *h, "--measurements", save_images(tmp_path / "y", 1), "--sigma_y", "-1")[2]
+    assert (
+        ">= 0"
+        in deft("sample", *h, "--measurements", save_images(tmp_path / "y", 1), "--sigma_y", "-1")[
+            2
+        ]
+    )
     assert "from 1 to" in deft("sample", *h, "--images", image_folder, "--samples", "0")[2]
     assert "--limit: got -1" in deft("sample", *h, "--images", image_folder, "--limit", "-1")[2]
     broken = np.zeros((2, 1, 16, 16), np.float32)
     broken[1, 0, 3, 4] = np.nan
     np.save(tmp_path / "broken.npy", broken)
     Image.fromarray(np.full((16, 16), 255, np.uint8)).save(mask)
-    said = deft("sample", *h, "--measurements", tmp_path / "broken.npy", "--masks", mask, "--value_range", "[-1,1]")[2]
+    said = deft(
+        "sample",
+        *h,
+        "--measurements",
+        tmp_path / "broken.npy",
+        "--masks",
+        mask,
+        "--value_range",
+        "[-1,1]",
+    )[2]
     assert "the measurement 00001 holds NaN or infinite values" in said
 
 
@@ -139,8 +219,19 @@ def read_y(folder: Path) -> np.ndarray:
 @pytest.fixture
 def average(deft, prior_file: str, tmp_path: Path):
     """`deft sample` for averages over 4 x 4 blocks, without noise."""
-    method = ["--method", "DDNMPlus", "--method.steps", "2", "--prior", prior_file, "--problem", "SuperResolution"]
-    return lambda measured, *more: deft("sample", *method, "--measurements", measured, "--out", tmp_path / "s", *TWO, *more)
+    method = [
+        "--method",
+        "DDNMPlus",
+        "--method.steps",
+        "2",
+        "--prior",
+        prior_file,
+        "--problem",
+        "SuperResolution",
+    ]
+    return lambda measured, *more: deft(
+        "sample", *method, "--measurements", measured, "--out", tmp_path / "s", *TWO, *more
+    )
 
 
 @pytest.mark.parametrize(
@@ -211,9 +302,19 @@ def test_two_files_of_one_name_have_results_of_their_own(average, tmp_path: Path
     assert "rename one" in said
 
 
-def test_a_checkpoint_for_another_prior_or_problem(deft, run_folder: Path, image_folder: str, tmp_path: Path) -> None:
+def test_a_checkpoint_for_another_prior_or_problem(
+    deft, run_folder: Path, image_folder: str, tmp_path: Path
+) -> None:
     zoo.save(tmp_path / "other.safetensors", tiny_prior(seed=1, name="other"))
-    h = ["--h", run_folder / "h.safetensors", "--images", image_folder, "--out", tmp_path / "s", *FEW]
+    h = [
+        "--h",
+        run_folder / "h.safetensors",
+        "--images",
+        image_folder,
+        "--out",
+        tmp_path / "s",
+        *FEW,
+    ]
     code, _, said = deft("sample", *h, "--prior", tmp_path / "other.safetensors")
     assert code == 2
     assert "tiny" in said
@@ -224,12 +325,22 @@ def test_a_checkpoint_for_another_prior_or_problem(deft, run_folder: Path, image
     assert "SuperResolution" in said
 
 
-def test_a_truncated_or_foreign_checkpoint(deft, run_folder: Path, image_folder: str, tmp_path: Path) -> None:
+def test_a_truncated_or_foreign_checkpoint(
+    deft, run_folder: Path, image_folder: str, tmp_path: Path
+) -> None:
     whole = (run_folder / "h.safetensors").read_bytes()
     broken = tmp_path / "h.safetensors"
-    for content in (whole[: len(whole) // 2], whole[:100], b"", b"PK\x03\x04 a zip file", b"some text, no weights"):
+    for content in (
+        whole[: len(whole) // 2],
+        whole[:100],
+        b"",
+        b"PK\x03\x04 a zip file",
+        b"some text, no weights",
+    ):
         broken.write_bytes(content)
-        code, _, said = deft("sample", "--h", broken, "--images", image_folder, "--out", tmp_path / "s", *FEW)
+        code, _, said = deft(
+            "sample", "--h", broken, "--images", image_folder, "--out", tmp_path / "s", *FEW
+        )
         assert code == 2
         assert "h.safetensors" in said
         assert "Traceback" not in said
@@ -244,10 +355,22 @@ def test_a_truncated_or_foreign_checkpoint(deft, run_folder: Path, image_folder:
         (np.zeros((2, 1, 23, 8), np.float32), "Swap its last two axes"),
     ],
 )
-def test_a_sinogram_in_other_axes_is_told_which(deft, prior_file: str, tmp_path: Path, array: np.ndarray, advice: str) -> None:
+def test_a_sinogram_in_other_axes_is_told_which(
+    deft, prior_file: str, tmp_path: Path, array: np.ndarray, advice: str
+) -> None:
     np.save(tmp_path / "y.npy", array)
     problem = ["--problem", "Tomography", "--problem.views", "8", "--problem.sigma_y", "0.1"]
-    given = ["--method", "DPS", "--prior", prior_file, *problem, "--measurements", tmp_path / "y.npy", "--out", tmp_path / "s"]
+    given = [
+        "--method",
+        "DPS",
+        "--prior",
+        prior_file,
+        *problem,
+        "--measurements",
+        tmp_path / "y.npy",
+        "--out",
+        tmp_path / "s",
+    ]
     code, _, said = deft("sample", *given)
     assert code == 2
     assert advice in said
@@ -255,9 +378,29 @@ def test_a_sinogram_in_other_axes_is_told_which(deft, prior_file: str, tmp_path:
 
 def test_one_channel_may_be_left_out(deft, prior_file: str, tmp_path: Path) -> None:
     np.save(tmp_path / "y.npy", np.zeros((2, 16, 16), np.float32))
-    given = ["--method", "DPS", "--method.steps", "2", "--prior", prior_file, "--problem", "Denoising", "--problem.sigma_y", "0.1"]
+    given = [
+        "--method",
+        "DPS",
+        "--method.steps",
+        "2",
+        "--prior",
+        prior_file,
+        "--problem",
+        "Denoising",
+        "--problem.sigma_y",
+        "0.1",
+    ]
     code, _, said = deft(
-        "sample", *given, "--measurements", tmp_path / "y.npy", "--value_range", "[-1,1]", "--out", tmp_path / "s", "--samples", "1"
+        "sample",
+        *given,
+        "--measurements",
+        tmp_path / "y.npy",
+        "--value_range",
+        "[-1,1]",
+        "--out",
+        tmp_path / "s",
+        "--samples",
+        "1",
     )
     assert code == 0, said
     with np.load(tmp_path / "s" / "00000.npz") as z:

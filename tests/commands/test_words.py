@@ -5,7 +5,17 @@ import pytest
 from deft.commands import words
 from deft.errors import InvalidInput
 
-OPTIONS = ["steps", "convert", "resume", "value_range", "labels", "bank", "problem.sigma_y", "h", "samples"]
+OPTIONS = [
+    "steps",
+    "convert",
+    "resume",
+    "value_range",
+    "labels",
+    "bank",
+    "problem.sigma_y",
+    "h",
+    "samples",
+]
 
 
 @pytest.mark.parametrize(
@@ -38,16 +48,27 @@ def test_arguments_become_options(text, spoken):
 )
 def test_the_option_that_was_typed_is_named(what, given, typed, begins):
     options = [*OPTIONS, *typed]
-    assert words.spoken(InvalidInput(what, given=given, expected="another"), options, typed).startswith(begins)
+    assert words.spoken(
+        InvalidInput(what, given=given, expected="another"), options, typed
+    ).startswith(begins)
 
 
 @pytest.mark.parametrize(
     ("message", "parts"),
     [
-        ("unrecognized arguments: --stepz 3", ("unknown option", "--stepz", "did you mean --steps")),
+        (
+            "unrecognized arguments: --stepz 3",
+            ("unknown option", "--stepz", "did you mean --steps"),
+        ),
         ("argument --labels/--labels+: expected one argument", ("--labels", "nothing", "")),
-        ("Parser key \"steps\":\n  Expected a <class 'int'>. Got value: many", ("--steps", "many", "")),
-        ("Parser key \"steps\":\n  Expected a <class 'float'>. Got value: nan", ("--steps", "nan", "")),
+        (
+            "Parser key \"steps\":\n  Expected a <class 'int'>. Got value: many",
+            ("--steps", "many", ""),
+        ),
+        (
+            "Parser key \"steps\":\n  Expected a <class 'float'>. Got value: nan",
+            ("--steps", "nan", ""),
+        ),
         ("the following arguments are required: target", ("TARGET", "nothing", "")),
     ],
 )
@@ -65,5 +86,14 @@ def test_an_object_that_could_not_be_made_is_that_of_its_option():
 
     sampler = Config()
     sampler.init_args.steps = 0
-    error = words.of_the_parser("Errors:\n  - steps: got 0; expected at least 1. Use 20", OPTIONS, {"sampler": sampler, "seed": 3})
-    assert (error.what, error.given, error.expected, error.advice) == ("--sampler.steps", "0", "at least 1", "Use 20")
+    error = words.of_the_parser(
+        "Errors:\n  - steps: got 0; expected at least 1. Use 20",
+        OPTIONS,
+        {"sampler": sampler, "seed": 3},
+    )
+    assert (error.what, error.given, error.expected, error.advice) == (
+        "--sampler.steps",
+        "0",
+        "at least 1",
+        "Use 20",
+    )

@@ -25,7 +25,9 @@ SCHEDULES = [VPLinear(t_min=1e-4), VE(), EDM(), RectifiedFlow()]
 
 
 class ConditionalSamplerContract(ABC):
-    """A test class says `sampler(steps, grid)`, and the observation if a masked image does not do."""
+    """A test class says `sampler(steps, grid)`, and the observation if a masked image does not
+    do.
+    """
 
     @abstractmethod
     def sampler(self, steps: int, grid: TimeGrid | None = None) -> PosteriorSampler: ...
@@ -35,32 +37,49 @@ class ConditionalSamplerContract(ABC):
         place = torch.cartesian_prod(torch.arange(4.0), torch.arange(4.0)).double()
         kernel = torch.exp(-torch.cdist(place, place) / 2)
         means = torch.stack([0.8 * torch.ones(1, 4, 4), -0.5 * torch.ones(1, 4, 4)]).double()
-        return GaussianMixture(means, torch.stack([0.3 * kernel, 0.1 * kernel]), None, schedule or VPLinear())
+        return GaussianMixture(
+            means, torch.stack([0.3 * kernel, 0.1 * kernel]), None, schedule or VPLinear()
+        )
 
     def observation(self, n: int = 1, sigma_y: float | Tensor = 0.2) -> Observation:
         """Pixels of images at random, other ones for each."""
         noise = Noise(range(n), dtype=DOUBLE)
-        likelihood = GaussianLikelihood(Inpainting((noise.uniform(7, (1, 4, 4)) < 0.5).double()), sigma_y)
-        return Observation(likelihood.sample(self.prior().sample(noise), noise.stream(1)), likelihood)
+        likelihood = GaussianLikelihood(
+            Inpainting((noise.uniform(7, (1, 4, 4)) < 0.5).double()), sigma_y
+        )
+        return Observation(
+            likelihood.sample(self.prior().sample(noise), noise.stream(1)), likelihood
+        )
 
     def test_a_sample_depends_on_its_seed_alone(self):
         prior, observation, sampler = self.prior(), self.observation(2), self.sampler(6)
         x_0 = sampler(prior, observation, 3, seed=[5, 9])
         assert x_0.shape == (2, 3, *prior.event_shape)
         assert bool(torch.isfinite(x_0).all())
-        close = {"rtol": 0, "atol": 1e-9}  # batched linear algebra may round differently for another batch
-        torch.testing.assert_close(sampler(prior, observation.take([1]), 3, seed=[9])[0], x_0[1], **close)
+        close = {
+            "rtol": 0,
+            "atol": 1e-9,
+        }  # batched linear algebra may round differently for another batch
+        torch.testing.assert_close(
+            sampler(prior, observation.take([1]), 3, seed=[9])[0], x_0[1], **close
+        )
         torch.testing.assert_close(sampler(prior, observation, 2, seed=[5, 9]), x_0[:, :2], **close)
-        torch.testing.assert_close(sampler(prior, observation.take([1, 0]), 3, seed=[9, 5]), x_0.flip(0), **close)
+        torch.testing.assert_close(
+            sampler(prior, observation.take([1, 0]), 3, seed=[9, 5]), x_0.flip(0), **close
+        )
         for batch_size in (1, 4):
-            torch.testing.assert_close(sampler(prior, observation, 3, seed=[5, 9], batch_size=batch_size), x_0, **close)
+            torch.testing.assert_close(
+                sampler(prior, observation, 3, seed=[5, 9], batch_size=batch_size), x_0, **close
+            )
         assert not torch.equal(sampler(prior, observation, 3, seed=[6, 9])[0], x_0[0])
 
     @pytest.mark.parametrize("steps", [1, 2, 12])
     def test_evaluations_are_counted_right(self, steps):
         prior, sampler, calls = self.prior(), self.sampler(steps), []
         denoise = prior.denoise
-        prior.denoise = lambda x_t, t: calls.append(x_t.requires_grad and torch.is_grad_enabled()) or denoise(x_t, t)
+        prior.denoise = lambda x_t, t: (
+            calls.append(x_t.requires_grad and torch.is_grad_enabled()) or denoise(x_t, t)
+        )
         sampler(prior, self.observation(), 2)
         assert len(calls) == sampler.evaluations
         assert not any(calls)  # the prior is never differentiated
@@ -74,9 +93,13 @@ class ConditionalSamplerContract(ABC):
         found = []
         for own in (home, schedule):
             t, s = own.time(log_snr).split(1)
-            state = self.sampler(4).step(self.prior(own), self.observation(2), self.state(x, own, t), s, noise)
+            state = self.sampler(4).step(
+                self.prior(own), self.observation(2), self.state(x, own, t), s, noise
+            )
             found.append(self.signal(state, own))
-        torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-5)  # times go through the inverse of the schedule
+        torch.testing.assert_close(
+            found[1], found[0], rtol=0, atol=1e-5
+        )  # times go through the inverse of the schedule
 
     def state(self, x: Tensor, schedule, t: Tensor) -> State:
         """The state whose x_t / alpha_t is x."""
@@ -120,7 +143,10 @@ class ConditionalSamplerContract(ABC):
 
     def test_a_draw_is_a_call(self):
         prior, observation, sampler = self.prior(), self.observation(2), self.sampler(3)
-        assert torch.equal(sampler.draw(prior, 2, observation=observation, seed=4).x_0, sampler(prior, observation, 2, seed=4))
+        assert torch.equal(
+            sampler.draw(prior, 2, observation=observation, seed=4).x_0,
+            sampler(prior, observation, 2, seed=4),
+        )
 
     def evaluated(self, x_t: Tensor, t: Tensor) -> Tensor:
         raise AssertionError("the prior was evaluated before it was refused")

@@ -21,12 +21,18 @@ from deft.schedules import VPLinear
 
 
 class HTransformContract(ABC):
-    """A test class says `h_transform(prior)`, and, if it needs another than the mixture of images here, `prior()`."""
+    """A test class says `h_transform(prior)`, and, if it needs another than the mixture of
+    images here, `prior()`.
+    """
 
     tolerance = 1e-9  # of what only rounding separates; a test class in float32 widens it
-    reads_noise_level = True  # whether a measurement with a huge sigma_y is ignored, as it should be; DPS and DDNM do not look
+    # whether a measurement with a huge sigma_y is ignored, as it should be; DPS and DDNM do not
+    # look
+    reads_noise_level = True
     takes_noiseless = True  # whether sigma_y = 0 is allowed
-    builds_on_the_prior = True  # whether a measurement of nothing leaves the prior's estimate alone; a network of its own need not
+    # whether a measurement of nothing leaves the prior's estimate alone; a network of its own need
+    # not
+    builds_on_the_prior = True
 
     @abstractmethod
     def h_transform(self, prior: Prior) -> HTransform: ...
@@ -34,7 +40,9 @@ class HTransformContract(ABC):
     def prior(self) -> Prior:
         return images()
 
-    def observation(self, prior: Prior, n: int, sigma_y: float | torch.Tensor = 0.2, seed: int = 0) -> Observation:
+    def observation(
+        self, prior: Prior, n: int, sigma_y: float | torch.Tensor = 0.2, seed: int = 0
+    ) -> Observation:
         """Pixels at random, other ones for each signal."""
         noise = Noise(range(seed, seed + n), dtype=prior.dtype)
         mask = (noise.uniform(7, (1, *prior.event_shape[1:])) < 0.5).to(prior.dtype)
@@ -42,13 +50,17 @@ class HTransformContract(ABC):
         likelihood = GaussianLikelihood(Inpainting(mask), sigma_y)
         return Observation(likelihood.sample(x_0, noise.stream(1)).to(prior.dtype), likelihood)
 
-    def shift(self, prior: Prior, observation: Observation, t: float | torch.Tensor) -> torch.Tensor:
+    def shift(
+        self, prior: Prior, observation: Observation, t: float | torch.Tensor
+    ) -> torch.Tensor:
         h_transform = self.h_transform(prior)
         n = len(observation)
         noise = Noise(range(n), dtype=prior.dtype)
         t = prior.schedule.snap(torch.as_tensor(t, dtype=torch.float64).reshape(-1))
         alpha_t, sigma_t = prior.levels(torch.empty(n, *prior.event_shape, dtype=prior.dtype), t)
-        x_t = alpha_t * prior.scale * noise.normal(1, prior.event_shape) + sigma_t * noise.normal(2, prior.event_shape)
+        x_t = alpha_t * prior.scale * noise.normal(1, prior.event_shape) + sigma_t * noise.normal(
+            2, prior.event_shape
+        )
         with torch.no_grad():
             return Posterior(prior, h_transform, observation).parts(x_t, t)[1].detach()
 
@@ -64,7 +76,9 @@ class HTransformContract(ABC):
         y = torch.zeros(2, *prior.event_shape, dtype=prior.dtype)
         for t in self.times(prior):
             shift = self.shift(prior, Observation(y, GaussianLikelihood(nothing, 0.1)), t)
-            torch.testing.assert_close(shift, torch.zeros_like(shift), rtol=0, atol=10 * self.tolerance)
+            torch.testing.assert_close(
+                shift, torch.zeros_like(shift), rtol=0, atol=10 * self.tolerance
+            )
 
     def test_zero_where_the_measurement_is_all_noise(self):
         if not self.reads_noise_level:
@@ -79,7 +93,9 @@ class HTransformContract(ABC):
         prior = self.prior()
         for sigma_y in (0.0, 0.2) if self.takes_noiseless else (0.2,):
             for t in self.times(prior):
-                assert bool(self.shift(prior, self.observation(prior, 2, sigma_y), t).isfinite().all())
+                assert bool(
+                    self.shift(prior, self.observation(prior, 2, sigma_y), t).isfinite().all()
+                )
 
     def test_a_batch_is_its_signals_one_by_one(self):
         prior = self.prior()
@@ -103,7 +119,9 @@ class HTransformContract(ABC):
         torch.testing.assert_close(sampler(posterior, 2, seed=[5, 9], batch_size=3), x_0, **close)
 
     def sampled(self, prior: Prior, grid: UniformLogSNR) -> HTransform:
-        """What goes with DDIM(4, eta=1, grid); a method that is tabulated for a grid says another."""
+        """What goes with DDIM(4, eta=1, grid); a method that is tabulated for a grid says
+        another.
+        """
         return self.h_transform(prior)
 
     def test_the_score_of_h_is_the_shift_in_other_units(self):
@@ -127,4 +145,6 @@ def images() -> GaussianMixture:
     kernel = torch.exp(-torch.cdist(place, place) / 2)
     covariance = torch.block_diag(kernel, kernel)
     means = torch.stack([0.8 * torch.ones(2, 4, 4), -0.5 * torch.ones(2, 4, 4)]).double()
-    return GaussianMixture(means, torch.stack([0.3 * covariance, 0.1 * covariance]), None, VPLinear())
+    return GaussianMixture(
+        means, torch.stack([0.3 * covariance, 0.1 * covariance]), None, VPLinear()
+    )

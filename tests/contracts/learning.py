@@ -19,7 +19,9 @@ from tests.training import small
 
 
 class LearningContract(ABC):
-    """A test class says `made(prior)`: an untrained h-transform of a few thousand parameters, for a prior of images."""
+    """A test class says `made(prior)`: an untrained h-transform of a few thousand parameters,
+    for a prior of images.
+    """
 
     steps = 80  # of a training that must lower the loss by a tenth
 
@@ -36,7 +38,9 @@ class LearningContract(ABC):
 
     def learning_prior(self) -> UNetPrior:
         """A prior that somebody forgot to freeze."""
-        prior = UNetPrior((2, 6, 10), VPLinear(), channels=(4, 4), blocks=1, attention=(False, False))
+        prior = UNetPrior(
+            (2, 6, 10), VPLinear(), channels=(4, 4), blocks=1, attention=(False, False)
+        )
         prior.gaussian.variance.fill_(0.3)
         return prior
 
@@ -61,11 +65,16 @@ class LearningContract(ABC):
         denoise, kept = prior.denoise, []
 
         def watched(x_t, t):
-            with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.shape) or tensor, lambda tensor: tensor):
+            with torch.autograd.graph.saved_tensors_hooks(
+                lambda tensor: kept.append(tensor.shape) or tensor, lambda tensor: tensor
+            ):
                 return denoise(x_t, t)
 
         prior.denoise = watched
-        x_t, t = batch.x_0.clone(), torch.tensor([0.4])  # as in training: the graph is that of h alone
+        x_t, t = (
+            batch.x_0.clone(),
+            torch.tensor([0.4]),
+        )  # as in training: the graph is that of h alone
         assert Posterior(prior, h, observation).denoise(x_t, t).requires_grad
         assert not kept
         prior.denoise(x_t.requires_grad_(), t)
@@ -78,14 +87,18 @@ class LearningContract(ABC):
         t = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
         together = Posterior(prior, h, observation).denoise(batch.x_0, t)
         for i in range(3):
-            alone = Posterior(prior, h, observation.take([i])).denoise(batch.x_0[i : i + 1], t[i : i + 1])
+            alone = Posterior(prior, h, observation.take([i])).denoise(
+                batch.x_0[i : i + 1], t[i : i + 1]
+            )
             torch.testing.assert_close(alone[0], together[i], rtol=0, atol=1e-8)
 
     def test_no_signals(self):
         prior = self.learning_prior()
         batch = self.batch(prior, 0)
         observation = small.objective().problem.draw(batch.x_0, batch.noise)
-        assert Posterior(prior, self.made(prior), observation).denoise(batch.x_0, torch.tensor([0.4])).shape == (0, 2, 6, 10)
+        assert Posterior(prior, self.made(prior), observation).denoise(
+            batch.x_0, torch.tensor([0.4])
+        ).shape == (0, 2, 6, 10)
 
     def test_training_lowers_the_loss(self):
         prior, objective = small.prior(), small.objective()
@@ -98,7 +111,17 @@ class LearningContract(ABC):
                 return float(objective.loss(h, prior, held_out).value.mean())
 
         before = loss(h)
-        train(h, prior, objective, small.images(64), steps=self.steps, batch_size=16, learning_rate=3e-3, ema=0.9, progress=False)
+        train(
+            h,
+            prior,
+            objective,
+            small.images(64),
+            steps=self.steps,
+            batch_size=16,
+            learning_rate=3e-3,
+            ema=0.9,
+            progress=False,
+        )
         assert loss(h) < 0.9 * min(before, loss(NoConditioning()))
 
     def test_a_file_gives_it_back(self, tmp_path):

@@ -1,4 +1,6 @@
-"""What every forward operator keeps: its shapes, its adjoint, its inverse, and one set of parameters per signal."""
+"""What every forward operator keeps: its shapes, its adjoint, its inverse, and one set of
+parameters per signal.
+"""
 
 import math
 from abc import ABC, abstractmethod
@@ -28,11 +30,22 @@ WRONG: dict[str, Callable[[torch.Tensor], object]] = {
 }
 
 
-ENTRIES = ("forward", "coverage", "adjoint", "lift", "observed", "count", "solve", "pseudo_inverse", "pull")
+ENTRIES = (
+    "forward",
+    "coverage",
+    "adjoint",
+    "lift",
+    "observed",
+    "count",
+    "solve",
+    "pseudo_inverse",
+    "pull",
+)
 
 
 class OperatorContract(ABC):
-    """A test class inherits this and says how to make the operator; everything runs in double precision.
+    """A test class inherits this and says how to make the operator; everything runs in double
+    precision.
 
     `tolerance` bounds rounding errors; operators that iterate need a larger `solve_tolerance`.
     """
@@ -55,7 +68,9 @@ class OperatorContract(ABC):
         return torch.randn(batch, *self.event_shape)
 
     def close(self, a: torch.Tensor, b: torch.Tensor, tolerance: float | None = None) -> None:
-        torch.testing.assert_close(a, b, atol=tolerance or self.tolerance, rtol=tolerance or self.tolerance)
+        torch.testing.assert_close(
+            a, b, atol=tolerance or self.tolerance, rtol=tolerance or self.tolerance
+        )
 
     def test_it_knows_for_how_many_signals_it_is(self):
         three = self.make([1, 2, 3])
@@ -99,7 +114,9 @@ class OperatorContract(ABC):
         assert pull.isfinite().all()
         self.close(operator.pull(x, 0 * residual, r2, s2), torch.zeros_like(x))
         for i in range(3):
-            alone = self.make([i]).pull(x[i : i + 1], residual[i : i + 1], r2[i : i + 1], s2[i : i + 1])
+            alone = self.make([i]).pull(
+                x[i : i + 1], residual[i : i + 1], r2[i : i + 1], s2[i : i + 1]
+            )
             self.close(alone, pull[i : i + 1], self.solve_tolerance)
         nothing = self.make([])
         assert nothing.pull(x[:0], nothing(x[:0]), r2[:1], s2[:1]).shape == (0, *self.event_shape)
@@ -108,12 +125,17 @@ class OperatorContract(ABC):
         operator, x = self.make(range(3)), self.signals(3)
         index = [2, 0, 2, 1]
         self.close(operator.take(index)(x[index]), operator(x)[index])
-        self.close(operator.take(torch.tensor(index)).coverage(x[index]), operator.coverage(x)[index])
+        self.close(
+            operator.take(torch.tensor(index)).coverage(x[index]), operator.coverage(x)[index]
+        )
         assert len(operator.take([])(x[:0])) == 0
 
     def test_repeat(self):
         operator, x = self.make(range(3)), self.signals(3).repeat_interleave(2, dim=0)
-        self.close(operator.repeat(2)(x), torch.cat([self.make([i])(x[2 * i : 2 * i + 2]) for i in range(3)]))
+        self.close(
+            operator.repeat(2)(x),
+            torch.cat([self.make([i])(x[2 * i : 2 * i + 2]) for i in range(3)]),
+        )
 
     def test_single_precision(self):
         operator, x = self.make(range(2)).float(), self.signals(2).float()
@@ -122,7 +144,9 @@ class OperatorContract(ABC):
 
     @pytest.mark.parametrize("wrong", [*WRONG, "batch", "rank", "size", "meta"])
     def test_what_it_cannot_be_asked_about_is_refused(self, wrong):
-        """By every entry of every operator; where signals have parameters of their own, one signal too few is refused too."""
+        """By every entry of every operator; where signals have parameters of their own, one
+        signal too few is refused too.
+        """
         operator, x = self.make(range(3)), self.signals(3)
         y = operator(x)
         for entry in filter(lambda name: hasattr(operator, name), ENTRIES):
@@ -130,7 +154,8 @@ class OperatorContract(ABC):
             if (bad := self._wrong(operator, wrong, given, signal)) is None or (
                 wrong == "batch" and entry in ("observed", "coverage", "count")
             ):
-                continue  # those that do not look at their parameters say nothing wrong of two of three
+                # those that do not look at their parameters say nothing wrong of two of three
+                continue
             with pytest.raises(InvalidInput) as raised:
                 self._ask(operator, entry, bad, y)
             assert raised.value.given or wrong == "batch"
@@ -163,7 +188,9 @@ class OperatorContract(ABC):
             y = operator(x)
             self.close(operator.lift(y), operator.lift(operator(strided)), self.solve_tolerance)
 
-    def _wrong(self, operator: ForwardOperator, wrong: str, given: torch.Tensor, signal: bool) -> object:
+    def _wrong(
+        self, operator: ForwardOperator, wrong: str, given: torch.Tensor, signal: bool
+    ) -> object:
         """What is wrong in this way, or None where nothing can be."""
         shape = operator.signal_shape() if signal else operator.measurement_shape()
         if wrong == "batch":
@@ -171,16 +198,26 @@ class OperatorContract(ABC):
         if wrong == "rank":
             return given.new_ones(()) if shape is None else given[:, None]
         if wrong == "size":
-            return None if shape is None or shape[-1] is None else torch.cat([given, given[..., :1]], dim=-1)
+            return (
+                None
+                if shape is None or shape[-1] is None
+                else torch.cat([given, given[..., :1]], dim=-1)
+            )
         if wrong == "meta":
             return given.to("meta") if any(True for _ in operator.buffers()) else None
         return WRONG[wrong](given)
 
-    def _ask(self, operator: ForwardOperator, entry: str, given: torch.Tensor, y: torch.Tensor) -> object:
+    def _ask(
+        self, operator: ForwardOperator, entry: str, given: torch.Tensor, y: torch.Tensor
+    ) -> object:
         one = torch.ones(1)
         if entry == "solve":
             return operator.solve(given, one, one)
-        return operator.pull(given, y, one, one) if entry == "pull" else getattr(operator, entry)(given)
+        return (
+            operator.pull(given, y, one, one)
+            if entry == "pull"
+            else getattr(operator, entry)(given)
+        )
 
     def test_gradients_pass(self):
         operator, x = self.make(range(2)), self.signals(2).requires_grad_()
@@ -188,7 +225,9 @@ class OperatorContract(ABC):
 
 
 class LinearOperatorContract(OperatorContract):
-    """`adjoint` is the transpose, `solve` the inverse of (r2 A A^T + s2 I) and, at s2 = 0, the pseudo-inverse."""
+    """`adjoint` is the transpose, `solve` the inverse of (r2 A A^T + s2 I) and, at s2 = 0, the
+    pseudo-inverse.
+    """
 
     def test_dot_product(self):
         operator, x = self.make(range(3)), self.signals(3)
@@ -214,12 +253,20 @@ class LinearOperatorContract(OperatorContract):
         operator = self.make(range(3))
         y = operator(self.signals(3))
         v = torch.randn_like(y)
-        r2, s2 = (torch.tensor([0.7]), torch.tensor([0.2])) if shared else (torch.tensor([0.3, 1.0, 4.0]), torch.tensor([0.5, 0.05, 0.2]))
+        r2, s2 = (
+            (torch.tensor([0.7]), torch.tensor([0.2]))
+            if shared
+            else (torch.tensor([0.3, 1.0, 4.0]), torch.tensor([0.5, 0.05, 0.2]))
+        )
         solved = operator.solve(v, r2, s2)
         for i in range(3):
             a = dense(self.make([i]).linear, self.event_shape)
             normal = r2[i % len(r2)] * a @ a.T + s2[i % len(s2)] * torch.eye(len(a))
-            self.close(solved[i].flatten(), torch.linalg.solve(normal, v[i].flatten()), self.solve_tolerance)
+            self.close(
+                solved[i].flatten(),
+                torch.linalg.solve(normal, v[i].flatten()),
+                self.solve_tolerance,
+            )
 
     def test_pseudo_inverse(self):
         operator = self.make(range(3))
@@ -227,7 +274,11 @@ class LinearOperatorContract(OperatorContract):
         x = operator.pseudo_inverse(y)
         for i in range(3):
             a = dense(self.make([i]).linear, self.event_shape)
-            self.close(x[i].flatten(), torch.linalg.pinv(a, rtol=1e-7) @ y[i].flatten(), self.solve_tolerance)
+            self.close(
+                x[i].flatten(),
+                torch.linalg.pinv(a, rtol=1e-7) @ y[i].flatten(),
+                self.solve_tolerance,
+            )
 
     def test_a_batch_of_none_is_solved(self):
         operator = self.make([])
@@ -266,4 +317,8 @@ class SpectralOperatorContract(LinearOperatorContract):
         operator = self.make(range(3))
         v = operator(self.signals(3))
         r2, s2 = torch.tensor([0.3, 1.0, 4.0]), torch.tensor([0.5, 0.05, 0.2])
-        self.close(operator.solve(v, r2, s2), SpectralOperator.solve(operator, v, r2, s2), self.solve_tolerance)
+        self.close(
+            operator.solve(v, r2, s2),
+            SpectralOperator.solve(operator, v, r2, s2),
+            self.solve_tolerance,
+        )

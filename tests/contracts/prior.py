@@ -26,9 +26,13 @@ class PriorContract(ABC):
 
     def noisy(self, prior: Prior, n: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
         noise = Noise(range(n), dtype=prior.dtype)
-        t = prior.schedule.snap(torch.linspace(0.05, 0.8, n, dtype=torch.float64))  # within the ends of every other schedule
+        t = prior.schedule.snap(
+            torch.linspace(0.05, 0.8, n, dtype=torch.float64)
+        )  # within the ends of every other schedule
         alpha_t, sigma_t = prior.levels(noise.normal(0, prior.event_shape), t)
-        return alpha_t * prior.scale * noise.normal(1, prior.event_shape) + sigma_t * noise.normal(2, prior.event_shape), t
+        return alpha_t * prior.scale * noise.normal(1, prior.event_shape) + sigma_t * noise.normal(
+            2, prior.event_shape
+        ), t
 
     def test_shapes_and_precision(self):
         prior = self.prior()
@@ -68,7 +72,9 @@ class PriorContract(ABC):
         x_t, t = self.noisy(prior)
         there = Rescheduled(prior, within(prior.schedule, VE))
         back = Rescheduled(there, prior.schedule)
-        torch.testing.assert_close(back.denoise(x_t, t), prior.denoise(x_t, t), rtol=0, atol=100 * self.tolerance)
+        torch.testing.assert_close(
+            back.denoise(x_t, t), prior.denoise(x_t, t), rtol=0, atol=100 * self.tolerance
+        )
 
     def test_the_same_under_every_schedule(self):
         prior = self.prior()
@@ -77,7 +83,12 @@ class PriorContract(ABC):
         for other in OTHERS:
             moved = Rescheduled(prior, within(prior.schedule, other))
             s = moved.schedule.time(prior.schedule.log_snr(t))
-            torch.testing.assert_close(moved.denoise(moved.levels(u, s)[0] * u, s), reference, rtol=0, atol=100 * self.tolerance)
+            torch.testing.assert_close(
+                moved.denoise(moved.levels(u, s)[0] * u, s),
+                reference,
+                rtol=0,
+                atol=100 * self.tolerance,
+            )
 
     def test_context_that_it_does_not_know_is_refused(self):
         with pytest.raises(InvalidInput):

@@ -1,4 +1,6 @@
-"""What every problem keeps: observations that depend on each signal's seed alone, and a card that rebuilds it."""
+"""What every problem keeps: observations that depend on each signal's seed alone, and a card
+that rebuilds it.
+"""
 
 import json
 import math
@@ -12,7 +14,9 @@ from deft.problems import Problem, from_card
 
 
 class ProblemContract(ABC):
-    """A test class inherits this and says how to make the problem, with a noise level above zero."""
+    """A test class inherits this and says how to make the problem, with a noise level above
+    zero.
+    """
 
     event_shapes: tuple[tuple[int, ...], ...] = ((1, 8, 8), (3, 12, 20), (2, 16))
     tolerance = 1e-5  # single precision; operators that iterate need more
@@ -33,7 +37,9 @@ class ProblemContract(ABC):
                 assert observation.operator.lift(observation.y).shape == x_0.shape
                 assert observation.residual(x_0).shape == observation.y.shape
                 assert observation.sigma_y.shape == (batch,)
-                guidance = observation.likelihood.guidance(x_0, torch.full((1,), 0.3), observation.y)
+                guidance = observation.likelihood.guidance(
+                    x_0, torch.full((1,), 0.3), observation.y
+                )
                 assert guidance.shape == x_0.shape
                 assert guidance.isfinite().all()
 
@@ -49,7 +55,9 @@ class ProblemContract(ABC):
                 self.close(alone.residual(x_0[index]), taken.residual(x_0[index]))
 
     def test_seeds_differ(self):
-        x_0 = torch.randn(1, *self.event_shapes[0]).repeat(2, 1, *(1 for _ in self.event_shapes[0][1:]))
+        x_0 = torch.randn(1, *self.event_shapes[0]).repeat(
+            2, 1, *(1 for _ in self.event_shapes[0][1:])
+        )
         y = self.make().draw(x_0, Noise([0, 1])).y
         assert not torch.equal(y[0], y[1])
 
@@ -62,7 +70,9 @@ class ProblemContract(ABC):
         assert torch.equal(again.draw(x_0, noise).y, problem.draw(x_0, noise).y)
 
     def test_the_truth_fits(self):
-        """The misfit of the truth is a chi variable over sqrt(m): 1, with a standard deviation of about 1 / sqrt(2 m)."""
+        """The misfit of the truth is a chi variable over sqrt(m): 1, with a standard deviation
+        of about 1 / sqrt(2 m).
+        """
         x_0 = torch.randn(8, *self.event_shapes[0])
         observation = self.make().draw(x_0, Noise(range(8)))
         misfit = observation.likelihood.misfit(x_0, observation.y)
@@ -80,5 +90,9 @@ class ProblemContract(ABC):
 
     @pytest.mark.parametrize("precision", [torch.float32, torch.float64])
     def test_precision(self, precision):
-        y = self.make().draw(torch.randn(2, *self.event_shapes[0], dtype=precision), Noise([0, 1])).y
+        y = (
+            self.make()
+            .draw(torch.randn(2, *self.event_shapes[0], dtype=precision), Noise([0, 1]))
+            .y
+        )
         assert y.dtype == precision

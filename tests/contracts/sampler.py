@@ -17,7 +17,9 @@ from tests.closed_form import affine_moments, gaussian, measured, mixture
 
 
 class SamplerContract(ABC):
-    """A test class says `sampler(steps, grid)`, its `order` of convergence, and from how many `steps` on that shows."""
+    """A test class says `sampler(steps, grid)`, its `order` of convergence, and from how many
+    `steps` on that shows.
+    """
 
     order: int
     steps: int
@@ -26,7 +28,9 @@ class SamplerContract(ABC):
     def sampler(self, steps: int, grid: TimeGrid | None = None) -> Sampler: ...
 
     def test_the_exact_h_gives_the_posterior_of_a_gaussian(self, monkeypatch):
-        """Mean and covariance converge to the posterior's at the order of the method, and extrapolated in the steps are the posterior's."""
+        """Mean and covariance converge to the posterior's at the order of the method, and
+        extrapolated in the steps are the posterior's.
+        """
         prior = gaussian(VPCosine(-12, 12))
         observation = measured(prior)
         exact = Exact(prior)
@@ -36,10 +40,14 @@ class SamplerContract(ABC):
         scale = true_covariance.diagonal().max().sqrt()
 
         def error(mean, covariance):
-            return float((mean - true_mean).abs().max() / scale + (covariance - true_covariance).abs().max() / scale**2)
+            return float(
+                (mean - true_mean).abs().max() / scale
+                + (covariance - true_covariance).abs().max() / scale**2
+            )
 
         coarse, fine = (
-            affine_moments(self.sampler(n, UniformLogSNR(high=12)), posterior, truth, monkeypatch) for n in (self.steps, 2 * self.steps)
+            affine_moments(self.sampler(n, UniformLogSNR(high=12)), posterior, truth, monkeypatch)
+            for n in (self.steps, 2 * self.steps)
         )
         assert error(*coarse) / error(*fine) > 0.8 * 2**self.order
         limit = [f + (f - c) / (2**self.order - 1) for c, f in zip(coarse, fine)]
@@ -51,12 +59,19 @@ class SamplerContract(ABC):
         posterior, sampler = Posterior(prior, Exact(prior), observation), self.sampler(6)
         x_0 = sampler(posterior, 3, seed=[5, 9])
         assert x_0.shape == (2, 3, 3)
-        close = {"rtol": 0, "atol": 1e-10}  # batched linear algebra may round differently for another batch
+        close = {
+            "rtol": 0,
+            "atol": 1e-10,
+        }  # batched linear algebra may round differently for another batch
         torch.testing.assert_close(sampler(posterior.take([1]), 3, seed=[9])[0], x_0[1], **close)
         torch.testing.assert_close(sampler(posterior, 2, seed=[5, 9]), x_0[:, :2], **close)
-        torch.testing.assert_close(sampler(posterior.take([1, 0]), 3, seed=[9, 5]), x_0.flip(0), **close)
+        torch.testing.assert_close(
+            sampler(posterior.take([1, 0]), 3, seed=[9, 5]), x_0.flip(0), **close
+        )
         for batch_size in (1, 4):
-            torch.testing.assert_close(sampler(posterior, 3, seed=[5, 9], batch_size=batch_size), x_0, **close)
+            torch.testing.assert_close(
+                sampler(posterior, 3, seed=[5, 9], batch_size=batch_size), x_0, **close
+            )
         assert not torch.equal(sampler(posterior, 3, seed=[6, 9])[0], x_0[0])
 
     def test_evaluations_are_counted_right(self):

@@ -28,7 +28,9 @@ class ScheduleContract(ABC):
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
         assert bool((alpha > 0).all())
         assert bool((sigma > 0).all())
-        torch.testing.assert_close(2 * (alpha.log() - sigma.log()), schedule.log_snr(t), rtol=0, atol=1e-9)
+        torch.testing.assert_close(
+            2 * (alpha.log() - sigma.log()), schedule.log_snr(t), rtol=0, atol=1e-9
+        )
 
     @given(t=st.floats(0, 1))
     @settings(max_examples=50, suppress_health_check=[HealthCheck.differing_executors])
@@ -41,7 +43,9 @@ class ScheduleContract(ABC):
         schedule = self.schedule()
         low, high = schedule.log_snr_range
         outside = torch.tensor([low - 5, high + 5], dtype=torch.float64)
-        torch.testing.assert_close(schedule.time(outside), torch.tensor([1.0, 0.0], dtype=torch.float64), rtol=0, atol=1e-7)
+        torch.testing.assert_close(
+            schedule.time(outside), torch.tensor([1.0, 0.0], dtype=torch.float64), rtol=0, atol=1e-7
+        )
 
     @given(t=st.floats(0, 1))
     @settings(max_examples=50, suppress_health_check=[HealthCheck.differing_executors])
@@ -59,6 +63,12 @@ class ScheduleContract(ABC):
     def test_precision_and_shape_follow_the_times(self, dtype):
         t = torch.linspace(0, 1, 7, dtype=dtype)
         schedule = self.schedule()
-        for value in (schedule.alpha(t), schedule.sigma(t), schedule.log_snr(t), schedule.snap(t), schedule.time(schedule.log_snr(t))):
+        for value in (
+            schedule.alpha(t),
+            schedule.sigma(t),
+            schedule.log_snr(t),
+            schedule.snap(t),
+            schedule.time(schedule.log_snr(t)),
+        ):
             assert value.dtype == dtype
             assert value.shape == t.shape

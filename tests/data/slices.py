@@ -10,8 +10,20 @@ def stack(n=6, height=8, width=8, seed=0):
     return np.random.default_rng(seed).integers(-1024, 1500, (n, height, width)).astype(np.int16)
 
 
-def write_dicom(path, values, place=0.0, patient="P1", series="1.2.3", slope=1.0, intercept=-1024.0, edit=None, **tags):
-    """One file of a series: stored values, and what the scanner says of them; tags that are None are left out, and `edit` changes the rest."""
+def write_dicom(
+    path,
+    values,
+    place=0.0,
+    patient="P1",
+    series="1.2.3",
+    slope=1.0,
+    intercept=-1024.0,
+    edit=None,
+    **tags,
+):
+    """One file of a series: stored values, and what the scanner says of them; tags that are None
+    are left out, and `edit` changes the rest.
+    """
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
@@ -19,7 +31,10 @@ def write_dicom(path, values, place=0.0, patient="P1", series="1.2.3", slope=1.0
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    data.SOPClassUID, data.SOPInstanceUID = (
+        meta.MediaStorageSOPClassUID,
+        meta.MediaStorageSOPInstanceUID,
+    )
     data.PatientID, data.SeriesInstanceUID, data.Modality = patient, series, "CT"
     data.ImagePositionPatient, data.ImageOrientationPatient = [0, 0, place], [1, 0, 0, 0, 1, 0]
     data.PixelSpacing = [0.7, 0.7]
@@ -28,7 +43,12 @@ def write_dicom(path, values, place=0.0, patient="P1", series="1.2.3", slope=1.0
         data.NumberOfFrames = len(values)
     data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
     unsigned = values.dtype == np.uint16
-    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0 if unsigned else 1
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = (
+        16,
+        16,
+        15,
+        0 if unsigned else 1,
+    )
     data.PixelData = values.astype(np.uint16 if unsigned else np.int16).tobytes()
     if slope is not None:
         data.RescaleSlope = slope
@@ -46,7 +66,9 @@ def write_dicom(path, values, place=0.0, patient="P1", series="1.2.3", slope=1.0
 
 
 def write_enhanced(path, values, places, intercepts, spacing=(0.7, 0.7), **tags):
-    """An enhanced CT file: frames whose places and rescaling stand in functional groups of their own."""
+    """An enhanced CT file: frames whose places and rescaling stand in functional groups of their
+    own.
+    """
     from pydicom.dataset import Dataset
     from pydicom.uid import EnhancedCTImageStorage
 
@@ -67,12 +89,26 @@ def write_enhanced(path, values, places, intercepts, spacing=(0.7, 0.7), **tags)
         frames = []
         for place, intercept in zip(places, intercepts, strict=True):
             frame = item("PlanePositionSequence", ImagePositionPatient=[0, 0, place])
-            frame.update(item("PixelValueTransformationSequence", RescaleSlope=1, RescaleIntercept=intercept, RescaleType="HU"))
+            frame.update(
+                item(
+                    "PixelValueTransformationSequence",
+                    RescaleSlope=1,
+                    RescaleIntercept=intercept,
+                    RescaleType="HU",
+                )
+            )
             frames.append(frame)
         data.PerFrameFunctionalGroupsSequence = frames
 
     tags = {"SOPClassUID": EnhancedCTImageStorage, **tags}
-    write_dicom(path, values if len(values) > 1 else values[0], slope=None, intercept=None, edit=edit, **tags)
+    write_dicom(
+        path,
+        values if len(values) > 1 else values[0],
+        slope=None,
+        intercept=None,
+        edit=edit,
+        **tags,
+    )
 
 
 def write_lodopab(folder, number, hu, part="train"):

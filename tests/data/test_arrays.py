@@ -18,13 +18,20 @@ def integers(kind=np.uint8, top=256, shape=(5, 1, 4, 6)):
 
 def test_convert_range():
     x = torch.tensor([0, 255, 51], dtype=torch.uint8)
-    torch.testing.assert_close(convert_range(x, (0.0, 255.0), RANGE), torch.tensor([-1.0, 1.0, -0.6]))
-    torch.testing.assert_close(convert_range(torch.tensor([0.0, 0.5]), (0.0, 1.0), (0.0, 255.0)), torch.tensor([0.0, 127.5]))
+    torch.testing.assert_close(
+        convert_range(x, (0.0, 255.0), RANGE), torch.tensor([-1.0, 1.0, -0.6])
+    )
+    torch.testing.assert_close(
+        convert_range(torch.tensor([0.0, 0.5]), (0.0, 1.0), (0.0, 255.0)),
+        torch.tensor([0.0, 127.5]),
+    )
 
 
 def test_to_uint8_inverts_and_clips():
     x = integers()
-    assert np.array_equal(to_uint8(convert_range(torch.from_numpy(x), (0.0, 255.0), RANGE), RANGE).numpy(), x)
+    assert np.array_equal(
+        to_uint8(convert_range(torch.from_numpy(x), (0.0, 255.0), RANGE), RANGE).numpy(), x
+    )
     assert to_uint8(torch.tensor([-3.0, 3.0]), RANGE).tolist() == [0, 255]
 
 
@@ -45,7 +52,9 @@ class TestArrays:
 
     def test_floats_that_say_their_range_are_converted(self):
         x = floats(0, 1)
-        torch.testing.assert_close(Arrays(x, SHAPE, RANGE, values=(0.0, 1.0))[0], 2 * torch.from_numpy(x[0]) - 1)
+        torch.testing.assert_close(
+            Arrays(x, SHAPE, RANGE, values=(0.0, 1.0))[0], 2 * torch.from_numpy(x[0]) - 1
+        )
         assert torch.equal(Arrays(x, SHAPE, RANGE, values=RANGE)[0], torch.from_numpy(x[0]))
 
     def test_layouts(self):
@@ -61,17 +70,23 @@ class TestArrays:
             (
                 floats(0, 255),
                 {},
-                r"the values are in \[0\.\d+, 25\d\.?\d*\] and the prior takes \[-1, 1\]; .* such as \[0,255\], to convert",
+                r"the values are in \[0\.\d+, 25\d\.?\d*\] and the prior takes \[-1, 1\]; .* such "
+                r"as \[0,255\], to convert",
             ),
             (
                 floats(0, 1),
                 {},
-                r"no value is negative .* the prior takes \[-1, 1\]; say their range .*: \[0,1\] converts them, \[-1,1\] takes",
+                r"no value is negative .* the prior takes \[-1, 1\]; say their range .*: \[0,1\] "
+                r"converts them, \[-1,1\] takes",
             ),
             (floats(-1, 1), {"values": (0.0, 1.0)}, r"the range that was said is \[0, 1\]"),
             (floats() * np.nan, {}, "NaN or infinite"),
             (integers(np.int64), {}, "floating point, uint8 or uint16 values; got int64"),
-            (floats(shape=(5, 3, 4, 6)), {}, r"the array has shape \(5, 3, 4, 6\); expected \(n, 1, 4, 6\)"),
+            (
+                floats(shape=(5, 3, 4, 6)),
+                {},
+                r"the array has shape \(5, 3, 4, 6\); expected \(n, 1, 4, 6\)",
+            ),
             (floats(shape=(5, 4, 6, 1)), {}, "pass channels_last=True"),
             (floats(shape=(0, 1, 4, 6)), {}, "holds no signals"),
         ],
@@ -97,7 +112,9 @@ class TestFiles:
         write_npz(tmp_path / "x.npz", {"samples": torch.from_numpy(x)})
         write_npz(tmp_path / "two.npz", {"a": x, "b": x + 1})
         for name in ("x.npy", "x.npz"):
-            assert torch.equal(Arrays.read(tmp_path / name, SHAPE, RANGE)[0], Arrays(x, SHAPE, RANGE)[0])
+            assert torch.equal(
+                Arrays.read(tmp_path / name, SHAPE, RANGE)[0], Arrays(x, SHAPE, RANGE)[0]
+            )
         assert np.array_equal(read_array(tmp_path / "two.npz", "b"), x + 1)
         with pytest.raises(InvalidInput, match=r"holds 2 arrays \(a, b\); say which with key="):
             read_array(tmp_path / "two.npz")

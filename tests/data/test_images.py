@@ -36,7 +36,9 @@ class TestReading:
         torch.testing.assert_close(data[0], expected)
         assert ImageFolder(tmp_path, RGB, (0.0, 1.0))[0].min() >= 0
 
-    @pytest.mark.parametrize("name", ["a.jpg", "a.jpeg", "a.webp", "a.png", "a.bmp", "a.tif", "a.tiff"])
+    @pytest.mark.parametrize(
+        "name", ["a.jpg", "a.jpeg", "a.webp", "a.png", "a.bmp", "a.tif", "a.tiff"]
+    )
     def test_formats(self, tmp_path, name):
         data = ImageFolder(write(tmp_path, name), RGB)
         assert data[0].shape == RGB
@@ -60,20 +62,28 @@ class TestReading:
             write(tmp_path, f"{i}.png", pixels(seed=i))
         data = ImageFolder(tmp_path, RGB)
         assert data._decoded is None
-        torch.testing.assert_close(data[2], torch.from_numpy(pixels(seed=2)).permute(2, 0, 1).float() / 127.5 - 1)
+        torch.testing.assert_close(
+            data[2], torch.from_numpy(pixels(seed=2)).permute(2, 0, 1).float() / 127.5 - 1
+        )
 
 
 class TestChannels:
     @pytest.mark.parametrize(("mode", "count"), [("L", 1), ("RGBA", 4), ("LA", 2)])
     def test_wrong_for_rgb(self, tmp_path, mode, count):
         write(tmp_path, "a.png", mode=mode)
-        with pytest.raises(BadImage, match=rf"a\.png has {count} channels \(mode {mode}\) and the prior takes 3; use convert='rgb'"):
+        with pytest.raises(
+            BadImage,
+            match=rf"a\.png has {count} channels \(mode {mode}\) and the prior takes 3; use "
+            r"convert='rgb'",
+        ):
             ImageFolder(tmp_path, RGB)
         assert ImageFolder(tmp_path, RGB, convert="rgb")[0].shape == RGB
 
     def test_wrong_for_grey(self, tmp_path):
         write(tmp_path, "a.png")
-        with pytest.raises(BadImage, match=r"has 3 channels .* and the prior takes 1; use convert='grey'"):
+        with pytest.raises(
+            BadImage, match=r"has 3 channels .* and the prior takes 1; use convert='grey'"
+        ):
             ImageFolder(tmp_path, GREY)
         assert ImageFolder(tmp_path, GREY, convert="grey")[0].shape == GREY
         with pytest.raises(BadImage, match="3 after convert='rgb' and the prior takes 1"):
@@ -94,13 +104,19 @@ class TestChannels:
 class TestSize:
     def test_wrong(self, tmp_path):
         write(tmp_path, "a.png", pixels((12, 20, 3)))
-        with pytest.raises(BadImage, match=r"is 12 x 20 \(height x width\) and the prior takes 6 x 8; use fit='resize' .* fit='crop'"):
+        with pytest.raises(
+            BadImage,
+            match=r"is 12 x 20 \(height x width\) and the prior takes 6 x 8; use fit='resize' .* "
+            r"fit='crop'",
+        ):
             ImageFolder(tmp_path, RGB)
 
     def test_crop_is_the_middle(self, tmp_path):
         x = pixels((12, 20, 3))
         data = ImageFolder(write(tmp_path, "a.png", x), RGB, fit="crop")
-        torch.testing.assert_close(data[0], torch.from_numpy(x[3:9, 6:14]).permute(2, 0, 1).float() / 127.5 - 1)
+        torch.testing.assert_close(
+            data[0], torch.from_numpy(x[3:9, 6:14]).permute(2, 0, 1).float() / 127.5 - 1
+        )
 
     def test_resize_keeps_the_aspect(self, tmp_path):
         disc = np.zeros((60, 120, 3), np.uint8)
@@ -127,7 +143,9 @@ class TestUnreadable:
 
     def test_skipped_with_a_count(self, tmp_path):
         with pytest.warns(
-            UserWarning, match=r"skipped 2 of 4 images that cannot be read: 1\.png, 9\.jpg\. .*1\.png is truncated or no image"
+            UserWarning,
+            match=r"skipped 2 of 4 images that cannot be read: 1\.png, 9\.jpg\. .*1\.png is "
+            r"truncated or no image",
         ):
             data = ImageFolder(self.folder(tmp_path), RGB)
         assert [p.name for p in data.files] == ["0.png", "2.png"]
@@ -140,15 +158,21 @@ class TestUnreadable:
 
     def test_none_left(self, tmp_path):
         (tmp_path / "a.png").write_bytes(b"")
-        with pytest.raises(BadImage, match=r"none of the 1 images .* can be read; the first: .*a\.png"):
+        with pytest.raises(
+            BadImage, match=r"none of the 1 images .* can be read; the first: .*a\.png"
+        ):
             ImageFolder(tmp_path, RGB)
 
     def test_empty_and_missing(self, tmp_path):
         (tmp_path / "notes.txt").write_text("x")
-        with pytest.raises(BadImage, match=r"holds no images \(\.png, .*; it holds 1 other files \(\.txt\)\.$"):
+        with pytest.raises(
+            BadImage, match=r"holds no images \(\.png, .*; it holds 1 other files \(\.txt\)\.$"
+        ):
             ImageFolder(tmp_path, RGB)
         (tmp_path / "slice.npy").write_bytes(b"")
-        with pytest.raises(BadImage, match=r"2 other files \(\.npy, \.txt\)\. Stack the arrays into one npy file"):
+        with pytest.raises(
+            BadImage, match=r"2 other files \(\.npy, \.txt\)\. Stack the arrays into one npy file"
+        ):
             ImageFolder(tmp_path, RGB)
         with pytest.raises(BadImage, match="does not exist"):
             ImageFolder(tmp_path / "none", RGB)
@@ -194,7 +218,10 @@ def test_open_slices(tmp_path):
 def test_open_dicom(tmp_path):
     pytest.importorskip("pydicom")
     write_dicom(tmp_path / "a.dcm", stack(n=1)[0] + 1024)
-    assert open_images(tmp_path, (1, 8, 8), default_window=(-1000.0, 400.0)).window == (-1000.0, 400.0)
+    assert open_images(tmp_path, (1, 8, 8), default_window=(-1000.0, 400.0)).window == (
+        -1000.0,
+        400.0,
+    )
     assert len(open_images(tmp_path / "a.dcm", (1, 4, 4), window="full", fit="resize")) == 1
     with pytest.raises(InvalidInput, match="say with `window` what the prior's range means"):
         open_images(tmp_path, (1, 8, 8))
@@ -211,10 +238,14 @@ def test_write_png(tmp_path):
 
 
 def test_an_array_that_may_be_slices(tmp_path):
-    """Hounsfield units are never assumed of an array; where a problem has a window, the error says how to say it."""
+    """Hounsfield units are never assumed of an array; where a problem has a window, the error
+    says how to say it.
+    """
     np.save(tmp_path / "hu.npy", np.zeros((2, 8, 8)))
     with pytest.raises(
-        InvalidInput, match=r"expected \(n, 1, 4, 4\)\. If these are CT slices in Hounsfield units, say so with the window: \[-1000, 1500\]"
+        InvalidInput,
+        match=r"expected \(n, 1, 4, 4\)\. If these are CT slices in Hounsfield units, say so with "
+        r"the window: \[-1000, 1500\]",
     ):
         open_images(tmp_path / "hu.npy", (1, 4, 4), default_window=(-1000.0, 1500.0))
 

@@ -23,6 +23,8 @@ def test_the_integrals_are_sums_along_the_rays():
     x = shepp_logan(512, samples=2).double()
     at = torch.linspace(-0.9, 0.9, 7, dtype=torch.float64)
     points = torch.stack([at, torch.zeros_like(at)], -1)
-    integrals = shepp_logan_integrals(points, torch.tensor([0.0, 1.0], dtype=torch.float64).expand(7, 2))
+    integrals = shepp_logan_integrals(
+        points, torch.tensor([0.0, 1.0], dtype=torch.float64).expand(7, 2)
+    )
     columns = ((at + 1) * 256).long()
     torch.testing.assert_close(integrals, x[:, columns].sum(0) * (2 / 512), atol=0.01, rtol=0.02)

@@ -1,4 +1,6 @@
-"""PiGDM whose r_t has a floor: log N(y; A x_0_hat, max(r_t, floor)^2 A A^T + sigma_y^2 I), for estimates that are surer than they should be."""
+"""PiGDM whose r_t has a floor: log N(y; A x_0_hat, max(r_t, floor)^2 A A^T + sigma_y^2 I), for
+estimates that are surer than they should be.
+"""
 
 import deft
 from deft.htransforms.base import linear_gaussian
@@ -18,4 +20,6 @@ class FlooredPiGDM(deft.Potential):
     def log_h(self, denoised, observation):
         operator, residual = observation.operator, observation.residual(denoised.x_0_hat)
         r_2 = denoised.spread(self.scale).flatten().clamp(min=self.floor) ** 2
-        return -0.5 * inner(residual, operator.solve(residual, r_2, observation.sigma_y.to(residual) ** 2))
+        return -0.5 * inner(
+            residual, operator.solve(residual, r_2, observation.sigma_y.to(residual) ** 2)
+        )

@@ -7,7 +7,9 @@ from deft.codec import LinearCodec
 
 
 class LatentPrior(deft.Prior):
-    """Any prior of codes z with a codec; what is measured, and what `decode` gives, are signals x = W z + b."""
+    """Any prior of codes z with a codec; what is measured, and what `decode` gives, are signals
+    x = W z + b.
+    """
 
     def __init__(self, codes: deft.Prior, codec: LinearCodec) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""The log-variance loss of paths, which needs no data: Var[log w] over paths that h itself drew, zero for the exact h (Richter & Berner 2024, arXiv:2307.01198)."""
+"""The log-variance loss of paths, which needs no data: Var[log w] over paths that h itself drew,
+zero for the exact h (Richter & Berner 2024, arXiv:2307.01198).
+"""
 
 import deft
 from deft.paths import path_log_weight, simulate
@@ -17,6 +19,8 @@ class LogVariance(Objective):
 
     def loss(self, h_transform, prior, batch):
         posterior = deft.Posterior(prior, h_transform, self.observation)
-        path = simulate(posterior, deft.DDIM(self.steps, eta=1.0), len(batch), seed=batch.noise.seeds[:1])
+        path = simulate(
+            posterior, deft.DDIM(self.steps, eta=1.0), len(batch), seed=batch.noise.seeds[:1]
+        )
         log_w = path_log_weight(path, posterior)[0]
         return Loss((log_w - log_w.mean()).square(), {"log_weight": log_w.detach()})

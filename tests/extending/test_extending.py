@@ -1,4 +1,6 @@
-"""What a user adds, each in one file of public names, keeps the contracts and runs from the command line."""
+"""What a user adds, each in one file of public names, keeps the contracts and runs from the
+command line.
+"""
 
 import ast
 from pathlib import Path
@@ -20,15 +22,24 @@ from tests.extending.cloud import CloudPrior
 from tests.extending.floored_pigdm import FlooredPiGDM
 from tests.extending.unipc import UniPC
 
-FILES = sorted(path for path in Path(__file__).parent.glob("*.py") if not path.name.startswith(("test_", "__")))
+FILES = sorted(
+    path for path in Path(__file__).parent.glob("*.py") if not path.name.startswith(("test_", "__"))
+)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_public_names_alone_are_imported(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
-            assert not any(part.startswith("_") for part in [*(node.module or "").split("."), *(alias.name for alias in node.names)])
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "deft":
+            assert not any(
+                part.startswith("_")
+                for part in [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+            )
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "deft"
+        ):
             assert not node.attr.startswith("_")
 
 
@@ -39,7 +50,9 @@ class TestUniPC(SamplerContract):
         return UniPC(steps, grid)
 
     def test_it_is_of_third_order_behind_its_start(self):
-        """The end of the probability-flow ODE of a mixture, against 400 steps of Heun: 0.0091 and 0.0014 at 24 and 48 evaluations, DPMSolver 0.0172 and 0.0046."""
+        """The end of the probability-flow ODE of a mixture, against 400 steps of Heun: 0.0091
+        and 0.0014 at 24 and 48 evaluations, DPMSolver 0.0172 and 0.0046.
+        """
         prior, grid = mixture(), deft.UniformLogSNR(high=8.0)
         truth = deft.Heun(400, grid)(prior, 64, seed=1)
 
@@ -58,11 +71,16 @@ class TestFlooredPiGDM(HTransformContract):
     def test_without_a_floor_it_is_pigdm(self):
         prior = self.prior()
         observation = self.observation(prior, 3)
-        x_t, t = prior.scale * torch.randn(3, *prior.event_shape, dtype=prior.dtype), torch.full((1,), 0.4, dtype=torch.float64)
+        x_t, t = (
+            prior.scale * torch.randn(3, *prior.event_shape, dtype=prior.dtype),
+            torch.full((1,), 0.4, dtype=torch.float64),
+        )
         ours = deft.Posterior(prior, FlooredPiGDM(prior.scale), observation).parts(x_t, t)[1]
         theirs = deft.Posterior(prior, deft.PiGDM(prior.scale), observation).parts(x_t, t)[1]
         torch.testing.assert_close(ours, theirs)
-        floored = deft.Posterior(prior, FlooredPiGDM(prior.scale, floor=10.0), observation).parts(x_t, t)[1]
+        floored = deft.Posterior(prior, FlooredPiGDM(prior.scale, floor=10.0), observation).parts(
+            x_t, t
+        )[1]
         assert not torch.allclose(floored, theirs)
 
 
@@ -74,25 +92,45 @@ class TestCloud(PriorContract):
 
 
 def test_clouds_of_several_sizes_have_the_posterior_that_is_known():
-    """y = x_0 + sigma_y eps on each valid point: the posterior mean is s^2 / (s^2 + sigma_y^2) P y, its covariance s^2 sigma_y^2 / (s^2 + sigma_y^2) P."""
+    """y = x_0 + sigma_y eps on each valid point: the posterior mean is s^2 / (s^2 + sigma_y^2) P
+    y, its covariance s^2 sigma_y^2 / (s^2 + sigma_y^2) P.
+    """
     prior = CloudPrior(scale=0.7).given(places=[3, 5])
     sigma_y, y = 0.4, torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
     observation = deft.Observation(prior.projected(y), deft.GaussianLikelihood(Identity(), sigma_y))
-    x_0 = deft.DPMSolver(24)(deft.Posterior(prior, deft.PiGDM(prior.scale), observation), 2000, seed=0)
+    x_0 = deft.DPMSolver(24)(
+        deft.Posterior(prior, deft.PiGDM(prior.scale), observation), 2000, seed=0
+    )
     assert float((x_0 - prior.projected(x_0)).abs().max()) < 1e-5
     ratio = prior.scale**2 / (prior.scale**2 + sigma_y**2)
     torch.testing.assert_close(x_0.mean(1), ratio * prior.projected(y), rtol=0, atol=0.05)
     for cloud, places in zip(x_0, (3, 5)):
         spread = (1 - 1 / places) ** 0.5 * ratio**0.5 * sigma_y
-        torch.testing.assert_close(cloud.std(0)[:places], torch.full((places, 3), spread), rtol=0.1, atol=0)
+        torch.testing.assert_close(
+            cloud.std(0)[:places], torch.full((places, 3), spread), rtol=0.1, atol=0
+        )
         assert float(cloud[:, places:].abs().sum()) < 1e-3
 
 
 @pytest.mark.parametrize(
     "given",
     [
-        ["--method", "Given", "--method.h_transform", "tests.extending.floored_pigdm.FlooredPiGDM", "--method.h_transform.floor", "0.1"],
-        ["--method", "Unconditional", "--method.sampler", "tests.extending.unipc.UniPC", "--method.sampler.steps", "4"],
+        [
+            "--method",
+            "Given",
+            "--method.h_transform",
+            "tests.extending.floored_pigdm.FlooredPiGDM",
+            "--method.h_transform.floor",
+            "0.1",
+        ],
+        [
+            "--method",
+            "Unconditional",
+            "--method.sampler",
+            "tests.extending.unipc.UniPC",
+            "--method.sampler.steps",
+            "4",
+        ],
     ],
     ids=["h-transform", "sampler"],
 )
@@ -101,7 +139,21 @@ def test_the_command_line_takes_it_by_its_dotted_path(given, tmp_path, capsys):
     images, prior = save_images(tmp_path / "images", 1), str(tmp_path / "tiny.safetensors")
     problem = ["--problem", "Inpainting", "--problem.masks", "box", "--problem.sigma_y", "0.1"]
     out = tmp_path / "samples"
-    status = main(["sample", "--prior", prior, *problem, "--images", str(images), "--samples", "2", "--out", str(out), *given])
+    status = main(
+        [
+            "sample",
+            "--prior",
+            prior,
+            *problem,
+            "--images",
+            str(images),
+            "--samples",
+            "2",
+            "--out",
+            str(out),
+            *given,
+        ]
+    )
     assert status == 0, capsys.readouterr().err
     with np.load(out / "00.npz") as found:
         assert found["samples"].shape == (2, 1, 16, 16)

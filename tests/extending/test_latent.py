@@ -1,4 +1,6 @@
-"""Signals are measured, codes are sampled: the posterior of a linear codec is known in closed form."""
+"""Signals are measured, codes are sampled: the posterior of a linear codec is known in closed
+form.
+"""
 
 import pytest
 import torch
@@ -29,7 +31,12 @@ def codec() -> LinearCodec:
 
 def prior(covariance: float = 0.6) -> LatentPrior:
     return LatentPrior(
-        deft.GaussianMixture(torch.full((1, *CODES), 0.2, dtype=DOUBLE), torch.tensor([covariance], dtype=DOUBLE), None, deft.VPCosine()),
+        deft.GaussianMixture(
+            torch.full((1, *CODES), 0.2, dtype=DOUBLE),
+            torch.tensor([covariance], dtype=DOUBLE),
+            None,
+            deft.VPCosine(),
+        ),
         codec(),
     )
 
@@ -37,8 +44,16 @@ def prior(covariance: float = 0.6) -> LatentPrior:
 def measured(through: Codec | None = None) -> deft.Observation:
     """Half of the signals of two codes that the prior draws."""
     mask = (torch.rand(2, 1, 4, 4, generator=generator()) < 0.5).double()
-    likelihood, noise = deft.GaussianLikelihood(Inpainting(mask), 0.3).double(), deft.Noise([0, 1], dtype=DOUBLE)
-    return deft.Observation(likelihood.sample((through or codec()).decode(prior().codes.sample(noise)), noise.stream(1)), likelihood)
+    likelihood, noise = (
+        deft.GaussianLikelihood(Inpainting(mask), 0.3).double(),
+        deft.Noise([0, 1], dtype=DOUBLE),
+    )
+    return deft.Observation(
+        likelihood.sample(
+            (through or codec()).decode(prior().codes.sample(noise)), noise.stream(1)
+        ),
+        likelihood,
+    )
 
 
 def exact(observation: deft.Observation, i: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -97,7 +112,11 @@ def test_a_posterior_of_a_posterior_is_in_the_same_spaces():
     model, observation = prior(), measured()
     first = deft.Posterior(model, deft.Exact(model.codes), observation)
     second = deft.Posterior(
-        first, deft.DDNM(), deft.Observation(observation.y, deft.GaussianLikelihood(observation.operator, 0.0).double())
+        first,
+        deft.DDNM(),
+        deft.Observation(
+            observation.y, deft.GaussianLikelihood(observation.operator, 0.0).double()
+        ),
     )
     z = deft.DPMSolver(10)(second, 3, seed=0)
     assert model.decode(z).shape == (2, 3, *SIGNALS)
@@ -131,7 +150,9 @@ def test_a_codec_that_is_not_linear_pulls_by_one_product_with_its_jacobian():
     alone = deft.DDIM(40, eta=1.0)(model, 128, seed=0)[0].reshape(2, 64, *CODES)
 
     def misfit(codes):
-        return float(observation.repeat(64).residual(model.decode(codes).flatten(0, 1)).square().mean())
+        return float(
+            observation.repeat(64).residual(model.decode(codes).flatten(0, 1)).square().mean()
+        )
 
     assert misfit(drawn) < 0.8 * misfit(alone)
 
@@ -149,15 +170,26 @@ def test_what_does_not_fit():
 
 
 def test_training_on_codes_measures_what_they_decode_to():
-    """The loss without training is that of the white-Gaussian start, exact here, and below that of the prior alone."""
+    """The loss without training is that of the white-Gaussian start, exact here, and below that
+    of the prior alone.
+    """
     model, problem = prior(), deft.problems.Inpainting("half", sigma_y=0.3)
     h = deft.LearnedHTransform(CODES, model.scale, channels=(8,), attention=(False,)).double()
     codes = model.codes.sample(deft.Noise(range(256), dtype=DOUBLE))
     result = deft.train(
-        h, model, deft.DenoisingScoreMatching(problem), codes[:128], steps=2, batch_size=16, validation=codes[128:], progress=False
+        h,
+        model,
+        deft.DenoisingScoreMatching(problem),
+        codes[:128],
+        steps=2,
+        batch_size=16,
+        validation=codes[128:],
+        progress=False,
     )
     assert result.validation.loss < 0.8 * result.validation.without
-    seen = deft.training.denoising.measured(problem, model, codes[:3], deft.Noise(range(3), dtype=DOUBLE))
+    seen = deft.training.denoising.measured(
+        problem, model, codes[:3], deft.Noise(range(3), dtype=DOUBLE)
+    )
     assert isinstance(seen.operator, ComposedLinear)
     assert seen.y.shape == (3, *SIGNALS)
     with pytest.raises(InvalidInput) as raised:

@@ -1,9 +1,12 @@
-"""A predictor-corrector of one evaluation a step, after UniPC (Zhao et al. 2023, arXiv:2302.04867), with the weights of exponential integration.
+"""A predictor-corrector of one evaluation a step, after UniPC (Zhao et al. 2023, arXiv:2302.04867),
+with the weights of exponential integration.
 
-    x_s = (sigma_s / sigma_t) x_t + alpha_s ((1 - e^{-h}) m_t + phi_1 b + phi_2 c),      h the step in lambda = log(alpha / sigma), m = x_0_hat
+    x_s = (sigma_s / sigma_t) x_t + alpha_s ((1 - e^{-h}) m_t + phi_1 b + phi_2 c),
+    h the step in lambda = log(alpha / sigma), m = x_0_hat
     phi_1 = h - 1 + e^{-h},    phi_2 = h^2 - 2 phi_1
 
-b and c are the slope and the curvature of m in lambda: of a line through the last two evaluations to predict x_s, of a parabola through m_s as well to correct it.
+b and c are the slope and the curvature of m in lambda: of a line through the last two evaluations
+to predict x_s, of a parabola through m_s as well to correct it.
 """
 
 import torch
@@ -14,7 +17,9 @@ from deft.steps import State
 
 
 class UniPC(deft.Sampler):
-    """Third order behind its first steps; the evaluation at the predicted x_s corrects x_s, and is the next step's own."""
+    """Third order behind its first steps; the evaluation at the predicted x_s corrects x_s, and
+    is the next step's own.
+    """
 
     def __init__(self, steps: int = 10, grid=None) -> None:
         self.steps, self.grid = (
@@ -33,7 +38,11 @@ class UniPC(deft.Sampler):
                 before = self._step(prior, past[4], r)
                 bend = (slope - (m_r - past[3]) / before.to(m_t)) / (h + before).to(m_t)
             x_t = self._moved(prior, x_r, m_r, slope - bend * h.to(m_t), bend, r, t)
-        slope = (m_t - past[1]) / self._step(prior, past[2], t).to(m_t) if past else torch.zeros_like(m_t)
+        slope = (
+            (m_t - past[1]) / self._step(prior, past[2], t).to(m_t)
+            if past
+            else torch.zeros_like(m_t)
+        )
         x_s = self._moved(prior, x_t, m_t, slope, torch.zeros_like(m_t), t, s)
         return State(x_s, s, state.step + 1, (x_t, m_t, t, *past[1:3]))
 
@@ -45,5 +54,9 @@ class UniPC(deft.Sampler):
         schedule, h = prior.schedule, self._step(prior, t, s)
         phi_1 = h + torch.expm1(-h)
         keep, gain = schedule.sigma(s) / schedule.sigma(t), schedule.alpha(s)
-        moved = -torch.expm1(-h).to(m_t) * m_t + phi_1.to(m_t) * slope + (h**2 - 2 * phi_1).to(m_t) * bend
+        moved = (
+            -torch.expm1(-h).to(m_t) * m_t
+            + phi_1.to(m_t) * slope
+            + (h**2 - 2 * phi_1).to(m_t) * bend
+        )
         return keep.to(m_t) * x_t + gain.to(m_t) * moved

@@ -37,7 +37,9 @@ class Bowl(Potential):
     """log h = -||x_t||^2 / 2 - ||x_0_hat||^2 / 2."""
 
     def log_h(self, denoised, observation):
-        return -0.5 * (inner(denoised.x_t, denoised.x_t) + inner(denoised.x_0_hat, denoised.x_0_hat))
+        return -0.5 * (
+            inner(denoised.x_t, denoised.x_t) + inner(denoised.x_0_hat, denoised.x_0_hat)
+        )
 
 
 class Half(DataConsistency):
@@ -53,7 +55,10 @@ def point(requires_grad=False):
 
 def test_no_conditioning_is_the_prior():
     prior, denoised, observation = point()
-    assert torch.equal(Posterior(prior, NoConditioning(), observation).denoise(denoised.x_t, denoised.t), denoised.x_0_hat)
+    assert torch.equal(
+        Posterior(prior, NoConditioning(), observation).denoise(denoised.x_t, denoised.t),
+        denoised.x_0_hat,
+    )
 
 
 def test_a_potential_is_differentiated_through_the_prior():
@@ -78,7 +83,9 @@ def test_a_sum_is_the_product_of_its_parts():
     prior, denoised, observation = point()
     exact = Exact(prior)
     a, b = exact.shift(denoised, observation), Half().shift(denoised, observation)
-    torch.testing.assert_close(Sum(exact, Half(), Scaled(Half(), 3.0)).shift(denoised, observation), a + 4 * b)
+    torch.testing.assert_close(
+        Sum(exact, Half(), Scaled(Half(), 3.0)).shift(denoised, observation), a + 4 * b
+    )
     torch.testing.assert_close(Scaled(exact, 0.0).shift(denoised, observation), torch.zeros_like(a))
 
 
@@ -120,7 +127,11 @@ def test_the_cost_is_that_of_the_parts():
     assert Sum(Costly(), Depends()).prior_gradients_per_step is None
 
 
-@pytest.mark.parametrize("method", [Costly(), Sum(Half(), Costly()), Scaled(Costly(), 2.0)], ids=lambda h: type(h).__name__)
+@pytest.mark.parametrize(
+    "method",
+    [Costly(), Sum(Half(), Costly()), Scaled(Costly(), 2.0)],
+    ids=lambda h: type(h).__name__,
+)
 def test_what_does_not_apply_is_refused_by_the_posterior(method):
     prior = mixture()
     with pytest.raises(InvalidInput, match="Costly takes nothing"):

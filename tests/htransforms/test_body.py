@@ -29,7 +29,9 @@ def test_the_fraction_is_honoured(shape, fraction, kind):
     frozen = prior(shape)
     with torch.device("meta"):
         share = kind.for_prior(frozen, fraction=fraction).num_parameters / frozen.num_parameters
-    assert share == pytest.approx(fraction, rel=0.18)  # widths move in steps of two: half a step at width 10 is 17 %
+    assert share == pytest.approx(
+        fraction, rel=0.18
+    )  # widths move in steps of two: half a step at width 10 is 17 %
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -41,13 +43,24 @@ def test_made_for_the_signals_of_the_prior(shape, kind):
 
 
 def test_width_is_what_a_larger_fraction_buys():
-    small, large = (LearnedHTransform.for_prior(prior((3, 64, 64)), fraction=fraction) for fraction in (0.01, 0.05))
+    small, large = (
+        LearnedHTransform.for_prior(prior((3, 64, 64)), fraction=fraction)
+        for fraction in (0.01, 0.05)
+    )
     assert len(small.config["channels"]) == len(large.config["channels"])
     assert all(a < b for a, b in zip(small.config["channels"], large.config["channels"]))
 
 
 @pytest.mark.parametrize(
-    ("shape", "patch"), [((1, 8, 8), 2), ((1, 32, 32), 2), ((3, 64, 64), 4), ((3, 256, 256), 8), ((1, 2000), 8), ((1, 64, 200), 8)]
+    ("shape", "patch"),
+    [
+        ((1, 8, 8), 2),
+        ((1, 32, 32), 2),
+        ((3, 64, 64), 4),
+        ((3, 256, 256), 8),
+        ((1, 2000), 8),
+        ((1, 64, 200), 8),
+    ],
 )
 def test_patches_grow_with_the_signal(shape, patch):
     assert default_patch(shape) == patch
@@ -59,5 +72,7 @@ def test_errors(kind):
         with pytest.raises(InvalidInput, match="fraction: got"):
             kind.for_prior(prior((1, 8, 8)), fraction=fraction)
     for shape in ((7,), (1, 2, 3, 4)):
-        with pytest.raises(InvalidInput, match=r"shape \(channels, length\) or \(channels, height, width\); got"):
+        with pytest.raises(
+            InvalidInput, match=r"shape \(channels, length\) or \(channels, height, width\); got"
+        ):
             kind(shape, 0.5)

@@ -44,7 +44,9 @@ def observed(prior, n):
 
 def states(prior, log_snr, n=3):
     t = prior.schedule.time(torch.tensor(log_snr, dtype=DOUBLE))
-    x_t = torch.randn(n, *prior.event_shape, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
+    x_t = torch.randn(
+        n, *prior.event_shape, dtype=DOUBLE, generator=torch.Generator().manual_seed(0)
+    )
     return prior.at(x_t, t)
 
 
@@ -62,18 +64,23 @@ def test_a_band_moves_its_own_frequencies_alone():
     calibrated.slopes[:, 0] = 1.0  # the mean of each channel
     left = denoised.x_t / denoised.alpha_t - denoised.x_0_hat
     torch.testing.assert_close(
-        calibrated.shift(denoised, observed(prior, len(denoised.x_t))), left.mean((2, 3), keepdim=True).expand_as(left)
+        calibrated.shift(denoised, observed(prior, len(denoised.x_t))),
+        left.mean((2, 3), keepdim=True).expand_as(left),
     )
 
 
 def test_slopes_are_linear_between_levels_and_end_with_them():
     prior = TestWithSlopes().prior()
     calibrated = made(NoConditioning(), prior)
-    calibrated.slopes.copy_(torch.tensor([0.0, 0.1, 0.2, 0.2, 0.4], dtype=DOUBLE)[:, None].expand_as(calibrated.slopes))
+    calibrated.slopes.copy_(
+        torch.tensor([0.0, 0.1, 0.2, 0.2, 0.4], dtype=DOUBLE)[:, None].expand_as(calibrated.slopes)
+    )
     denoised = states(prior, [-3.0, 1.0, 5.0, 7.0], n=4)
     left = denoised.x_t / denoised.alpha_t - denoised.x_0_hat
     wanted = torch.tensor([0.0, 0.15, 0.3, 0.4], dtype=DOUBLE)[:, None, None, None]
-    torch.testing.assert_close(calibrated.shift(denoised, observed(prior, len(denoised.x_t))), wanted * left)
+    torch.testing.assert_close(
+        calibrated.shift(denoised, observed(prior, len(denoised.x_t))), wanted * left
+    )
 
 
 def test_every_frequency_is_in_its_band():
@@ -91,7 +98,10 @@ def test_every_frequency_is_in_its_band():
 
 def test_it_costs_what_is_inside_costs():
     prior = mixture()
-    assert made(DPS(0.2), TestWithSlopes().prior()).prior_gradients_per_step == DPS(0.2).prior_gradients_per_step
+    assert (
+        made(DPS(0.2), TestWithSlopes().prior()).prior_gradients_per_step
+        == DPS(0.2).prior_gradients_per_step
+    )
     with pytest.raises(InvalidInput, match="corrects frequencies"):
         Calibrated(Exact(prior), prior.event_shape, low=0.0, high=9.0)
     with pytest.raises(InvalidInput, match=r"got \(3\.0, 1\.0\)"):

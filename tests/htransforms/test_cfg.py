@@ -21,12 +21,21 @@ class TestClassifierFree(HTransformContract):
     reads_noise_level = False
 
     def h_transform(self, prior):
-        return ClassifierFree(lambda x_t, t, observation: prior.denoise(x_t, t) + 0.3 * observation.y * t[:, None, None, None], 2.0)
+        return ClassifierFree(
+            lambda x_t, t, observation: (
+                prior.denoise(x_t, t) + 0.3 * observation.y * t[:, None, None, None]
+            ),
+            2.0,
+        )
 
 
 def point(n=2):
     prior = mixture()
-    return prior, prior.at(torch.randn(n, 3, dtype=DOUBLE), torch.tensor([0.4], dtype=DOUBLE)), measured(prior, n=n)
+    return (
+        prior,
+        prior.at(torch.randn(n, 3, dtype=DOUBLE), torch.tensor([0.4], dtype=DOUBLE)),
+        measured(prior, n=n),
+    )
 
 
 def exact(prior):
@@ -37,12 +46,16 @@ def test_with_weight_1_it_is_the_conditional_network():
     prior, denoised, observation = point()
     expected = Exact(prior).shift(denoised, observation)
     torch.testing.assert_close(ClassifierFree(exact(prior)).shift(denoised, observation), expected)
-    torch.testing.assert_close(ClassifierFree(exact(prior), 3.0).shift(denoised, observation), 3 * expected)
+    torch.testing.assert_close(
+        ClassifierFree(exact(prior), 3.0).shift(denoised, observation), 3 * expected
+    )
 
 
 @pytest.mark.parametrize("w", [0.0, 0.5, 4.0])
 def test_the_published_update(w):
-    """Equation 6: eps = (1 + w) eps(x_t, y) - w eps(x_t); one Gaussian, whose conditional noise prediction is known."""
+    """Equation 6: eps = (1 + w) eps(x_t, y) - w eps(x_t); one Gaussian, whose conditional noise
+    prediction is known.
+    """
     prior = gaussian()
     observation = measured(prior, n=2, sigma_y=0.25)
     t = torch.tensor([0.3, 0.7], dtype=DOUBLE)
@@ -62,7 +75,9 @@ class Embedding(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.means = torch.nn.Parameter(torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=DOUBLE))
+        self.means = torch.nn.Parameter(
+            torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=DOUBLE)
+        )
 
     def forward(self, x_t, t, observation):
         assert t.shape == (len(x_t),)
@@ -80,10 +95,19 @@ def test_labels():
 def test_cost():
     h = ClassifierFree(Embedding())
     assert not h.needs_prior_gradient
-    assert (h.prior_gradients_per_step, h.network_evaluations_per_step, h.num_parameters) == (0, 1, 6)
-    assert Scaled(ClassifierFree(lambda x_t, t, observation: x_t), 2.0).network_evaluations_per_step == 1
+    assert (h.prior_gradients_per_step, h.network_evaluations_per_step, h.num_parameters) == (
+        0,
+        1,
+        6,
+    )
+    assert (
+        Scaled(ClassifierFree(lambda x_t, t, observation: x_t), 2.0).network_evaluations_per_step
+        == 1
+    )
     counted = Counted(mixture())
-    Posterior(counted, h, labelled(torch.tensor([1, 0]))).denoise(torch.randn(2, 3, dtype=DOUBLE), torch.tensor([0.4], dtype=DOUBLE))
+    Posterior(counted, h, labelled(torch.tensor([1, 0]))).denoise(
+        torch.randn(2, 3, dtype=DOUBLE), torch.tensor([0.4], dtype=DOUBLE)
+    )
     assert (counted.evaluations, counted.gradients) == (2, 0)
 
 
@@ -111,11 +135,21 @@ def test_a_network_of_its_own_learns():
     loss = small.objective().loss(h, prior, Batch(small.images(8), noise))
     loss.value.mean().backward()
     assert h.conditional.gain.grad < 0
-    assert loss.value.shape == small.objective().loss(NoConditioning(), prior, Batch(small.images(8), noise)).value.shape
+    assert (
+        loss.value.shape
+        == small.objective()
+        .loss(NoConditioning(), prior, Batch(small.images(8), noise))
+        .value.shape
+    )
 
 
-@pytest.mark.parametrize(("wrong", "what"), [(lambda x_t, t, o: x_t[:, :2], r"\(2, 2\)"), (lambda x_t, t, o: None, "NoneType")])
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [(lambda x_t, t, o: x_t[:, :2], r"\(2, 2\)"), (lambda x_t, t, o: None, "NoneType")],
+)
 def test_a_network_of_another_shape(wrong, what):
     _, denoised, observation = point()
-    with pytest.raises(InvalidInput, match=rf"must return the shape of x_t, \(2, 3\); it returned {what}"):
+    with pytest.raises(
+        InvalidInput, match=rf"must return the shape of x_t, \(2, 3\); it returned {what}"
+    ):
         ClassifierFree(wrong).shift(denoised, observation)

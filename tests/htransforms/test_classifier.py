@@ -36,33 +36,51 @@ class TestPublished(HTransformContract):
     reads_noise_level = False
 
     def h_transform(self, prior):
-        return Classifier.published(correlation, 0.5).on(Steps(prior.schedule, self.times(prior), 1.0))
+        return Classifier.published(correlation, 0.5).on(
+            Steps(prior.schedule, self.times(prior), 1.0)
+        )
 
     def sampled(self, prior, grid):
-        return Classifier.published(correlation, 0.5).on(Steps(prior.schedule, grid.times(prior.schedule, 4), 1.0))
+        return Classifier.published(correlation, 0.5).on(
+            Steps(prior.schedule, grid.times(prior.schedule, 4), 1.0)
+        )
 
 
 def fitted(prior):
-    """p(y | x_t) for one Gaussian: N(y; A x_0_hat, A C A^T + sigma_y^2 I) with the covariance C of x_0 given x_t."""
+    """p(y | x_t) for one Gaussian: N(y; A x_0_hat, A C A^T + sigma_y^2 I) with the covariance C
+    of x_0 given x_t.
+    """
 
     def log_prob(x_t, t, observation):
         a, _ = matrix_form(observation, (3,))
         alpha_t, sigma_t = prior.levels(x_t, t)
-        c = torch.stack([s**2 / al * jacobian(prior, each[None]) for each, al, s in zip(t, alpha_t.flatten(), sigma_t.flatten())])
-        total = a @ c @ a.mT + observation.sigma_y[:, None, None].double() ** 2 * torch.eye(a.shape[1], dtype=DOUBLE)
+        c = torch.stack(
+            [
+                s**2 / al * jacobian(prior, each[None])
+                for each, al, s in zip(t, alpha_t.flatten(), sigma_t.flatten())
+            ]
+        )
+        total = a @ c @ a.mT + observation.sigma_y[:, None, None].double() ** 2 * torch.eye(
+            a.shape[1], dtype=DOUBLE
+        )
         mean = (a @ prior.denoise(x_t, t)[..., None])[..., 0]
         return torch.distributions.MultivariateNormal(mean, total).log_prob(observation.y)
 
     return log_prob
 
 
-@pytest.mark.parametrize("schedule", [VPLinear(), VE(0.01, 20), RectifiedFlow(0.01)], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "schedule", [VPLinear(), VE(0.01, 20), RectifiedFlow(0.01)], ids=lambda s: type(s).__name__
+)
 def test_exact_with_a_model_that_fits(schedule):
     prior = gaussian(schedule)
     observation = measured(prior, n=2, sigma_y=0.25)
     t = torch.tensor([0.3, 0.7], dtype=DOUBLE)
     denoised = prior.at(torch.randn(2, 3, dtype=DOUBLE), t)
-    torch.testing.assert_close(Classifier(fitted(prior)).shift(denoised, observation), Exact(prior).shift(denoised, observation))
+    torch.testing.assert_close(
+        Classifier(fitted(prior)).shift(denoised, observation),
+        Exact(prior).shift(denoised, observation),
+    )
 
 
 def test_the_published_update_for_ddim():
@@ -78,13 +96,17 @@ def test_the_published_update_for_ddim():
 
 
 def test_the_published_ancestral_step():
-    """Algorithm 1: the mean moves by s c^2 grad log p(y | x_t), with c^2 the variance of the step."""
+    """Algorithm 1: the mean moves by s c^2 grad log p(y | x_t), with c^2 the variance of the
+    step.
+    """
     scale, schedule = 1.7, VPTabulated.linear(30, 1e-3, 0.3)
     prior = gaussian(schedule)
     observation = measured(prior, n=2, rows=3)
     sampler = DDIM(10, eta=1.0, grid=UniformTime())
     grid = sampler.grid.times(schedule, sampler.steps)
-    posterior = Posterior(prior, Classifier.published(correlation, scale).on(Steps(schedule, grid, 1.0)), observation)
+    posterior = Posterior(
+        prior, Classifier.published(correlation, scale).on(Steps(schedule, grid, 1.0)), observation
+    )
     noise = Noise([1, 2], dtype=DOUBLE)
     x_t = torch.randn(2, 3, dtype=DOUBLE)
     for k in range(len(grid)):
@@ -96,7 +118,9 @@ def test_the_published_ancestral_step():
         c = Transition.between(schedule, t, s, 1.0).c
         unconditional = sampler.step(prior, State(x_t, t, k), s, noise).x_t
         conditional = sampler.step(posterior, State(x_t, t, k), s, noise).x_t
-        torch.testing.assert_close(conditional, unconditional + scale * c**2 * observation.y * (1 - t))
+        torch.testing.assert_close(
+            conditional, unconditional + scale * c**2 * observation.y * (1 - t)
+        )
         x_t = unconditional
 
 
@@ -126,7 +150,11 @@ def test_the_classifier_is_differentiated_and_nothing_else():
     counted = Counted(prior)
     h = Classifier(Net())
     assert not h.needs_prior_gradient
-    assert (h.prior_gradients_per_step, h.network_evaluations_per_step, h.num_parameters) == (0, 1, 2)
+    assert (h.prior_gradients_per_step, h.network_evaluations_per_step, h.num_parameters) == (
+        0,
+        1,
+        2,
+    )
     observation = labelled(torch.tensor([1, 0]))
     x_t, t = torch.randn(2, 3, dtype=DOUBLE), torch.tensor([0.4], dtype=DOUBLE)
     shifted = Posterior(counted, h, observation).denoise(x_t, t)
@@ -141,9 +169,13 @@ def test_the_classifier_is_differentiated_and_nothing_else():
 
 def test_another_grid_is_an_error():
     prior = mixture()
-    method = Classifier.published(Net(), 1.0).on(Steps(prior.schedule, UniformLogSNR().times(prior.schedule, 5), 1.0))
+    method = Classifier.published(Net(), 1.0).on(
+        Steps(prior.schedule, UniformLogSNR().times(prior.schedule, 5), 1.0)
+    )
     with pytest.raises(InvalidInput, match="tabulated for a grid of 5 times"):
-        DDIM(6, eta=1.0, grid=UniformLogSNR())(Posterior(prior, method, labelled(torch.tensor([0]))), 1)
+        DDIM(6, eta=1.0, grid=UniformLogSNR())(
+            Posterior(prior, method, labelled(torch.tensor([0]))), 1
+        )
 
 
 @pytest.mark.parametrize(
@@ -152,11 +184,16 @@ def test_another_grid_is_an_error():
         (lambda x_t, t, o: x_t.sum(), r"it returned \(\)\."),
         (lambda x_t, t, o: x_t, r"it returned \(2, 3\)\."),
         (lambda x_t, t, o: 0.0, r"it returned float\."),
-        (lambda x_t, t, o: torch.zeros(len(x_t)), r"it returned \(2,\), which does not depend on x_t\."),
+        (
+            lambda x_t, t, o: torch.zeros(len(x_t)),
+            r"it returned \(2,\), which does not depend on x_t\.",
+        ),
     ],
 )
 def test_a_model_that_is_none(wrong, what):
     prior = mixture()
     denoised = prior.at(torch.randn(2, 3, dtype=DOUBLE), torch.tensor([0.4], dtype=DOUBLE))
-    with pytest.raises(InvalidInput, match=rf"must return one log-probability per signal, \(2,\).*{what}"):
+    with pytest.raises(
+        InvalidInput, match=rf"must return one log-probability per signal, \(2,\).*{what}"
+    ):
         Classifier(wrong).shift(denoised, labelled(torch.tensor([0, 1])))

@@ -26,7 +26,10 @@ def test_equation_13():
     a = (observation.operator._u * observation.operator._s[:, None]) @ observation.operator._v_t
     inverse = torch.linalg.pinv(a)
     denoised = prior.at(torch.randn(2, 3, dtype=DOUBLE), torch.tensor([0.4], dtype=DOUBLE))
-    expected = inverse @ observation.y[..., None] + (torch.eye(3, dtype=DOUBLE) - inverse @ a) @ denoised.x_0_hat[..., None]
+    expected = (
+        inverse @ observation.y[..., None]
+        + (torch.eye(3, dtype=DOUBLE) - inverse @ a) @ denoised.x_0_hat[..., None]
+    )
     torch.testing.assert_close(DDNM().consistent(denoised, observation), expected[..., 0])
 
 

@@ -33,7 +33,9 @@ class TestPublished(HTransformContract):
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_the_published_step(eta):
-    """Algorithm 1 of the paper, written out: the unconditional step, then minus zeta times the gradient of the distance."""
+    """Algorithm 1 of the paper, written out: the unconditional step, then minus zeta times the
+    gradient of the distance.
+    """
     zeta, schedule = 0.8, VPTabulated.linear(30, 1e-3, 0.3)
     prior = mixture(schedule)
     observation = measured(prior, n=2)
@@ -48,7 +50,9 @@ def test_the_published_step(eta):
         distance = (observation.y - observation.operator(prior.denoise(x, t))).norm(dim=1)
         gradient = torch.autograd.grad(distance.sum(), x)[0]
         if k + 1 == len(grid):
-            torch.testing.assert_close(posterior.denoise(x_t, t), prior.denoise(x_t, t) - zeta * gradient)
+            torch.testing.assert_close(
+                posterior.denoise(x_t, t), prior.denoise(x_t, t) - zeta * gradient
+            )
             break
         s = grid[k + 1 : k + 2]
         unconditional = sampler.step(prior, State(x_t, t, k), s, noise).x_t
@@ -70,7 +74,9 @@ def test_a_weight_may_depend_on_time():
 def test_another_grid_is_an_error():
     prior = mixture()
     posterior = Posterior(
-        prior, DPS.published(1.0).on(Steps(prior.schedule, UniformLogSNR().times(prior.schedule, 5), 1.0)), measured(prior)
+        prior,
+        DPS.published(1.0).on(Steps(prior.schedule, UniformLogSNR().times(prior.schedule, 5), 1.0)),
+        measured(prior),
     )
     DDIM(5, eta=1.0, grid=UniformLogSNR())(posterior, 1)
     with pytest.raises(InvalidInput, match="tabulated for a grid of 5 times"):

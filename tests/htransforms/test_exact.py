@@ -20,7 +20,9 @@ class TestExact(HTransformContract):
 
 
 def test_it_is_the_gradient_of_the_evidence():
-    """grad log h = grad_{x_t} log p(y | x_t), and p(y | x_t) is the evidence of y under p(x_0 | x_t)."""
+    """grad log h = grad_{x_t} log p(y | x_t), and p(y | x_t) is the evidence of y under p(x_0 |
+    x_t).
+    """
     prior = mixture()
     observation = measured(prior, n=3)
     a = (observation.operator._u * observation.operator._s[:, None]) @ observation.operator._v_t
@@ -29,7 +31,9 @@ def test_it_is_the_gradient_of_the_evidence():
     eye = torch.eye(3, dtype=DOUBLE).expand(3, 3, 3)
 
     def log_h(x_t):
-        by_x_t = prior.posterior(eye, x_t / alpha[:, None], sigma / alpha)  # x_t / alpha_t measures x_0 with noise sigma_t / alpha_t
+        by_x_t = prior.posterior(
+            eye, x_t / alpha[:, None], sigma / alpha
+        )  # x_t / alpha_t measures x_0 with noise sigma_t / alpha_t
         return by_x_t.evidence(a, observation.y, observation.sigma_y.double())
 
     x_t = torch.randn(3, 3, dtype=DOUBLE)
@@ -39,13 +43,17 @@ def test_it_is_the_gradient_of_the_evidence():
         bump = torch.zeros(3, dtype=DOUBLE)
         bump[j] = step
         difference = (log_h(x_t + bump) - log_h(x_t - bump)) / (2 * step)
-        torch.testing.assert_close(grad_log_h[:, j], difference, rtol=1e-5, atol=1e-5)  # central differences
+        torch.testing.assert_close(
+            grad_log_h[:, j], difference, rtol=1e-5, atol=1e-5
+        )  # central differences
 
 
 def test_for_a_white_gaussian_it_is_the_guidance():
     """shift = r_t^2 g: what an untrained h-transform is."""
     prior = gaussian()
-    white = type(prior)(torch.zeros(1, 3, dtype=DOUBLE), torch.tensor([0.49], dtype=DOUBLE), None, prior.schedule)
+    white = type(prior)(
+        torch.zeros(1, 3, dtype=DOUBLE), torch.tensor([0.49], dtype=DOUBLE), None, prior.schedule
+    )
     observation = measured(white, n=2)
     x_t, t = torch.randn(2, 3, dtype=DOUBLE), torch.tensor([0.4], dtype=DOUBLE)
     denoised = white.at(x_t, t)
@@ -65,7 +73,10 @@ def test_masked_entries_do_not_count():
     exact = Exact(prior)
     sigma_y = torch.tensor([0.3], dtype=DOUBLE)
     torch.testing.assert_close(
-        exact.evidence(observation), prior.evidence(rows[None], (rows @ y.flatten())[None], sigma_y), rtol=1e-6, atol=0
+        exact.evidence(observation),
+        prior.evidence(rows[None], (rows @ y.flatten())[None], sigma_y),
+        rtol=1e-6,
+        atol=0,
     )
 
 
@@ -76,7 +87,12 @@ def test_an_affine_operator():
     plain = Observation((y - 0.5) / 0.5, GaussianLikelihood(Identity(), 0.2))
     x_t, t = torch.randn(2, 3, dtype=DOUBLE), torch.tensor([0.4], dtype=DOUBLE)
     denoised = prior.at(x_t, t)
-    torch.testing.assert_close(Exact(prior).shift(denoised, in_units), Exact(prior).shift(denoised, plain), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        Exact(prior).shift(denoised, in_units),
+        Exact(prior).shift(denoised, plain),
+        rtol=1e-6,
+        atol=1e-6,
+    )
 
 
 def test_sums_and_multiples():
@@ -85,7 +101,9 @@ def test_sums_and_multiples():
     denoised = prior.at(torch.randn(2, 3, dtype=DOUBLE), torch.tensor([0.4], dtype=DOUBLE))
     exact = Exact(prior)
     shift = exact.shift(denoised, observation)
-    torch.testing.assert_close(Sum(exact, Scaled(exact, 0.5), NoConditioning()).shift(denoised, observation), 1.5 * shift)
+    torch.testing.assert_close(
+        Sum(exact, Scaled(exact, 0.5), NoConditioning()).shift(denoised, observation), 1.5 * shift
+    )
 
 
 class Square(ForwardOperator):
@@ -100,4 +118,6 @@ def test_only_linear_operators():
     prior = mixture()
     observation = Observation(torch.zeros(1, 3, dtype=DOUBLE), GaussianLikelihood(Square(), 0.1))
     with pytest.raises(InvalidInput, match="needs a linear operator: got Square"):
-        Posterior(prior, Exact(prior), observation).denoise(torch.zeros(1, 3, dtype=DOUBLE), torch.tensor([0.5], dtype=DOUBLE))
+        Posterior(prior, Exact(prior), observation).denoise(
+            torch.zeros(1, 3, dtype=DOUBLE), torch.tensor([0.5], dtype=DOUBLE)
+        )

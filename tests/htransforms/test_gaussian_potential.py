@@ -21,18 +21,24 @@ class TestGaussianPotential(HTransformContract):
 
 
 def white():
-    return GaussianMixture(torch.zeros(1, 3, dtype=DOUBLE), torch.tensor([0.49], dtype=DOUBLE), None, VPLinear())
+    return GaussianMixture(
+        torch.zeros(1, 3, dtype=DOUBLE), torch.tensor([0.49], dtype=DOUBLE), None, VPLinear()
+    )
 
 
 def test_it_is_exact_for_a_white_gaussian():
-    """The shift, and log h up to a constant: differences of log p(y | x_t), by quadrature-free Gaussian algebra."""
+    """The shift, and log h up to a constant: differences of log p(y | x_t), by quadrature-free
+    Gaussian algebra.
+    """
     prior = white()
     observation = measured(prior, n=2)
     potential = GaussianPotential.for_prior(prior)
     x_t, t = torch.randn(2, 3, dtype=DOUBLE), torch.tensor([0.4], dtype=DOUBLE)
     close = {"rtol": 1e-6, "atol": 1e-6}  # the scale is stored in single precision
     torch.testing.assert_close(
-        Posterior(prior, potential, observation).denoise(x_t, t), Posterior(prior, Exact(prior), observation).denoise(x_t, t), **close
+        Posterior(prior, potential, observation).denoise(x_t, t),
+        Posterior(prior, Exact(prior), observation).denoise(x_t, t),
+        **close,
     )
 
     operator = observation.operator
@@ -41,9 +47,13 @@ def test_it_is_exact_for_a_white_gaussian():
     by_x_t = prior.posterior(torch.eye(3, dtype=DOUBLE).expand(2, 3, 3), x_t / alpha, sigma / alpha)
     log_h = by_x_t.evidence(a, observation.y, observation.sigma_y.double())
     other = torch.randn(2, 3, dtype=DOUBLE)
-    by_other = prior.posterior(torch.eye(3, dtype=DOUBLE).expand(2, 3, 3), other / alpha, sigma / alpha)
+    by_other = prior.posterior(
+        torch.eye(3, dtype=DOUBLE).expand(2, 3, 3), other / alpha, sigma / alpha
+    )
     expected = log_h - by_other.evidence(a, observation.y, observation.sigma_y.double())
-    found = potential.log_h(prior.at(x_t, t), observation) - potential.log_h(prior.at(other, t), observation)
+    found = potential.log_h(prior.at(x_t, t), observation) - potential.log_h(
+        prior.at(other, t), observation
+    )
     torch.testing.assert_close(found, expected, **close)
 
 
@@ -53,14 +63,17 @@ def test_its_gradient_is_pigdms():
     x_t, t = torch.randn(2, 3, dtype=DOUBLE, requires_grad=True), torch.tensor([0.4], dtype=DOUBLE)
     ours = GaussianPotential.for_prior(prior).shift(prior.at(x_t, t), observation)
     theirs = PiGDM(scale=prior.scale).shift(prior.at(x_t, t), observation)
-    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)  # the scale is stored in single precision
+    torch.testing.assert_close(
+        ours, theirs, rtol=1e-6, atol=1e-6
+    )  # the scale is stored in single precision
 
 
 def test_it_widens_with_the_noise():
     """The further from y an estimate is, the less it says: by 1 / (r_t^2 + sigma_y^2)."""
     prior = white()
     observation = Observation(
-        torch.zeros(1, 3, dtype=DOUBLE), GaussianLikelihood(type(measured(prior).operator)(torch.eye(3).double()[None]), 0.1)
+        torch.zeros(1, 3, dtype=DOUBLE),
+        GaussianLikelihood(type(measured(prior).operator)(torch.eye(3).double()[None]), 0.1),
     )
     potential = GaussianPotential.for_prior(prior)
     x_t = Noise([0], dtype=DOUBLE).normal(0, (3,))
@@ -69,7 +82,9 @@ def test_it_widens_with_the_noise():
         alpha, sigma = denoised.alpha_t, denoised.sigma_t
         width = 0.49 * sigma**2 / (alpha**2 * 0.49 + sigma**2) + 0.01
         expected = -0.5 * (denoised.x_0_hat.square().sum() / width).flatten()
-        torch.testing.assert_close(potential.log_h(denoised, observation), expected, rtol=1e-6, atol=0)
+        torch.testing.assert_close(
+            potential.log_h(denoised, observation), expected, rtol=1e-6, atol=0
+        )
 
 
 class Square(ForwardOperator):
@@ -83,6 +98,10 @@ class Square(ForwardOperator):
 def test_what_it_refuses():
     prior = mixture()
     with pytest.raises(InvalidInput, match="GaussianPotential needs a linear operator"):
-        Posterior(prior, GaussianPotential(1.0), Observation(torch.zeros(1, 3, dtype=DOUBLE), GaussianLikelihood(Square(), 0.1)))
+        Posterior(
+            prior,
+            GaussianPotential(1.0),
+            Observation(torch.zeros(1, 3, dtype=DOUBLE), GaussianLikelihood(Square(), 0.1)),
+        )
     with pytest.raises(InvalidInput, match="scale: got -1"):
         GaussianPotential(-1.0)

@@ -29,11 +29,15 @@ def test_embeddings_keep_their_precision():
 def test_a_posterior_is_made_and_measurements_are_refused():
     prior, observation = mixture(), labelled(torch.tensor([0, 1]))
     x_t, t = torch.randn(2, 3, dtype=DOUBLE), torch.tensor([0.4], dtype=DOUBLE)
-    assert torch.equal(Posterior(prior, NoConditioning(), observation).denoise(x_t, t), prior.denoise(x_t, t))
+    assert torch.equal(
+        Posterior(prior, NoConditioning(), observation).denoise(x_t, t), prior.denoise(x_t, t)
+    )
     for method in (PiGDM(), LGD()):
         with pytest.raises(InvalidInput, match=r"got Unmeasured|has none"):
             Posterior(prior, method, observation)
-    with pytest.raises(InvalidInput, match=r"a label has no forward operator.*use Classifier or ClassifierFree"):
+    with pytest.raises(
+        InvalidInput, match=r"a label has no forward operator.*use Classifier or ClassifierFree"
+    ):
         Posterior(prior, DPS(1.0), observation).denoise(x_t, t)
 
 

@@ -16,7 +16,15 @@ from deft.operators.super_resolution import SuperResolution
 from deft.posterior import Posterior
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.priors.unet import UNetPrior
-from deft.problems import BlackBox, Deblurring, Denoising, HighDynamicRange, NonlinearBlur, PhaseRetrieval, Problem
+from deft.problems import (
+    BlackBox,
+    Deblurring,
+    Denoising,
+    HighDynamicRange,
+    NonlinearBlur,
+    PhaseRetrieval,
+    Problem,
+)
 from deft.problems import Inpainting as InpaintingProblem
 from deft.problems import SuperResolution as SuperResolutionProblem
 from deft.schedules import EDM, VE, RectifiedFlow, VPCosine, VPLinear
@@ -29,7 +37,9 @@ TIMES = torch.tensor([0.0, 0.2, 0.5, 0.8, 1.0], dtype=DOUBLE)
 
 class TestLearned(HTransformContract, LearningContract):
     def made(self, prior):
-        return LearnedHTransform(prior.event_shape, prior.scale, channels=(4, 6), attention=(False, False))
+        return LearnedHTransform(
+            prior.event_shape, prior.scale, channels=(4, 6), attention=(False, False)
+        )
 
     def h_transform(self, prior):
         torch.manual_seed(0)
@@ -38,47 +48,82 @@ class TestLearned(HTransformContract, LearningContract):
 
 class TestWithAStageAtFullResolution(TestLearned):
     def made(self, prior):
-        return LearnedHTransform(prior.event_shape, prior.scale, channels=(4, 6), patch=2, attention=(False, False), fine=4)
+        return LearnedHTransform(
+            prior.event_shape,
+            prior.scale,
+            channels=(4, 6),
+            patch=2,
+            attention=(False, False),
+            fine=4,
+        )
 
 
 OPERATORS = {
     "identity": lambda noise: Identity(),
     "pixels of each signal": lambda noise: Inpainting((noise.uniform(0, (1, 6, 8)) < 0.4).double()),
     "averages": lambda noise: SuperResolution(2, (2, 6, 8)),
-    "blur": lambda noise: Blur(torch.tensor([[[0.1, 0.2, 0.1], [0.1, 0.2, 0.1], [0.0, 0.2, 0.0]]], dtype=DOUBLE), "circular"),
+    "blur": lambda noise: Blur(
+        torch.tensor([[[0.1, 0.2, 0.1], [0.1, 0.2, 0.1], [0.0, 0.2, 0.0]]], dtype=DOUBLE),
+        "circular",
+    ),
 }
 
 
 @pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS)
-@pytest.mark.parametrize("schedule", [VPLinear(), VE(0.01, 20), RectifiedFlow(0.01)], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "schedule", [VPLinear(), VE(0.01, 20), RectifiedFlow(0.01)], ids=lambda s: type(s).__name__
+)
 def test_untrained_it_is_exact_for_a_white_gaussian(schedule, operator):
-    prior = GaussianMixture(torch.randn(1, 2, 6, 8, dtype=DOUBLE), torch.tensor([0.36], dtype=DOUBLE), None, schedule)
-    h = LearnedHTransform(prior.event_shape, prior.scale, channels=(4, 4), patch=1, attention=(False, False)).double()
+    prior = GaussianMixture(
+        torch.randn(1, 2, 6, 8, dtype=DOUBLE), torch.tensor([0.36], dtype=DOUBLE), None, schedule
+    )
+    h = LearnedHTransform(
+        prior.event_shape, prior.scale, channels=(4, 4), patch=1, attention=(False, False)
+    ).double()
     noise = Noise(range(3), dtype=DOUBLE)
     for sigma_y in (torch.zeros(1), torch.tensor([0.01, 0.3, 5.0])):
         likelihood = GaussianLikelihood(operator(noise).double(), sigma_y.double())
-        observation = Observation(likelihood.sample(prior.sample(noise), noise.stream(1)), likelihood)
+        observation = Observation(
+            likelihood.sample(prior.sample(noise), noise.stream(1)), likelihood
+        )
         for t in TIMES:
             alpha_t, sigma_t = prior.levels(observation.y, t[None])
-            x_t = alpha_t * prior.sample(noise.stream(2)) + sigma_t * noise.normal(3, prior.event_shape)
+            x_t = alpha_t * prior.sample(noise.stream(2)) + sigma_t * noise.normal(
+                3, prior.event_shape
+            )
             denoised = prior.at(x_t, t[None])
             # h keeps the scale of the prior in single precision
-            torch.testing.assert_close(h.shift(denoised, observation), Exact(prior).shift(denoised, observation), rtol=0, atol=1e-6)
+            torch.testing.assert_close(
+                h.shift(denoised, observation),
+                Exact(prior).shift(denoised, observation),
+                rtol=0,
+                atol=1e-6,
+            )
 
 
 def test_untrained_it_is_exact_for_white_sequences():
-    prior = GaussianMixture(torch.zeros(1, 3, 11, dtype=DOUBLE), torch.tensor([0.5], dtype=DOUBLE), None, VPCosine())
+    prior = GaussianMixture(
+        torch.zeros(1, 3, 11, dtype=DOUBLE), torch.tensor([0.5], dtype=DOUBLE), None, VPCosine()
+    )
     h = LearnedHTransform.for_prior(prior, fraction=0.5).double()
-    likelihood = GaussianLikelihood(Inpainting((torch.arange(11) % 3 == 0).double()[None, None]), 0.2)
+    likelihood = GaussianLikelihood(
+        Inpainting((torch.arange(11) % 3 == 0).double()[None, None]), 0.2
+    )
     noise = Noise(range(2), dtype=DOUBLE)
     observation = Observation(likelihood.sample(prior.sample(noise), noise.stream(1)), likelihood)
     denoised = prior.at(noise.normal(2, (3, 11)), torch.tensor([0.3, 0.7], dtype=DOUBLE))
-    torch.testing.assert_close(h.shift(denoised, observation), Exact(prior).shift(denoised, observation), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        h.shift(denoised, observation), Exact(prior).shift(denoised, observation), rtol=0, atol=1e-6
+    )
 
 
 def photographs(n=24, size=16):
     """Random images with the spectrum of photographs, in [-1, 1]."""
-    frequency = (torch.fft.fftfreq(size)[:, None] ** 2 + torch.fft.rfftfreq(size) ** 2).sqrt().clamp(min=1 / size)
+    frequency = (
+        (torch.fft.fftfreq(size)[:, None] ** 2 + torch.fft.rfftfreq(size) ** 2)
+        .sqrt()
+        .clamp(min=1 / size)
+    )
     x = torch.fft.irfft2(torch.fft.rfft2(torch.randn(n, 3, size, size)) / frequency**1.2)
     return x / x.abs().amax((1, 2, 3), keepdim=True)
 
@@ -87,7 +132,9 @@ PROBLEMS: list[type[Problem]] = [InpaintingProblem, SuperResolutionProblem, Debl
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-@pytest.mark.parametrize("schedule", [VPLinear(), VE(0.002, 80), EDM(), RectifiedFlow()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "schedule", [VPLinear(), VE(0.002, 80), EDM(), RectifiedFlow()], ids=lambda s: type(s).__name__
+)
 def test_what_the_network_reads_is_of_order_one(schedule, problem):
     images = photographs()
     prior = UNetPrior((3, 16, 16), schedule, channels=(4, 4), blocks=1, attention=(False, False))
@@ -100,12 +147,16 @@ def test_what_the_network_reads_is_of_order_one(schedule, problem):
         for t in torch.tensor([0.0, 0.001, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])[:, None]:
             alpha_t, sigma_t = prior.levels(images, t)
             denoised = prior.at(alpha_t * images + sigma_t * noise.normal(4, prior.event_shape), t)
-            sizes = {name: float(value.square().mean().sqrt()) for name, value in h.inputs(denoised, observation).items()}
+            sizes = {
+                name: float(value.square().mean().sqrt())
+                for name, value in h.inputs(denoised, observation).items()
+            }
             assert sizes["x_t"] == pytest.approx(1, abs=0.1)
             assert 0 < sizes["guidance"] < 1.2
             assert sizes["x_0_hat"] < 1.2
             assert 0.5 < sizes["coverage"] <= 1
-            # measured: at most 1.4 per unit of signal; a blur amplifies what noise there is fivefold at most
+            # measured: at most 1.4 per unit of signal; a blur amplifies what noise there is
+            # fivefold at most
             assert 0.5 < sizes["lift"] < 1.4 + 5 * sigma_y / prior.scale
 
 
@@ -135,7 +186,10 @@ def test_what_it_reads_of_operators_that_are_not_linear_is_of_order_one(schedule
     for t in torch.tensor([0.0, 0.1, 0.5, 1.0])[:, None]:
         alpha_t, sigma_t = prior.levels(images, t)
         denoised = prior.at(alpha_t * images + sigma_t * noise.normal(4, prior.event_shape), t)
-        sizes = {name: float(value.square().mean().sqrt()) for name, value in h.inputs(denoised, observation).items()}
+        sizes = {
+            name: float(value.square().mean().sqrt())
+            for name, value in h.inputs(denoised, observation).items()
+        }
         assert 0 < sizes["guidance"] < 3.001
         # two levels, -1 and 1, are the largest that a lift gives here
         assert 0.3 < sizes["lift"] < 1.1 / prior.scale
@@ -143,13 +197,17 @@ def test_what_it_reads_of_operators_that_are_not_linear_is_of_order_one(schedule
 
 
 def test_it_is_shown_the_lift_as_its_estimate_stands():
-    """Of a photograph and itself upside down, which have the same magnitudes, the one that x_0_hat looks like."""
+    """Of a photograph and itself upside down, which have the same magnitudes, the one that
+    x_0_hat looks like.
+    """
     images = photographs(4)
     prior = UNetPrior((3, 16, 16), VPLinear(), channels=(4, 4), blocks=1, attention=(False, False))
     h = LearnedHTransform(prior.event_shape, 1.0, channels=(4, 4), attention=(False, False))
     observation = PhaseRetrieval(0.0, iterations=20, restarts=1).draw(images, Noise(range(4)))
     vars(observation)["lifted"] = images.flip((2, 3))
-    denoised = replace(prior.at(images, torch.tensor([0.3])), x_0_hat=images + 0.1 * torch.randn_like(images))
+    denoised = replace(
+        prior.at(images, torch.tensor([0.3])), x_0_hat=images + 0.1 * torch.randn_like(images)
+    )
     torch.testing.assert_close(h.inputs(denoised, observation)["lift"], images)
 
 
@@ -161,15 +219,23 @@ def test_a_lift_of_another_shape_is_refused():
         def lift(self, y):
             return y
 
-    prior = UNetPrior((3, 8, 8), VPLinear(), channels=(4, 4), blocks=1, attention=(False, False)).frozen()
+    prior = UNetPrior(
+        (3, 8, 8), VPLinear(), channels=(4, 4), blocks=1, attention=(False, False)
+    ).frozen()
     h = LearnedHTransform(prior.event_shape, prior.scale, channels=(4, 4), attention=(False, False))
-    with pytest.raises(InvalidInput, match=r"Summary lifts its measurements to signals of shape \(8, 8\); .* made for \(3, 8, 8\)"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"Summary lifts its measurements to signals of shape \(8, 8\); .* made for \(3, 8, "
+        r"8\)",
+    ):
         Posterior(prior, h, Observation(torch.zeros(1, 8, 8), GaussianLikelihood(Summary(), 0.1)))
 
 
 def test_it_is_what_the_module_says():
     """r_t (NN1 + NN2 r_t g), with NN1 and NN2 asked directly."""
-    prior = UNetPrior((1, 8, 8), VPLinear(), channels=(4, 4), blocks=1, attention=(False, False)).frozen()
+    prior = UNetPrior(
+        (1, 8, 8), VPLinear(), channels=(4, 4), blocks=1, attention=(False, False)
+    ).frozen()
     h = LearnedHTransform((1, 8, 8), 0.5, channels=(4, 4), attention=(False, False))
     for p in h.parameters():
         p.data += 0.1 * torch.randn_like(p)
@@ -185,8 +251,19 @@ def test_it_is_what_the_module_says():
     systems = (r_t**2).reshape(2, 1, 1) * (a @ a.T) + (s_y**2)[:, None, None] * torch.eye(16)
     g = (torch.linalg.solve(systems, residual) @ a).reshape(2, 1, 8, 8)
     marginal = (alpha_t**2 * 0.25 + sigma_t**2).sqrt()
-    lift = torch.nn.functional.interpolate(observation.y, scale_factor=2)  # the pseudo-inverse of averages repeats them
-    reads = torch.cat([denoised.x_t / marginal, denoised.x_0_hat / 0.5, r_t * g, lift / 0.5, torch.ones_like(x_0)], dim=1)
+    lift = torch.nn.functional.interpolate(
+        observation.y, scale_factor=2
+    )  # the pseudo-inverse of averages repeats them
+    reads = torch.cat(
+        [
+            denoised.x_t / marginal,
+            denoised.x_0_hat / 0.5,
+            r_t * g,
+            lift / 0.5,
+            torch.ones_like(x_0),
+        ],
+        dim=1,
+    )
     numbers = torch.stack([2 * (alpha_t / sigma_t).log().flatten(), 2 * (s_y + 1e-3).log()], dim=1)
     expected = r_t * (h.nn1(reads, numbers) + h.nn2(numbers)[:, :, None, None] * r_t * g)
     torch.testing.assert_close(h.shift(denoised, observation), expected, rtol=1e-4, atol=1e-5)
@@ -195,7 +272,9 @@ def test_it_is_what_the_module_says():
 def test_a_stage_at_full_resolution_is_asked_for():
     """It starts as nothing, adds a few parameters, and stands in the card only where it is."""
     prior = UNetPrior((1, 8, 8), VPLinear(), channels=(16, 16), blocks=1, attention=(False, False))
-    without, fine = (LearnedHTransform.for_prior(prior, fraction=0.5, **others) for others in ({}, {"fine": 4}))
+    without, fine = (
+        LearnedHTransform.for_prior(prior, fraction=0.5, **others) for others in ({}, {"fine": 4})
+    )
     assert "fine" not in without.config
     assert fine.config["fine"] == 4
     assert fine.nn1.fine is not None

@@ -42,7 +42,9 @@ class TestPublished(HTransformContract):
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_the_published_step(eta):
-    """Algorithm 1 of the paper, written out: unconditional step, gradient, projection onto the measurement at level s."""
+    """Algorithm 1 of the paper, written out: unconditional step, gradient, projection onto the
+    measurement at level s.
+    """
     step, schedule = 0.7, VPTabulated.linear(30, 1e-3, 0.3)
     prior = gaussian(schedule)
     observation = measured(prior, n=2, sigma_y=0.0)
@@ -60,7 +62,10 @@ def test_the_published_step(eta):
         residual = observation.y[..., None] - a @ x_0_hat[..., None]
         gradient = -jacobian(prior, t).T @ a.mT @ (residual / residual.norm(dim=1, keepdim=True))
         if k + 1 == len(grid):
-            expected = projection @ (x_0_hat[..., None] - step * gradient) + inverse @ observation.y[..., None]
+            expected = (
+                projection @ (x_0_hat[..., None] - step * gradient)
+                + inverse @ observation.y[..., None]
+            )
             torch.testing.assert_close(posterior.denoise(x_t, t), expected[..., 0])
             break
         s = grid[k + 1 : k + 2]
@@ -68,46 +73,67 @@ def test_the_published_step(eta):
         moved = Transition.between(schedule, t, s, eta).a
         measured_part = a @ unconditional + moved * residual  # a y + b A x_t + c A z
         expected = projection @ (unconditional - step * gradient) + inverse @ measured_part
-        torch.testing.assert_close(sampler.step(posterior, State(x_t, t, k), s, noise).x_t, expected[..., 0])
+        torch.testing.assert_close(
+            sampler.step(posterior, State(x_t, t, k), s, noise).x_t, expected[..., 0]
+        )
         x_t = expected[..., 0]
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_the_measured_part_has_the_law_that_the_paper_draws_it_from(eta):
-    """A x_t = alpha_t y + sigma_t A eps becomes a y + b A x_t + c A z = alpha_s y + sigma_s A eps'."""
+    """A x_t = alpha_t y + sigma_t A eps becomes a y + b A x_t + c A z = alpha_s y + sigma_s A
+    eps'.
+    """
     schedule = VPTabulated.linear(30, 1e-3, 0.3)
     t, s = torch.tensor([0.6], dtype=DOUBLE), torch.tensor([0.4], dtype=DOUBLE)
     step = Transition.between(schedule, schedule.snap(t), schedule.snap(s), eta)
     alpha_t, sigma_t = schedule.alpha(schedule.snap(t)), schedule.sigma(schedule.snap(t))
     torch.testing.assert_close(step.a + step.b * alpha_t, schedule.alpha(schedule.snap(s)))
-    torch.testing.assert_close((step.b * sigma_t) ** 2 + step.c**2, schedule.sigma(schedule.snap(s)) ** 2)
+    torch.testing.assert_close(
+        (step.b * sigma_t) ** 2 + step.c**2, schedule.sigma(schedule.snap(s)) ** 2
+    )
 
 
 def test_without_a_gradient_it_is_ddnm():
     prior = mixture()
     observation = measured(prior, n=2)
-    denoised = prior.at(torch.randn(2, 3, dtype=DOUBLE, requires_grad=True), torch.tensor([0.4], dtype=DOUBLE))
-    torch.testing.assert_close(MCG(0.0).shift(denoised, observation), DDNM().shift(denoised, observation).detach())
+    denoised = prior.at(
+        torch.randn(2, 3, dtype=DOUBLE, requires_grad=True), torch.tensor([0.4], dtype=DOUBLE)
+    )
+    torch.testing.assert_close(
+        MCG(0.0).shift(denoised, observation), DDNM().shift(denoised, observation).detach()
+    )
 
 
 def test_samples_meet_a_noiseless_measurement():
     prior = mixture()
     observation = measured(prior, n=2, sigma_y=0.0)
     sampler = DDIM(10, eta=1.0)
-    method = MCG.published(step=0.1).on(Steps(prior.schedule, sampler.grid.times(prior.schedule, 10), 1.0))
-    torch.testing.assert_close(observation.operator(sampler(Posterior(prior, method, observation), 1)[:, 0]), observation.y)
+    method = MCG.published(step=0.1).on(
+        Steps(prior.schedule, sampler.grid.times(prior.schedule, 10), 1.0)
+    )
+    torch.testing.assert_close(
+        observation.operator(sampler(Posterior(prior, method, observation), 1)[:, 0]), observation.y
+    )
 
 
 @pytest.mark.parametrize(
-    "operator", [InUnits(Identity(), 0.5, 0.5), InUnits(Blur(KERNEL, "reflect"), 2.0, 0.1)], ids=["in units", "by conjugate gradients"]
+    "operator",
+    [InUnits(Identity(), 0.5, 0.5), InUnits(Blur(KERNEL, "reflect"), 2.0, 0.1)],
+    ids=["in units", "by conjugate gradients"],
 )
 def test_other_linear_operators(operator):
     prior = images()
     x_0 = Noise(range(2), dtype=DOUBLE).normal(0, prior.event_shape)
     observation = Observation(operator(x_0), GaussianLikelihood(operator, 0.0))
-    denoised = prior.at(torch.randn(2, *prior.event_shape, dtype=DOUBLE, requires_grad=True), torch.tensor([0.4], dtype=DOUBLE))
+    denoised = prior.at(
+        torch.randn(2, *prior.event_shape, dtype=DOUBLE, requires_grad=True),
+        torch.tensor([0.4], dtype=DOUBLE),
+    )
     made = denoised.x_0_hat + MCG(0.5).shift(denoised, observation)
-    torch.testing.assert_close(operator(made), observation.y, rtol=0, atol=1e-4)  # conjugate gradients stop at 1e-6 of the right-hand side
+    torch.testing.assert_close(
+        operator(made), observation.y, rtol=0, atol=1e-4
+    )  # conjugate gradients stop at 1e-6 of the right-hand side
 
 
 def test_cost():
@@ -117,7 +143,11 @@ def test_cost():
 
 def test_another_grid_is_an_error():
     prior = mixture()
-    posterior = Posterior(prior, MCG.published().on(Steps(prior.schedule, UniformLogSNR().times(prior.schedule, 5), 1.0)), measured(prior))
+    posterior = Posterior(
+        prior,
+        MCG.published().on(Steps(prior.schedule, UniformLogSNR().times(prior.schedule, 5), 1.0)),
+        measured(prior),
+    )
     with pytest.raises(InvalidInput, match="tabulated for a grid of 5 times"):
         DDIM(6, eta=1.0, grid=UniformLogSNR())(posterior, 1)
 
@@ -128,7 +158,9 @@ def test_what_it_does_not_apply_to_is_refused_at_construction():
     with pytest.raises(InvalidInput, match=r"MCG needs a linear operator: got Square.*Use .*DPS"):
         Posterior(prior, MCG(1.0), observation)
     with pytest.raises(PriorNotDifferentiable, match="MCG needs gradients through CallablePrior"):
-        Posterior(CallablePrior(prior.denoise, prior.schedule, (3,), 1.0), MCG(1.0), measured(prior))
+        Posterior(
+            CallablePrior(prior.denoise, prior.schedule, (3,), 1.0), MCG(1.0), measured(prior)
+        )
 
 
 def test_wrong_arguments():

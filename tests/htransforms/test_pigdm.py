@@ -40,11 +40,21 @@ def jacobian(prior, t):
     """d x_0_hat / d x_t of one Gaussian: alpha_t C (alpha_t^2 C + sigma_t^2 I)^{-1}."""
     covariance = prior.moments()[1][0]
     alpha, sigma = prior.schedule.alpha(t), prior.schedule.sigma(t)
-    return alpha * covariance @ torch.linalg.inv(alpha**2 * covariance + sigma**2 * torch.eye(len(covariance), dtype=DOUBLE))
+    return (
+        alpha
+        * covariance
+        @ torch.linalg.inv(
+            alpha**2 * covariance + sigma**2 * torch.eye(len(covariance), dtype=DOUBLE)
+        )
+    )
 
 
-@pytest.mark.parametrize("schedule", [VPLinear(), VE(0.01, 20), RectifiedFlow(0.01)], ids=lambda s: type(s).__name__)
-@pytest.mark.parametrize("sigma_y", [0.0, 0.25])  # a quarter, since sigma_y is held in single precision
+@pytest.mark.parametrize(
+    "schedule", [VPLinear(), VE(0.01, 20), RectifiedFlow(0.01)], ids=lambda s: type(s).__name__
+)
+@pytest.mark.parametrize(
+    "sigma_y", [0.0, 0.25]
+)  # a quarter, since sigma_y is held in single precision
 def test_the_published_guidance(schedule, sigma_y):
     prior = gaussian(schedule)
     observation = measured(prior, n=2, sigma_y=sigma_y)
@@ -52,16 +62,25 @@ def test_the_published_guidance(schedule, sigma_y):
     t = torch.tensor([0.4], dtype=DOUBLE)
     x_t = torch.randn(2, 3, dtype=DOUBLE, requires_grad=True)
     denoised = prior.at(x_t, t)
-    j, r_2 = jacobian(prior, t), schedule.sigma(t) ** 2 / (schedule.alpha(t) ** 2 + schedule.sigma(t) ** 2)
+    j, r_2 = (
+        jacobian(prior, t),
+        schedule.sigma(t) ** 2 / (schedule.alpha(t) ** 2 + schedule.sigma(t) ** 2),
+    )
     residual = (observation.y - (a @ denoised.x_0_hat[..., None])[..., 0])[..., None]
     if sigma_y == 0:
         pull = torch.linalg.pinv(a) @ residual / r_2
     else:
-        pull = a.mT @ torch.linalg.inv(r_2 * a @ a.mT + sigma_y**2 * torch.eye(2, dtype=DOUBLE)) @ residual
+        pull = (
+            a.mT
+            @ torch.linalg.inv(r_2 * a @ a.mT + sigma_y**2 * torch.eye(2, dtype=DOUBLE))
+            @ residual
+        )
     torch.testing.assert_close(PiGDM().grad_log_h(denoised, observation), (j.T @ pull)[..., 0])
 
 
-@pytest.mark.parametrize("sigma_y", [0.0, 0.25])  # a quarter, since sigma_y is held in single precision
+@pytest.mark.parametrize(
+    "sigma_y", [0.0, 0.25]
+)  # a quarter, since sigma_y is held in single precision
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_the_published_step(eta, sigma_y):
     """Algorithm 1 of the paper, written out: the unconditional step, then plus alpha_t g."""
@@ -82,10 +101,16 @@ def test_the_published_step(eta, sigma_y):
         if sigma_y == 0:
             pull = torch.linalg.pinv(a) @ residual
         else:
-            pull = a.mT @ torch.linalg.inv(a @ a.mT + (sigma_y / r_t) ** 2 * torch.eye(2, dtype=DOUBLE)) @ residual
+            pull = (
+                a.mT
+                @ torch.linalg.inv(a @ a.mT + (sigma_y / r_t) ** 2 * torch.eye(2, dtype=DOUBLE))
+                @ residual
+            )
         g = (jacobian(prior, t).T @ pull)[..., 0]
         if k + 1 == len(grid):
-            torch.testing.assert_close(posterior.denoise(x_t, t), prior.denoise(x_t, t) + alpha_t * g)
+            torch.testing.assert_close(
+                posterior.denoise(x_t, t), prior.denoise(x_t, t) + alpha_t * g
+            )
             break
         s = grid[k + 1 : k + 2]
         unconditional = sampler.step(prior, State(x_t, t, k), s, noise).x_t
@@ -104,15 +129,21 @@ OPERATORS = {
 
 @pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS)
 def test_exact_for_a_white_gaussian(operator):
-    prior = GaussianMixture(torch.randn(1, 2, 4, 6, dtype=DOUBLE), torch.tensor([0.36], dtype=DOUBLE), None, VPLinear())
+    prior = GaussianMixture(
+        torch.randn(1, 2, 4, 6, dtype=DOUBLE), torch.tensor([0.36], dtype=DOUBLE), None, VPLinear()
+    )
     noise = Noise(range(3), dtype=DOUBLE)
     for sigma_y in (torch.zeros(1, dtype=DOUBLE), torch.tensor([0.01, 0.3, 5.0], dtype=DOUBLE)):
         likelihood = GaussianLikelihood(operator(noise), sigma_y)
-        observation = Observation(likelihood.sample(prior.sample(noise), noise.stream(1)), likelihood)
+        observation = Observation(
+            likelihood.sample(prior.sample(noise), noise.stream(1)), likelihood
+        )
         t = torch.tensor([0.1, 0.5, 0.9], dtype=DOUBLE)
         denoised = prior.at(noise.normal(3, prior.event_shape).requires_grad_(), t)
         expected = Exact(prior).shift(denoised, observation)
-        torch.testing.assert_close(PiGDM(prior.scale).shift(denoised, observation), expected, rtol=0, atol=1e-8)
+        torch.testing.assert_close(
+            PiGDM(prior.scale).shift(denoised, observation), expected, rtol=0, atol=1e-8
+        )
 
 
 def test_cost():
@@ -123,7 +154,9 @@ def test_cost():
 def test_another_grid_is_an_error():
     prior = mixture()
     posterior = Posterior(
-        prior, PiGDM.published().on(Steps(prior.schedule, UniformLogSNR().times(prior.schedule, 5), 1.0)), measured(prior)
+        prior,
+        PiGDM.published().on(Steps(prior.schedule, UniformLogSNR().times(prior.schedule, 5), 1.0)),
+        measured(prior),
     )
     with pytest.raises(InvalidInput, match="tabulated for a grid of 5 times"):
         DDIM(6, eta=1.0, grid=UniformLogSNR())(posterior, 1)

@@ -1,4 +1,6 @@
-"""Where the prior is asked: the pivot is the centre of p(x_0 | x_t, y) for every prior, and the untrained h is exact where theory says so."""
+"""Where the prior is asked: the pivot is the centre of p(x_0 | x_t, y) for every prior, and the
+untrained h is exact where theory says so.
+"""
 
 import pytest
 import torch
@@ -56,17 +58,28 @@ OPERATORS = {
 
 
 def made(prior, where):
-    return LearnedHTransform(prior.event_shape, prior.scale, point=where, channels=(4, 4), patch=1, attention=(False, False)).to(DOUBLE)
+    return LearnedHTransform(
+        prior.event_shape,
+        prior.scale,
+        point=where,
+        channels=(4, 4),
+        patch=1,
+        attention=(False, False),
+    ).to(DOUBLE)
 
 
 def white(schedule, mean=0.4):
-    means = mean + 0.5 * torch.randn(1, *SHAPE, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
+    means = mean + 0.5 * torch.randn(
+        1, *SHAPE, dtype=DOUBLE, generator=torch.Generator().manual_seed(1)
+    )
     return GaussianMixture(means, torch.tensor([0.36], dtype=DOUBLE), None, schedule)
 
 
 def mixture(schedule):
     means = torch.randn(3, *SHAPE, dtype=DOUBLE, generator=torch.Generator().manual_seed(2))
-    return GaussianMixture(means, torch.tensor([0.05, 0.2, 0.1], dtype=DOUBLE), torch.tensor([0.2, 0.5, 0.3]), schedule)
+    return GaussianMixture(
+        means, torch.tensor([0.05, 0.2, 0.1], dtype=DOUBLE), torch.tensor([0.2, 0.5, 0.3]), schedule
+    )
 
 
 def observed(prior, operator, sigma_y):
@@ -79,14 +92,22 @@ def observed(prior, operator, sigma_y):
 
 def at(prior, x_0, t):
     alpha_t, sigma_t = prior.levels(x_0, t)
-    return alpha_t * x_0 + sigma_t * Noise(range(len(x_0)), dtype=DOUBLE).stream(9).normal(0, prior.event_shape)
+    return alpha_t * x_0 + sigma_t * Noise(range(len(x_0)), dtype=DOUBLE).stream(9).normal(
+        0, prior.event_shape
+    )
 
 
 class _AtThePivot(HTransformContract, LearningContract):
     where = "pivot"
 
     def made(self, prior):
-        return LearnedHTransform(prior.event_shape, prior.scale, point=self.where, channels=(4, 6), attention=(False, False))
+        return LearnedHTransform(
+            prior.event_shape,
+            prior.scale,
+            point=self.where,
+            channels=(4, 6),
+            attention=(False, False),
+        )
 
     def h_transform(self, prior):
         torch.manual_seed(0)
@@ -103,27 +124,43 @@ class TestAtTheMatchedLevel(_AtThePivot):
 
 @pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS)
 @pytest.mark.parametrize("sigma_y", [0.0, 0.05, 2.0])
-@pytest.mark.parametrize("schedule", [VPLinear(), VE(0.01, 20), RectifiedFlow(0.01)], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "schedule", [VPLinear(), VE(0.01, 20), RectifiedFlow(0.01)], ids=lambda s: type(s).__name__
+)
 @pytest.mark.parametrize("where", ["pivot", "matched"])
 def test_untrained_it_is_exact_for_a_white_gaussian(where, schedule, sigma_y, operator):
-    """y counts once: NN1 = 0 and NN2 = 1, at every time, for every operator, without noise and without full rank."""
+    """y counts once: NN1 = 0 and NN2 = 1, at every time, for every operator, without noise and
+    without full rank.
+    """
     prior = white(schedule)
     observation, x_0 = observed(prior, operator(), sigma_y)
-    posterior, exact = Posterior(prior, made(prior, where), observation), Posterior(prior, Exact(prior), observation)
+    posterior, exact = (
+        Posterior(prior, made(prior, where), observation),
+        Posterior(prior, Exact(prior), observation),
+    )
     for t in TIMES.split(1):
         x_t = at(prior, x_0, t)
-        torch.testing.assert_close(posterior.denoise(x_t, t), exact.denoise(x_t, t), rtol=0, atol=1e-4)  # conjugate gradients
+        torch.testing.assert_close(
+            posterior.denoise(x_t, t), exact.denoise(x_t, t), rtol=0, atol=1e-4
+        )  # conjugate gradients
 
 
-@pytest.mark.parametrize("schedule", [VPCosine(), EDM(), RectifiedFlow(0.01)], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "schedule", [VPCosine(), EDM(), RectifiedFlow(0.01)], ids=lambda s: type(s).__name__
+)
 @pytest.mark.parametrize("sigma_y", [0.05, 0.5, 2.0])
 def test_denoising_is_exact_for_every_prior_at_the_matched_level(schedule, sigma_y):
     prior = mixture(schedule)
     observation, x_0 = observed(prior, Identity(), sigma_y)
-    posterior, exact = Posterior(prior, made(prior, "matched"), observation), Posterior(prior, Exact(prior), observation)
+    posterior, exact = (
+        Posterior(prior, made(prior, "matched"), observation),
+        Posterior(prior, Exact(prior), observation),
+    )
     for t in TIMES.split(1):
         x_t = at(prior, x_0, t)
-        torch.testing.assert_close(posterior.denoise(x_t, t), exact.denoise(x_t, t), rtol=0, atol=1e-6)
+        torch.testing.assert_close(
+            posterior.denoise(x_t, t), exact.denoise(x_t, t), rtol=0, atol=1e-6
+        )
 
 
 def table(levels):
@@ -143,7 +180,14 @@ def test_with_a_table_it_is_exact_up_to_its_spacing():
         _, there = h_transform.point(prior, x_t, t, observation)
         assert torch.equal(prior.schedule.snap(there), there)
         exact = Posterior(prior, Exact(prior), observation).denoise(x_t, t)
-        errors.append(float((Posterior(prior, h_transform, observation).denoise(x_t, t) - exact).abs().max().detach()))
+        errors.append(
+            float(
+                (Posterior(prior, h_transform, observation).denoise(x_t, t) - exact)
+                .abs()
+                .max()
+                .detach()
+            )
+        )
     assert errors[2] < 0.3 * errors[0]
     assert errors[2] < 0.02
 
@@ -162,7 +206,9 @@ def test_the_pivot_is_the_centre_of_both_looks(operator):
     alpha_t, sigma_t = (float(v) for v in (prior.schedule.alpha(t), prior.schedule.sigma(t)))
     v2 = (sigma_t / alpha_t) ** 2
     precision = torch.eye(d, dtype=DOUBLE) / v2 + a.T @ a / sigma_y**2
-    centre = torch.linalg.solve(precision, x_t.flatten(1).T / (alpha_t * v2) + a.T @ y.T / sigma_y**2).T
+    centre = torch.linalg.solve(
+        precision, x_t.flatten(1).T / (alpha_t * v2) + a.T @ y.T / sigma_y**2
+    ).T
     x, there = pivot(prior, x_t, t, observation, observation.operator, matched=False)
     assert there is t
     torch.testing.assert_close(x.flatten(1) / alpha_t, centre, rtol=0, atol=1e-5)
@@ -183,7 +229,9 @@ def test_the_noise_end_is_finite_in_single_precision():
         observation, x_0 = observation.in_dtype(torch.float32), x_0.float()
         t = torch.ones(1)
         x_t = at(white(schedule), x_0.double(), t.double()).float()
-        exact = Posterior(white(schedule), Exact(white(schedule)), observation.in_dtype(DOUBLE)).denoise(x_t.double(), t.double())
+        exact = Posterior(
+            white(schedule), Exact(white(schedule)), observation.in_dtype(DOUBLE)
+        ).denoise(x_t.double(), t.double())
         for where in ("pivot", "matched"):
             found = Posterior(prior, made(prior, where).float(), observation).denoise(x_t, t)
             torch.testing.assert_close(found.double(), exact, rtol=0, atol=2e-3)
@@ -193,20 +241,28 @@ def test_the_noise_end_is_finite_in_single_precision():
 def test_the_posterior_is_differentiable_through_the_point(where):
     prior = mixture(VPCosine())
     observation, x_0 = observed(prior, SuperResolution(2, SHAPE), 0.3)
-    posterior, t = Posterior(prior, made(prior, where), observation), torch.tensor([0.5], dtype=DOUBLE)
+    posterior, t = (
+        Posterior(prior, made(prior, where), observation),
+        torch.tensor([0.5], dtype=DOUBLE),
+    )
     x_t = at(prior, x_0, t).requires_grad_()
     direction = torch.randn_like(x_0)
     (found,) = torch.autograd.grad((posterior.denoise(x_t, t) * x_0).sum(), x_t)
     step = 1e-5 * direction
     with torch.no_grad():
-        slope = ((posterior.denoise(x_t + step, t) - posterior.denoise(x_t - step, t)) * x_0).sum() / 2e-5
+        slope = (
+            (posterior.denoise(x_t + step, t) - posterior.denoise(x_t - step, t)) * x_0
+        ).sum() / 2e-5
     torch.testing.assert_close((found * direction).sum(), slope, rtol=1e-5, atol=1e-5)
 
 
 def test_parts_are_of_x_t_and_cost_one_more_evaluation():
     prior = Counted(mixture(VPCosine()))
     observation, x_0 = observed(prior.prior, SuperResolution(2, SHAPE), 0.3)
-    posterior, t = Posterior(prior, made(prior.prior, "matched"), observation), torch.tensor([0.5], dtype=DOUBLE)
+    posterior, t = (
+        Posterior(prior, made(prior.prior, "matched"), observation),
+        torch.tensor([0.5], dtype=DOUBLE),
+    )
     x_t = at(prior, x_0, t)
     estimate = posterior.denoise(x_t, t)
     assert prior.evaluations == 3
@@ -273,7 +329,9 @@ def test_a_place_that_there_is_not():
 
 
 def test_calibrated_slopes_hold_there():
-    """Only the estimate enters: the error of E[x_0 | x_t, y] is orthogonal to x_t wherever the prior was asked."""
+    """Only the estimate enters: the error of E[x_0 | x_t, y] is orthogonal to x_t wherever the
+    prior was asked.
+    """
     prior = mixture(VPCosine())
     observation, x_0 = observed(prior, SuperResolution(2, SHAPE), 0.3)
     t = torch.tensor([0.3], dtype=DOUBLE)
@@ -288,15 +346,22 @@ def test_calibrated_slopes_hold_there():
 
 
 def test_training_asks_the_prior_there(monkeypatch):
-    """The loss at the exact shift of a white Gaussian is the posterior's own variance, in units of r_t."""
+    """The loss at the exact shift of a white Gaussian is the posterior's own variance, in units
+    of r_t.
+    """
     prior = white(VPCosine())
     x_0 = prior.sample(Noise(range(400), dtype=DOUBLE))
     batch = Images(x_0, prior).batch(range(400), Noise(range(400), dtype=DOUBLE))
     objective = DenoisingScoreMatching(Denoising(sigma_y=0.5))
-    losses = {where: objective.loss(made(prior, where), prior, batch) for where in ("x_t", "pivot", "matched")}
+    losses = {
+        where: objective.loss(made(prior, where), prior, batch)
+        for where in ("x_t", "pivot", "matched")
+    }
     for where in ("pivot", "matched"):
         torch.testing.assert_close(losses[where].value, losses["x_t"].value, rtol=0, atol=1e-6)
-        assert float(losses[where].shown["without"].mean()) < float(losses["x_t"].shown["without"].mean())
+        assert float(losses[where].shown["without"].mean()) < float(
+            losses["x_t"].shown["without"].mean()
+        )
 
 
 def test_a_bank_is_of_x_t():

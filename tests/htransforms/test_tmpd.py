@@ -33,7 +33,9 @@ class TestFull(HTransformContract):
         return TMPD(full=True)
 
 
-@pytest.mark.parametrize("schedule", [VPLinear(), VE(0.01, 20), RectifiedFlow(0.01)], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "schedule", [VPLinear(), VE(0.01, 20), RectifiedFlow(0.01)], ids=lambda s: type(s).__name__
+)
 @pytest.mark.parametrize("full", [False, True])
 def test_the_published_update(schedule, full):
     prior = gaussian(schedule)
@@ -52,7 +54,9 @@ def test_the_published_update(schedule, full):
 
 
 def white():
-    return GaussianMixture(torch.randn(1, 2, 4, 6, dtype=DOUBLE), torch.tensor([0.36], dtype=DOUBLE), None, VPLinear())
+    return GaussianMixture(
+        torch.randn(1, 2, 4, 6, dtype=DOUBLE), torch.tensor([0.36], dtype=DOUBLE), None, VPLinear()
+    )
 
 
 def drawn(prior, operator, sigma_y):
@@ -65,7 +69,10 @@ def drawn(prior, operator, sigma_y):
 
 @pytest.mark.parametrize(
     "operator",
-    [Inpainting((torch.arange(24).reshape(1, 1, 4, 6) % 3 == 0).double()), SuperResolution(2, (2, 4, 6)).double()],
+    [
+        Inpainting((torch.arange(24).reshape(1, 1, 4, 6) % 3 == 0).double()),
+        SuperResolution(2, (2, 4, 6)).double(),
+    ],
     ids=lambda a: type(a).__name__,
 )
 @pytest.mark.parametrize("sigma_y", [0.0, 0.25])
@@ -73,25 +80,47 @@ def test_row_sums_are_exact_where_the_measurements_are_independent(operator, sig
     denoised, observation = drawn(white(), operator, sigma_y)
     prior = white()
     denoised = prior.at(denoised.x_t, denoised.t)
-    torch.testing.assert_close(TMPD().shift(denoised, observation), Exact(prior).shift(denoised, observation), rtol=0, atol=1e-8)
+    torch.testing.assert_close(
+        TMPD().shift(denoised, observation),
+        Exact(prior).shift(denoised, observation),
+        rtol=0,
+        atol=1e-8,
+    )
 
 
 @pytest.mark.parametrize("sigma_y", [0.0, 0.25])
 def test_the_whole_matrix_is_exact_for_every_gaussian(sigma_y):
     prior = gaussian()
     observation = measured(prior, n=3, sigma_y=sigma_y)
-    denoised = prior.at(torch.randn(3, 3, dtype=DOUBLE, requires_grad=True), torch.tensor([0.2, 0.5, 0.8], dtype=DOUBLE))
-    torch.testing.assert_close(TMPD(full=True).shift(denoised, observation), Exact(prior).shift(denoised, observation), rtol=0, atol=1e-8)
+    denoised = prior.at(
+        torch.randn(3, 3, dtype=DOUBLE, requires_grad=True),
+        torch.tensor([0.2, 0.5, 0.8], dtype=DOUBLE),
+    )
+    torch.testing.assert_close(
+        TMPD(full=True).shift(denoised, observation),
+        Exact(prior).shift(denoised, observation),
+        rtol=0,
+        atol=1e-8,
+    )
 
 
 def test_the_whole_matrix_with_an_operator_on_images():
     prior = white()
-    denoised, observation = drawn(prior, InUnits(Blur(KERNEL, "circular"), 0.5, 0.5), torch.tensor([0.125, 0.25, 2.0]))
-    torch.testing.assert_close(TMPD(full=True).shift(denoised, observation), Exact(prior).shift(denoised, observation), rtol=0, atol=1e-8)
+    denoised, observation = drawn(
+        prior, InUnits(Blur(KERNEL, "circular"), 0.5, 0.5), torch.tensor([0.125, 0.25, 2.0])
+    )
+    torch.testing.assert_close(
+        TMPD(full=True).shift(denoised, observation),
+        Exact(prior).shift(denoised, observation),
+        rtol=0,
+        atol=1e-8,
+    )
 
 
 def test_a_negative_row_sum_counts_by_its_size():
-    """Two entries with a correlation of -0.9 of unequal size: the row sum of the smaller is negative."""
+    """Two entries with a correlation of -0.9 of unequal size: the row sum of the smaller is
+    negative.
+    """
     covariance = torch.tensor([[[4.0, -0.9], [-0.9, 0.25]]], dtype=DOUBLE)
     prior = GaussianMixture(torch.zeros(1, 2, dtype=DOUBLE), covariance, None, VPLinear())
     observation = Observation(torch.ones(1, 2, dtype=DOUBLE), GaussianLikelihood(Identity(), 0.0))
@@ -108,7 +137,9 @@ def test_cost():
     assert (TMPD().prior_gradients_per_step, TMPD(full=True).prior_gradients_per_step) == (2, None)
     for full, each in ((False, 2), (True, 3)):  # two measurements each
         counted = Counted(mixture())
-        Posterior(counted, TMPD(full), measured(mixture(), n=4)).denoise(torch.randn(4, 3, dtype=DOUBLE), torch.tensor([0.4], dtype=DOUBLE))
+        Posterior(counted, TMPD(full), measured(mixture(), n=4)).denoise(
+            torch.randn(4, 3, dtype=DOUBLE), torch.tensor([0.4], dtype=DOUBLE)
+        )
         assert (counted.evaluations, counted.gradients) == (4, 4 * each)
 
 
@@ -116,7 +147,9 @@ def test_no_signals():
     prior = gaussian()
     nothing = measured(prior, n=2).take([])
     for full in (False, True):
-        assert Posterior(prior, TMPD(full), nothing).denoise(torch.zeros(0, 3, dtype=DOUBLE), torch.tensor([0.4])).shape == (0, 3)
+        assert Posterior(prior, TMPD(full), nothing).denoise(
+            torch.zeros(0, 3, dtype=DOUBLE), torch.tensor([0.4])
+        ).shape == (0, 3)
 
 
 def test_what_it_does_not_apply_to_is_refused_at_construction():
@@ -131,5 +164,10 @@ def test_what_it_does_not_apply_to_is_refused_at_construction():
 def test_mmps_solves_the_same_system():
     prior = mixture()
     observation = measured(prior, n=2)
-    denoised = prior.at(torch.randn(2, 3, dtype=DOUBLE, requires_grad=True), torch.tensor([0.4], dtype=DOUBLE))
-    torch.testing.assert_close(MMPS(iterations=2).shift(denoised, observation), TMPD(full=True).shift(denoised, observation))
+    denoised = prior.at(
+        torch.randn(2, 3, dtype=DOUBLE, requires_grad=True), torch.tensor([0.4], dtype=DOUBLE)
+    )
+    torch.testing.assert_close(
+        MMPS(iterations=2).shift(denoised, observation),
+        TMPD(full=True).shift(denoised, observation),
+    )

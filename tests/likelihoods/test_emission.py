@@ -43,7 +43,9 @@ def test_it_is_poissons_law():
     counts = y / gain[:, None, None, None]
     torch.testing.assert_close(counts, counts.round())
     rates = likelihood.operator(x_0) / gain[:, None, None, None]
-    torch.testing.assert_close(likelihood.log_prob(x_0, y), Poisson(rates).log_prob(counts.round()).flatten(1).sum(1))
+    torch.testing.assert_close(
+        likelihood.log_prob(x_0, y), Poisson(rates).log_prob(counts.round()).flatten(1).sum(1)
+    )
 
 
 def test_moments():
@@ -72,19 +74,28 @@ def test_guidance_is_weighted_least_squares():
         gain = likelihood.gain[i]
         w = torch.diag(1 / (gain * (y[i].flatten() + gain)))
         residual = (y - likelihood.operator(x_0_hat))[i].flatten()
-        g = torch.linalg.solve(r_t[i] ** 2 * a.T @ w @ a + torch.eye(a.shape[1]), a.T @ w @ residual)
+        g = torch.linalg.solve(
+            r_t[i] ** 2 * a.T @ w @ a + torch.eye(a.shape[1]), a.T @ w @ residual
+        )
         torch.testing.assert_close(found[i].flatten(), r_t[i] * g, rtol=1e-5, atol=1e-6)
 
 
 def test_many_counts_are_gaussian():
-    """With the gain to 0 and rates about one value, guidance is that of Gaussian noise of the variance gain * rate."""
+    """With the gain to 0 and rates about one value, guidance is that of Gaussian noise of the
+    variance gain * rate.
+    """
     operator = InUnits(Inpainting(torch.ones(1, 1, 4, 6)), 0.5, 0.5)
     x_0 = 0.001 * torch.randn(2, *SHAPE)
     likelihood = EmissionLikelihood(operator, 1e-8)
     y = likelihood.sample(x_0, Noise([0, 1]))
     r_t = torch.tensor([1e-4])
     gaussian = GaussianLikelihood(operator, (torch.tensor(0.5) * 1e-8).sqrt())
-    torch.testing.assert_close(likelihood.guidance(x_0 + 1e-4, r_t, y), gaussian.guidance(x_0 + 1e-4, r_t, y), rtol=0.01, atol=1e-3)
+    torch.testing.assert_close(
+        likelihood.guidance(x_0 + 1e-4, r_t, y),
+        gaussian.guidance(x_0 + 1e-4, r_t, y),
+        rtol=0.01,
+        atol=1e-3,
+    )
 
 
 def test_an_operator_that_is_not_linear():
@@ -101,16 +112,22 @@ def test_an_operator_that_is_not_linear():
 def test_take_and_misfit():
     x_0, likelihood, y = observed(torch.tensor([0.001, 0.01, 0.02]))
     taken = likelihood.take([2, 0])
-    torch.testing.assert_close(taken.log_prob(x_0[[2, 0]], y[[2, 0]]), likelihood.log_prob(x_0, y)[[2, 0]])
+    torch.testing.assert_close(
+        taken.log_prob(x_0[[2, 0]], y[[2, 0]]), likelihood.log_prob(x_0, y)[[2, 0]]
+    )
     assert ((likelihood.misfit(x_0, y) - 1).abs() < 1.0).all()
     assert likelihood.sigma_y.shape == (3,)
 
 
-@pytest.mark.parametrize("h_transform", [PiGDM(), TMPD(), MMPS(), GaussianPotential(1.0)], ids=lambda h: type(h).__name__)
+@pytest.mark.parametrize(
+    "h_transform", [PiGDM(), TMPD(), MMPS(), GaussianPotential(1.0)], ids=lambda h: type(h).__name__
+)
 def test_methods_for_gaussian_noise_refuse_it(h_transform):
     prior = mixture()
     observation = Observation(torch.ones(1, 3, dtype=DOUBLE), EmissionLikelihood(Identity(), 0.1))
-    with pytest.raises(InvalidInput, match=r"assumes Gaussian noise .* got EmissionLikelihood.*Use .*DPS"):
+    with pytest.raises(
+        InvalidInput, match=r"assumes Gaussian noise .* got EmissionLikelihood.*Use .*DPS"
+    ):
         Posterior(prior, h_transform, observation)
     with pytest.raises(InvalidInput, match="DiffPIR assumes Gaussian noise"):
         DiffPIR(2).check(prior, observation)

@@ -5,7 +5,16 @@ from torch.distributions import Normal
 from deft.errors import InvalidInput
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
-from deft.operators import Blur, Identity, Inpainting, InUnits, RandomPixelMasks, SuperResolution, Tomography, views
+from deft.operators import (
+    Blur,
+    Identity,
+    Inpainting,
+    InUnits,
+    RandomPixelMasks,
+    SuperResolution,
+    Tomography,
+    views,
+)
 from deft.operators.base import ForwardOperator
 from deft.types import expand
 from tests.contracts.operator import dense
@@ -21,7 +30,9 @@ def _double_precision():
 
 
 def mask(seeds):
-    return RandomPixelMasks(0.5).draw(torch.empty(len(seeds), *SHAPE), Noise([50 + seed for seed in seeds]))
+    return RandomPixelMasks(0.5).draw(
+        torch.empty(len(seeds), *SHAPE), Noise([50 + seed for seed in seeds])
+    )
 
 
 def kernel(seeds):
@@ -74,7 +85,9 @@ class TestLogProb:
 
 
 class TestGuidance:
-    """x_0 ~ N(0, s^2 I), x_t = alpha_t x_0 + sigma_t eps, y = A x_0 + sigma_y n: both posteriors are Gaussian, in closed form."""
+    """x_0 ~ N(0, s^2 I), x_t = alpha_t x_0 + sigma_t eps, y = A x_0 + sigma_y n: both posteriors
+    are Gaussian, in closed form.
+    """
 
     @pytest.mark.parametrize("sigma_y", [0.3, 0.0])
     @pytest.mark.parametrize(("alpha_t", "sigma_t"), [(0.99, 0.05), (0.6, 0.8), (1.0, 20.0)])
@@ -90,13 +103,22 @@ class TestGuidance:
             a = dense(alone.linear, SHAPE)
             residual = (y[i : i + 1] - alone(x_0_hat[i : i + 1])).flatten()
             evidence = a @ a.T * r_t**2 + sigma_y**2 * torch.eye(len(a))
-            expected = r_t**2 * a.T @ torch.linalg.pinv(evidence, rtol=1e-12) @ alone.observed(residual.reshape(1, *y.shape[1:])).flatten()
-            torch.testing.assert_close(shift[i].flatten(), expected, atol=1e-6, rtol=1e-6)  # conjugate gradients
+            expected = (
+                r_t**2
+                * a.T
+                @ torch.linalg.pinv(evidence, rtol=1e-12)
+                @ alone.observed(residual.reshape(1, *y.shape[1:])).flatten()
+            )
+            torch.testing.assert_close(
+                shift[i].flatten(), expected, atol=1e-6, rtol=1e-6
+            )  # conjugate gradients
 
     @pytest.mark.parametrize("sigma_y", [0.0, 0.01, 0.5])
     @pytest.mark.parametrize("r_t", [0.01, 0.3, 1.0])
     def test_it_is_of_order_one(self, make, sigma_y, r_t):
-        """Its standard deviation is at most 1: each singular value s contributes (r s)^2 / (r^2 s^2 + sigma_y^2)."""
+        """Its standard deviation is at most 1: each singular value s contributes (r s)^2 / (r^2
+        s^2 + sigma_y^2).
+        """
         x_0, likelihood, y = observed(make, batch=20, sigma_y=sigma_y)
         x_0_hat = x_0 + r_t * torch.randn_like(x_0)
         spread = likelihood.guidance(x_0_hat, torch.full((20,), r_t), y).std()
@@ -121,7 +143,9 @@ class TestGuidance:
 
 
 class Squashed(ForwardOperator):
-    """A linear map behind a curve: tanh(A x); with a slope of 0, A itself as a map that does not say that it is linear."""
+    """A linear map behind a curve: tanh(A x); with a slope of 0, A itself as a map that does not
+    say that it is linear.
+    """
 
     def __init__(self, a, bend=1.0):
         super().__init__()
@@ -151,11 +175,15 @@ class TestGuidanceOfWhatIsNotLinear:
         x_0_hat, a = x_0 + expand(r_t, x_0) * torch.randn_like(x_0), gain * self.rotation()
         likelihood = GaussianLikelihood(Squashed(a, bend=0), sigma_y)
         y = likelihood.sample(x_0, Noise(range(3)))
-        expected = (likelihood.residual(x_0_hat, y) @ a).reshape(3, *SHAPE) * expand(r_t / (r_t**2 * gain**2 + sigma_y**2), x_0)
+        expected = (likelihood.residual(x_0_hat, y) @ a).reshape(3, *SHAPE) * expand(
+            r_t / (r_t**2 * gain**2 + sigma_y**2), x_0
+        )
         torch.testing.assert_close(likelihood.guidance(x_0_hat, r_t, y), expected)
 
     def test_the_gradient_of_the_tempered_likelihood(self):
-        """Where r_t is small, A is straight: r_t J^T residual / (r_t^2 L^2 + sigma_y^2), with L^2 the curvature along the gradient."""
+        """Where r_t is small, A is straight: r_t J^T residual / (r_t^2 L^2 + sigma_y^2), with
+        L^2 the curvature along the gradient.
+        """
         x_0_hat, a, r_t = torch.randn(1, *SHAPE), torch.randn(20, 48) / 7, torch.tensor([1e-5])
         likelihood = GaussianLikelihood(Squashed(a), 1e-5)
         y = torch.tanh(x_0_hat.flatten(1) @ a.T) + 1e-5 * torch.randn(1, 20)
@@ -163,7 +191,9 @@ class TestGuidanceOfWhatIsNotLinear:
         gradient = likelihood.residual(x_0_hat, y) @ jacobian
         gain_2 = (gradient @ jacobian.T).square().sum() / gradient.square().sum()
         expected = r_t * gradient / (r_t**2 * gain_2 + 1e-10)
-        torch.testing.assert_close(likelihood.guidance(x_0_hat, r_t, y).flatten(1), expected, rtol=1e-4, atol=0)
+        torch.testing.assert_close(
+            likelihood.guidance(x_0_hat, r_t, y).flatten(1), expected, rtol=1e-4, atol=0
+        )
 
     @pytest.mark.parametrize("r_t", [0.002, 0.1, 1.0, 30.0])
     @pytest.mark.parametrize("sigma_y", [0.0, 0.01, 5.0])
@@ -196,11 +226,18 @@ class TestGuidanceOfWhatIsNotLinear:
     def test_what_cannot_be_differentiated_is_refused(self):
         x = torch.ones(1, *SHAPE)
         with pytest.raises(InvalidInput, match="Constant cannot be differentiated"):
-            GaussianLikelihood(Constant(torch.eye(48)), 0.1).guidance(x, torch.ones(1), torch.zeros(1, 48))
+            GaussianLikelihood(Constant(torch.eye(48)), 0.1).guidance(
+                x, torch.ones(1), torch.zeros(1, 48)
+            )
 
     def test_zero_where_the_estimate_fits(self):
-        likelihood, x = GaussianLikelihood(Squashed(torch.randn(20, 48)), 0.0), torch.randn(2, *SHAPE)
-        assert torch.equal(likelihood.guidance(x, torch.ones(1), likelihood.operator(x)), torch.zeros_like(x))
+        likelihood, x = (
+            GaussianLikelihood(Squashed(torch.randn(20, 48)), 0.0),
+            torch.randn(2, *SHAPE),
+        )
+        assert torch.equal(
+            likelihood.guidance(x, torch.ones(1), likelihood.operator(x)), torch.zeros_like(x)
+        )
 
 
 class TestMisfit:
@@ -219,12 +256,16 @@ class TestObservation:
         x_0, likelihood, y = observed(make, sigma_y=torch.tensor([0.1, 0.2, 0.4]))
         observation = Observation(y, likelihood)
         for index in ([2, 0, 2], torch.tensor([1]), torch.tensor([True, False, True]), []):
-            taken, at = observation.take(index), torch.arange(3)[index] if len(index) else torch.arange(0)
+            taken, at = (
+                observation.take(index),
+                torch.arange(3)[index] if len(index) else torch.arange(0),
+            )
             assert torch.equal(taken.y, y[at])
             assert torch.equal(taken.sigma_y, observation.sigma_y[at])
             torch.testing.assert_close(taken.residual(x_0[at]), observation.residual(x_0)[at])
         torch.testing.assert_close(
-            observation.repeat(2).residual(x_0.repeat_interleave(2, 0)), observation.residual(x_0).repeat_interleave(2, 0)
+            observation.repeat(2).residual(x_0.repeat_interleave(2, 0)),
+            observation.residual(x_0).repeat_interleave(2, 0),
         )
 
     def test_moving_gives_another_one(self, make):
@@ -239,7 +280,9 @@ class TestObservation:
         assert torch.equal(observation.lifted, lifted)
         monkeypatch.setattr(type(likelihood.operator), "lift", None)
         for index in ([2, 0, 2], torch.tensor([True, False, True]), []):
-            assert torch.equal(observation.take(index).lifted, lifted[torch.arange(3)[index] if len(index) else []])
+            assert torch.equal(
+                observation.take(index).lifted, lifted[torch.arange(3)[index] if len(index) else []]
+            )
         assert torch.equal(observation.repeat(2).lifted, lifted.repeat_interleave(2, 0))
         assert observation.to("meta").lifted.device.type == "meta"
 

@@ -40,7 +40,10 @@ class TestNotFinite:
         with pytest.raises(InvalidInput):
             Observation(y, GaussianLikelihood(Inpainting(mask), 0.1))
 
-    @pytest.mark.parametrize("sigma_y", [math.nan, math.inf, -1.0, torch.tensor([0.1, math.nan]), torch.ones(2, 2), "0.1", None])
+    @pytest.mark.parametrize(
+        "sigma_y",
+        [math.nan, math.inf, -1.0, torch.tensor([0.1, math.nan]), torch.ones(2, 2), "0.1", None],
+    )
     def test_a_noise_level(self, sigma_y):
         make = getattr(GaussianLikelihood.__init__, "__wrapped__", GaussianLikelihood.__init__)
         with pytest.raises(InvalidInput) as raised:
@@ -51,10 +54,15 @@ class TestNotFinite:
 
 class TestPrecision:
     def observation(self, dtype):
-        return Observation(torch.ones(2, 3, dtype=dtype), GaussianLikelihood(Identity(), torch.tensor([0.1, 0.2]).to(dtype)))
+        return Observation(
+            torch.ones(2, 3, dtype=dtype),
+            GaussianLikelihood(Identity(), torch.tensor([0.1, 0.2]).to(dtype)),
+        )
 
     @pytest.mark.parametrize("h_transform", [DPS(0.1), PiGDM()], ids=["DPS", "PiGDM"])
-    @pytest.mark.parametrize(("theirs", "own"), [(torch.float64, torch.float32), (torch.float32, torch.float64)])
+    @pytest.mark.parametrize(
+        ("theirs", "own"), [(torch.float64, torch.float32), (torch.float32, torch.float64)]
+    )
     def test_a_posterior_takes_that_of_its_prior(self, h_transform, theirs, own):
         prior = mixture().to(own)
         observation = self.observation(theirs)
@@ -71,10 +79,14 @@ class TestPrecision:
 
     def test_the_operator_comes_along(self):
         mask = torch.ones(1, 1, 4, 5, dtype=torch.float64)
-        observation = Observation(torch.ones(2, 1, 4, 5, dtype=torch.float64), GaussianLikelihood(Inpainting(mask), 0.1))
+        observation = Observation(
+            torch.ones(2, 1, 4, 5, dtype=torch.float64), GaussianLikelihood(Inpainting(mask), 0.1)
+        )
         lifted = observation.lifted
         single = observation.in_dtype(torch.float32)
-        assert single.residual(torch.zeros(2, 1, 4, 5)).dtype == single.lifted.dtype == torch.float32
+        assert (
+            single.residual(torch.zeros(2, 1, 4, 5)).dtype == single.lifted.dtype == torch.float32
+        )
         assert observation.operator.mask.dtype == lifted.dtype == torch.float64
 
 

@@ -33,13 +33,17 @@ def observed(photons, batch=3):
 def test_it_is_poissons_law():
     x_0, likelihood, y = observed(torch.tensor([5.0, 100.0, 1e4]))
     x = x_0 + 0.1 * torch.randn_like(x_0)
-    torch.testing.assert_close(likelihood.log_prob(x, y), Poisson(likelihood.operator(x)).log_prob(y).flatten(1).sum(1))
+    torch.testing.assert_close(
+        likelihood.log_prob(x, y), Poisson(likelihood.operator(x)).log_prob(y).flatten(1).sum(1)
+    )
 
 
 def test_its_gradient():
     x_0, likelihood, y = observed(50.0)
     x = (x_0 + 0.1 * torch.randn_like(x_0)).requires_grad_()
-    torch.testing.assert_close(torch.autograd.grad(likelihood.log_prob(x, y).sum(), x)[0], likelihood.gradient(x, y))
+    torch.testing.assert_close(
+        torch.autograd.grad(likelihood.log_prob(x, y).sum(), x)[0], likelihood.gradient(x, y)
+    )
 
 
 def test_draws_have_its_mean_and_variance():
@@ -66,7 +70,9 @@ def test_the_guidance_is_that_of_weighted_least_squares(r_t):
     for i in range(3):
         w = y[i].flatten() + 0.5
         residual = (300 / w).log() - rays()(x_0_hat[i : i + 1]).flatten()
-        g = torch.linalg.solve(r_t**2 * b.T @ (w[:, None] * b) + torch.eye(b.shape[1]), b.T @ (w * residual))
+        g = torch.linalg.solve(
+            r_t**2 * b.T @ (w[:, None] * b) + torch.eye(b.shape[1]), b.T @ (w * residual)
+        )
         torch.testing.assert_close(guidance[i].flatten(), r_t * g, atol=1e-5, rtol=1e-5)
 
 

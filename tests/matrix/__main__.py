@@ -1,4 +1,6 @@
-"""`python -m tests.matrix --write` puts the table into docs/methods.md; without `--write` it is printed."""
+"""`python -m tests.matrix --write` puts the table into docs/methods.md; without `--write` it is
+printed.
+"""
 
 import sys
 

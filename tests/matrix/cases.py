@@ -1,7 +1,8 @@
 """Every pair of kinds, in a combination that gives it the best chance, and what must come of it.
 
-A combination works (its samples are finite, explain y as the method promises, and for exact methods have the moments of the known posterior), or it is refused with
-`InvalidInput` before the prior is evaluated, with advice that is not refused in its place.
+A combination works (its samples are finite, explain y as the method promises, and for exact methods
+have the moments of the known posterior), or it is refused with `InvalidInput` before the prior is
+evaluated, with advice that is not refused in its place.
 """
 
 from __future__ import annotations
@@ -21,11 +22,28 @@ from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.base import LinearOperator
 from deft.priors.base import Prior
 from deft.reports.counted import Counted
-from tests.matrix.kinds import H_TRANSFORMS, OPERATORS, PRIORS, SAMPLERS, SOLVERS, STRENGTH, observation, white
+from tests.matrix.kinds import (
+    H_TRANSFORMS,
+    OPERATORS,
+    PRIORS,
+    SAMPLERS,
+    SOLVERS,
+    STRENGTH,
+    observation,
+    white,
+)
 
 SAMPLES = 8
 
-EXACT = {"Exact", "PiGDM", "MMPS", "GaussianPotential", "LearnedHTransform", "FlatHTransform", "Calibrated"}  # for the white Gaussian
+EXACT = {
+    "Exact",
+    "PiGDM",
+    "MMPS",
+    "GaussianPotential",
+    "LearnedHTransform",
+    "FlatHTransform",
+    "Calibrated",
+}  # for the white Gaussian
 MEETS = {"DDNM", "MCG"}  # y itself, noise included
 BLIND = {
     "NoConditioning",
@@ -52,7 +70,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Result:
-    """`works`, `silent` (it warns that it says nothing), `refused`, or `none` where the operator has no signals of that shape."""
+    """`works`, `silent` (it warns that it says nothing), `refused`, or `none` where the operator
+    has no signals of that shape.
+    """
 
     outcome: str
     error: InvalidInput | None = None
@@ -70,7 +90,9 @@ def partner(prior: str, sampler: str) -> str:
 
 
 def cases() -> list[Case]:
-    """All pairs of two kinds, each completed by parts that take the rest; the solver turns from case to case."""
+    """All pairs of two kinds, each completed by parts that take the rest; the solver turns from
+    case to case.
+    """
     found: dict[Case, None] = {}
     turn = 0
 
@@ -90,12 +112,19 @@ def cases() -> list[Case]:
     for h, operator in product(H_TRANSFORMS, OPERATORS):
         add("vectors" if h == "FlatHTransform" else "Gaussian", h, None, operator)
     for sampler, operator in product(SAMPLERS, OPERATORS):
-        add("Gaussian", partner("Gaussian", sampler) if operator != "labels" else "Classifier", sampler, operator)
+        add(
+            "Gaussian",
+            partner("Gaussian", sampler) if operator != "labels" else "Classifier",
+            sampler,
+            operator,
+        )
     return list(found)
 
 
 def run(case: Case) -> Result:
-    """Draw samples, or find the refusal; a refusal after the prior was evaluated, and any other error, is an `AssertionError`."""
+    """Draw samples, or find the refusal; a refusal after the prior was evaluated, and any other
+    error, is an `AssertionError`.
+    """
     prior = PRIORS[case.prior]()
     given = observation(case.operator, prior)
     if given is None:
@@ -106,10 +135,16 @@ def run(case: Case) -> Result:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             h = H_TRANSFORMS[case.h](prior, STRENGTH.get(case.operator, 1.0))
-            x_0 = SAMPLERS[case.sampler](prior).draw(prior, SAMPLES, observation=observed, h_transform=h, seed=3).x_0
+            x_0 = (
+                SAMPLERS[case.sampler](prior)
+                .draw(prior, SAMPLES, observation=observed, h_transform=h, seed=3)
+                .x_0
+            )
     except InvalidInput as error:
         if prior.evaluations:
-            raise AssertionError(f"{case} was refused after {prior.evaluations} evaluations: {error}") from error
+            raise AssertionError(
+                f"{case} was refused after {prior.evaluations} evaluations: {error}"
+            ) from error
         return Result("refused", error)
     assert x_0.dtype == prior.dtype, f"{case} drew {x_0.dtype}"
     assert bool(x_0.isfinite().all()), f"{case} drew samples that are not finite"
@@ -130,17 +165,23 @@ def _judge(case: Case, x_0: Tensor, observed: Observation, prior: Prior) -> floa
     if case.h in BLIND and case.sampler in SOLVERS:
         return misfit
     unseen = _misfit(_of_the_prior(prior, x_0), observed)
-    assert misfit < 0.97 * unseen or misfit < 1.2, f"{case}: misfit {misfit:.2f}, of the prior alone {unseen:.2f}"
+    assert misfit < 0.97 * unseen or misfit < 1.2, (
+        f"{case}: misfit {misfit:.2f}, of the prior alone {unseen:.2f}"
+    )
     if case.prior.startswith("posterior"):
         return misfit
-    linear = isinstance(observed.operator, LinearOperator) and isinstance(observed.likelihood, GaussianLikelihood)
+    linear = isinstance(observed.operator, LinearOperator) and isinstance(
+        observed.likelihood, GaussianLikelihood
+    )
     noisy = bool((observed.sigma_y > 0).all())
     if case.h in MEETS and linear and case.sampler != "TwistedSMC":
         assert misfit < 0.6, f"{case}: misfit {misfit:.2f} of a method that meets y"
     if case.h in EXACT and linear and case.prior in WHITE and case.sampler in SOLVERS:
         if noisy:
             assert 0.6 < misfit < 1.5, f"{case}: misfit {misfit:.2f} of an exact method"
-        high = 4.0 if case.sampler == "TwistedSMC" else 2.5  # resampled particles are fewer than they seem
+        high = (
+            4.0 if case.sampler == "TwistedSMC" else 2.5
+        )  # resampled particles are fewer than they seem
         (low, high), z = (0.2, high), _mean_error(x_0, observed)
         assert low < z < high, f"{case}: the mean is {z:.2f} standard errors away"
     return misfit
@@ -149,14 +190,20 @@ def _judge(case: Case, x_0: Tensor, observed: Observation, prior: Prior) -> floa
 def _of_the_prior(prior: Prior, like: Tensor) -> Tensor:
     """Samples of a prior of that kind: of the white Gaussian that all begin with."""
     shape = tuple(prior.event_shape)
-    draws = 0.1 + 0.5 * torch.randn(like.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    draws = 0.1 + 0.5 * torch.randn(
+        like.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     return draws.reshape(*like.shape[:2], *shape).to(like)
 
 
 def _mean_error(x_0: Tensor, observed: Observation) -> float:
-    """The root mean square error of the samples' mean, in its standard errors under the exact posterior."""
+    """The root mean square error of the samples' mean, in its standard errors under the exact
+    posterior.
+    """
     event_shape = tuple(x_0.shape[2:])
-    exact = Observation(observed.y.double(), observed.take(range(len(observed))).likelihood.double())
+    exact = Observation(
+        observed.y.double(), observed.take(range(len(observed))).likelihood.double()
+    )
     mean, covariance = Exact(white(event_shape)).posterior(exact).moments()
     spread = covariance.diagonal(dim1=1, dim2=2).clamp(min=1e-4).sqrt() / x_0.shape[1] ** 0.5
     return float(((x_0.double().mean(1) - mean).flatten(1) / spread).square().mean().sqrt())

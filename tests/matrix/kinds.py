@@ -1,7 +1,8 @@
-"""What is combined: kinds of prior, h-transform, sampler and operator, each by its name in the table.
+"""What is combined: kinds of prior, h-transform, sampler and operator, each by its name in the
+table.
 
-The base prior is a white Gaussian, for which several methods are exact; every entry makes its object anew, and an object that refuses its arguments counts as a
-refusal of the combination.
+The base prior is a white Gaussian, for which several methods are exact; every entry makes its
+object anew, and an object that refuses its arguments counts as a refusal of the combination.
 """
 
 from __future__ import annotations
@@ -72,7 +73,12 @@ OBSERVATIONS = 2
 
 def white(event_shape: tuple[int, ...] = IMAGE) -> GaussianMixture:
     """N(0.1, 0.25 I)."""
-    return GaussianMixture(torch.full((1, *event_shape), 0.1, dtype=DOUBLE), torch.tensor([0.25], dtype=DOUBLE), None, VPCosine())
+    return GaussianMixture(
+        torch.full((1, *event_shape), 0.1, dtype=DOUBLE),
+        torch.tensor([0.25], dtype=DOUBLE),
+        None,
+        VPCosine(),
+    )
 
 
 def _two() -> GaussianMixture:
@@ -90,12 +96,17 @@ class Network(nn.Module):
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         assert x_t.dtype == self.mean.dtype
         schedule = VPCosine()
-        alpha, sigma = (level.to(x_t.dtype).reshape(-1, 1, 1, 1) for level in (schedule.alpha(t), schedule.sigma(t)))
+        alpha, sigma = (
+            level.to(x_t.dtype).reshape(-1, 1, 1, 1)
+            for level in (schedule.alpha(t), schedule.sigma(t))
+        )
         return self.mean + alpha * 0.25 / (alpha**2 * 0.25 + sigma**2) * (x_t - alpha * self.mean)
 
 
 def of_network(dtype: torch.dtype) -> Prior:
-    return CallablePrior(Network(dtype), VPCosine(), IMAGE, 0.5, differentiable=True, value_range=(-2.0, 2.0))
+    return CallablePrior(
+        Network(dtype), VPCosine(), IMAGE, 0.5, differentiable=True, value_range=(-2.0, 2.0)
+    )
 
 
 def _first(prior: Prior) -> Observation:
@@ -148,18 +159,28 @@ H_TRANSFORMS: dict[str, Callable[[Prior, float], HTransform]] = {
     "LGD, density": lambda prior, strength: Scaled(LGD(4, prior.scale), 0.2 * strength),
     "DDNM": lambda prior, strength: DDNM(),
     "GaussianPotential": lambda prior, strength: GaussianPotential.for_prior(prior),
-    "LearnedHTransform": lambda prior, strength: LearnedHTransform(prior.event_shape, prior.scale, channels=(8,), attention=(False,)).to(
-        prior.dtype
-    ),
+    "LearnedHTransform": lambda prior, strength: LearnedHTransform(
+        prior.event_shape, prior.scale, channels=(8,), attention=(False,)
+    ).to(prior.dtype),
     "PaperHTransform": lambda prior, strength: PaperHTransform(
-        prior.event_shape, prior.scale, initial_weight=0.01 * strength**2, channels=(8,), attention=(False,)
+        prior.event_shape,
+        prior.scale,
+        initial_weight=0.01 * strength**2,
+        channels=(8,),
+        attention=(False,),
     ).to(prior.dtype),
     "ConditionalScore": lambda prior, strength: ConditionalScore(
         prior.event_shape, prior.scale, channels=(8,), blocks=1, attention=(False,)
     ).to(prior.dtype),
-    "FlatHTransform": lambda prior, strength: FlatHTransform(prior.event_shape, prior.scale, width=8, depth=0, anchors=0).to(prior.dtype),
-    "Calibrated": lambda prior, strength: Calibrated(PiGDM(prior.scale), prior.event_shape, low=0.0, high=4.0),
-    "Sum(PiGDM, DPS)": lambda prior, strength: Sum(Scaled(PiGDM(prior.scale), 0.9), DPS(0.1 * strength)),
+    "FlatHTransform": lambda prior, strength: FlatHTransform(
+        prior.event_shape, prior.scale, width=8, depth=0, anchors=0
+    ).to(prior.dtype),
+    "Calibrated": lambda prior, strength: Calibrated(
+        PiGDM(prior.scale), prior.event_shape, low=0.0, high=4.0
+    ),
+    "Sum(PiGDM, DPS)": lambda prior, strength: Sum(
+        Scaled(PiGDM(prior.scale), 0.9), DPS(0.1 * strength)
+    ),
     "Sum(DPS, DPS)": lambda prior, strength: Sum(DPS(3.0 * strength), DPS(3.0 * strength)),
     "Classifier": lambda prior, strength: Classifier(_classifier),
     "ClassifierFree": lambda prior, strength: ClassifierFree(lambda x_t, t, observation: 0.5 * x_t),
@@ -183,10 +204,18 @@ SAMPLERS: dict[str, Callable[[Prior], Sampling]] = {
     "REDDiff": lambda prior: REDDiff(60),
     "DAPS": lambda prior: DAPS(STEPS, 1, 20, 1e-3, noise_level=0.2),
     "Replacement": lambda prior: Replacement(STEPS, 4, 2, grid=_grid()),
-    "TwistedSMC": lambda prior: ResampledSMC(TwistedSMC(GaussianPotential.for_prior(prior), STEPS, grid=_grid()), 8),
+    "TwistedSMC": lambda prior: ResampledSMC(
+        TwistedSMC(GaussianPotential.for_prior(prior), STEPS, grid=_grid()), 8
+    ),
 }
 
-SOLVERS = ("DDIM", "DDIM(eta=1)", "Heun", "DPMSolver", "TwistedSMC")  # those that run on any posterior
+SOLVERS = (
+    "DDIM",
+    "DDIM(eta=1)",
+    "Heun",
+    "DPMSolver",
+    "TwistedSMC",
+)  # those that run on any posterior
 
 
 def _mask(event_shape: tuple[int, ...]) -> Tensor:
@@ -222,15 +251,27 @@ OPERATORS: dict[str, Callable[[tuple[int, ...]], ForwardOperator | None]] = {
     "matrix": _matrix,
     "in units": lambda shape: InUnits(_matrix(shape), 2.0, 1.0),
     "MRI": lambda shape: MRI(_mask(shape)) if shape == IMAGE else None,
-    "tomography": lambda shape: Tomography(4, torch.tensor([0.0, 45.0, 90.0], dtype=DOUBLE)) if shape == IMAGE else None,
+    "tomography": lambda shape: (
+        Tomography(4, torch.tensor([0.0, 45.0, 90.0], dtype=DOUBLE)) if shape == IMAGE else None
+    ),
     "HDR": lambda shape: HighDynamicRange(1.5),
     "non-linear blur": lambda shape: NonlinearBlur(_kernel()) if shape == IMAGE else None,
-    "phase retrieval": lambda shape: PhaseRetrieval(None, iterations=20, restarts=1) if shape == IMAGE else None,
-    "own function": lambda shape: CallableOperator(_bent, shape, differentiable=True, lift=lambda y: y),
-    "black box": lambda shape: CallableOperator(lambda x: _bent(x.detach()), shape, lift=lambda y: y),
-    "rounding": lambda shape: CallableOperator(_round, shape, differentiable=True, lift=lambda y: y),
+    "phase retrieval": lambda shape: (
+        PhaseRetrieval(None, iterations=20, restarts=1) if shape == IMAGE else None
+    ),
+    "own function": lambda shape: CallableOperator(
+        _bent, shape, differentiable=True, lift=lambda y: y
+    ),
+    "black box": lambda shape: CallableOperator(
+        lambda x: _bent(x.detach()), shape, lift=lambda y: y
+    ),
+    "rounding": lambda shape: CallableOperator(
+        _round, shape, differentiable=True, lift=lambda y: y
+    ),
     "photon counts": lambda shape: Transmission(_matrix(shape), 20.0),
-    "emission counts": lambda shape: CallableOperator(lambda x: x.exp(), shape, differentiable=True, lift=lambda y: y.clamp(min=0.1).log()),
+    "emission counts": lambda shape: CallableOperator(
+        lambda x: x.exp(), shape, differentiable=True, lift=lambda y: y.clamp(min=0.1).log()
+    ),
     "labels": lambda shape: None,
 }
 
@@ -238,7 +279,9 @@ GAUSSIAN_NOISE = 0.2
 
 
 def observation(kind: str, prior: Prior) -> tuple[Observation, Tensor] | None:
-    """Two observations of that kind, of known signals, in the precision of the prior's signals; None where the operator has no such signals."""
+    """Two observations of that kind, of known signals, in the precision of the prior's signals;
+    None where the operator has no such signals.
+    """
     shape, dtype = tuple(prior.event_shape), prior.dtype
     noise = Noise(range(OBSERVATIONS), dtype=DOUBLE)
     x_0 = white(shape).sample(noise).clamp(-0.9, 0.9)

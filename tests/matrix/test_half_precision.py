@@ -1,4 +1,6 @@
-"""Networks in half precision against the same in single: 64 samples of each method, from the same seeds, are the same samples but for rounding."""
+"""Networks in half precision against the same in single: 64 samples of each method, from the
+same seeds, are the same samples but for rounding.
+"""
 
 import math
 
@@ -22,7 +24,9 @@ METHODS = [
 
 def drawn(prior: Prior, h: str, sampler: Sampling) -> tuple[torch.Tensor, float, float]:
     observed, truth = observation("inpainting", prior)
-    x_0 = sampler.draw(prior, 64, observation=observed, h_transform=H_TRANSFORMS[h](prior, 1.0), seed=5).x_0
+    x_0 = sampler.draw(
+        prior, 64, observation=observed, h_transform=H_TRANSFORMS[h](prior, 1.0), seed=5
+    ).x_0
     each = observed.repeat(64)
     misfit = float(each.likelihood.misfit(x_0.flatten(0, 1), each.y).square().mean().sqrt())
     error = float((x_0.mean(1) - truth).square().mean())
@@ -33,8 +37,12 @@ def drawn(prior: Prior, h: str, sampler: Sampling) -> tuple[torch.Tensor, float,
 @pytest.mark.parametrize(("h", "sampler"), METHODS, ids=str)
 def test_half_precision_gives_the_samples_of_single(dtype, h, sampler):
     half, single = of_network(dtype), of_network(torch.float32)
-    single.load_state_dict({name: value.float() for name, value in half.state_dict().items()})  # the weights are rounded in both
-    (ours, misfit, psnr), (theirs, misfit_32, psnr_32) = (drawn(prior, h, SAMPLERS[sampler](prior)) for prior in (half, single))
+    single.load_state_dict(
+        {name: value.float() for name, value in half.state_dict().items()}
+    )  # the weights are rounded in both
+    (ours, misfit, psnr), (theirs, misfit_32, psnr_32) = (
+        drawn(prior, h, SAMPLERS[sampler](prior)) for prior in (half, single)
+    )
     assert ours.dtype == torch.float32
     spread = float(theirs.std())
     assert float((ours.mean() - theirs.mean()).abs()) < 0.02 * spread

@@ -1,4 +1,6 @@
-"""Prior x h-transform x sampler x operator: each pair works, or is refused before the prior is evaluated (docs/methods.md has the table)."""
+"""Prior x h-transform x sampler x operator: each pair works, or is refused before the prior is
+evaluated (docs/methods.md has the table).
+"""
 
 from itertools import combinations
 from pathlib import Path
@@ -43,22 +45,40 @@ def check(case: Case) -> None:
     advice = [
         (h, sampler)
         for h, sampler in recommended(result.error)
-        if (sampler or not case.h.startswith(h)) and sampler != case.sampler  # not itself, which it names
+        if (sampler or not case.h.startswith(h))
+        and sampler != case.sampler  # not itself, which it names
     ]
     for h, sampler in advice:
-        instead = Case(case.prior, h or case.h, sampler or (case.sampler if case.sampler in SOLVERS else "DPMSolver"), case.operator)
+        instead = Case(
+            case.prior,
+            h or case.h,
+            sampler or (case.sampler if case.sampler in SOLVERS else "DPMSolver"),
+            case.operator,
+        )
         found = run(instead)
-        untrained = instead.h == "LearnedHTransform" and found.outcome == "silent"  # a trained one reads the lift
-        assert untrained or found.outcome in ("works", "none"), f"{case} recommends {instead}, which is {found.outcome}: {found.error}"
+        untrained = (
+            instead.h == "LearnedHTransform" and found.outcome == "silent"
+        )  # a trained one reads the lift
+        assert untrained or found.outcome in ("works", "none"), (
+            f"{case} recommends {instead}, which is {found.outcome}: {found.error}"
+        )
     assert advice, f"{case} is refused without a way out: {result.error}"
 
 
 def nothing_takes(case: Case) -> None:
     """Every method that conditions on y by the operator is refused, or says nothing."""
-    conditions = [Case(case.prior, h, "DPMSolver", case.operator) for h in H_TRANSFORMS if h not in BLIND]
-    conditions += [Case(case.prior, "NoConditioning", sampler, case.operator) for sampler in SAMPLERS if sampler not in SOLVERS]
+    conditions = [
+        Case(case.prior, h, "DPMSolver", case.operator) for h in H_TRANSFORMS if h not in BLIND
+    ]
+    conditions += [
+        Case(case.prior, "NoConditioning", sampler, case.operator)
+        for sampler in SAMPLERS
+        if sampler not in SOLVERS
+    ]
     for other in conditions:
-        assert run(other).outcome in ("refused", "silent"), f"{case} is told that no method takes it, and {other} does"
+        assert run(other).outcome in ("refused", "silent"), (
+            f"{case} is told that no method takes it, and {other} does"
+        )
 
 
 def test_the_table_in_the_docs_is_what_comes_out():

@@ -6,7 +6,14 @@ import torch
 
 from deft.errors import InvalidInput
 from deft.htransforms.exact import Exact
-from deft.metrics.calibration import coverage, crps, linear_functionals, rank_histogram, ranks, uncertain
+from deft.metrics.calibration import (
+    coverage,
+    crps,
+    linear_functionals,
+    rank_histogram,
+    ranks,
+    uncertain,
+)
 from deft.noise import Noise
 from tests.closed_form import DOUBLE, measured, mixture
 
@@ -40,7 +47,13 @@ def test_exact_posterior_draws_are_calibrated(exact):
         found = ranks(drawn, true)
         histogram = rank_histogram(found, 19, bins=10)
         assert histogram.p_value > 0.01
-        assert max(abs(ratio - 1) / error for ratio, error in zip(histogram.ratios, histogram.standard_errors)) < 3.5
+        assert (
+            max(
+                abs(ratio - 1) / error
+                for ratio, error in zip(histogram.ratios, histogram.standard_errors)
+            )
+            < 3.5
+        )
         covered = coverage(found, 19)
         for level, value, error in zip(covered.levels, covered.values, covered.standard_errors):
             assert abs(value - level) < 3.5 * error
@@ -53,7 +66,9 @@ def test_draws_too_narrow_or_too_wide_are_not(exact, factor, ends_over_middle):
     found = ranks(widened(samples, factor), truth)
     histogram = rank_histogram(found, 19, bins=10)
     assert histogram.p_value < 1e-6
-    shape = (histogram.ratios[0] + histogram.ratios[-1]) / (histogram.ratios[4] + histogram.ratios[5])
+    shape = (histogram.ratios[0] + histogram.ratios[-1]) / (
+        histogram.ratios[4] + histogram.ratios[5]
+    )
     assert (shape > ends_over_middle) if factor < 1 else (shape < ends_over_middle)
     covered = coverage(found, 19)
     for level, value, error in zip(covered.levels, covered.values, covered.standard_errors):
@@ -73,7 +88,9 @@ def test_ranks_by_hand():
 
 
 def test_ties_are_broken_evenly():
-    """A pixel that all samples and the truth agree on has a uniform rank, and so has a sample of a discrete variable."""
+    """A pixel that all samples and the truth agree on has a uniform rank, and so has a sample of
+    a discrete variable.
+    """
     n, m = 20_000, 4
     same = ranks(torch.ones(n, m, 1), torch.ones(n, 1))
     assert rank_histogram(same, m, bins=5).p_value > 0.01
@@ -104,7 +121,10 @@ def test_standard_errors_count_observations_not_pixels():
     draws = torch.randn(300, 10, 1, dtype=DOUBLE)
     one = ranks(draws[:, 1:], draws[:, 0])
     copies = one.expand(-1, 200)
-    few, many = coverage(one, 9, [0.8]), coverage(copies, 9, [0.8])  # ranks 1 to 8, whatever the random part
+    few, many = (
+        coverage(one, 9, [0.8]),
+        coverage(copies, 9, [0.8]),
+    )  # ranks 1 to 8, whatever the random part
     assert many.values == pytest.approx(few.values)
     assert many.standard_errors == pytest.approx(few.standard_errors)
     single, many = rank_histogram(one, 9, bins=5), rank_histogram(copies, 9, bins=5)
@@ -115,7 +135,9 @@ def test_standard_errors_count_observations_not_pixels():
 
 
 def test_p_values_of_uniform_ranks_are_uniform():
-    """Of 300 histograms with pixels that depend on each other: their mean and how many are below 0.05."""
+    """Of 300 histograms with pixels that depend on each other: their mean and how many are below
+    0.05.
+    """
     p_values = []
     for k in range(300):
         generator = torch.Generator().manual_seed(k)
@@ -141,15 +163,21 @@ def test_choosing_uncertain_entries_leaves_ranks_uniform():
 
 
 def test_the_crps_of_a_gaussian():
-    """s (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)), with z = (x_0 - m) / s; on average unbiased for any number of samples."""
+    """s (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)), with z = (x_0 - m) / s; on average
+    unbiased for any number of samples.
+    """
     m, s = 0.3, 0.7
     truth = torch.tensor([-1.0, 0.0, 0.5, 2.0], dtype=DOUBLE)
     z = (truth - m) / s
     normal = torch.distributions.Normal(torch.zeros((), dtype=DOUBLE), 1.0)
-    expected = s * (z * (2 * normal.cdf(z) - 1) + 2 * normal.log_prob(z).exp() - 1 / math.sqrt(math.pi))
+    expected = s * (
+        z * (2 * normal.cdf(z) - 1) + 2 * normal.log_prob(z).exp() - 1 / math.sqrt(math.pi)
+    )
     for number in (2, 50):
         repeats = 200_000 // number
-        score = crps(m + s * torch.randn(repeats, number, 4, dtype=DOUBLE), truth.expand(repeats, 4))
+        score = crps(
+            m + s * torch.randn(repeats, number, 4, dtype=DOUBLE), truth.expand(repeats, 4)
+        )
         torch.testing.assert_close(score.mean(0), expected, rtol=0, atol=0.01)
     one = torch.tensor([[[1.0], [4.0]]])
     assert crps(one, torch.tensor([[2.0]])).item() == pytest.approx((1 + 2) / 2 - 3 / 2)
@@ -172,7 +200,9 @@ def test_functionals_are_inner_products_with_unit_vectors():
     assert units[1].shape == of_truth.shape == (2, 40)
     basis = torch.eye(16, dtype=DOUBLE).reshape(1, 16, 1, 4, 4)
     directions = linear_functionals(basis, truth[:1], 40)[0][0]
-    torch.testing.assert_close(directions.norm(dim=0), torch.ones(40, dtype=DOUBLE), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        directions.norm(dim=0), torch.ones(40, dtype=DOUBLE), rtol=1e-6, atol=0
+    )
 
 
 def test_cards(exact):

@@ -13,7 +13,9 @@ def normal(seed, *shape):
 
 
 def images(seed, n=24, channels=1, size=32):
-    smooth = torch.nn.functional.interpolate(normal(seed, n, channels, size // 4, size // 4), size=(size, size), mode="bilinear")
+    smooth = torch.nn.functional.interpolate(
+        normal(seed, n, channels, size // 4, size // 4), size=(size, size), mode="bilinear"
+    )
     return smooth + 0.3 * normal(seed + 1, n, channels, size, size)
 
 
@@ -24,10 +26,15 @@ def test_sliced_wasserstein_of_gaussians():
     shift[0] = 3.0
     x, y = normal(0, n, d) + shift, 2 * normal(1, n, d)
     expected = math.sqrt(9 / d + 1)
-    assert sliced_wasserstein(x, y, projections=1000) == pytest.approx(expected, rel=0.03)  # 2 % from directions, 1 % from draws
-    # Order 1, equal spreads: E |u m| = 3 E |u_1|, with E |u_1| = Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2)).
+    assert sliced_wasserstein(x, y, projections=1000) == pytest.approx(
+        expected, rel=0.03
+    )  # 2 % from directions, 1 % from draws
+    # Order 1, equal spreads: E |u m| = 3 E |u_1|, with E |u_1| = Gamma(d/2) / (sqrt(pi)
+    # Gamma((d+1)/2)).
     expected = 3 * math.gamma(d / 2) / (math.sqrt(math.pi) * math.gamma((d + 1) / 2))
-    assert sliced_wasserstein(x, normal(1, n, d), projections=1000, order=1) == pytest.approx(expected, rel=0.04)
+    assert sliced_wasserstein(x, normal(1, n, d), projections=1000, order=1) == pytest.approx(
+        expected, rel=0.04
+    )
 
 
 def test_sliced_wasserstein_of_equal_sets_in_another_order_is_zero():
@@ -73,7 +80,9 @@ def test_patch_distance_without_a_group_is_that_of_the_rest():
     whole, without = patch_distance_leaving_out(x, reference, [[5]], patches=16, projections=32)
     assert whole == patch_distance(x, reference, patches=16, projections=32)
     # The scaling is that of the whole reference, hence near, not equal.
-    assert without == pytest.approx(patch_distance(x[:5], reference[:5], patches=16, projections=32), rel=0.5)
+    assert without == pytest.approx(
+        patch_distance(x[:5], reference[:5], patches=16, projections=32), rel=0.5
+    )
 
 
 def test_patch_distance_of_signals_and_bad_input():

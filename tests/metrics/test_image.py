@@ -20,7 +20,13 @@ class Half(ForwardOperator):
 
 def pair(*shape, noise=0.2):
     g = torch.Generator().manual_seed(0)
-    clean = torch.nn.functional.avg_pool1d(torch.rand(shape, generator=g).flatten(1)[:, None], 3, 1, 1).reshape(shape) * 2 - 1
+    clean = (
+        torch.nn.functional.avg_pool1d(
+            torch.rand(shape, generator=g).flatten(1)[:, None], 3, 1, 1
+        ).reshape(shape)
+        * 2
+        - 1
+    )
     return clean + noise * torch.randn(shape, generator=g), clean
 
 
@@ -31,9 +37,19 @@ def test_psnr_and_ssim_equal_skimage(shape):
     x, clean = pair(*shape)
     for i in range(len(x)):
         a, b = x[i].double().numpy(), clean[i].double().numpy()
-        expected = structural_similarity(a, b, data_range=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=0)
+        expected = structural_similarity(
+            a,
+            b,
+            data_range=2,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            channel_axis=0,
+        )
         assert np.isclose(ssim(x, clean, 2.0)[i].item(), expected, atol=1e-6)
-        assert np.isclose(psnr(x, clean, 2.0)[i].item(), peak_signal_noise_ratio(b, a, data_range=2), atol=1e-4)
+        assert np.isclose(
+            psnr(x, clean, 2.0)[i].item(), peak_signal_noise_ratio(b, a, data_range=2), atol=1e-4
+        )
 
 
 def test_equal_images():
@@ -71,6 +87,9 @@ def test_misfit_of_the_truth_is_one():
     values = misfit(x_0, Observation(y, likelihood))
     # Mean square of 64 x 128 unit normals: its standard deviation is sqrt(2 / 8192) = 0.016.
     assert root_mean_square(values).item() == pytest.approx(1, abs=0.03)
-    assert torch.allclose(misfit(x_0 + 1, Observation(likelihood.operator(x_0), likelihood)), torch.full((64,), 1 / 0.3))
+    assert torch.allclose(
+        misfit(x_0 + 1, Observation(likelihood.operator(x_0), likelihood)),
+        torch.full((64,), 1 / 0.3),
+    )
     exact = Observation(likelihood.operator(x_0), GaussianLikelihood(Half(), 0.0))
     assert torch.allclose(misfit(x_0 + 0.5, exact), torch.full((64,), 0.5))

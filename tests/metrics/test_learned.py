@@ -24,11 +24,16 @@ def alex(tmp_path_factory):
     folder, g = tmp_path_factory.mktemp("weights"), torch.Generator().manual_seed(0)
     state = {}
     for i, (out, inside, kernel) in ALEX.items():
-        state[f"features.{i}.weight"] = torch.randn(out, inside, kernel, kernel, generator=g) / (inside * kernel**2) ** 0.5
+        state[f"features.{i}.weight"] = (
+            torch.randn(out, inside, kernel, kernel, generator=g) / (inside * kernel**2) ** 0.5
+        )
         state[f"features.{i}.bias"] = 0.1 * torch.randn(out, generator=g)
     state["classifier.6.bias"] = torch.zeros(1000)
     torch.save(state, folder / "alexnet.pth")
-    heads = {f"lin{k}.model.1.weight": torch.rand(1, ALEX[i][0], 1, 1, generator=g) for k, i in enumerate(ALEX)}
+    heads = {
+        f"lin{k}.model.1.weight": torch.rand(1, ALEX[i][0], 1, 1, generator=g)
+        for k, i in enumerate(ALEX)
+    }
     torch.save(heads, folder / "heads.pth")
     return folder / "alexnet.pth", folder / "heads.pth"
 
@@ -41,7 +46,9 @@ def network(tmp_path_factory):
 
 
 def batch(seed, n=6, channels=3, size=32):
-    return torch.rand(n, channels, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return (
+        torch.rand(n, channels, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    )
 
 
 def test_without_weights_nothing_is_available():
@@ -57,12 +64,22 @@ def test_lpips_is_the_sum_over_layers(alex):
     state, heads = torch.load(alex[0], weights_only=True), torch.load(alex[1], weights_only=True)
 
     def run(image):
-        h = (image - torch.tensor([-0.030, -0.088, -0.188]).view(3, 1, 1)) / torch.tensor([0.458, 0.448, 0.450]).view(3, 1, 1)
+        h = (image - torch.tensor([-0.030, -0.088, -0.188]).view(3, 1, 1)) / torch.tensor(
+            [0.458, 0.448, 0.450]
+        ).view(3, 1, 1)
         kept = []
-        for i, (stride, padding) in {0: (4, 2), 3: (1, 2), 6: (1, 1), 8: (1, 1), 10: (1, 1)}.items():
+        for i, (stride, padding) in {
+            0: (4, 2),
+            3: (1, 2),
+            6: (1, 1),
+            8: (1, 1),
+            10: (1, 1),
+        }.items():
             if i in (3, 6):
                 h = nn.functional.max_pool2d(h, 3, 2)
-            h = nn.functional.conv2d(h, state[f"features.{i}.weight"], state[f"features.{i}.bias"], stride, padding).relu()
+            h = nn.functional.conv2d(
+                h, state[f"features.{i}.weight"], state[f"features.{i}.bias"], stride, padding
+            ).relu()
             kept.append(h)
         return kept
 
@@ -78,7 +95,9 @@ def test_lpips_is_the_sum_over_layers(alex):
 
 
 def test_lpips_reads_grey_images_and_refuses_small_ones(alex):
-    assert lpips(batch(0, channels=1), batch(1, channels=1), weights=alex[0], heads=alex[1]).value.shape == (6,)
+    assert lpips(
+        batch(0, channels=1), batch(1, channels=1), weights=alex[0], heads=alex[1]
+    ).value.shape == (6,)
     with pytest.raises(InvalidInput, match="31 places"):
         lpips(batch(0, size=16), batch(1, size=16), weights=alex[0], heads=alex[1])
 
@@ -114,7 +133,10 @@ def test_kernel_distance_by_hand():
     across = (1 + 1 + 8 + 27) / 4
     assert kernel_distance(x, y) == pytest.approx(within_x + within_y - 2 * across)
     g = torch.Generator().manual_seed(0)
-    values = [kernel_distance(torch.randn(20, 3, generator=g), torch.randn(20, 3, generator=g)) for _ in range(200)]
+    values = [
+        kernel_distance(torch.randn(20, 3, generator=g), torch.randn(20, 3, generator=g))
+        for _ in range(200)
+    ]
     spread = np.std(values) / np.sqrt(200)
     assert abs(np.mean(values)) < 4 * spread  # unbiased
 

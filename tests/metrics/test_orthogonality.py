@@ -16,7 +16,12 @@ def gaussian(n=400, variance=0.5, sigma_t=0.6, alpha_t=0.8, seed=0, shape=(1, 12
     x_0, noise = (torch.randn(n, *shape, generator=generator, dtype=DOUBLE) for _ in range(2))
     x_0 = math.sqrt(variance) * x_0
     alpha = torch.tensor(alpha_t, dtype=DOUBLE)
-    return x_0, alpha * x_0 + sigma_t * noise, alpha, variance / (variance + (sigma_t / alpha_t) ** 2)
+    return (
+        x_0,
+        alpha * x_0 + sigma_t * noise,
+        alpha,
+        variance / (variance + (sigma_t / alpha_t) ** 2),
+    )
 
 
 def test_the_posterior_mean_has_slope_zero():
@@ -33,7 +38,9 @@ def test_another_gain_has_the_slope_of_the_closed_form(taken, variance):
     x_0, x_t, alpha_t, k = gaussian(variance=variance)
     found = slopes(x_0, x_t, alpha_t, taken * x_t / alpha_t)
     wanted = (k - taken) / (1 - taken)
-    assert all(abs(value - wanted) < 5 * error for value, error in zip(found.values, found.standard_errors))
+    assert all(
+        abs(value - wanted) < 5 * error for value, error in zip(found.values, found.standard_errors)
+    )
 
 
 def test_a_band_sees_its_own_frequencies():
@@ -47,7 +54,10 @@ def test_a_band_sees_its_own_frequencies():
 
 
 def test_standard_errors_are_the_spread_over_repetitions():
-    repeated = [slopes(x_0, x_t, a, k * x_t / a) for x_0, x_t, a, k in (gaussian(n=40, seed=s) for s in range(60))]
+    repeated = [
+        slopes(x_0, x_t, a, k * x_t / a)
+        for x_0, x_t, a, k in (gaussian(n=40, seed=s) for s in range(60))
+    ]
     spread = torch.tensor([r.values[1] for r in repeated]).std()
     said = torch.tensor([r.standard_errors[1] for r in repeated]).mean()
     assert 0.75 < said / spread < 1.3
@@ -62,7 +72,9 @@ def test_alpha_may_differ_between_signals():
 
 def test_what_cannot_be_compared_is_refused():
     x_0, x_t, alpha_t, _k = gaussian(n=3)
-    with pytest.raises(InvalidInput, match=r"got \(3, 1, 12, 12\), \(3, 1, 12, 12\) and \(2, 1, 12, 12\)"):
+    with pytest.raises(
+        InvalidInput, match=r"got \(3, 1, 12, 12\), \(3, 1, 12, 12\) and \(2, 1, 12, 12\)"
+    ):
         slopes(x_0, x_t, alpha_t, x_t[:2])
     with pytest.raises(InvalidInput, match="two or more"):
         slopes(x_0[:1], x_t[:1], alpha_t, x_t[:1])

@@ -9,7 +9,9 @@ from deft.networks.mlp import ScalarFeatures
 def test_features():
     c = torch.tensor([[-20.0, 3.0]], dtype=torch.float64)
     features = ScalarFeatures(2, frequencies=3).double()(c)
-    angles = torch.tensor([2.0**k * number / 8 for number in (-20.0, 3.0) for k in range(3)], dtype=torch.float64)
+    angles = torch.tensor(
+        [2.0**k * number / 8 for number in (-20.0, 3.0) for k in range(3)], dtype=torch.float64
+    )
     torch.testing.assert_close(features[0], torch.cat([c[0] / 8, angles.sin(), angles.cos()]))
 
 
@@ -45,7 +47,10 @@ def test_it_learns_more_than_a_constant():
 
 def test_the_residual_network_starts_at_zero_and_reads_everything():
     network = ResidualMLP(6, 3, numbers=2, width=8, depth=2).double()
-    x, c = torch.randn(4, 6, dtype=torch.float64, requires_grad=True), torch.randn(4, 2, dtype=torch.float64, requires_grad=True)
+    x, c = (
+        torch.randn(4, 6, dtype=torch.float64, requires_grad=True),
+        torch.randn(4, 2, dtype=torch.float64, requires_grad=True),
+    )
     assert torch.equal(network(x, c), torch.zeros(4, 3, dtype=torch.float64))
     for p in network.parameters():
         p.data += 0.3 * torch.randn_like(p)

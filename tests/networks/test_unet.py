@@ -11,7 +11,9 @@ SHAPES = [(1, 8, 8), (3, 13, 9), (2, 5, 24), (1, 1, 1), (2, 7), (1, 16)]
 def network(shape, *, patch=1, numbers=1, out=None, **options):
     """A small network, in double precision."""
     options = {"channels": (4, 6), "blocks": 1, "attention": (False, True), **options}
-    return UNet(shape[0], out or shape[0], numbers=numbers, patch=patch, axes=len(shape) - 1, **options).double()
+    return UNet(
+        shape[0], out or shape[0], numbers=numbers, patch=patch, axes=len(shape) - 1, **options
+    ).double()
 
 
 def trained(module):
@@ -40,12 +42,16 @@ def test_a_batch_is_its_signals_one_by_one(shape):
     x, c = torch.randn(3, *shape, dtype=torch.float64), torch.randn(3, 2, dtype=torch.float64)
     together = made(x, c)
     for i in range(3):
-        torch.testing.assert_close(made(x[i : i + 1], c[i : i + 1])[0], together[i], rtol=0, atol=1e-10)
+        torch.testing.assert_close(
+            made(x[i : i + 1], c[i : i + 1])[0], together[i], rtol=0, atol=1e-10
+        )
 
 
 @pytest.mark.parametrize("shape", [(3, 13, 9), (2, 7)])
 def test_no_signals(shape):
-    assert network(shape, patch=2)(torch.zeros(0, *shape).double(), torch.zeros(0, 1).double()).shape == (0, *shape)
+    assert network(shape, patch=2)(
+        torch.zeros(0, *shape).double(), torch.zeros(0, 1).double()
+    ).shape == (0, *shape)
 
 
 def test_it_reads_its_numbers():
@@ -64,25 +70,35 @@ def test_every_place_sees_every_other_through_attention():
 
 
 def test_every_parameter_is_used():
-    made = trained(network((2, 6, 10), patch=2, channels=(4, 6, 8), blocks=2, attention=(False, True, True), fine=4))
+    made = trained(
+        network(
+            (2, 6, 10), patch=2, channels=(4, 6, 8), blocks=2, attention=(False, True, True), fine=4
+        )
+    )
     made(torch.randn(2, 2, 6, 10).double(), torch.randn(2, 1).double()).square().sum().backward()
     for name, p in made.named_parameters():
         assert p.grad is not None, name
 
 
 def test_the_fine_stage_sees_across_the_seams_of_patches():
-    """Without it, what lies in a place of a patch comes from the patch's features alone; with it, the place's neighbours in the input count by themselves."""
+    """Without it, what lies in a place of a patch comes from the patch's features alone; with
+    it, the place's neighbours in the input count by themselves.
+    """
     x, c = torch.randn(1, 1, 8, 8).double(), torch.zeros(1, 1).double()
     coarse = network((1, 8, 8), patch=4, fine=4)
     for p in coarse.fine.parameters():
         p.data += 0.2 * torch.randn_like(p)
     x.requires_grad_(True)
-    seen = torch.autograd.grad(coarse(x, c)[0, 0, 3, 3], x)[0][0, 0]  # the U-Net itself still says nothing
+    seen = torch.autograd.grad(coarse(x, c)[0, 0, 3, 3], x)[0][
+        0, 0
+    ]  # the U-Net itself still says nothing
     assert bool((seen[2:6, 2:6] != 0).all())
 
 
 def test_padding_repeats_the_border():
-    """A signal that is padded by hand gives the same, cut back: sizes that fit are nothing special."""
+    """A signal that is padded by hand gives the same, cut back: sizes that fit are nothing
+    special.
+    """
     made = trained(network((1, 6, 7), patch=2))
     x, c = torch.randn(1, 1, 6, 7).double(), torch.zeros(1, 1).double()
     padded = torch.nn.functional.pad(x, (0, 1, 0, 2), mode="replicate")
@@ -101,7 +117,10 @@ def test_shuffling_undoes_unshuffling(space, patch):
 def test_unshuffling_is_that_of_torch():
     x = torch.randn(2, 3, 8, 12)
     assert torch.equal(_unshuffle(x, 2), torch.nn.functional.pixel_unshuffle(x, 2))
-    assert torch.equal(_shuffle(x[:, :1].expand(2, 4, 8, 12), 2, 2), torch.nn.functional.pixel_shuffle(x[:, :1].expand(2, 4, 8, 12), 2))
+    assert torch.equal(
+        _shuffle(x[:, :1].expand(2, 4, 8, 12), 2, 2),
+        torch.nn.functional.pixel_shuffle(x[:, :1].expand(2, 4, 8, 12), 2),
+    )
 
 
 @pytest.mark.parametrize("size", [4, 5, 6, 10, 38, 64, 256])

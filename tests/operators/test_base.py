@@ -20,7 +20,9 @@ def test_conjugate_gradients_solve():
     v = torch.randn(3, 6, dtype=torch.float64)
     expected = torch.linalg.solve(a, v[..., None])[..., 0]
     for precondition in (None, lambda r: r / a.diagonal(dim1=1, dim2=2)):
-        u = conjugate_gradients(lambda u: (a @ u[..., None])[..., 0], v, tolerance=1e-10, precondition=precondition)
+        u = conjugate_gradients(
+            lambda u: (a @ u[..., None])[..., 0], v, tolerance=1e-10, precondition=precondition
+        )
         torch.testing.assert_close(u, expected)
 
 
@@ -40,7 +42,9 @@ def test_the_exact_preconditioner_takes_one_iteration():
         calls.append(1)
         return (a @ u[..., None])[..., 0]
 
-    conjugate_gradients(normal, v, precondition=lambda r: torch.linalg.solve(a, r[..., None])[..., 0])
+    conjugate_gradients(
+        normal, v, precondition=lambda r: torch.linalg.solve(a, r[..., None])[..., 0]
+    )
     assert len(calls) == 1
 
 
@@ -86,28 +90,49 @@ class TestAnOperatorOfOnesOwn:
         operator = kind(torch.ones(2, 1, 3))
         x = torch.randn(2, 1, 6)
         y = operator(x)
-        refused(lambda: operator(torch.complex(x, x)), "torch.complex64", "real floating-point numbers", "torch.view_as_real")
+        refused(
+            lambda: operator(torch.complex(x, x)),
+            "torch.complex64",
+            "real floating-point numbers",
+            "torch.view_as_real",
+        )
         refused(lambda: operator(x.numpy()), "ndarray", "a torch.Tensor")
         refused(lambda: operator(x.long()), "torch.int64", "real floating-point numbers")
         refused(lambda: operator(x[..., :0]), "the shape (2, 1, 0)", "(batch, *event)")
         refused(lambda: operator(x[:1]), "a batch of 1", "one of 2", "take(index)")
         refused(lambda: operator(torch.cat([x, x])), "a batch of 4", "one of 2")
-        refused(lambda: operator(x.to("meta")), "a tensor on the device meta, without numbers", "cpu")
+        refused(
+            lambda: operator(x.to("meta")), "a tensor on the device meta, without numbers", "cpu"
+        )
         error = refused(
-            lambda: operator.lift(y.fill_(math.nan)), "6 of 6 entries that are NaN or infinite, in entries 0, 1 of the batch", "finite"
+            lambda: operator.lift(y.fill_(math.nan)),
+            "6 of 6 entries that are NaN or infinite, in entries 0, 1 of the batch",
+            "finite",
         )
         assert error.what == f"{kind.__name__}.lift(y)"
-        refused(lambda: operator.pull(x, operator(x)[:1], torch.ones(1), torch.ones(1)), "1 measurements", "2, one of each signal")
-        refused(lambda: operator(torch.randn(2, 1, 8)), "the shape (2, 1, 8)", "(batch, 1, 6), as before")
+        refused(
+            lambda: operator.pull(x, operator(x)[:1], torch.ones(1), torch.ones(1)),
+            "1 measurements",
+            "2, one of each signal",
+        )
+        refused(
+            lambda: operator(torch.randn(2, 1, 8)),
+            "the shape (2, 1, 8)",
+            "(batch, 1, 6), as before",
+        )
 
     def test_keywords_and_gradients_work(self):
         operator, x = Halves(torch.ones(1, 1, 3)), torch.randn(2, 1, 6, requires_grad=True)
         y = operator(image=x)
         assert operator.solve(v=y.detach(), r2=torch.ones(1), s2=torch.ones(1)).shape == (2, 1, 3)
-        torch.testing.assert_close(torch.autograd.grad(y.sum(), x)[0], operator.adjoint(torch.ones(2, 1, 3)))
+        torch.testing.assert_close(
+            torch.autograd.grad(y.sum(), x)[0], operator.adjoint(torch.ones(2, 1, 3))
+        )
         mapped = torch.func.vmap(lambda each: operator(each[None])[0])(x.detach())
         torch.testing.assert_close(mapped, y.detach())
-        lifted = torch.func.vmap(lambda each: Mixed(torch.ones(1, 1, 3)).lift(each[None])[0])(y.detach())
+        lifted = torch.func.vmap(lambda each: Mixed(torch.ones(1, 1, 3)).lift(each[None])[0])(
+            y.detach()
+        )
         assert lifted.shape == x.shape
 
     def test_a_declared_shape_is_checked_and_that_of_measurements_learned(self):
@@ -116,7 +141,11 @@ class TestAnOperatorOfOnesOwn:
         refused(lambda: operator(torch.ones(1, 6)), "the shape (1, 6)", "(batch, 1, 6)", "[None]")
         y = operator(torch.ones(2, 1, 6))
         for shape in ((2, 1, 1), (2, 2, 3), (2, 3)):
-            refused(lambda shape=shape: operator.take([0, 1]).lift(torch.ones(shape)), f"the shape {shape}", "(batch, 1, 3)")
+            refused(
+                lambda shape=shape: operator.take([0, 1]).lift(torch.ones(shape)),
+                f"the shape {shape}",
+                "(batch, 1, 3)",
+            )
         assert operator.lift(y).shape == (2, 1, 6)
 
     @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from tests.refusal import refused
 
 
 def kernels(shape, seeds):
-    """Random kernels with most of their weight at the centre, so that every frequency survives and the pseudo-inverse is well-posed."""
+    """Random kernels with most of their weight at the centre, so that every frequency survives
+    and the pseudo-inverse is well-posed.
+    """
     rough = 0.5 * Noise([100 + seed for seed in seeds]).uniform(0, shape)
     rough = rough / rough.flatten(1).sum(1).reshape(-1, *(1,) * len(shape)).clamp(min=1e-9)
     centre = torch.zeros(shape)
@@ -95,8 +97,13 @@ def test_any_size(size, kernel, border, seed):
     noise = Noise([seed, seed + 1], dtype=torch.float64)
     operator = Blur(noise.uniform(0, kernel), border)
     x, y = noise.normal(1, (2, *size)), noise.normal(2, (2, *size))
-    torch.testing.assert_close((operator(x) * y).flatten(1).sum(1), (x * operator.adjoint(y)).flatten(1).sum(1))
-    r2, s2 = torch.tensor([1.0, 0.3], dtype=torch.float64), torch.tensor([0.5, 2.0], dtype=torch.float64)
+    torch.testing.assert_close(
+        (operator(x) * y).flatten(1).sum(1), (x * operator.adjoint(y)).flatten(1).sum(1)
+    )
+    r2, s2 = (
+        torch.tensor([1.0, 0.3], dtype=torch.float64),
+        torch.tensor([0.5, 2.0], dtype=torch.float64),
+    )
     u = operator.solve(y, r2, s2)
     again = r2[:, None, None, None] * operator(operator.adjoint(u)) + s2[:, None, None, None] * u
     torch.testing.assert_close(again, y, atol=1e-6, rtol=1e-6)
@@ -104,7 +111,9 @@ def test_any_size(size, kernel, border, seed):
 
 @pytest.mark.parametrize("border", ["circular", "reflect"])
 def test_the_lift_does_not_explode(border):
-    """The pseudo-inverse of a Gaussian blur of standard deviation 2 multiplies noise by more than 1e3; the lift by at most 1 / (2 * 0.1)."""
+    """The pseudo-inverse of a Gaussian blur of standard deviation 2 multiplies noise by more
+    than 1e3; the lift by at most 1 / (2 * 0.1).
+    """
     operator = Blur(gaussian_kernel(9, 2.0), border)
     noise = torch.randn(2, 1, 16, 16)
     assert operator.lift(noise).norm() <= 5 * noise.norm()
@@ -117,7 +126,9 @@ def test_a_symmetric_kernel_takes_one_iteration(monkeypatch):
     operator = ReflectBlur(gaussian_kernel(7, 1.5, axes=2).double())
     adjoint = ReflectBlur.adjoint
     monkeypatch.setattr(ReflectBlur, "adjoint", lambda self, y: calls.append(1) or adjoint(self, y))
-    operator.solve(torch.randn(2, 1, 12, 10, dtype=torch.float64), torch.ones(1), torch.full((1,), 1e-4))
+    operator.solve(
+        torch.randn(2, 1, 12, 10, dtype=torch.float64), torch.ones(1), torch.full((1,), 1e-4)
+    )
     assert len(calls) == 1
 
 
@@ -140,13 +151,29 @@ def test_gradients_after_inference():
 
 
 def test_errors():
-    refused(lambda: Blur(torch.ones(1, 3, 3), "circulr"), "circulr", "circular, reflect", "perhaps circular")
-    refused(lambda: CircularBlur(torch.ones(1, 1, 3, 3)), "the shape (1, 1, 3, 3)", "(batch or 1, height, width)", "leave their axis out")
+    refused(
+        lambda: Blur(torch.ones(1, 3, 3), "circulr"),
+        "circulr",
+        "circular, reflect",
+        "perhaps circular",
+    )
+    refused(
+        lambda: CircularBlur(torch.ones(1, 1, 3, 3)),
+        "the shape (1, 1, 3, 3)",
+        "(batch or 1, height, width)",
+        "leave their axis out",
+    )
     line = CircularBlur(torch.full((1, 3), 1 / 3))
     refused(lambda: line(torch.ones(1, 1, 4, 4)), "the shape (1, 1, 4, 4)", "(batch, any, any)")
-    refused(lambda: Blur(torch.zeros(1, 3, 3)), "a kernel of zeros", "summing to 1", "weighted mean")
+    refused(
+        lambda: Blur(torch.zeros(1, 3, 3)), "a kernel of zeros", "summing to 1", "weighted mean"
+    )
     refused(lambda: Blur(-torch.ones(1, 3, 3) / 9), "a kernel whose sum is -1", "summing to 1")
-    refused(lambda: Blur(torch.full((1, 3, 3), torch.nan)), "9 of 9 entries that are NaN or infinite", "finite numbers")
+    refused(
+        lambda: Blur(torch.full((1, 3, 3), torch.nan)),
+        "9 of 9 entries that are NaN or infinite",
+        "finite numbers",
+    )
     refused(lambda: Blur(torch.ones(1, 0, 3)), "the shape (1, 0, 3)", "(batch or 1, height, width)")
     refused(lambda: Blur(torch.ones(1, 3, 3, dtype=torch.complex64)), "torch.complex64", "real")
 

@@ -36,7 +36,9 @@ class TestDifferentiable(OperatorContract):
     event_shape = (2, 3, 4)
 
     def make(self, seeds):
-        return CallableOperator(squash, self.event_shape, differentiable=True, parameters=[gains(seeds)])
+        return CallableOperator(
+            squash, self.event_shape, differentiable=True, parameters=[gains(seeds)]
+        )
 
 
 class TestBlackBox(OperatorContract):
@@ -48,7 +50,9 @@ class TestBlackBox(OperatorContract):
     def test_gradients_pass(self):
         """They do not, and that is said."""
         operator, x = self.make([0]), self.signals(1).requires_grad_()
-        with pytest.raises(InvalidInput, match=r"a derivative of .*in_numpy is needed.*Use LearnedHTransform"):
+        with pytest.raises(
+            InvalidInput, match=r"a derivative of .*in_numpy is needed.*Use LearnedHTransform"
+        ):
             operator(x)
 
 
@@ -56,14 +60,23 @@ class TestOneForAll(OperatorContract):
     event_shape = (1, 6)
 
     def make(self, seeds):
-        return CallableOperator(torch.square, self.event_shape, lift=torch.clone, differentiable=True)
+        return CallableOperator(
+            torch.square, self.event_shape, lift=torch.clone, differentiable=True
+        )
 
 
 class TestGuidance:
     def rotation(self, c):
         q = c * torch.linalg.qr(torch.randn(12, 12))[0]
-        forward, inverse = (lambda x: x.flatten(1) @ q.T), (lambda y: (y @ q / c**2).reshape(-1, 3, 4))
-        return q, CallableOperator(forward, (3, 4), lift=inverse), CallableOperator(forward, (3, 4), differentiable=True)
+        forward, inverse = (
+            (lambda x: x.flatten(1) @ q.T),
+            (lambda y: (y @ q / c**2).reshape(-1, 3, 4)),
+        )
+        return (
+            q,
+            CallableOperator(forward, (3, 4), lift=inverse),
+            CallableOperator(forward, (3, 4), differentiable=True),
+        )
 
     @pytest.mark.parametrize("sigma_y", [0.0, 0.3])
     @pytest.mark.parametrize("c", [0.2, 5.0])
@@ -93,9 +106,16 @@ class TestGuidance:
 def test_a_learned_h_transform_reads_it(differentiable):
     prior = GaussianMixture(torch.randn(2, 1, 4, 4), torch.tensor([0.3, 0.5]), None, VPLinear())
     function = torch.tanh if differentiable else lambda x: torch.as_tensor(np.tanh(x.numpy()))
-    operator = CallableOperator(function, (1, 4, 4), lift=None if differentiable else torch.clone, differentiable=differentiable)
+    operator = CallableOperator(
+        function,
+        (1, 4, 4),
+        lift=None if differentiable else torch.clone,
+        differentiable=differentiable,
+    )
     likelihood = GaussianLikelihood(operator, 0.1)
-    observation = Observation(likelihood.sample(prior.sample(Noise([0, 1])), Noise([2, 3])), likelihood)
+    observation = Observation(
+        likelihood.sample(prior.sample(Noise([0, 1])), Noise([2, 3])), likelihood
+    )
     h = LearnedHTransform((1, 4, 4), prior.scale, channels=(4,), patch=1, attention=(False,))
     samples = DDIM(steps=3)(Posterior(prior, h, observation), num_samples=2, seed=0)
     assert samples.isfinite().all()
@@ -121,10 +141,16 @@ class TestWhatAFunctionReturns:
         x = torch.ones(4, 2, 2)
         x[1, 0, 0] = x[3] = -1
         operator = CallableOperator(holes, (2, 2), differentiable=True)
-        with pytest.raises(InvalidInput, match=r"holes returned NaN at the batch indices 1, 3 of 4\."):
+        with pytest.raises(
+            InvalidInput, match=r"holes returned NaN at the batch indices 1, 3 of 4\."
+        ):
             operator(x)
-        with pytest.raises(InvalidInput, match=r"log returned infinite numbers at the batch index 2 of 3\."):
-            CallableOperator(torch.log, (1,), differentiable=True)(torch.tensor([[1.0], [2.0], [0.0]]))
+        with pytest.raises(
+            InvalidInput, match=r"log returned infinite numbers at the batch index 2 of 3\."
+        ):
+            CallableOperator(torch.log, (1,), differentiable=True)(
+                torch.tensor([[1.0], [2.0], [0.0]])
+            )
 
     def test_what_was_given_may_be_to_blame(self):
         with pytest.raises(InvalidInput, match="what it was given was not finite either"):
@@ -133,14 +159,19 @@ class TestWhatAFunctionReturns:
     def test_a_derivative_that_is_not_finite(self):
         operator = CallableOperator(torch.sqrt, (2,), differentiable=True)
         x = torch.tensor([[1.0, 1.0], [1.0, 0.0]])
-        with pytest.raises(InvalidInput, match=r"the derivative of .*sqrt returned .* at the batch index 1 of 2"):
+        with pytest.raises(
+            InvalidInput, match=r"the derivative of .*sqrt returned .* at the batch index 1 of 2"
+        ):
             GaussianLikelihood(operator, 0.1).guidance(x, torch.ones(1), torch.ones(2, 2))
 
     @pytest.mark.parametrize(
         ("function", "says"),
         [
             (lambda x: x.numpy(), r"torch\.Tensor; it returned ndarray"),
-            (lambda x: x[:1], r"a batch of 2 and must return as many; it returned the shape \(1, 3\)"),
+            (
+                lambda x: x[:1],
+                r"a batch of 2 and must return as many; it returned the shape \(1, 3\)",
+            ),
             (lambda x: x.sum(), r"it returned the shape \(\)"),
             (lambda x: x.double(), r"must return torch\.float32 .* it returned torch\.float64"),
         ],

@@ -63,7 +63,10 @@ class Squares(Physics):
 
 
 def masks(seeds):
-    draws = [(torch.rand(1, 4, 6, generator=torch.Generator().manual_seed(seed)) < 0.6).double() for seed in seeds]
+    draws = [
+        (torch.rand(1, 4, 6, generator=torch.Generator().manual_seed(seed)) < 0.6).double()
+        for seed in seeds
+    ]
     return torch.stack(draws) if draws else torch.ones(1, 1, 4, 6).double()
 
 
@@ -101,7 +104,10 @@ def test_units():
     shared = from_deepinv(Averages(), (1, 3, 4))
     torch.testing.assert_close(shared(x_0), Averages().A((x_0 + 1) / 2))
     torch.testing.assert_close(from_deepinv(Averages(), (1, 3, 4), None)(x_0), Averages().A(x_0))
-    torch.testing.assert_close(from_deepinv(Averages(), (1, 3, 4), (0.0, 255.0), unit=2.0)(x_0), 2 * Averages().A(x_0 / 255))
+    torch.testing.assert_close(
+        from_deepinv(Averages(), (1, 3, 4), (0.0, 255.0), unit=2.0)(x_0),
+        2 * Averages().A(x_0 / 255),
+    )
     torch.testing.assert_close(from_deepinv(Squares(), (1, 3, 4))(x_0), (x_0 + 1) ** 2 / 4)
     y = Squares().A((x_0 + 1) / 2)
     torch.testing.assert_close(from_deepinv(Squares(), (1, 3, 4)).lift(y), x_0)
@@ -128,13 +134,17 @@ def test_a_users_physics_is_left_as_it_is():
 
 
 def test_another_physics_has_another_identity():
-    a, b = (from_deepinv(Masking(masks([seed]).float()), (1, 4, 6), None).identity for seed in (0, 1))
+    a, b = (
+        from_deepinv(Masking(masks([seed]).float()), (1, 4, 6), None).identity for seed in (0, 1)
+    )
     assert a != b
     assert a == from_deepinv(Masking(masks([0]).float()), (1, 4, 6), None).identity
 
 
 def test_an_adjoint_that_is_none():
-    with pytest.raises(InvalidInput, match=r"A_adjoint in Averages is not its adjoint: .* Use adjoint='autograd'"):
+    with pytest.raises(
+        InvalidInput, match=r"A_adjoint in Averages is not its adjoint: .* Use adjoint='autograd'"
+    ):
         from_deepinv(Averages(error=1e-3), (1, 3, 4))
     operator = from_deepinv(Averages(error=1e-3), (1, 3, 4), adjoint="autograd")
     assert isinstance(operator, LinearOperator)
@@ -161,7 +171,10 @@ class Returning(Physics):
         (Returning(lambda x: [x, x]), "returns list, not one tensor.*adapt each part"),
         (Returning(lambda x: x + 1j), "complex numbers.*view_as_real"),
         (Returning(lambda x: x / 0), r"NaN or infinite numbers at the batch indices 0 of 1"),
-        (Returning(lambda x: x.repeat(3, 1, 1, 1)), "was given 1 signals and returned the shape .* name them in parameters="),
+        (
+            Returning(lambda x: x.repeat(3, 1, 1, 1)),
+            "was given 1 signals and returned the shape .* name them in parameters=",
+        ),
         (Returning(lambda x: x, torch.sign), "has a sensor_model, which comes after the noise"),
         (math, "has a method A; module has none"),
     ],

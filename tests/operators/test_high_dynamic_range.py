@@ -22,7 +22,9 @@ class TestOfALine(OperatorContract):
 
 def test_it_is_the_clipped_signal():
     x = torch.tensor([[-2.0, -0.5, -0.2, 0.0, 0.3, 0.5, 0.9]])
-    torch.testing.assert_close(HighDynamicRange()(x), torch.tensor([[-1.0, -1.0, -0.4, 0.0, 0.6, 1.0, 1.0]]))
+    torch.testing.assert_close(
+        HighDynamicRange()(x), torch.tensor([[-1.0, -1.0, -0.4, 0.0, 0.6, 1.0, 1.0]])
+    )
     operator = HighDynamicRange(4.0, (0.0, 2.0))
     assert operator(x)[0, 0] == 0
     assert operator(x)[0, -1] == 2
@@ -34,7 +36,9 @@ class TestGuidance:
     likelihood = GaussianLikelihood(HighDynamicRange(), 0.0)
 
     def test_it_survives_saturation(self):
-        """The estimate is saturated and wrong: the derivative of A is zero there, the guidance is not."""
+        """The estimate is saturated and wrong: the derivative of A is zero there, the guidance
+        is not.
+        """
         x_0_hat, y = torch.tensor([[0.9, -0.9]], requires_grad=True), torch.tensor([[0.2, 0.2]])
         true = torch.autograd.grad(self.likelihood.residual(x_0_hat, y).square().sum(), x_0_hat)[0]
         assert torch.equal(true, torch.zeros_like(true))
@@ -42,17 +46,29 @@ class TestGuidance:
         assert guidance[0, 0] < 0 < guidance[0, 1]
 
     def test_nothing_is_said_where_both_are_clipped_alike(self):
-        guidance = self.likelihood.guidance(torch.tensor([[0.7, -5.0]]), torch.ones(1), torch.tensor([[1.0, -1.0]]))
+        guidance = self.likelihood.guidance(
+            torch.tensor([[0.7, -5.0]]), torch.ones(1), torch.tensor([[1.0, -1.0]])
+        )
         assert torch.equal(guidance, torch.zeros_like(guidance))
 
     def test_without_noise_it_goes_to_the_measurement_where_nothing_is_clipped(self):
-        r_t, x_0_hat, y = torch.tensor([0.3]), torch.tensor([[0.1, -0.4]]), torch.tensor([[0.5, 0.0]])
+        r_t, x_0_hat, y = (
+            torch.tensor([0.3]),
+            torch.tensor([[0.1, -0.4]]),
+            torch.tensor([[0.5, 0.0]]),
+        )
         torch.testing.assert_close(x_0_hat + r_t * self.likelihood.guidance(x_0_hat, r_t, y), y / 2)
 
     def test_it_is_the_pull_of_the_surrogate(self):
-        operator, x, v = HighDynamicRange(), 0.1 * torch.randn(3, 1, 4, 4), 0.1 * torch.randn(3, 1, 4, 4)
+        operator, x, v = (
+            HighDynamicRange(),
+            0.1 * torch.randn(3, 1, 4, 4),
+            0.1 * torch.randn(3, 1, 4, 4),
+        )
         r2, s2 = torch.tensor([0.5, 1.0, 2.0]), torch.tensor([0.0, 0.1, 3.0])
-        torch.testing.assert_close(operator.pull(x, v, r2, s2), super(HighDynamicRange, operator).pull(x, v, r2, s2))
+        torch.testing.assert_close(
+            operator.pull(x, v, r2, s2), super(HighDynamicRange, operator).pull(x, v, r2, s2)
+        )
 
 
 def test_errors():

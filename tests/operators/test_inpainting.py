@@ -47,13 +47,43 @@ def test_gradients_pass_a_solve_without_noise():
 
 
 def test_a_boolean_mask_is_a_mask():
-    assert Inpainting(torch.ones(1, 1, 2, 2, dtype=torch.bool))(torch.ones(1, 1, 2, 2)).dtype == torch.float32
+    assert (
+        Inpainting(torch.ones(1, 1, 2, 2, dtype=torch.bool))(torch.ones(1, 1, 2, 2)).dtype
+        == torch.float32
+    )
 
 
 def test_errors():
-    refused(lambda: Inpainting(torch.ones(2, 3, 4, 4)), "the shape (2, 3, 4, 4)", "(batch or 1, 1, *space)", "mask[:, :1]")
-    refused(lambda: Inpainting(torch.ones(4, 4)), "the shape (4, 4)", "(batch or 1, 1, *space)", "mask[None, None]")
-    refused(lambda: Inpainting(0.5 * torch.ones(1, 1, 4, 4)), "values between 0.5 and 0.5", "1 where the signal is observed", "threshold")
-    refused(lambda: Inpainting(255 * torch.ones(1, 1, 4, 4, dtype=torch.uint8)), "values between 255 and 255", "0 elsewhere")
-    refused(lambda: Inpainting(torch.full((1, 1, 2, 2), torch.nan)), "4 of 4 entries that are NaN or infinite", "finite numbers")
-    refused(lambda: Inpainting(torch.ones(1, 1, 4, 4))(torch.ones(1, 1, 4, 5)), "the shape (1, 1, 4, 5)", "(batch, any, 4, 4)")
+    refused(
+        lambda: Inpainting(torch.ones(2, 3, 4, 4)),
+        "the shape (2, 3, 4, 4)",
+        "(batch or 1, 1, *space)",
+        "mask[:, :1]",
+    )
+    refused(
+        lambda: Inpainting(torch.ones(4, 4)),
+        "the shape (4, 4)",
+        "(batch or 1, 1, *space)",
+        "mask[None, None]",
+    )
+    refused(
+        lambda: Inpainting(0.5 * torch.ones(1, 1, 4, 4)),
+        "values between 0.5 and 0.5",
+        "1 where the signal is observed",
+        "threshold",
+    )
+    refused(
+        lambda: Inpainting(255 * torch.ones(1, 1, 4, 4, dtype=torch.uint8)),
+        "values between 255 and 255",
+        "0 elsewhere",
+    )
+    refused(
+        lambda: Inpainting(torch.full((1, 1, 2, 2), torch.nan)),
+        "4 of 4 entries that are NaN or infinite",
+        "finite numbers",
+    )
+    refused(
+        lambda: Inpainting(torch.ones(1, 1, 4, 4))(torch.ones(1, 1, 4, 5)),
+        "the shape (1, 1, 4, 5)",
+        "(batch, any, 4, 4)",
+    )

@@ -9,7 +9,10 @@ from tests.refusal import refused
 
 @pytest.mark.parametrize("size", [1, 4, 9])
 def test_kernels_are_averages(size):
-    for kernel in (gaussian_kernel(size, torch.tensor([0.5, 2.0])), motion_kernel(size, Noise([0, 1]))):
+    for kernel in (
+        gaussian_kernel(size, torch.tensor([0.5, 2.0])),
+        motion_kernel(size, Noise([0, 1])),
+    ):
         assert kernel.shape == (2, size, size)
         assert (kernel >= 0).all()
         torch.testing.assert_close(kernel.sum((1, 2)), torch.ones(2))

@@ -7,19 +7,38 @@ from PIL import Image
 
 from deft.errors import BadImage, InvalidInput
 from deft.noise import Noise
-from deft.operators import BoxMasks, CartesianMasks, FreeFormMasks, HalfMasks, MaskFiles, RandomPixelMasks
+from deft.operators import (
+    BoxMasks,
+    CartesianMasks,
+    FreeFormMasks,
+    HalfMasks,
+    MaskFiles,
+    RandomPixelMasks,
+)
 from deft.problems import Inpainting, from_card
 from tests.refusal import refused
 
-ALL = [BoxMasks(), BoxMasks(centred=False), RandomPixelMasks(0.3), FreeFormMasks(), HalfMasks(), HalfMasks("left"), CartesianMasks()]
+ALL = [
+    BoxMasks(),
+    BoxMasks(centred=False),
+    RandomPixelMasks(0.3),
+    FreeFormMasks(),
+    HalfMasks(),
+    HalfMasks("left"),
+    CartesianMasks(),
+]
 
 
-@pytest.mark.parametrize("masks", ALL, ids=lambda masks: f"{type(masks).__name__}{list(masks.init_args().values())}")
+@pytest.mark.parametrize(
+    "masks", ALL, ids=lambda masks: f"{type(masks).__name__}{list(masks.init_args().values())}"
+)
 @pytest.mark.parametrize("event_shape", [(1, 16, 16), (3, 12, 19), (2, 30)])
 class TestEveryDistribution:
     def test_shape_and_values(self, masks, event_shape):
         for batch in (0, 1, 3):
-            mask = masks.draw(torch.empty(batch, *event_shape, dtype=torch.float64), Noise(range(batch)))
+            mask = masks.draw(
+                torch.empty(batch, *event_shape, dtype=torch.float64), Noise(range(batch))
+            )
             assert mask.shape == (batch, 1, *event_shape[1:])
             assert mask.dtype == torch.float64
             assert ((mask == 0) | (mask == 1)).all()
@@ -79,7 +98,9 @@ def test_every_half_is_drawn():
 
 
 @given(
-    space=st.one_of(st.tuples(st.integers(8, 40)), st.tuples(st.integers(5, 40), st.integers(5, 40))),
+    space=st.one_of(
+        st.tuples(st.integers(8, 40)), st.tuples(st.integers(5, 40), st.integers(5, 40))
+    ),
     ends=st.tuples(st.floats(0.05, 0.8), st.floats(0, 0.1)),
     seed=st.integers(0, 2**40),
 )
@@ -117,9 +138,13 @@ def test_masks_from_files(tmp_path):
         write(tmp_path / f"{k}.png", mask)
     masks = MaskFiles(str(tmp_path))
     drawn = masks.draw(torch.empty(40, 3, 6, 8), Noise(range(40)))
-    assert {tuple(mask.flatten().int().tolist()) for mask in drawn} == {tuple(mask.flatten().tolist()) for mask in stored}
+    assert {tuple(mask.flatten().int().tolist()) for mask in drawn} == {
+        tuple(mask.flatten().tolist()) for mask in stored
+    }
     assert masks.draw(torch.empty(0, 3, 6, 8), Noise([])).shape == (0, 1, 6, 8)
-    with pytest.raises(InvalidInput, match=r"0\.png has the size \(6, 8\) \(height, width\), the signal \(8, 8\)"):
+    with pytest.raises(
+        InvalidInput, match=r"0\.png has the size \(6, 8\) \(height, width\), the signal \(8, 8\)"
+    ):
         masks.draw(torch.empty(1, 3, 8, 8), Noise([0]))
 
 

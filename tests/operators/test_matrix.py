@@ -12,7 +12,9 @@ class TestOneForEach(SpectralOperatorContract):
     event_shape = (7,)
 
     def make(self, seeds):
-        return Matrix(torch.stack([self.one(seed) for seed in seeds]) if len(seeds) else torch.zeros(0, 4, 7))
+        return Matrix(
+            torch.stack([self.one(seed) for seed in seeds]) if len(seeds) else torch.zeros(0, 4, 7)
+        )
 
     @staticmethod
     def one(seed):
@@ -23,7 +25,9 @@ class TestOneForAll(SpectralOperatorContract):
     event_shape = (2, 3, 2)
 
     def make(self, seeds):
-        return Matrix(torch.randn(5, 12, generator=torch.Generator().manual_seed(0)), self.event_shape)
+        return Matrix(
+            torch.randn(5, 12, generator=torch.Generator().manual_seed(0)), self.event_shape
+        )
 
 
 class TestMoreMeasurementsThanEntries(SpectralOperatorContract):
@@ -43,13 +47,30 @@ def test_errors():
     refused(lambda: Matrix(torch.zeros(0, 4)), "the shape (0, 4)", "(m, d), or (n, m, d)")
     refused(lambda: Matrix(torch.zeros(3, 5), (2, 2)), (2, 2), "5 entries")
     refused(lambda: Matrix(torch.randn(3, 5))(torch.randn(1, 6)), "the shape (1, 6)", "(batch, 5)")
-    refused(lambda: Matrix(torch.randn(3, 5)).lift(torch.randn(1, 4)), "the shape (1, 4)", "(batch, 3)")
-    refused(lambda: Matrix(torch.full((3, 5), torch.nan)), "15 of 15 entries that are NaN or infinite", "finite numbers")
+    refused(
+        lambda: Matrix(torch.randn(3, 5)).lift(torch.randn(1, 4)), "the shape (1, 4)", "(batch, 3)"
+    )
+    refused(
+        lambda: Matrix(torch.full((3, 5), torch.nan)),
+        "15 of 15 entries that are NaN or infinite",
+        "finite numbers",
+    )
     for dtype in (torch.complex64, torch.int64, torch.float16, torch.bool):
-        refused(lambda dtype=dtype: Matrix(torch.ones(3, 5).to(dtype)), str(dtype), "a matrix (m, d)")
-    refused(lambda: Matrix(torch.randn(3, 5))(torch.randn(1, 5).double()), "torch.float64", "torch.float32", "x_0.to(torch.float32)")
+        refused(
+            lambda dtype=dtype: Matrix(torch.ones(3, 5).to(dtype)), str(dtype), "a matrix (m, d)"
+        )
+    refused(
+        lambda: Matrix(torch.randn(3, 5))(torch.randn(1, 5).double()),
+        "torch.float64",
+        "torch.float32",
+        "x_0.to(torch.float32)",
+    )
     u, s, v_t = Matrix(torch.randn(3, 5)).parts
-    refused(lambda: Matrix.decomposed(u[0], s, v_t, (5,)), "the shapes (3, 3), (1, 3) and (1, 3, 5)", "(n, m, k)")
+    refused(
+        lambda: Matrix.decomposed(u[0], s, v_t, (5,)),
+        "the shapes (3, 3), (1, 3) and (1, 3, 5)",
+        "(n, m, k)",
+    )
 
 
 class TestOfAnotherOperator(SpectralOperatorContract):
@@ -61,7 +82,9 @@ class TestOfAnotherOperator(SpectralOperatorContract):
 
 @pytest.mark.parametrize("count", [2, 9])
 def test_of_another_operator(count):
-    """Fewer and more measurements than entries; the linear part of an affine one; measurements come in the operator's own shape."""
+    """Fewer and more measurements than entries; the linear part of an affine one; measurements
+    come in the operator's own shape.
+    """
     operator = InUnits(Tomography(5, views(count)).double(), scale=0.5, offset=1.0)
     matrix, x = Matrix.of(operator, (1, 5, 5)), torch.randn(3, 1, 5, 5, dtype=torch.float64)
     y = operator.linear(x)
@@ -74,7 +97,9 @@ def test_of_another_operator(count):
 
 
 def test_of_another_operator_errors():
-    with pytest.raises(InvalidInput, match="linear operator that all signals share; got HighDynamicRange"):
+    with pytest.raises(
+        InvalidInput, match="linear operator that all signals share; got HighDynamicRange"
+    ):
         Matrix.of(HighDynamicRange(), (1, 4, 4))
     with pytest.raises(InvalidInput, match=r"got Tomography for 3 signals. Take one signal's"):
         Matrix.of(Tomography(4, torch.rand(3, 2)), (1, 4, 4))

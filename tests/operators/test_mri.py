@@ -31,7 +31,9 @@ class TestOneMaskForAll(SpectralOperatorContract):
 
 
 def test_it_is_numpys_transform():
-    z = np.random.default_rng(0).standard_normal((2, 6, 5)) + 1j * np.random.default_rng(1).standard_normal((2, 6, 5))
+    z = np.random.default_rng(0).standard_normal((2, 6, 5)) + 1j * np.random.default_rng(
+        1
+    ).standard_normal((2, 6, 5))
     k = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(z, axes=(1, 2)), norm="ortho"), axes=(1, 2))
     x = torch.from_numpy(np.stack([z.real, z.imag], axis=1))
     y = MRI(torch.ones(1, 1, 6, 5))(x)
@@ -59,14 +61,31 @@ def test_what_is_missing_says_nothing():
 
 def test_errors():
     refused(lambda: MRI(torch.ones(4, 4)), "the shape (4, 4)", "(batch or 1, 1, height, width)")
-    refused(lambda: MRI(0.5 * torch.ones(1, 1, 4, 4)), "values between 0.5 and 0.5", "1 where a frequency is measured")
+    refused(
+        lambda: MRI(0.5 * torch.ones(1, 1, 4, 4)),
+        "values between 0.5 and 0.5",
+        "1 where a frequency is measured",
+    )
     operator = MRI(torch.ones(1, 1, 4, 4))
-    refused(lambda: operator(torch.ones(1, 1, 4, 4)), "the shape (1, 1, 4, 4)", "(batch, 2, 4, 4), complex images as two channels")
+    refused(
+        lambda: operator(torch.ones(1, 1, 4, 4)),
+        "the shape (1, 1, 4, 4)",
+        "(batch, 2, 4, 4), complex images as two channels",
+    )
     refused(lambda: operator(torch.ones(1, 2, 4, 5)), "the shape (1, 2, 4, 5)", "(batch, 2, 4, 4)")
     for shape in ((1, 3, 4, 4), (1, 2, 4, 1), (1, 1, 4, 4), (2, 4, 4)):
-        refused(lambda shape=shape: operator.lift(torch.ones(shape)), f"the shape {shape}", "(batch, 2, 4, 4), frequencies")
+        refused(
+            lambda shape=shape: operator.lift(torch.ones(shape)),
+            f"the shape {shape}",
+            "(batch, 2, 4, 4), frequencies",
+        )
     complex_ = torch.ones(1, 4, 4, dtype=torch.complex64)
-    refused(lambda: operator.lift(complex_), "torch.complex64", "two channels, real and imaginary", "torch.view_as_real")
+    refused(
+        lambda: operator.lift(complex_),
+        "torch.complex64",
+        "two channels, real and imaginary",
+        "torch.view_as_real",
+    )
     two = MRI(torch.ones(2, 1, 4, 4))
     refused(lambda: two.lift(torch.ones(1, 2, 4, 4)), "a batch of 1", "one of 2")
     refused(lambda: two(torch.ones(3, 2, 4, 4)), "a batch of 3", "one of 2", "take(index)")

@@ -14,7 +14,9 @@ class TestNonlinearBlur(OperatorContract):
     solve_tolerance = 1e-4  # conjugate gradients, which stop before they have converged
 
     def signals(self, n):
-        return super().signals(n).tanh()  # far outside of the range its curves are steep, and conjugate gradients lose digits
+        return (
+            super().signals(n).tanh()
+        )  # far outside of the range its curves are steep, and conjugate gradients lose digits
 
     def make(self, seeds):
         return NonlinearBlur(motion_kernel(3, Noise([5 + seed for seed in seeds])))
@@ -27,7 +29,9 @@ class TestPeriodicInUnitRange(TestNonlinearBlur):
         return (super().signals(n) + 1) / 2
 
     def make(self, seeds):
-        return NonlinearBlur(motion_kernel(3, Noise([5 + seed for seed in seeds])), 2.0, "circular", (0.0, 1.0))
+        return NonlinearBlur(
+            motion_kernel(3, Noise([5 + seed for seed in seeds])), 2.0, "circular", (0.0, 1.0)
+        )
 
 
 class TestOneKernelForAll(TestNonlinearBlur):
@@ -45,7 +49,9 @@ def images(n=4, size=12):
 class TestResponse:
     def test_values_of_the_standard(self):
         u = torch.tensor([0.0, 0.02, 0.5, 1.0])
-        torch.testing.assert_close(light_of(u), torch.tensor([0.0, 0.0015480, 0.2140411, 1.0]), rtol=1e-4, atol=0)
+        torch.testing.assert_close(
+            light_of(u), torch.tensor([0.0, 0.0015480, 0.2140411, 1.0]), rtol=1e-4, atol=0
+        )
 
     def test_they_are_inverses_also_outside_of_the_range(self):
         u = torch.linspace(-1, 3, 400, dtype=torch.float64)
@@ -94,12 +100,20 @@ class TestGuidance:
     @pytest.mark.parametrize("border", ["reflect", "circular"])
     @pytest.mark.parametrize("s2", [0.2, 2.0])
     def test_it_solves_the_equations_of_the_derivative(self, border, s2):
-        operator, x = NonlinearBlur(gaussian_kernel(3, 0.8), border=border).double(), images(2, 5).double()
+        operator, x = (
+            NonlinearBlur(gaussian_kernel(3, 0.8), border=border).double(),
+            images(2, 5).double(),
+        )
         residual, r2 = 0.1 * torch.randn_like(x), 0.05
         pull = operator.pull(x, residual, torch.tensor([r2]), torch.tensor([s2]))
         for i in range(2):
-            derivative = torch.autograd.functional.jacobian(lambda z: operator.surrogate(z[None])[0], x[i]).reshape(25, 25)
-            v = torch.linalg.solve(r2 * derivative @ derivative.T + s2 * torch.eye(25, dtype=x.dtype), residual[i].flatten())
+            derivative = torch.autograd.functional.jacobian(
+                lambda z: operator.surrogate(z[None])[0], x[i]
+            ).reshape(25, 25)
+            v = torch.linalg.solve(
+                r2 * derivative @ derivative.T + s2 * torch.eye(25, dtype=x.dtype),
+                residual[i].flatten(),
+            )
             torch.testing.assert_close(pull[i].flatten(), derivative.T @ v, atol=1e-4, rtol=1e-2)
 
     @pytest.mark.parametrize("r_t", [0.05, 0.5])
@@ -115,7 +129,10 @@ class TestGuidance:
     @pytest.mark.parametrize("sigma_y", [0.0, 0.05, 1.0])
     @pytest.mark.parametrize("r_t", [0.01, 0.3, 1.0])
     def test_it_is_of_order_one(self, r_t, sigma_y):
-        x, likelihood = images(8), GaussianLikelihood(NonlinearBlur(motion_kernel(5, Noise(range(8)))), sigma_y)
+        x, likelihood = (
+            images(8),
+            GaussianLikelihood(NonlinearBlur(motion_kernel(5, Noise(range(8)))), sigma_y),
+        )
         y = likelihood.sample(x, Noise(range(8)))
         guidance = likelihood.guidance(x + r_t * torch.randn_like(x), torch.full((1,), r_t), y)
         assert guidance.square().mean().sqrt() < 2
@@ -123,5 +140,14 @@ class TestGuidance:
 
 def test_errors():
     refused(lambda: NonlinearBlur(gaussian_kernel(3, 1.0), exposure=0), 0, "a finite number > 0")
-    refused(lambda: NonlinearBlur(gaussian_kernel(3, 1.0), value_range=(1.0, 1.0)), (1.0, 1.0), "low < high, (black, white)")
-    refused(lambda: NonlinearBlur(gaussian_kernel(3, 1.0), border="reflected"), "reflected", "circular, reflect", "perhaps reflect")
+    refused(
+        lambda: NonlinearBlur(gaussian_kernel(3, 1.0), value_range=(1.0, 1.0)),
+        (1.0, 1.0),
+        "low < high, (black, white)",
+    )
+    refused(
+        lambda: NonlinearBlur(gaussian_kernel(3, 1.0), border="reflected"),
+        "reflected",
+        "circular, reflect",
+        "perhaps reflect",
+    )

@@ -54,9 +54,14 @@ class TestForward:
 
     def test_energy_is_kept(self):
         x = torch.randn(3, 1, 8, 8)
-        torch.testing.assert_close(PhaseRetrieval(None)(x).square().sum((1, 2, 3)), x.square().sum((1, 2, 3)))
+        torch.testing.assert_close(
+            PhaseRetrieval(None)(x).square().sum((1, 2, 3)), x.square().sum((1, 2, 3))
+        )
 
-    @pytest.mark.parametrize("change", [lambda x: x.flip((2, 3)), lambda x: translated(x, 3, -3), lambda x: translated(x, -2, 2)])
+    @pytest.mark.parametrize(
+        "change",
+        [lambda x: x.flip((2, 3)), lambda x: translated(x, 3, -3), lambda x: translated(x, -2, 2)],
+    )
     def test_it_cannot_tell_symmetric_images_apart(self, change):
         x, operator = shapes(), PhaseRetrieval()
         torch.testing.assert_close(operator(change(x)), operator(x))
@@ -89,7 +94,10 @@ class TestAlign:
 
     def test_it_is_never_farther(self):
         x, reference = shapes(8), shapes(8)
-        before, after = (x - reference).flatten(1).norm(dim=1), (PhaseRetrieval().align(x, reference) - reference).flatten(1).norm(dim=1)
+        before, after = (
+            (x - reference).flatten(1).norm(dim=1),
+            (PhaseRetrieval().align(x, reference) - reference).flatten(1).norm(dim=1),
+        )
         assert (after <= before + 1e-5).all()
 
     def test_what_leaves_the_image_comes_back_on_no_other_side(self):
@@ -137,7 +145,11 @@ class TestLift:
         assert ((one(one.lift(y)) - y).norm() >= (many(many.lift(y)) - y).norm() - 1e-5).all()
 
     def test_odd_magnitudes_are_refused(self):
-        refused(lambda: PhaseRetrieval().lift(torch.ones(1, 1, 5, 6)), "the shape (1, 1, 5, 6)", "an even height and width")
+        refused(
+            lambda: PhaseRetrieval().lift(torch.ones(1, 1, 5, 6)),
+            "the shape (1, 1, 5, 6)",
+            "an even height and width",
+        )
 
 
 class TestGuidance:
@@ -149,7 +161,9 @@ class TestGuidance:
         gradient = torch.fft.ifft2((y - z.abs()) * torch.sgn(z), norm="ortho").real[..., :6, :6]
         guidance = GaussianLikelihood(operator, 0.0).guidance(x, r_t, y)
         ratio = guidance / gradient
-        torch.testing.assert_close(ratio, ratio[:, :, :1, :1].expand_as(ratio), rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(
+            ratio, ratio[:, :, :1, :1].expand_as(ratio), rtol=1e-3, atol=1e-3
+        )
         assert (ratio > 0.99).all()
 
     def test_following_it_explains_the_measurement(self):
@@ -173,9 +187,13 @@ def test_a_sampler_lifts_once(monkeypatch):
     prior = GaussianMixture(torch.zeros(1, 1, 4, 4), torch.tensor([0.3]), None, VPLinear())
     operator = PhaseRetrieval(iterations=5, restarts=2)
     likelihood = GaussianLikelihood(operator, 0.05)
-    observation = Observation(likelihood.sample(prior.sample(Noise([0, 1])), Noise([2, 3])), likelihood)
+    observation = Observation(
+        likelihood.sample(prior.sample(Noise([0, 1])), Noise([2, 3])), likelihood
+    )
     lifted, lift = [], PhaseRetrieval.lift
-    monkeypatch.setattr(PhaseRetrieval, "lift", lambda self, y: lifted.append(len(y)) or lift(self, y))
+    monkeypatch.setattr(
+        PhaseRetrieval, "lift", lambda self, y: lifted.append(len(y)) or lift(self, y)
+    )
     h = LearnedHTransform((1, 4, 4), prior.scale, channels=(4,), patch=1, attention=(False,))
     posterior = Posterior(prior, h, observation)
     assert DDIM(steps=4)(posterior, num_samples=3, seed=0).isfinite().all()
@@ -187,13 +205,21 @@ def test_errors():
     refused(lambda: PhaseRetrieval(iterations=0), 0, "a whole number >= 1")
     refused(lambda: PhaseRetrieval(restarts=0), 0, "a whole number >= 1")
     refused(lambda: PhaseRetrieval(beta=0.0), 0.0, "a number in (0, 1]")
-    refused(lambda: PhaseRetrieval()(torch.ones(2, 1, 9)), "the shape (2, 1, 9)", "(batch, any, any, any)")
+    refused(
+        lambda: PhaseRetrieval()(torch.ones(2, 1, 9)),
+        "the shape (2, 1, 9)",
+        "(batch, any, any, any)",
+    )
 
 
 class TestMagnitudes:
     def test_negative_ones_are_refused(self):
         x, operator = shapes(), PhaseRetrieval()
-        refused(lambda: operator.lift(-operator(x)), "3 of 3 measurements that are negative on average", "magnitudes |F x|")
+        refused(
+            lambda: operator.lift(-operator(x)),
+            "3 of 3 measurements that are negative on average",
+            "magnitudes |F x|",
+        )
         for noise in (0.0, 0.3, 3.0):  # as noise makes them they are not
             operator.lift(operator(x) + noise * torch.randn(3, 1, 24, 24))
         operator.lift(0.1 * torch.randn(3, 1, 24, 24))
@@ -202,7 +228,11 @@ class TestMagnitudes:
         y = PhaseRetrieval()(shapes())
         y[1, 0, 3, 4] = -2.0
         problem, operator = problems.PhaseRetrieval(), PhaseRetrieval()
-        error = refused(lambda: problem.likelihood(operator, y, 0.1), "magnitudes down to -2", "magnitudes |F x|")
+        error = refused(
+            lambda: problem.likelihood(operator, y, 0.1),
+            "magnitudes down to -2",
+            "magnitudes |F x|",
+        )
         assert "sigma_y" in error.advice
         problem.likelihood(operator, y, 0.5)
 
@@ -218,5 +248,7 @@ class TestMagnitudes:
             problems.PhaseRetrieval().likelihood(operator, torch.fft.fftshift(y, dim=(-2, -1)), 0.1)
 
     def test_a_real_part_is_doubted(self):
-        spectrum = torch.fft.fft2(0.5 * (torch.randn(3, 1, 12, 12) + 1), s=(24, 24), norm="ortho").real
+        spectrum = torch.fft.fft2(
+            0.5 * (torch.randn(3, 1, 12, 12) + 1), s=(24, 24), norm="ortho"
+        ).real
         assert "negative numbers" in PhaseRetrieval().doubts(spectrum)[-1]

@@ -8,7 +8,9 @@ DOUBLE = torch.float64
 
 def test_iterations_of_all_signals_are_counted():
     a = torch.diag(torch.tensor([1.0, 2.0, 5.0], dtype=DOUBLE))
-    v = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]], dtype=DOUBLE)  # solved in one iteration, and in three
+    v = torch.tensor(
+        [[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]], dtype=DOUBLE
+    )  # solved in one iteration, and in three
     with counted() as solves:
         conjugate_gradients(lambda u: u @ a, v)
     assert solves.taken == 4

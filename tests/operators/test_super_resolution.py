@@ -50,11 +50,15 @@ def test_the_lift_of_averages_repeats_them():
     torch.testing.assert_close(SuperResolution(4, (2, 8, 12)).lift(y), repeated)
 
 
-@pytest.mark.parametrize(("factor", "size"), [(2, (16, 24)), (3, (27, 21)), (4, (64, 64)), (8, (64, 32))])
+@pytest.mark.parametrize(
+    ("factor", "size"), [(2, (16, 24)), (3, (27, 21)), (4, (64, 64)), (8, (64, 32))]
+)
 def test_bicubic_is_pillows(factor, size):
     """Pillow's antialiased bicubic, borders included; both in single precision, hence 1e-5."""
     x = torch.rand(1, 1, *size)
-    small = Image.fromarray(x[0, 0].numpy(), mode="F").resize((size[1] // factor, size[0] // factor), Image.Resampling.BICUBIC)
+    small = Image.fromarray(x[0, 0].numpy(), mode="F").resize(
+        (size[1] // factor, size[0] // factor), Image.Resampling.BICUBIC
+    )
     y = SuperResolution(factor, (1, *size), kernel="bicubic")(x)
     np.testing.assert_allclose(y[0, 0].numpy(), np.asarray(small), atol=1e-5)
 
@@ -72,17 +76,38 @@ def test_any_size(factor, blocks, channels, kernel):
     x = torch.randn(2, *event_shape)
     y = torch.randn(2, channels, *blocks)
     assert operator(x).shape == y.shape
-    torch.testing.assert_close((operator(x) * y).sum(), (x * operator.adjoint(y)).sum(), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        (operator(x) * y).sum(), (x * operator.adjoint(y)).sum(), atol=1e-4, rtol=1e-4
+    )
     constant = torch.full((1, *event_shape), 0.7)
     torch.testing.assert_close(operator(constant), torch.full((1, *y.shape[1:]), 0.7))
     torch.testing.assert_close(operator(operator.pseudo_inverse(y)), y, atol=1e-4, rtol=1e-4)
 
 
 def test_errors():
-    refused(lambda: SuperResolution(4, (1, 8, 10)), (1, 8, 10), "multiples of 4", "crop to 8 x 8, or use a factor of 2")
-    refused(lambda: SuperResolution(2, (1, 8, 8), kernel="bicubik"), "bicubik", "average, bicubic", "perhaps bicubic")
+    refused(
+        lambda: SuperResolution(4, (1, 8, 10)),
+        (1, 8, 10),
+        "multiples of 4",
+        "crop to 8 x 8, or use a factor of 2",
+    )
+    refused(
+        lambda: SuperResolution(2, (1, 8, 8), kernel="bicubik"),
+        "bicubik",
+        "average, bicubic",
+        "perhaps bicubic",
+    )
     refused(lambda: SuperResolution(0, (1, 8, 8)), 0, "a whole number >= 1")
-    refused(lambda: SuperResolution(16, (1, 8, 8)), (1, 8, 8), "multiples of 16", "use a factor of 2, 4, 8")
+    refused(
+        lambda: SuperResolution(16, (1, 8, 8)),
+        (1, 8, 8),
+        "multiples of 16",
+        "use a factor of 2, 4, 8",
+    )
     refused(lambda: SuperResolution(2, (1,)), (1,), "(channels, *space)")
     refused(lambda: SuperResolution(2, (1, 8, 0)), 0, "a whole number >= 1")
-    refused(lambda: SuperResolution(2, (1, 8, 8))(torch.ones(1, 1, 16, 16)), "the shape (1, 1, 16, 16)", "(batch, any, 8, 8)")
+    refused(
+        lambda: SuperResolution(2, (1, 8, 8))(torch.ones(1, 1, 16, 16)),
+        "the shape (1, 1, 16, 16)",
+        "(batch, any, 8, 8)",
+    )

@@ -19,7 +19,9 @@ def relative(a, b):
 
 def own_angles(seeds, count, span=180.0):
     """Angles of each seed's own, unevenly over the span."""
-    return views(count, span) + span / count * Noise([100 + seed for seed in seeds]).uniform(0, (count,))
+    return views(count, span) + span / count * Noise([100 + seed for seed in seeds]).uniform(
+        0, (count,)
+    )
 
 
 class TomographyContract(LinearOperatorContract):
@@ -104,12 +106,16 @@ def test_the_ways_to_compute_it_agree(settings):
             else:
                 expected, turned = y, v
             torch.testing.assert_close(operator(x), expected, atol=1e-10, rtol=1e-10)
-            torch.testing.assert_close(operator.adjoint(turned), whole.adjoint(v), atol=1e-10, rtol=1e-10)
+            torch.testing.assert_close(
+                operator.adjoint(turned), whole.adjoint(v), atol=1e-10, rtol=1e-10
+            )
             torch.testing.assert_close(operator.lift(turned), whole.lift(v), atol=1e-10, rtol=1e-10)
 
 
 def test_matrices_of_many_scans_are_those_of_their_views(monkeypatch):
-    """Where the matrices of all signals' scans would not fit, each angle's serves the signals that have it."""
+    """Where the matrices of all signals' scans would not fit, each angle's serves the signals
+    that have it.
+    """
     x, angles = torch.randn(3, 2, 9, 8, dtype=torch.float64), own_angles([0, 1, 2], 4).double()
     angles[1] = angles[0].flip(0)
     operator = Tomography((9, 8), angles).double()
@@ -138,16 +144,22 @@ def test_derivatives_of_derivatives(stored, own):
     x = torch.randn(2, 1, 4, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(operator, x)
     assert torch.autograd.gradgradcheck(lambda x: operator(x.sin()), x)
-    assert torch.autograd.gradgradcheck(lambda y: operator.adjoint(y.sin()), operator(x).detach().requires_grad_())
+    assert torch.autograd.gradgradcheck(
+        lambda y: operator.adjoint(y.sin()), operator(x).detach().requires_grad_()
+    )
 
 
 class TestAgainstClosedForms:
     @pytest.mark.parametrize("fan", [None, (4.0, 2.0)])
     def test_the_phantom(self, fan):
-        """Errors come from the jumps at the ellipses' borders and fall with the size of the pixels: 1.4 % at 256 when this was written, from 5.1 % at 64."""
+        """Errors come from the jumps at the ellipses' borders and fall with the size of the
+        pixels: 1.4 % at 256 when this was written, from 5.1 % at 64.
+        """
         errors = []
         for n, bound in ((64, 0.07), (128, 0.04), (256, 0.02)):
-            operator = Tomography(n, views(7, 180.0 if fan is None else 360.0), pixel=2 / n, fan=fan)
+            operator = Tomography(
+                n, views(7, 180.0 if fan is None else 360.0), pixel=2 / n, fan=fan
+            )
             expected = shepp_logan_integrals(*operator.rays())[0]
             errors.append(relative(operator(shepp_logan(n, samples=4)[None, None])[0, 0], expected))
             assert errors[-1] < bound
@@ -156,31 +168,41 @@ class TestAgainstClosedForms:
     def test_a_distant_source_is_a_parallel_beam(self):
         x = torch.rand(1, 1, 20, 24, dtype=torch.float64)
         parallel = Tomography((20, 24), views(9)).double()
-        fan = Tomography((20, 24), views(9), fan=(1e9, 0.0), spacing=1.0, detectors=parallel.detectors).double()
+        fan = Tomography(
+            (20, 24), views(9), fan=(1e9, 0.0), spacing=1.0, detectors=parallel.detectors
+        ).double()
         y = parallel(x)
         assert relative(fan(x), y) < 1e-6
         assert relative(fan.lift(y), parallel.lift(y)) < 1e-6
 
     def test_the_mass_is_kept(self):
-        """Each view of a parallel beam integrates to the integral of the image, for detectors as wide as pixels on average over views."""
+        """Each view of a parallel beam integrates to the integral of the image, for detectors as
+        wide as pixels on average over views.
+        """
         x = torch.rand(1, 1, 32, 32, dtype=torch.float64)
         views_of = Tomography(32, [0.0, 90.0, 180.0, 45.0], pixel=0.1).double()(x).sum(3) * 0.1
         torch.testing.assert_close(views_of[..., :3], (x.sum() * 0.01).expand(1, 1, 3))
         assert abs(views_of[..., 3] / (x.sum() * 0.01) - 1) < 0.01
 
     def test_the_direction_of_the_axes(self):
-        """Angle 0 looks along the columns, from the left of the detector; angle 90 along the rows, from below."""
+        """Angle 0 looks along the columns, from the left of the detector; angle 90 along the
+        rows, from below.
+        """
         x = torch.zeros(1, 1, 5, 5)
         x[..., 1, 3] = 1
         y = Tomography(5, [0.0, 90.0], detectors=5)(x)[0, 0]
         assert y[0].tolist() == pytest.approx([0, 0, 0, 1, 0], abs=1e-6)
-        assert y[1].tolist() == pytest.approx([0, 0, 0, 1, 0], abs=1e-6)  # the second row from above is the fourth from below
+        assert y[1].tolist() == pytest.approx(
+            [0, 0, 0, 1, 0], abs=1e-6
+        )  # the second row from above is the fourth from below
 
 
 class TestBackProjection:
     @pytest.mark.parametrize("fan", [None, (200.0, 100.0)])
     def test_it_inverts_a_full_scan(self, fan):
-        """A smooth image, many views: the reconstruction is exact but for discretisation, 1.6 % where the narrower bump is 5 pixels wide."""
+        """A smooth image, many views: the reconstruction is exact but for discretisation, 1.6 %
+        where the narrower bump is 5 pixels wide.
+        """
         at = torch.linspace(-1, 1, 32)
         x = (
             torch.exp(-8 * ((at - 0.2) ** 2 + (at[:, None] + 0.1) ** 2))
@@ -193,20 +215,27 @@ class TestBackProjection:
     def test_the_level_survives_a_limited_angle(self):
         """Angles that are missing are missing; the others do not stand in for them."""
         x = shepp_logan(48)[None, None]
-        full, half = (Tomography(48, views(count, span)) for count, span in ((60, 180.0), (30, 90.0)))
+        full, half = (
+            Tomography(48, views(count, span)) for count, span in ((60, 180.0), (30, 90.0))
+        )
         ratio = half.lift(half(x)).sum() / full.lift(full(x)).sum()
         assert 0.4 < ratio < 0.6
 
     def test_smoother_windows_pass_less_noise(self):
         noise = torch.randn(1, 1, 30, 46)
-        sizes = [Tomography(32, views(30), filter=name).lift(noise).norm() for name in ("ramp", "shepp-logan", "hann")]
+        sizes = [
+            Tomography(32, views(30), filter=name).lift(noise).norm()
+            for name in ("ramp", "shepp-logan", "hann")
+        ]
         assert sizes[0] > sizes[1] > sizes[2]
 
 
 class TestAgainstScikitImage:
     @pytest.fixture(scope="class")
     def transform(self):
-        return pytest.importorskip("skimage.transform", reason="scikit-image is in the extra `demo`")
+        return pytest.importorskip(
+            "skimage.transform", reason="scikit-image is in the extra `demo`"
+        )
 
     @pytest.mark.parametrize(("n", "bound"), [(64, 0.01), (65, 0.01), (128, 0.005)])
     def test_radon(self, transform, n, bound):
@@ -220,22 +249,39 @@ class TestAgainstScikitImage:
     def test_iradon(self, transform, name):
         x, angles = shepp_logan(64).double(), np.arange(20) * 9.0
         sinogram = transform.radon(x.numpy(), angles, circle=False)
-        theirs = torch.from_numpy(transform.iradon(sinogram, angles, output_size=64, filter_name=name, circle=False))
+        theirs = torch.from_numpy(
+            transform.iradon(sinogram, angles, output_size=64, filter_name=name, circle=False)
+        )
         operator = Tomography(64, angles.tolist(), centre="pixel", filter=name).double()
-        assert relative(operator.lift(torch.from_numpy(sinogram).T[None, None])[0, 0], theirs) < 0.005
+        assert (
+            relative(operator.lift(torch.from_numpy(sinogram).T[None, None])[0, 0], theirs) < 0.005
+        )
 
 
 class TestPull:
     def test_it_is_the_adjoint_of_solve(self):
         operator = Tomography((10, 12), own_angles([0, 1, 2], 6)).double()
         x = torch.randn(3, 1, 10, 12, dtype=torch.float64)
-        v, r2, s2 = torch.randn_like(operator(x)), torch.tensor([0.3, 1.0, 2.0]), torch.tensor([0.5, 0.1, 0.3])
-        torch.testing.assert_close(operator.pull(x, v, r2, s2), operator.adjoint(operator.solve(v, r2, s2)), atol=1e-5, rtol=1e-5)
+        v, r2, s2 = (
+            torch.randn_like(operator(x)),
+            torch.tensor([0.3, 1.0, 2.0]),
+            torch.tensor([0.5, 0.1, 0.3]),
+        )
+        torch.testing.assert_close(
+            operator.pull(x, v, r2, s2),
+            operator.adjoint(operator.solve(v, r2, s2)),
+            atol=1e-5,
+            rtol=1e-5,
+        )
 
     def test_it_takes_few_products(self, monkeypatch):
-        """At the noise of the benchmark (0.035 of the mean of A x): 21 from an uncertainty of 1 at 128 x 128, without preconditioning 65."""
+        """At the noise of the benchmark (0.035 of the mean of A x): 21 from an uncertainty of 1
+        at 128 x 128, without preconditioning 65.
+        """
         calls, forward = [], Tomography.forward
-        monkeypatch.setattr(Tomography, "forward", lambda self, x: calls.append(1) or forward(self, x))
+        monkeypatch.setattr(
+            Tomography, "forward", lambda self, x: calls.append(1) or forward(self, x)
+        )
         operator, x = Tomography(48, views(45)), 2 * shepp_logan(48)[None, None] - 1
         operator._power(x)
         y = operator(x)
@@ -254,9 +300,15 @@ def test_the_norm():
     operator = Tomography((6, 5), own_angles([0, 1], 5)).double()
     for i in range(2):
         alone = operator.take([i])
-        a = alone(torch.eye(30, dtype=torch.float64).reshape(30, 1, 6, 5)).flatten(1) if len(alone.angles) == 1 else None
+        a = (
+            alone(torch.eye(30, dtype=torch.float64).reshape(30, 1, 6, 5)).flatten(1)
+            if len(alone.angles) == 1
+            else None
+        )
         assert a is not None
-        torch.testing.assert_close(operator.norm()[i], torch.linalg.matrix_norm(a, 2), rtol=1e-5, atol=0)
+        torch.testing.assert_close(
+            operator.norm()[i], torch.linalg.matrix_norm(a, 2), rtol=1e-5, atol=0
+        )
 
 
 def test_coverage_says_what_the_detector_sees():
@@ -330,7 +382,9 @@ class TestErrors:
 
     def test_sinograms(self):
         operator = Tomography(8, views(5), detectors=12)
-        with pytest.raises(InvalidInput, match=r"sinograms of 5 x 12.*got the shape \(1, 1, 6, 12\)"):
+        with pytest.raises(
+            InvalidInput, match=r"sinograms of 5 x 12.*got the shape \(1, 1, 6, 12\)"
+        ):
             operator.lift(torch.zeros(1, 1, 6, 12))
         with pytest.raises(InvalidInput, match=r"5 views and 12 detectors of images 8 x 8"):
             operator.adjoint(torch.zeros(1, 1, 5, 11))

@@ -30,7 +30,12 @@ def test_the_law_of_beer_and_lambert():
 
 def test_lift_is_that_of_the_integrals():
     operator, x = scan(), torch.rand(2, 1, 8, 8)
-    torch.testing.assert_close(operator.lift(operator(x)), operator.operator.lift(operator.operator(x)), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        operator.lift(operator(x)),
+        operator.operator.lift(operator.operator(x)),
+        atol=1e-4,
+        rtol=1e-4,
+    )
 
 
 class TestErrors:
@@ -38,13 +43,19 @@ class TestErrors:
         counts = scan()(torch.rand(3, 1, 8, 8))
         counts[1, 0, 2, 3] = 0
         with pytest.raises(
-            InvalidInput, match=r"1 of \d+ counts are zero .* signal 1 of the batch; send more photons, or say with `floor`"
+            InvalidInput,
+            match=r"1 of \d+ counts are zero .* signal 1 of the batch; send more photons, or say "
+            r"with `floor`",
         ):
             scan().lift(counts)
         assert scan(floor=0.1).lift(counts).isfinite().all()
         counts[2, 0, 0, 0] = -3
         for floor in (None, 0.1):
-            with pytest.raises(InvalidInput, match=r"counts of photons are >= 0 and finite; 1 of \d+ are not, the first, -3, in signal 2"):
+            with pytest.raises(
+                InvalidInput,
+                match=r"counts of photons are >= 0 and finite; 1 of \d+ are not, the first, -3, "
+                r"in signal 2",
+            ):
                 scan(floor).lift(counts)
 
     def test_settings(self):

@@ -11,20 +11,28 @@ from tests.closed_form import DOUBLE, gaussian, mixture
 
 
 def test_the_vjp_is_that_of_the_covariance():
-    """J = (alpha_t / sigma_t^2) Cov[x_0 | x_t], for a Gaussian C (alpha_t^2 C + sigma_t^2 I)^{-1} alpha_t (Tweedie, second order)."""
+    """J = (alpha_t / sigma_t^2) Cov[x_0 | x_t], for a Gaussian C (alpha_t^2 C + sigma_t^2
+    I)^{-1} alpha_t (Tweedie, second order).
+    """
     prior = gaussian()
     t = torch.tensor([0.5], dtype=DOUBLE)
     denoised = prior.at(torch.randn(2, 3, dtype=DOUBLE, requires_grad=True), t)
     alpha, sigma = denoised.alpha_t.item(), denoised.sigma_t.item()
     covariance = prior.moments()[1][0]
-    jacobian = alpha * covariance @ torch.linalg.inv(alpha**2 * covariance + sigma**2 * torch.eye(3, dtype=DOUBLE))
+    jacobian = (
+        alpha
+        * covariance
+        @ torch.linalg.inv(alpha**2 * covariance + sigma**2 * torch.eye(3, dtype=DOUBLE))
+    )
     v = torch.randn(2, 3, dtype=DOUBLE)
     torch.testing.assert_close(denoised.vjp(v), v @ jacobian)
 
 
 def test_the_gradient_of_a_value_per_signal():
     prior = mixture()
-    denoised = prior.at(torch.randn(2, 3, dtype=DOUBLE, requires_grad=True), torch.tensor([0.5], dtype=DOUBLE))
+    denoised = prior.at(
+        torch.randn(2, 3, dtype=DOUBLE, requires_grad=True), torch.tensor([0.5], dtype=DOUBLE)
+    )
     first, second = denoised.x_0_hat.square().sum(1), denoised.x_0_hat
     gradient = denoised.gradient(first)
     denoised = prior.at(denoised.x_t, denoised.t)
@@ -33,14 +41,18 @@ def test_the_gradient_of_a_value_per_signal():
 
 def test_log_snr_of_a_denoised_point():
     prior, t = mixture(), torch.tensor([0.2, 0.8], dtype=DOUBLE)
-    torch.testing.assert_close(prior.at(torch.zeros(2, 3, dtype=DOUBLE), t).log_snr, prior.schedule.log_snr(t))
+    torch.testing.assert_close(
+        prior.at(torch.zeros(2, 3, dtype=DOUBLE), t).log_snr, prior.schedule.log_snr(t)
+    )
 
 
 def test_x_1_has_the_spread_of_the_marginal():
     prior = CallablePrior(lambda x_t, t: x_t, VPLinear(0.1, 1.0), (2,), 3.0)
     one = torch.ones(1)
     expected = (9 * prior.schedule.alpha(one) ** 2 + prior.schedule.sigma(one) ** 2).sqrt()
-    assert float(prior.initial(Noise(range(10_000))).std()) == pytest.approx(float(expected), rel=0.03)  # four standard errors
+    assert float(prior.initial(Noise(range(10_000))).std()) == pytest.approx(
+        float(expected), rel=0.03
+    )  # four standard errors
 
 
 def test_context_is_refused():

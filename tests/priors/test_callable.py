@@ -28,7 +28,9 @@ class Network(nn.Module):
 class TestDenoiser(PriorContract):
     def prior(self):
         reference = mixture()
-        return CallablePrior(reference.denoise, reference.schedule, reference.event_shape, reference.scale)
+        return CallablePrior(
+            reference.denoise, reference.schedule, reference.event_shape, reference.scale
+        )
 
     def noisy(self, prior, n=3):
         x_t, t = super().noisy(prior, n)
@@ -39,7 +41,12 @@ class TestDifferentiable(PriorContract):
     def prior(self):
         reference = mixture()
         return CallablePrior(
-            Network(reference), reference.schedule, reference.event_shape, reference.scale, differentiable=True, name="own"
+            Network(reference),
+            reference.schedule,
+            reference.event_shape,
+            reference.scale,
+            differentiable=True,
+            name="own",
         )
 
     def noisy(self, prior, n=3):
@@ -49,7 +56,9 @@ class TestDifferentiable(PriorContract):
 
 def test_a_noise_prediction_is_the_same_prior():
     reference = mixture()
-    prior = CallablePrior.from_eps(lambda x_t, t: reference.at(x_t, t).eps_hat, reference.schedule, (2, 2), 1.0)
+    prior = CallablePrior.from_eps(
+        lambda x_t, t: reference.at(x_t, t).eps_hat, reference.schedule, (2, 2), 1.0
+    )
     x_t, t = torch.randn(3, 2, 2, dtype=torch.float64), torch.full((1,), 0.4, dtype=torch.float64)
     torch.testing.assert_close(prior.denoise(x_t, t), reference.denoise(x_t, t))
 
@@ -65,7 +74,9 @@ def test_errors():
 def test_methods_that_differentiate_it_are_refused():
     prior = CallablePrior(lambda x_t, t: x_t, VPLinear(), (2, 2), 1.0)
     with pytest.raises(PriorNotDifferentiable, match="DPS needs gradients through CallablePrior"):
-        Posterior(prior, DPS(1.0), Observation(torch.zeros(1, 2, 2), GaussianLikelihood(Identity(), 0.1)))
+        Posterior(
+            prior, DPS(1.0), Observation(torch.zeros(1, 2, 2), GaussianLikelihood(Identity(), 0.1))
+        )
 
 
 class TestIdentity:
@@ -74,7 +85,9 @@ class TestIdentity:
 
     def test_a_function_has_the_identity_that_it_is_given_or_none(self):
         assert self.make().identity()["hash"] is None
-        named = [self.make(identity=text).identity() for text in ("service 1", "service 1", "service 2")]
+        named = [
+            self.make(identity=text).identity() for text in ("service 1", "service 1", "service 2")
+        ]
         assert not same_identity(named[0], named[1])
         assert same_identity(named[0], named[2])
         assert same_identity(self.make().identity(), named[0])
@@ -83,8 +96,13 @@ class TestIdentity:
         assert not same_identity({"hash": "e3b0c44298fc1c14"}, self.make().identity())
 
     def test_what_it_predicts_counts(self):
-        eps = CallablePrior.from_eps(lambda x_t, t: 0 * x_t, VPLinear(), (1, 2, 2), 1.0, identity="service 1")
-        assert any(said.startswith("prediction") for said in same_identity(eps.identity(), self.make(identity="service 1").identity()))
+        eps = CallablePrior.from_eps(
+            lambda x_t, t: 0 * x_t, VPLinear(), (1, 2, 2), 1.0, identity="service 1"
+        )
+        assert any(
+            said.startswith("prediction")
+            for said in same_identity(eps.identity(), self.make(identity="service 1").identity())
+        )
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,9 @@ def unet(**changes):
 
 
 def betas(**changes):
-    return diffusers.DDPMScheduler(num_train_timesteps=100, beta_start=1e-3, beta_end=0.15, **changes)
+    return diffusers.DDPMScheduler(
+        num_train_timesteps=100, beta_start=1e-3, beta_end=0.15, **changes
+    )
 
 
 class TestPipeline(PriorContract):
@@ -77,7 +79,9 @@ class TestScoreSDE(PriorContract):
     def prior(self):
         network = unet(time_embedding_type="fourier")
         torch.nn.init.normal_(network.conv_out.weight, std=0.02)
-        return DiffusersPrior(network, VE(0.01, 50), prediction_type="score", value_range=(0.0, 1.0))
+        return DiffusersPrior(
+            network, VE(0.01, 50), prediction_type="score", value_range=(0.0, 1.0)
+        )
 
 
 class TestClasses(PriorContract):
@@ -103,11 +107,18 @@ class TestClasses(PriorContract):
 @pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])
 def test_prediction_types(tmp_path, prediction_type):
     scheduler = betas(prediction_type=prediction_type, clip_sample=False)
-    diffusers.DDIMPipeline(unet(), diffusers.DDIMScheduler.from_config(scheduler.config)).save_pretrained(tmp_path)
+    diffusers.DDIMPipeline(
+        unet(), diffusers.DDIMScheduler.from_config(scheduler.config)
+    ).save_pretrained(tmp_path)
     prior, x_t, k = load(tmp_path), torch.randn(1, 1, 8, 8), 40
     with torch.no_grad():
         expected = scheduler.step(prior.unet(x_t, k).sample, k, x_t).pred_original_sample
-    torch.testing.assert_close(prior.denoise(x_t, torch.tensor([k / 99], dtype=torch.float64)), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        prior.denoise(x_t, torch.tensor([k / 99], dtype=torch.float64)),
+        expected,
+        rtol=1e-4,
+        atol=1e-4,
+    )
 
 
 def test_score_sde_pipeline(tmp_path):
@@ -147,7 +158,9 @@ def test_a_folder_of_the_model_alone(tmp_path):
 
 
 def test_zero_terminal_snr(tmp_path):
-    diffusers.DDPMPipeline(unet(), betas(rescale_betas_zero_snr=True, prediction_type="v_prediction")).save_pretrained(tmp_path)
+    diffusers.DDPMPipeline(
+        unet(), betas(rescale_betas_zero_snr=True, prediction_type="v_prediction")
+    ).save_pretrained(tmp_path)
     prior = load(tmp_path)
     assert prior.schedule.log_snr_range[0] > -17
     assert bool(DDIM(5)(prior, 1).isfinite().all())
@@ -179,10 +192,15 @@ def test_errors(tmp_path, monkeypatch):
         DiffusersPrior(unet(out_channels=3), VPTabulated.linear())
 
 
-@pytest.mark.parametrize(("settings", "what"), [
-    ({"scale": float("nan")}, "scale"), ({"scale": 0.0}, "scale"), ({"value_range": (1.0, -1.0)}, "value_range"),
-    ({"value_range": (float("nan"), 1.0)}, "value_range"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"scale": float("nan")}, "scale"),
+        ({"scale": 0.0}, "scale"),
+        ({"value_range": (1.0, -1.0)}, "value_range"),
+        ({"value_range": (float("nan"), 1.0)}, "value_range"),
+    ],
+)
 def test_what_cannot_be_meant(settings, what):
     with pytest.raises(InvalidInput) as raised:
         DiffusersPrior(unet(), VPTabulated.linear(), **settings)
@@ -209,7 +227,9 @@ def test_a_hub_id_without_a_connection(monkeypatch, tmp_path):
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(CheckpointError, match="no local folder, and could not be had from the Hugging Face hub"):
+    with pytest.raises(
+        CheckpointError, match="no local folder, and could not be had from the Hugging Face hub"
+    ):
         load("nobody/no-such-prior-of-deft")
 
 
@@ -224,7 +244,9 @@ class TestFolders:
             load(tmp_path)
         assert "vqvae" in raised.value.given
         (tmp_path / "vqvae").rmdir()
-        (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "LDMPipeline", "vae": ["diffusers", "AutoencoderKL"]}))
+        (tmp_path / "model_index.json").write_text(
+            json.dumps({"_class_name": "LDMPipeline", "vae": ["diffusers", "AutoencoderKL"]})
+        )
         with pytest.raises(InvalidInput, match="LDMPipeline with vae"):
             load(tmp_path)
 
@@ -253,12 +275,24 @@ class TestFolders:
     @pytest.mark.parametrize(
         ("key", "value"),
         [
-            ("sample_size", "8"), ("sample_size", -8), ("sample_size", [8, 8, 8]), ("in_channels", 10**9), ("in_channels", 1.5), ("block_out_channels", []),
-            ("block_out_channels", [8, "8"]), ("block_out_channels", [10**9, 8]), ("layers_per_block", 0), ("num_class_embeds", -1),
-            ("norm_eps", "a"), ("dropout", -1.0), ("mid_block_type", "MyBlock"), ("prediction_type", "epsilon"), ("depth", 3),
+            ("sample_size", "8"),
+            ("sample_size", -8),
+            ("sample_size", [8, 8, 8]),
+            ("in_channels", 10**9),
+            ("in_channels", 1.5),
+            ("block_out_channels", []),
+            ("block_out_channels", [8, "8"]),
+            ("block_out_channels", [10**9, 8]),
+            ("layers_per_block", 0),
+            ("num_class_embeds", -1),
+            ("norm_eps", "a"),
+            ("dropout", -1.0),
+            ("mid_block_type", "MyBlock"),
+            ("prediction_type", "epsilon"),
+            ("depth", 3),
             ("block_out_channels", [16_000] * 16),
         ],
-    )  # fmt: skip
+    )
     def test_sizes_are_checked_before_anything_is_allocated(self, tmp_path, key, value):
         unet().save_pretrained(tmp_path)
         betas().save_pretrained(tmp_path)
@@ -304,7 +338,11 @@ class TestProbe:
     def test_a_size_that_the_network_cannot_take(self, tmp_path, monkeypatch, large):
         if large:
             monkeypatch.setattr("deft.priors.diffusers_unet._LARGE", 0)
-        deep = {"block_out_channels": (8,) * 4, "down_block_types": ("DownBlock2D",) * 4, "up_block_types": ("UpBlock2D",) * 4}
+        deep = {
+            "block_out_channels": (8,) * 4,
+            "down_block_types": ("DownBlock2D",) * 4,
+            "up_block_types": ("UpBlock2D",) * 4,
+        }
         with pytest.raises(InvalidInput) as raised:
             load(self.saved(tmp_path, unet(sample_size=28, **deep)))
         assert raised.value.given == 28
@@ -330,7 +368,9 @@ class TestProbe:
         with pytest.raises(InvalidInput) as raised:
             six.denoise(torch.zeros(3, 1, 8, 8), torch.tensor([0.5]))
         assert raised.value.given == "6 labels for 3 signals"
-        assert prior.given(class_labels=torch.tensor([2])).denoise(torch.zeros(3, 1, 8, 8), torch.tensor([0.5])).shape == (3, 1, 8, 8)
+        assert prior.given(class_labels=torch.tensor([2])).denoise(
+            torch.zeros(3, 1, 8, 8), torch.tensor([0.5])
+        ).shape == (3, 1, 8, 8)
 
 
 class TestIdentity:
@@ -348,7 +388,9 @@ class TestIdentity:
         for other, what in zip(others, ("schedule", "prediction", "scale"), strict=True):
             (said,) = same_identity(first, other)
             assert said.startswith(what)
-        old = {name: first[name] for name in ("name", "hash", "event_shape")}  # as version 0.1 recorded it
+        old = {
+            name: first[name] for name in ("name", "hash", "event_shape")
+        }  # as version 0.1 recorded it
         assert not any(same_identity(old, other) for other in [first, *others])
 
     def test_half_precision_weights_leave_states_in_single(self):
@@ -356,4 +398,7 @@ class TestIdentity:
             prior = DiffusersPrior(unet().to(dtype), VPTabulated.linear(100, 1e-3, 0.15))
             assert prior.dtype == torch.float32
             assert DDIM(3, eta=1.0)(prior, 2).dtype == torch.float32
-        assert DiffusersPrior(unet().double(), VPTabulated.linear(100, 1e-3, 0.15)).dtype == torch.float64
+        assert (
+            DiffusersPrior(unet().double(), VPTabulated.linear(100, 1e-3, 0.15)).dtype
+            == torch.float64
+        )

@@ -18,7 +18,10 @@ def mixture(schedule=None):
     means = torch.randn(3, 2, 2, generator=g, dtype=DOUBLE)
     root = torch.randn(3, 4, 4, generator=g, dtype=DOUBLE)
     return GaussianMixture(
-        means, 0.25 * root @ root.mT + 0.01 * torch.eye(4, dtype=DOUBLE), torch.tensor([0.2, 0.5, 0.3]), schedule or VPLinear()
+        means,
+        0.25 * root @ root.mT + 0.01 * torch.eye(4, dtype=DOUBLE),
+        torch.tensor([0.2, 0.5, 0.3]),
+        schedule or VPLinear(),
     )
 
 
@@ -43,7 +46,9 @@ def test_score_is_the_gradient_of_log_prob():
         for j in range(2):
             bump = torch.zeros(2, 2, dtype=DOUBLE)
             bump[i, j] = step
-            difference = (prior.log_prob(x_t + bump, t) - prior.log_prob(x_t - bump, t)) / (2 * step)
+            difference = (prior.log_prob(x_t + bump, t) - prior.log_prob(x_t - bump, t)) / (
+                2 * step
+            )
             torch.testing.assert_close(
                 score[:, i, j], difference, rtol=1e-5, atol=1e-5
             )  # central differences: step^2 times third derivatives
@@ -53,7 +58,9 @@ def test_isotropic_is_full_with_multiples_of_the_identity():
     means, variances = torch.randn(2, 3, dtype=DOUBLE), torch.tensor([0.3, 2.0], dtype=DOUBLE)
     x_t, t = torch.randn(4, 3, dtype=DOUBLE), torch.full((1,), 0.3, dtype=DOUBLE)
     a = GaussianMixture(means, variances, None, VPLinear())
-    b = GaussianMixture(means, variances[:, None, None] * torch.eye(3, dtype=DOUBLE), None, VPLinear())
+    b = GaussianMixture(
+        means, variances[:, None, None] * torch.eye(3, dtype=DOUBLE), None, VPLinear()
+    )
     torch.testing.assert_close(a.denoise(x_t, t), b.denoise(x_t, t))
     torch.testing.assert_close(a.log_prob(x_t, t), b.log_prob(x_t, t))
     assert a.scale == pytest.approx(b.scale)
@@ -61,7 +68,10 @@ def test_isotropic_is_full_with_multiples_of_the_identity():
 
 def test_log_prob_is_normalised():
     prior = GaussianMixture(
-        torch.tensor([[-1.0], [2.0]], dtype=DOUBLE), torch.tensor([0.05, 0.5], dtype=DOUBLE), torch.tensor([0.3, 0.7]), VPLinear()
+        torch.tensor([[-1.0], [2.0]], dtype=DOUBLE),
+        torch.tensor([0.05, 0.5], dtype=DOUBLE),
+        torch.tensor([0.3, 0.7]),
+        VPLinear(),
     )
     x = torch.linspace(-12, 12, 20_001, dtype=DOUBLE)[:, None]
     for t in (0.0, 0.4, 1.0):
@@ -75,7 +85,12 @@ def test_samples_have_the_moments():
     mean, covariance = prior.moments()
     error = 5 * covariance[0].diagonal().max().sqrt() / math.sqrt(n)  # five standard errors
     torch.testing.assert_close(x_0.mean(0), mean.flatten(), rtol=0, atol=float(error))
-    torch.testing.assert_close(torch.cov(x_0.T), covariance[0], rtol=0, atol=float(5 * 2 * covariance[0].diagonal().max() / math.sqrt(n)))
+    torch.testing.assert_close(
+        torch.cov(x_0.T),
+        covariance[0],
+        rtol=0,
+        atol=float(5 * 2 * covariance[0].diagonal().max() / math.sqrt(n)),
+    )
     assert prior.scale == pytest.approx(float(covariance[0].diagonal().mean().sqrt()))
 
 
@@ -88,18 +103,33 @@ def test_initial_is_a_draw_from_the_marginal_at_one():
     mean, covariance = prior.moments()
     expected = alpha**2 * covariance[0] + sigma**2 * torch.eye(4, dtype=DOUBLE)
     torch.testing.assert_close(x_1.mean(0), alpha * mean.flatten(), rtol=0, atol=0.05)
-    torch.testing.assert_close(torch.cov(x_1.T), expected, rtol=0, atol=float(10 * expected.diagonal().max() / math.sqrt(n)))
+    torch.testing.assert_close(
+        torch.cov(x_1.T),
+        expected,
+        rtol=0,
+        atol=float(10 * expected.diagonal().max() / math.sqrt(n)),
+    )
 
 
 def test_posterior_and_evidence_against_quadrature():
     prior = GaussianMixture(
-        torch.tensor([[-1.0], [1.5]], dtype=DOUBLE), torch.tensor([0.2, 0.6], dtype=DOUBLE), torch.tensor([0.4, 0.6]), VPLinear()
+        torch.tensor([[-1.0], [1.5]], dtype=DOUBLE),
+        torch.tensor([0.2, 0.6], dtype=DOUBLE),
+        torch.tensor([0.4, 0.6]),
+        VPLinear(),
     )
-    a, y, sigma_y = torch.tensor([[[1.3]]], dtype=DOUBLE), torch.tensor([[0.7], [-2.0]], dtype=DOUBLE), torch.tensor([0.5], dtype=DOUBLE)
+    a, y, sigma_y = (
+        torch.tensor([[[1.3]]], dtype=DOUBLE),
+        torch.tensor([[0.7], [-2.0]], dtype=DOUBLE),
+        torch.tensor([0.5], dtype=DOUBLE),
+    )
     x = torch.linspace(-12, 12, 40_001, dtype=DOUBLE)
     zero = torch.zeros(1, dtype=DOUBLE)
     clean = GaussianMixture(
-        prior.means[0].reshape(2, 1), torch.tensor([0.2, 0.6], dtype=DOUBLE), torch.tensor([0.4, 0.6]), VPLinear(t_min=1e-9)
+        prior.means[0].reshape(2, 1),
+        torch.tensor([0.2, 0.6], dtype=DOUBLE),
+        torch.tensor([0.4, 0.6]),
+        VPLinear(t_min=1e-9),
     )
     log_prior = clean.log_prob(x[:, None], zero)
     posterior = prior.posterior(a, y, sigma_y)
@@ -109,7 +139,9 @@ def test_posterior_and_evidence_against_quadrature():
         evidence = torch.trapezoid(joint, x)
         mean = torch.trapezoid(x * joint, x) / evidence
         variance = torch.trapezoid((x - mean) ** 2 * joint, x) / evidence
-        assert float(prior.evidence(a, y, sigma_y)[i]) == pytest.approx(float(evidence.log()), abs=1e-6)
+        assert float(prior.evidence(a, y, sigma_y)[i]) == pytest.approx(
+            float(evidence.log()), abs=1e-6
+        )
         assert float(posterior.moments()[0][i, 0]) == pytest.approx(float(mean), abs=1e-6)
         assert float(posterior.moments()[1][i, 0, 0]) == pytest.approx(float(variance), abs=1e-6)
 
@@ -122,7 +154,9 @@ def test_two_measurements_are_one_after_the_other():
     at_once = prior.posterior(a, y, sigma_y)
     in_turn = prior.posterior(a[:, :1], y[:, :1], sigma_y).posterior(a[:, 1:], y[:, 1:], sigma_y)
     torch.testing.assert_close(at_once.denoise(x_t, t), in_turn.denoise(x_t, t))
-    chain = prior.evidence(a[:, :1], y[:, :1], sigma_y) + prior.posterior(a[:, :1], y[:, :1], sigma_y).evidence(a[:, 1:], y[:, 1:], sigma_y)
+    chain = prior.evidence(a[:, :1], y[:, :1], sigma_y) + prior.posterior(
+        a[:, :1], y[:, :1], sigma_y
+    ).evidence(a[:, 1:], y[:, 1:], sigma_y)
     torch.testing.assert_close(prior.evidence(a, y, sigma_y), chain)
 
 
@@ -142,7 +176,12 @@ def test_without_noise_the_posterior_meets_the_measurement_and_is_the_limit():
 
 @pytest.mark.parametrize(
     ("covariances", "weights"),
-    [(torch.ones(3), None), (torch.ones(2, 3, 3), None), (torch.tensor([1.0, -1.0]), None), (torch.ones(2), torch.tensor([1.0, 0.0]))],
+    [
+        (torch.ones(3), None),
+        (torch.ones(2, 3, 3), None),
+        (torch.tensor([1.0, -1.0]), None),
+        (torch.ones(2), torch.tensor([1.0, 0.0])),
+    ],
 )
 def test_wrong_arguments_are_named(covariances, weights):
     with pytest.raises(InvalidInput):
@@ -152,12 +191,20 @@ def test_wrong_arguments_are_named(covariances, weights):
 @pytest.mark.parametrize("observations", [1, 4])
 @pytest.mark.parametrize("isotropic", [True, False])
 def test_a_covariance_in_common_changes_nothing_but_the_cost(isotropic, observations):
-    """The same mixture with covariances that differ by rounding takes the general path: denoiser, density, posterior, evidence and moments agree."""
+    """The same mixture with covariances that differ by rounding takes the general path:
+    denoiser, density, posterior, evidence and moments agree.
+    """
     generator = torch.Generator().manual_seed(3)
     means = torch.randn(5, 3, 2, generator=generator, dtype=torch.float64)
     root = torch.randn(6, 6, generator=generator, dtype=torch.float64)
-    covariances = torch.full((5,), 0.4, dtype=torch.float64) if isotropic else (root @ root.T / 6).expand(5, 6, 6)
-    apart = covariances * (1 + 1e-13 * torch.arange(5, dtype=torch.float64).reshape(-1, *[1] * (covariances.ndim - 1)))
+    covariances = (
+        torch.full((5,), 0.4, dtype=torch.float64)
+        if isotropic
+        else (root @ root.T / 6).expand(5, 6, 6)
+    )
+    apart = covariances * (
+        1 + 1e-13 * torch.arange(5, dtype=torch.float64).reshape(-1, *[1] * (covariances.ndim - 1))
+    )
     weights = torch.tensor([0.1, 0.2, 0.3, 0.15, 0.25], dtype=torch.float64)
     shared, general = (GaussianMixture(means, c, weights, VPLinear()) for c in (covariances, apart))
     assert shared.variances.shape[1] == 1
@@ -167,15 +214,25 @@ def test_a_covariance_in_common_changes_nothing_but_the_cost(isotropic, observat
         torch.randn(observations, 2, generator=generator, dtype=torch.float64),
         torch.full((observations,), 0.3, dtype=torch.float64),
     )
-    x_t, t = torch.randn(4, 3, 2, generator=generator, dtype=torch.float64), torch.tensor([0.01, 0.3, 0.7, 1.0], dtype=torch.float64)
+    x_t, t = (
+        torch.randn(4, 3, 2, generator=generator, dtype=torch.float64),
+        torch.tensor([0.01, 0.3, 0.7, 1.0], dtype=torch.float64),
+    )
     close = {"rtol": 0, "atol": 1e-9}
-    torch.testing.assert_close(shared.evidence(a, y, sigma_y), general.evidence(a, y, sigma_y), **close)
-    for one, other in ((shared, general), (shared.posterior(a, y, sigma_y), general.posterior(a, y, sigma_y))):
+    torch.testing.assert_close(
+        shared.evidence(a, y, sigma_y), general.evidence(a, y, sigma_y), **close
+    )
+    for one, other in (
+        (shared, general),
+        (shared.posterior(a, y, sigma_y), general.posterior(a, y, sigma_y)),
+    ):
         torch.testing.assert_close(one.denoise(x_t, t), other.denoise(x_t, t), **close)
         torch.testing.assert_close(one.log_prob(x_t, t), other.log_prob(x_t, t), **close)
         for left, right in zip(one.moments(), other.moments()):
             torch.testing.assert_close(left, right, **close)
-    if observations == 1:  # the draws may differ, since a sum of axes is an axis: their moments do not
+    if (
+        observations == 1
+    ):  # the draws may differ, since a sum of axes is an axis: their moments do not
         draws = shared.posterior(a, y, sigma_y).sample(Noise(range(4000), dtype=torch.float64))
         mean, covariance = general.posterior(a, y, sigma_y).moments()
         spread = (draws - mean).flatten(1)

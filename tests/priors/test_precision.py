@@ -28,7 +28,9 @@ class Clock:
         return call
 
 
-@pytest.mark.parametrize(("fp32", "bf16", "expected"), [(2.0, 1.0, "bf16"), (1.0, 15.0, "fp32"), (1.0, 1.0, "fp32")])
+@pytest.mark.parametrize(
+    ("fp32", "bf16", "expected"), [(2.0, 1.0, "bf16"), (1.0, 15.0, "fp32"), (1.0, 1.0, "fp32")]
+)
 def test_the_faster_one(fp32, bf16, expected):
     clock = Clock()
     choice = faster(clock.takes("fp32", 9, fp32), clock.takes("bf16", 9, bf16), lambda: None, clock)
@@ -66,7 +68,10 @@ def test_a_prior_stays_as_it_is(before):
     prior = zoo.load("digits-32", precision=before)
     seen = []
     original = prior.network.forward
-    prior.network.forward = lambda *args: (seen.append((prior.precision, torch.is_autocast_enabled("cpu"))), original(*args))[1]
+    prior.network.forward = lambda *args: (
+        seen.append((prior.precision, torch.is_autocast_enabled("cpu"))),
+        original(*args),
+    )[1]
     fastest_precision(prior, batch=1)
     assert seen == [("fp32", False)] * 2 + [("fp32", True)] * 2
     assert prior.precision == before
@@ -100,9 +105,15 @@ class TestARun:
         monkeypatch.setattr(precision, "fastest_precision", lambda prior: next(self.measured))
 
     def test_computes_on_as_it_began(self, tmp_path):
-        assert [precision.settled(small.prior(), "auto", tmp_path / "run") for _ in range(2)] == ["bf16", "bf16"]
+        assert [precision.settled(small.prior(), "auto", tmp_path / "run") for _ in range(2)] == [
+            "bf16",
+            "bf16",
+        ]
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"precision": "fp16"}', '{"precision": "auto"}', '{"precision": 3}'])
+    @pytest.mark.parametrize(
+        "text",
+        ["", "{", "[]", "{}", '{"precision": "fp16"}', '{"precision": "auto"}', '{"precision": 3}'],
+    )
     def test_refuses_what_no_run_kept(self, tmp_path, text):
         (tmp_path / precision.KEPT).write_text(text)
         with pytest.raises(InvalidInput):

@@ -27,13 +27,19 @@ def test_a_network_that_says_so_is_the_exact_prior(name, schedule):
 
     def network(x_t, t):
         found = reference.at(x_t, t)
-        return SAYS[ALIASES.get(name, name)](found.x_0_hat, found.eps_hat, found.alpha_t, found.sigma_t)
+        return SAYS[ALIASES.get(name, name)](
+            found.x_0_hat, found.eps_hat, found.alpha_t, found.sigma_t
+        )
 
-    prior = CallablePrior(network, schedule, reference.event_shape, reference.scale, prediction=name)
+    prior = CallablePrior(
+        network, schedule, reference.event_shape, reference.scale, prediction=name
+    )
     x_t = torch.randn(5, *reference.event_shape, dtype=torch.float64)
     for t in (0.1, 0.5, 0.9):
         t = torch.full((1,), t, dtype=torch.float64)
-        torch.testing.assert_close(prior.denoise(x_t, t), reference.denoise(x_t, t), rtol=1e-7, atol=1e-7)
+        torch.testing.assert_close(
+            prior.denoise(x_t, t), reference.denoise(x_t, t), rtol=1e-7, atol=1e-7
+        )
     assert prior.prediction == ALIASES.get(name, name)
     assert prior.identity()["prediction"] == prior.prediction
 
@@ -47,13 +53,21 @@ def test_edms_network_is_the_exact_prior(schedule):
         alpha, sigma = (level.reshape(-1, 1, 1) for level in (schedule.alpha(t), schedule.sigma(t)))
         v = sigma / alpha
         u = given * (s**2 + v**2).sqrt()
-        return (reference.denoise(alpha * u, t) - s**2 / (s**2 + v**2) * u) * (s**2 + v**2).sqrt() / (s * v)
+        return (
+            (reference.denoise(alpha * u, t) - s**2 / (s**2 + v**2) * u)
+            * (s**2 + v**2).sqrt()
+            / (s * v)
+        )
 
-    prior = CallablePrior(network, schedule, reference.event_shape, reference.scale, prediction=EDMPreconditioned(s))
+    prior = CallablePrior(
+        network, schedule, reference.event_shape, reference.scale, prediction=EDMPreconditioned(s)
+    )
     x_t = torch.randn(5, *reference.event_shape, dtype=torch.float64)
     for t in (0.1, 0.5, 0.9):
         t = torch.full((1,), t, dtype=torch.float64)
-        torch.testing.assert_close(prior.denoise(x_t, t), reference.denoise(x_t, t), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(
+            prior.denoise(x_t, t), reference.denoise(x_t, t), rtol=1e-6, atol=1e-6
+        )
 
 
 def test_what_is_none():

@@ -23,7 +23,9 @@ def with_ends(kind):
         return RectifiedFlow(1 / (1 + sigma))
     if kind is VPLinear:
         total = math.log1p(math.exp(9.0))
-        t_min = float(VPLinear(0.1, 2 * total - 0.1, 1e-9).time(torch.tensor([9.0], dtype=torch.float64)))
+        t_min = float(
+            VPLinear(0.1, 2 * total - 0.1, 1e-9).time(torch.tensor([9.0], dtype=torch.float64))
+        )
         return VPLinear(0.1, 2 * total - 0.1, t_min)
     return kind(1 / sigma, sigma)
 
@@ -46,10 +48,19 @@ def test_a_whole_trajectory_is_the_same_up_to_scale(kind, eta):
     paths = []
     for p in (prior, Rescheduled(prior, with_ends(kind))):
         path = []
-        x_0 = sampler(p, 2, seed=4, on_step=lambda state, p=p, path=path: path.append(state.x_t / p.levels(state.x_t, state.t)[0]))
+        x_0 = sampler(
+            p,
+            2,
+            seed=4,
+            on_step=lambda state, p=p, path=path: path.append(
+                state.x_t / p.levels(state.x_t, state.t)[0]
+            ),
+        )
         paths.append([*path, x_0[0]])
     for a, b in zip(*paths):
-        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-7)  # the ends of the schedules agree to rounding of their parameters
+        torch.testing.assert_close(
+            a, b, rtol=1e-7, atol=1e-7
+        )  # the ends of the schedules agree to rounding of their parameters
 
 
 def test_times_are_snapped_to_those_of_the_network():
@@ -74,4 +85,6 @@ def test_the_start_is_the_priors_own():
     moved = Rescheduled(prior, with_ends(VE))
     noise = Noise(range(3), dtype=torch.float64)
     one = torch.ones(1, dtype=torch.float64)
-    torch.testing.assert_close(moved.initial(noise), prior.initial(noise) / prior.schedule.alpha(one), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        moved.initial(noise), prior.initial(noise) / prior.schedule.alpha(one), rtol=1e-6, atol=0
+    )

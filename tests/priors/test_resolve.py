@@ -12,7 +12,9 @@ from tests.priors.test_diffusers import betas, unet
 def test_a_name_out_of_a_file_is_not_downloaded(monkeypatch):
     import huggingface_hub
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *given, **named: pytest.fail("asked the hub"))
+    monkeypatch.setattr(
+        huggingface_hub, "snapshot_download", lambda *given, **named: pytest.fail("asked the hub")
+    )
     with pytest.raises(InvalidInput) as raised:
         resolve.load("someone/x", fetch=False)
     assert raised.value.given == "someone/x"

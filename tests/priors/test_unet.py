@@ -23,7 +23,16 @@ def spread_out(shape, n=64):
 def made(shape, basis="cosines", *, trained=True, **options):
     """A prior of signals of any shape; a trained one has a network that says something."""
     torch.manual_seed(0)
-    prior = UNetPrior(shape, VPLinear(), channels=(4, 4), blocks=1, patch=2, attention=(False, True), basis=basis, **options)
+    prior = UNetPrior(
+        shape,
+        VPLinear(),
+        channels=(4, 4),
+        blocks=1,
+        patch=2,
+        attention=(False, True),
+        basis=basis,
+        **options,
+    )
     prior.gaussian.fit(spread_out(shape))
     if trained:
         for p in prior.network.parameters():
@@ -54,7 +63,9 @@ class TestOneAxis(PriorContract):
 
 
 def diagonal(basis, shape):
-    """A Gaussian with distinct variances along the axes of a basis: mean, covariance, and 2 d signals that have exactly these moments."""
+    """A Gaussian with distinct variances along the axes of a basis: mean, covariance, and 2 d
+    signals that have exactly these moments.
+    """
     d = torch.Size(shape).numel()
     axes = torch.linalg.qr(torch.randn(d, d, dtype=DOUBLE))[0]
     if basis == "cosines":
@@ -72,7 +83,9 @@ def diagonal(basis, shape):
 @pytest.mark.parametrize("shape", [(1, 4, 4), (3, 3, 5), (2, 9)])
 @pytest.mark.parametrize("basis", ["cosines", "principal"])
 def test_the_filter_is_the_posterior_mean(basis, shape):
-    """Fitted to signals whose covariance is diagonal in the basis, it is the dense Gaussian denoiser."""
+    """Fitted to signals whose covariance is diagonal in the basis, it is the dense Gaussian
+    denoiser.
+    """
     mean, covariance, signals = diagonal(basis, shape)
     gaussian = SpectralGaussian(shape, basis).double().fit(signals)
     dense = GaussianMixture(mean[None], covariance[None], None, VPCosine())
@@ -81,10 +94,18 @@ def test_the_filter_is_the_posterior_mean(basis, shape):
     alpha_t, sigma_t = dense.levels(signals[:4], t)
     x_t = alpha_t * dense.sample(noise) + sigma_t * noise.normal(3, shape)
     close = {"rtol": 0, "atol": 2e-6}  # the cosines are rounded to single precision
-    torch.testing.assert_close(gaussian.denoise(x_t, alpha_t, sigma_t), dense.denoise(x_t, t), **close)
+    torch.testing.assert_close(
+        gaussian.denoise(x_t, alpha_t, sigma_t), dense.denoise(x_t, t), **close
+    )
     for i in range(4):
         a, s = alpha_t[i].squeeze(), sigma_t[i].squeeze()
-        left_over = covariance - a**2 * covariance @ torch.linalg.inv(a**2 * covariance + s**2 * torch.eye(len(covariance))) @ covariance
+        left_over = (
+            covariance
+            - a**2
+            * covariance
+            @ torch.linalg.inv(a**2 * covariance + s**2 * torch.eye(len(covariance)))
+            @ covariance
+        )
         c_t = left_over.diagonal().mean().sqrt()
         torch.testing.assert_close(gaussian.remainder(alpha_t, sigma_t)[i].squeeze(), c_t, **close)
 
@@ -98,9 +119,14 @@ def test_a_basis_is_orthonormal(basis):
 
 
 def test_low_principal_axes_are_principal_where_they_hold_everything():
-    """Up to 16 frequencies per axis the covariance is the full one, whatever the axes of the data."""
+    """Up to 16 frequencies per axis the covariance is the full one, whatever the axes of the
+    data.
+    """
     _, _, signals = diagonal("principal", (2, 3, 4))
-    x_t, levels = torch.randn(5, 2, 3, 4, dtype=DOUBLE), (torch.tensor([0.6], dtype=DOUBLE), torch.tensor([0.8], dtype=DOUBLE))
+    x_t, levels = (
+        torch.randn(5, 2, 3, 4, dtype=DOUBLE),
+        (torch.tensor([0.6], dtype=DOUBLE), torch.tensor([0.8], dtype=DOUBLE)),
+    )
     low, full, cosines = (
         SpectralGaussian((2, 3, 4), basis).double().fit(signals).denoise(x_t, *levels)
         for basis in ("low-principal", "principal", "cosines")
@@ -116,21 +142,32 @@ def test_low_principal_axes_leave_the_high_frequencies_alone():
     torch.testing.assert_close(low.variance[:, 16:], cosines.variance[:, 16:])
     z = low.basis(signals - signals.mean(0))[:, 0, :16]
     covariance = z.T @ z / 200
-    torch.testing.assert_close(covariance, covariance.diagonal().diag(), rtol=0, atol=1e-5 * float(covariance.max()))
+    torch.testing.assert_close(
+        covariance, covariance.diagonal().diag(), rtol=0, atol=1e-5 * float(covariance.max())
+    )
 
 
 def test_the_gain_is_what_the_network_is_worth():
-    """A network that says nothing of the truth gets a gain near zero; between levels the gain is linear."""
+    """A network that says nothing of the truth gets a gain near zero; between levels the gain is
+    linear.
+    """
     prior = made((1, 8, 8), gains=3)
     images = spread_out((1, 8, 8), 400).double()
     prior.fit_gain(images)
     assert float(prior.gain.max()) < 0.2
-    t = prior.schedule.time(torch.tensor([prior.schedule.log_snr_range[0] * 0.75 + prior.schedule.log_snr_range[1] * 0.25], dtype=DOUBLE))
+    t = prior.schedule.time(
+        torch.tensor(
+            [prior.schedule.log_snr_range[0] * 0.75 + prior.schedule.log_snr_range[1] * 0.25],
+            dtype=DOUBLE,
+        )
+    )
     x_t = torch.randn(1, 1, 8, 8, dtype=DOUBLE)
     prior.gain.copy_(torch.tensor([0.2, 0.6, 1.0]))
     alpha_t, sigma_t = prior.levels(x_t, t)
     wiener = prior.gaussian.denoise(x_t, alpha_t, sigma_t)
-    expected = wiener + 0.4 * prior.gaussian.remainder(alpha_t, sigma_t) * prior.correction(x_t, wiener, t)
+    expected = wiener + 0.4 * prior.gaussian.remainder(alpha_t, sigma_t) * prior.correction(
+        x_t, wiener, t
+    )
     torch.testing.assert_close(prior.denoise(x_t, t), expected)
     with pytest.raises(InvalidInput, match="gains=25"):
         made((1, 8, 8)).fit_gain(images)
@@ -144,7 +181,12 @@ def test_a_gain_below_one_mends_an_overconfident_network(monkeypatch):
         alpha_t, sigma_t = prior.levels(x_t, t)
         start = four_thirds_of_the_truth.start
         four_thirds_of_the_truth.start = (start + len(x_t)) % len(images)
-        return 4 / 3 * (images[start : start + len(x_t)] - wiener) / prior.gaussian.remainder(alpha_t, sigma_t)
+        return (
+            4
+            / 3
+            * (images[start : start + len(x_t)] - wiener)
+            / prior.gaussian.remainder(alpha_t, sigma_t)
+        )
 
     four_thirds_of_the_truth.start = 0
     monkeypatch.setattr(prior, "correction", four_thirds_of_the_truth)
@@ -158,7 +200,9 @@ def test_cosines_are_those_of_scipy():
     torch.testing.assert_close(Cosines((3, 6, 5)).double()(x), expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("shape", "basis"), [((1, 8, 8), "cosines"), ((3, 5, 7), "principal"), ((2, 11), "cosines")])
+@pytest.mark.parametrize(
+    ("shape", "basis"), [((1, 8, 8), "cosines"), ((3, 5, 7), "principal"), ((2, 11), "cosines")]
+)
 def test_untrained_it_is_the_filter(shape, basis):
     prior = made(shape, basis, trained=False)
     x_t, t = torch.randn(3, *shape, dtype=DOUBLE), torch.tensor([0.1, 0.5, 1.0], dtype=DOUBLE)
@@ -180,22 +224,31 @@ def test_scale_is_the_standard_deviation_about_the_mean():
     signals = spread_out((2, 6, 6))
     prior = made((2, 6, 6), trained=False)
     prior.gaussian.fit(signals.double())
-    assert prior.scale == pytest.approx(float((signals - signals.mean(0)).square().mean().sqrt()), rel=1e-5)
+    assert prior.scale == pytest.approx(
+        float((signals - signals.mean(0)).square().mean().sqrt()), rel=1e-5
+    )
 
 
 def test_its_configuration_builds_it_again():
     prior = made((3, 5, 7), "principal")
-    again = UNetPrior(schedule=prior.schedule, **{**prior.config, "value_range": prior.value_range}).double()
+    again = UNetPrior(
+        schedule=prior.schedule, **{**prior.config, "value_range": prior.value_range}
+    ).double()
     again.load_state_dict(prior.state_dict())
     assert again.identity()["hash"] == prior.identity()["hash"]
 
 
 def test_an_unknown_basis():
-    with pytest.raises(InvalidInput, match="one of cosines, low-principal, principal; got 'wavelets'"):
+    with pytest.raises(
+        InvalidInput, match="one of cosines, low-principal, principal; got 'wavelets'"
+    ):
         UNetPrior((1, 8, 8), VPLinear(), basis="wavelets")
 
 
-@pytest.mark.parametrize(("shape", "basis"), [((1, 65_536), "cosines"), ((1, 65_536), "low-principal"), ((3, 64, 64), "principal")])
+@pytest.mark.parametrize(
+    ("shape", "basis"),
+    [((1, 65_536), "cosines"), ((1, 65_536), "low-principal"), ((3, 64, 64), "principal")],
+)
 def test_a_basis_that_would_fill_the_memory_is_refused(shape, basis):
     for device in ("cpu", "meta"):
         with torch.device(device), pytest.raises(InvalidInput) as raised:
@@ -206,7 +259,9 @@ def test_a_basis_that_would_fill_the_memory_is_refused(shape, basis):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_the_networks_alone(dtype):
     torch.manual_seed(0)
-    prior = UNetPrior((2, 8, 8), VPLinear(), channels=(8, 8), blocks=1, patch=1, attention=(False, True))
+    prior = UNetPrior(
+        (2, 8, 8), VPLinear(), channels=(8, 8), blocks=1, patch=1, attention=(False, True)
+    )
     x_t, t = torch.randn(2, 2, 8, 8), torch.tensor([0.4])
     expected = prior.denoise(x_t, t)
     half = prior.to(dtype)

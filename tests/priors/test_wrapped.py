@@ -1,4 +1,6 @@
-"""A prior around another one, and noise in a prior's own space: signals whose entries sum to zero never leave that space, whatever samples them."""
+"""A prior around another one, and noise in a prior's own space: signals whose entries sum to
+zero never leave that space, whatever samples them.
+"""
 
 import pytest
 import torch
@@ -45,7 +47,12 @@ class Centred(WrappedPrior):
     """A prior whose signals sum to zero: N(0, s^2 P), and noise of that space."""
 
     def __init__(self, prior: GaussianMixture | None = None) -> None:
-        super().__init__(prior or GaussianMixture(torch.zeros(1, *SHAPE, dtype=DOUBLE), 0.3 * projection()[None], None, VPCosine()))
+        super().__init__(
+            prior
+            or GaussianMixture(
+                torch.zeros(1, *SHAPE, dtype=DOUBLE), 0.3 * projection()[None], None, VPCosine()
+            )
+        )
 
     def around(self, prior):
         return Centred(prior)
@@ -69,9 +76,15 @@ def observed(prior) -> Observation:
 GRID = UniformLogSNR(high=8.0)
 # not RED-diff, whose Adam moves each entry by itself
 SAMPLERS = [
-    DDIM(12, 1.0, GRID), Heun(6, GRID), DPMSolver(8, GRID), DDNMPlus(12, grid=GRID), DDRM(12, grid=GRID), DiffPIR(12),
-    DAPS(8, 1, 70, 1e-3, noise_level=0.3), Replacement(8, 4, 2, grid=GRID),
-]  # fmt: skip
+    DDIM(12, 1.0, GRID),
+    Heun(6, GRID),
+    DPMSolver(8, GRID),
+    DDNMPlus(12, grid=GRID),
+    DDRM(12, grid=GRID),
+    DiffPIR(12),
+    DAPS(8, 1, 70, 1e-3, noise_level=0.3),
+    Replacement(8, 4, 2, grid=GRID),
+]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: type(sampler).__name__)
@@ -91,13 +104,29 @@ def test_nor_do_paths_particles_and_training():
     particles = TwistedSMC(GaussianPotential.for_prior(prior), 12, grid=GRID)(posterior, 8, seed=1)
     assert float(particles.x_0.mean((-3, -2, -1)).abs().max()) < 1e-6
     x_0 = centred(torch.randn(4, *SHAPE, dtype=DOUBLE))
-    assert float(noised(prior, TimeLaw(), x_0, Noise(range(4), dtype=DOUBLE)).x_t.mean((-3, -2, -1)).abs().max()) < 1e-9
+    assert (
+        float(
+            noised(prior, TimeLaw(), x_0, Noise(range(4), dtype=DOUBLE))
+            .x_t.mean((-3, -2, -1))
+            .abs()
+            .max()
+        )
+        < 1e-9
+    )
 
 
 class TestWrapped(PriorContract):
     def prior(self):
         return Counted(
-            Rescheduled(GaussianMixture(torch.zeros(1, 2, 2, dtype=DOUBLE), torch.ones(1, dtype=DOUBLE), None, VPCosine()), VE())
+            Rescheduled(
+                GaussianMixture(
+                    torch.zeros(1, 2, 2, dtype=DOUBLE),
+                    torch.ones(1, dtype=DOUBLE),
+                    None,
+                    VPCosine(),
+                ),
+                VE(),
+            )
         )
 
     def noisy(self, prior, n=3):
@@ -108,7 +137,12 @@ class TestWrapped(PriorContract):
 def test_what_a_wrapped_prior_does_not_say_the_other_one_says():
     prior = Centred()
     around = Counted(Rescheduled(prior, VPCosine()))
-    assert (around.name, around.scale, around.event_shape, around.dtype) == (prior.name, prior.scale, prior.event_shape, DOUBLE)
+    assert (around.name, around.scale, around.event_shape, around.dtype) == (
+        prior.name,
+        prior.scale,
+        prior.event_shape,
+        DOUBLE,
+    )
     assert around.identity() == prior.identity()
     assert around.prediction == prior.prediction
     noise = Noise(range(3), dtype=DOUBLE)
@@ -117,7 +151,9 @@ def test_what_a_wrapped_prior_does_not_say_the_other_one_says():
 
 
 def test_an_identity_is_computed_once_and_anew_where_weights_change():
-    prior = GaussianMixture(torch.zeros(1, 2, dtype=DOUBLE), torch.ones(1, dtype=DOUBLE), None, VPCosine())
+    prior = GaussianMixture(
+        torch.zeros(1, 2, dtype=DOUBLE), torch.ones(1, dtype=DOUBLE), None, VPCosine()
+    )
     first = prior.identity()["hash"]
     kept = prior._hashed
     assert prior.identity()["hash"] == first

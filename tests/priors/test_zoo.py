@@ -14,14 +14,33 @@ from deft.schedules import EDM, VE, RectifiedFlow, Schedule, VPCosine, VPLinear,
 
 def _prior(schedule: Schedule) -> UNetPrior:
     torch.manual_seed(0)
-    prior = UNetPrior((2, 8, 6), schedule, channels=(8, 8), blocks=1, patch=1, attention=(False, True), value_range=(0.0, 1.0), name="mine")
+    prior = UNetPrior(
+        (2, 8, 6),
+        schedule,
+        channels=(8, 8),
+        blocks=1,
+        patch=1,
+        attention=(False, True),
+        value_range=(0.0, 1.0),
+        name="mine",
+    )
     for parameter in prior.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     prior.gaussian.fit(torch.rand(20, 2, 8, 6))
     return prior
 
 
-@pytest.mark.parametrize("schedule", [VPLinear(beta_max=15.0), VPCosine(), VPTabulated.linear(20), VE(), EDM(rho=5.0), RectifiedFlow()])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        VPLinear(beta_max=15.0),
+        VPCosine(),
+        VPTabulated.linear(20),
+        VE(),
+        EDM(rho=5.0),
+        RectifiedFlow(),
+    ],
+)
 def test_a_round_trip_keeps_the_denoiser(tmp_path: Path, schedule: Schedule) -> None:
     prior = _prior(schedule)
     zoo.save(tmp_path / "mine.safetensors", prior, {"data": "noise"})
@@ -32,7 +51,9 @@ def test_a_round_trip_keeps_the_denoiser(tmp_path: Path, schedule: Schedule) -> 
     assert not any(p.requires_grad for p in same.parameters())
     assert same.dtype == torch.float32
     x_t, t = torch.randn(3, 2, 8, 6), torch.tensor([0.2, 0.5, 0.9])
-    assert torch.allclose(same.denoise(x_t, t), prior.denoise(x_t, t), atol=5e-3)  # weights are in half precision
+    assert torch.allclose(
+        same.denoise(x_t, t), prior.denoise(x_t, t), atol=5e-3
+    )  # weights are in half precision
     assert zoo.card(tmp_path / "mine.safetensors")["data"] == "noise"
     assert zoo.is_prior(tmp_path / "mine.safetensors")
 

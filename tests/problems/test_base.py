@@ -16,7 +16,10 @@ class OwnProblem(Problem):
         return Identity()
 
     def card(self):
-        return {"class_path": "tests.problems.test_base.OwnProblem", "init_args": {"sigma_y": self.sigma_y}}
+        return {
+            "class_path": "tests.problems.test_base.OwnProblem",
+            "init_args": {"sigma_y": self.sigma_y},
+        }
 
 
 class TestOwnProblem(ProblemContract):
@@ -28,7 +31,11 @@ class TestOwnProblem(ProblemContract):
 
 class TestNoiseLevels:
     def test_the_range_is_filled_log_uniformly(self):
-        sigma_y = Denoising(sigma_y=(0.01, 1.0)).draw(torch.zeros(400, 1, 1, 1), Noise(range(400))).sigma_y
+        sigma_y = (
+            Denoising(sigma_y=(0.01, 1.0))
+            .draw(torch.zeros(400, 1, 1, 1), Noise(range(400)))
+            .sigma_y
+        )
         assert 0.01 <= sigma_y.min() < 0.012
         assert 0.85 < sigma_y.max() <= 1.0
         assert abs((sigma_y < 0.1).float().mean() - 0.5) < 0.08  # three standard errors
@@ -39,7 +46,16 @@ class TestNoiseLevels:
 
     def test_errors(self):
         for sigma_y in (-0.1, math.inf, -math.inf):
-            refused(lambda sigma_y=sigma_y: Denoising(sigma_y=sigma_y), sigma_y, "a finite number >= 0, the standard deviation", "use 0")
+            refused(
+                lambda sigma_y=sigma_y: Denoising(sigma_y=sigma_y),
+                sigma_y,
+                "a finite number >= 0, the standard deviation",
+                "use 0",
+            )
         for sigma_y in ((0.2, 0.1), (0.0, 0.1)):
-            refused(lambda sigma_y=sigma_y: Denoising(sigma_y=sigma_y), sigma_y, "(low, high), finite, with 0 < low <= high")
+            refused(
+                lambda sigma_y=sigma_y: Denoising(sigma_y=sigma_y),
+                sigma_y,
+                "(low, high), finite, with 0 < low <= high",
+            )
         refused(lambda: Denoising(sigma_y=(0.1, math.inf)), (0.1, math.inf), "0 < low <= high")

@@ -33,11 +33,17 @@ class TestCards:
     def test_the_card_of_nested_parts(self):
         assert Inpainting("box", sigma_y=0.05).card() == {
             "class": "Inpainting",
-            "args": {"masks": {"class": "BoxMasks", "args": {"fraction": 0.5, "centred": True}}, "sigma_y": 0.05},
+            "args": {
+                "masks": {"class": "BoxMasks", "args": {"fraction": 0.5, "centred": True}},
+                "sigma_y": 0.05,
+            },
         }
 
     def test_shorthand(self):
-        assert from_card({"class": "Inpainting", "args": {"masks": "box"}}).card() == Inpainting("box").card()
+        assert (
+            from_card({"class": "Inpainting", "args": {"masks": "box"}}).card()
+            == Inpainting("box").card()
+        )
         assert from_card({"class": "SuperResolution"}).card() == SuperResolution().card()
 
     @pytest.mark.filterwarnings("error")
@@ -46,27 +52,64 @@ class TestCards:
             for masks in ("deft.operators", "deft.operators.masks"):
                 parts = {"class_path": f"{masks}.BoxMasks", "init_args": {"fraction": 0.25}}
                 with pytest.warns(UserWarning, match=r"dotted paths of version 0\.1"):
-                    found = from_card({"class_path": f"{problems}.Inpainting", "init_args": {"masks": parts}})
+                    found = from_card(
+                        {"class_path": f"{problems}.Inpainting", "init_args": {"masks": parts}}
+                    )
                 assert found.masks.fraction == 0.25
 
     @pytest.mark.parametrize(
         ("card", "given", "expected", "advice"),
         [
             ({"class": "Inpaintng"}, "Inpaintng", "a problem", "Inpainting"),
-            ({"class": "deft.problem.Inpainting"}, "deft.problem.Inpainting", "a class of this library", "Inpainting"),
-            ({"class": "deft.problems.Problem"}, "deft.problems.Problem", "a class of this library", ""),
-            ({"class": "Inpainting", "args": {"masks": {"class": "BoxMask"}}}, "BoxMask", "a masks", "BoxMasks"),
+            (
+                {"class": "deft.problem.Inpainting"},
+                "deft.problem.Inpainting",
+                "a class of this library",
+                "Inpainting",
+            ),
+            (
+                {"class": "deft.problems.Problem"},
+                "deft.problems.Problem",
+                "a class of this library",
+                "",
+            ),
+            (
+                {"class": "Inpainting", "args": {"masks": {"class": "BoxMask"}}},
+                "BoxMask",
+                "a masks",
+                "BoxMasks",
+            ),
             ({"class": "Inpainting", "args": {"mask": "box"}}, "mask", "masks, sigma_y", "masks"),
-            ({"class": "Inpainting", "args": {"masks": {"class": "Inpainting"}}}, "Inpainting", "a masks", ""),
-            ({"class": "subprocess.Popen", "args": {"args": "true"}}, "subprocess.Popen", "a module that you name", "allow='subprocess'"),
+            (
+                {"class": "Inpainting", "args": {"masks": {"class": "Inpainting"}}},
+                "Inpainting",
+                "a masks",
+                "",
+            ),
+            (
+                {"class": "subprocess.Popen", "args": {"args": "true"}},
+                "subprocess.Popen",
+                "a module that you name",
+                "allow='subprocess'",
+            ),
             (
                 {"class": "Inpainting", "args": {"masks": {"class": "pathlib.Path"}}},
                 "pathlib.Path",
                 "a module that you name",
                 "allow='pathlib'",
             ),
-            ({"class": "Deepinv", "args": {"physics": "http.server.test"}}, "http.server.test", "deepinv", "allow='deepinv'"),
-            ({"class": "BlackBox", "args": {"function": "code.interact"}}, "code.interact", "a module that you name", "allow='code'"),
+            (
+                {"class": "Deepinv", "args": {"physics": "http.server.test"}},
+                "http.server.test",
+                "deepinv",
+                "allow='deepinv'",
+            ),
+            (
+                {"class": "BlackBox", "args": {"function": "code.interact"}},
+                "code.interact",
+                "a module that you name",
+                "allow='code'",
+            ),
             ({"class": "Inpainting", "args": ["box"]}, ["box"], "an object", ""),
             ({"classes": "Inpainting"}, {"classes": "Inpainting"}, "an object", ""),
             ({"class": "Inpainting", "args": {"sigma_y": 10**400}}, 10**400, "a number", ""),
@@ -85,7 +128,10 @@ class TestCards:
         assert advice in raised.value.advice
 
     def test_what_an_allowed_class_needs(self):
-        card = {"class": "Inpainting", "args": {"masks": {"class": "tests.problems.test_cards.OwnMasks"}}}
+        card = {
+            "class": "Inpainting",
+            "args": {"masks": {"class": "tests.problems.test_cards.OwnMasks"}},
+        }
         with pytest.raises(InvalidInput, match="needs every"):
             from_card(card, allow="tests")
         with pytest.raises(InvalidInput) as raised:

@@ -1,4 +1,6 @@
-"""A physics with its noise model, on objects that look like deepinv's; tests/test_deepinv.py has the real ones."""
+"""A physics with its noise model, on objects that look like deepinv's; tests/test_deepinv.py has
+the real ones.
+"""
 
 import pytest
 import torch
@@ -85,7 +87,9 @@ class TestOwnParameters(ProblemContract):
     allow = ("deepinv", "tests")
 
     def make(self):
-        return Deepinv("tests.problems.test_deepinv.shown", parameters="tests.problems.test_deepinv.holes")
+        return Deepinv(
+            "tests.problems.test_deepinv.shown", parameters="tests.problems.test_deepinv.holes"
+        )
 
 
 def test_the_law_of_each_noise():
@@ -101,16 +105,23 @@ def test_the_law_of_each_noise():
         observation = observation_from_deepinv(signal, with_noise(Averages(), noise), shape)
         assert type(observation.likelihood) is kind
         assert float(observation.sigma_y) == pytest.approx(read)
-        torch.testing.assert_close(observation.likelihood.operator(2 * x - 1), observation.y if kind is PoissonLikelihood else signal)
+        torch.testing.assert_close(
+            observation.likelihood.operator(2 * x - 1),
+            observation.y if kind is PoissonLikelihood else signal,
+        )
     torch.testing.assert_close(observation.y, 400 * (-0.5 * signal).exp())
-    raw = observation_from_deepinv(signal / 0.04, with_noise(Averages(), PoissonNoise(0.04, normalize=False)), shape)
+    raw = observation_from_deepinv(
+        signal / 0.04, with_noise(Averages(), PoissonNoise(0.04, normalize=False)), shape
+    )
     torch.testing.assert_close(raw.y, signal)
 
 
 def test_a_mask_of_each_image_is_found():
     mask = (torch.rand(3, 1, 4, 6) < 0.5).float()
     y = mask * torch.rand(3, 1, 4, 6)
-    observation = observation_from_deepinv(y, with_noise(Masking(mask), GaussianNoise(torch.tensor([0.1, 0.2, 0.3]))), (1, 4, 6))
+    observation = observation_from_deepinv(
+        y, with_noise(Masking(mask), GaussianNoise(torch.tensor([0.1, 0.2, 0.3]))), (1, 4, 6)
+    )
     assert observation.operator.signals == 3
     taken = observation.take([2])
     torch.testing.assert_close(taken.operator(torch.ones(1, 1, 4, 6)), mask[2:])
@@ -119,13 +130,22 @@ def test_a_mask_of_each_image_is_found():
 
 def test_what_has_no_likelihood():
     with pytest.raises(
-        InvalidInput, match="LaplaceNoise has no likelihood here; known are ZeroNoise, GaussianNoise, PoissonNoise, LogPoissonNoise"
+        InvalidInput,
+        match="LaplaceNoise has no likelihood here; known are ZeroNoise, GaussianNoise, "
+        "PoissonNoise, LogPoissonNoise",
     ):
-        observation_from_deepinv(torch.zeros(1, 1, 3, 2), with_noise(Averages(), LaplaceNoise()), (1, 3, 4))
-    with pytest.raises(InvalidInput, match=r"measures signals of shape \(1, 3, 4\) as \(1, 3, 2\); y is \(1, 3, 4\)"):
+        observation_from_deepinv(
+            torch.zeros(1, 1, 3, 2), with_noise(Averages(), LaplaceNoise()), (1, 3, 4)
+        )
+    with pytest.raises(
+        InvalidInput,
+        match=r"measures signals of shape \(1, 3, 4\) as \(1, 3, 2\); y is \(1, 3, 4\)",
+    ):
         observation_from_deepinv(torch.zeros(1, 1, 3, 4), Averages(), (1, 3, 4))
     with pytest.raises(InvalidInput, match="unit multiplies a linear A; Squares is not linear"):
-        observation_from_deepinv(torch.zeros(1, 1, 3, 4), with_noise(Squares(), LogPoissonNoise(0.5, 400.0)), (1, 3, 4))
+        observation_from_deepinv(
+            torch.zeros(1, 1, 3, 4), with_noise(Squares(), LogPoissonNoise(0.5, 400.0)), (1, 3, 4)
+        )
 
 
 def test_counts_have_no_noise_level():

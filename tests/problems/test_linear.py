@@ -3,7 +3,14 @@ import torch
 
 from deft.errors import InvalidInput
 from deft.noise import Noise
-from deft.operators import BoxMasks, FreeFormMasks, GaussianKernels, Masks, MotionKernels, RandomPixelMasks
+from deft.operators import (
+    BoxMasks,
+    FreeFormMasks,
+    GaussianKernels,
+    Masks,
+    MotionKernels,
+    RandomPixelMasks,
+)
 from deft.problems import MRI, Deblurring, Denoising, Inpainting, SuperResolution
 from tests.contracts.problem import ProblemContract
 from tests.refusal import refused
@@ -79,12 +86,21 @@ def test_names_of_masks_and_kernels():
     assert isinstance(Inpainting().masks, FreeFormMasks)
     assert isinstance(Inpainting("box").masks, BoxMasks)
     assert isinstance(Deblurring("motion").kernels, MotionKernels)
-    with pytest.raises(InvalidInput, match=r"expected one of freeform, box, random, half\. Did you mean freeform"):
+    with pytest.raises(
+        InvalidInput, match=r"expected one of freeform, box, random, half\. Did you mean freeform"
+    ):
         Inpainting("free-form")
     with pytest.raises(InvalidInput, match="Did you mean motion"):
         Deblurring("motoin")
-    refused(lambda: Deblurring(border="reflection"), "reflection", "circular, reflect", "perhaps reflect")
-    refused(lambda: SuperResolution(kernel="averag"), "averag", "average, bicubic", "perhaps average")
+    refused(
+        lambda: Deblurring(border="reflection"),
+        "reflection",
+        "circular, reflect",
+        "perhaps reflect",
+    )
+    refused(
+        lambda: SuperResolution(kernel="averag"), "averag", "average, bicubic", "perhaps average"
+    )
 
 
 class _Given(Masks):
@@ -111,7 +127,9 @@ def test_masks_that_observe_all_or_nothing():
         with pytest.warns(UserWarning, match="nothing is missing"):
             problem(_Given(torch.ones(2, 1, 4, 4))).draw(x, noise)
         refused(
-            lambda problem=problem: problem(_Given(torch.ones(3, 1, 4, 4))).draw(x, noise), "the shape (3, 1, 4, 4)", "(2 or 1, 1, 4, 4)"
+            lambda problem=problem: problem(_Given(torch.ones(3, 1, 4, 4))).draw(x, noise),
+            "the shape (3, 1, 4, 4)",
+            "(2 or 1, 1, 4, 4)",
         )
         problem(_Given(torch.stack([torch.ones(1, 4, 4), torch.zeros(1, 4, 4)]))).draw(x, noise)
 
@@ -119,7 +137,9 @@ def test_masks_that_observe_all_or_nothing():
 def test_constant_operators_are_made_once(monkeypatch):
     problem, made = SuperResolution(4, kernel="bicubic"), []
     svd = torch.linalg.svd
-    monkeypatch.setattr(torch.linalg, "svd", lambda *args, **options: made.append(1) or svd(*args, **options))
+    monkeypatch.setattr(
+        torch.linalg, "svd", lambda *args, **options: made.append(1) or svd(*args, **options)
+    )
     for _ in range(3):
         problem.draw(torch.randn(2, 1, 8, 8), Noise([0, 1]))
     assert len(made) == 2  # one per axis

@@ -5,7 +5,13 @@ import torch
 
 from deft.noise import Noise
 from deft.operators import MotionKernels
-from deft.problems import HighDynamicRange, NonlinearBlur, PhaseRetrieval, PoissonPhaseRetrieval, from_card
+from deft.problems import (
+    HighDynamicRange,
+    NonlinearBlur,
+    PhaseRetrieval,
+    PoissonPhaseRetrieval,
+    from_card,
+)
 from tests.contracts.problem import ProblemContract
 from tests.refusal import refused
 
@@ -60,4 +66,8 @@ class TestPoissonPhaseRetrieval(ProblemContract):
 
     def test_errors(self):
         for photons in (0.0, (20.0, 10.0), math.inf, -1.0):
-            refused(lambda photons=photons: PoissonPhaseRetrieval(photons), photons, "how many photons a white pixel contributes")
+            refused(
+                lambda photons=photons: PoissonPhaseRetrieval(photons),
+                photons,
+                "how many photons a white pixel contributes",
+            )

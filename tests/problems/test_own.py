@@ -31,25 +31,36 @@ class TestBlackBox(ProblemContract):
 
     def make(self):
         path = "tests.problems.test_own."
-        return BlackBox(path + "darkened", lift=path + "brightened", parameters=path + "gains", sigma_y=0.05)
+        return BlackBox(
+            path + "darkened", lift=path + "brightened", parameters=path + "gains", sigma_y=0.05
+        )
 
 
 class TestDifferentiableBlackBox(ProblemContract):
     allow = ("tests",)
 
     def make(self):
-        return BlackBox("tests.problems.test_own.darkened", differentiable=True, parameters="tests.problems.test_own.gains", sigma_y=0.05)
+        return BlackBox(
+            "tests.problems.test_own.darkened",
+            differentiable=True,
+            parameters="tests.problems.test_own.gains",
+            sigma_y=0.05,
+        )
 
 
 def test_functions_of_black_boxes():
-    with pytest.raises(InvalidInput, match=r"tests\.problems\.test_own\.signs has no derivative.*give lift="):
+    with pytest.raises(
+        InvalidInput, match=r"tests\.problems\.test_own\.signs has no derivative.*give lift="
+    ):
         BlackBox("tests.problems.test_own.signs")
     with pytest.raises(InvalidInput, match="Did you mean signs"):
         BlackBox("tests.problems.test_own.sings")
     with pytest.raises(InvalidInput, match="mporting it said"):
         BlackBox("tests.no_such_module.signs")
     for other in ("os.system", "builtins.eval", "torch.sign", "signs"):
-        with pytest.raises(InvalidInput, match="expected the dotted path of a function written in that module"):
+        with pytest.raises(
+            InvalidInput, match="expected the dotted path of a function written in that module"
+        ):
             BlackBox(other)
 
 
@@ -58,7 +69,11 @@ def test_fixed_operators():
     problem = Fixed(InpaintingOperator(mask), sigma_y=0.1)
     assert problem.draw(torch.randn(2, 1, 4, 4), Noise([0, 1])).y.shape == (2, 1, 4, 4)
     card = problem.card()["args"]
-    assert (card["operator"], card["signals"], card["sigma_y"]) == ("deft.operators.inpainting.Inpainting", 1, 0.1)
+    assert (card["operator"], card["signals"], card["sigma_y"]) == (
+        "deft.operators.inpainting.Inpainting",
+        1,
+        0.1,
+    )
 
 
 def test_fixed_operators_of_so_many_signals():
@@ -66,7 +81,10 @@ def test_fixed_operators_of_so_many_signals():
     problem = Fixed(InUnits(InpaintingOperator(masks), 0.5, 0.5), sigma_y=0.1)
     assert problem.card()["args"]["signals"] == 3
     assert problem.draw(torch.randn(3, 1, 3, 3), Noise(range(3))).y.shape == (3, 1, 3, 3)
-    with pytest.raises(InvalidInput, match="InUnits has parameters for 3 signals, each its own, and 2 are to be measured"):
+    with pytest.raises(
+        InvalidInput,
+        match="InUnits has parameters for 3 signals, each its own, and 2 are to be measured",
+    ):
         problem.draw(torch.randn(2, 1, 3, 3), Noise(range(2)))
 
 
@@ -98,4 +116,6 @@ class TestFingerprintOfAnOperator:
         operator(torch.randn(2, 1, 8, 8))  # keeps a transfer function
         assert self.of(operator) == before
         assert self.of(operator.double()) == before
-        assert self.of(SuperResolutionOperator(2, (1, 8, 8), "bicubic")) == self.of(SuperResolutionOperator(2, (1, 8, 8), "bicubic"))
+        assert self.of(SuperResolutionOperator(2, (1, 8, 8), "bicubic")) == self.of(
+            SuperResolutionOperator(2, (1, 8, 8), "bicubic")
+        )

@@ -11,7 +11,9 @@ from deft.schedules import VPLinear
 @pytest.fixture(scope="module")
 def prior():
     torch.manual_seed(0)
-    return UNetPrior((1, 16, 16), VPLinear(), channels=(8, 8), attention=(False, False), blocks=1).frozen()
+    return UNetPrior(
+        (1, 16, 16), VPLinear(), channels=(8, 8), attention=(False, False), blocks=1
+    ).frozen()
 
 
 @pytest.fixture(scope="module")

@@ -40,10 +40,14 @@ def test_a_rank_histogram_has_its_bars_and_its_band(bins):
 
 def test_a_coverage_curve_lies_on_the_diagonal_or_below():
     levels = [0.2, 0.5, 0.8, 0.95]
-    drawing = coverage_chart({"right": coverage(drawn(), 19, levels), "narrow": coverage(drawn(0.5), 19, levels)})
+    drawing = coverage_chart(
+        {"right": coverage(drawn(), 19, levels), "narrow": coverage(drawn(0.5), 19, levels)}
+    )
     assert len(elements(drawing, "polygon")) == 2
     curves = [e.get("d") for e in elements(drawing, "path") if e.get("fill") == "none"]
-    middle = [float(d.split()[5]) for d in curves[1:]]  # M x y L x y L x y: the third point, of level 0.5
+    middle = [
+        float(d.split()[5]) for d in curves[1:]
+    ]  # M x y L x y L x y: the third point, of level 0.5
     assert middle[1] > middle[0] + 20
     assert all(label in drawing for label in ("right", "narrow", "calibrated"))
 
@@ -61,5 +65,9 @@ def test_samples_are_seen_beside_the_true_posterior():
 
 
 def test_principal_axes():
-    x = torch.randn(5000, 4, dtype=torch.float64) * torch.tensor([0.1, 3.0, 0.2, 1.0], dtype=torch.float64)
-    torch.testing.assert_close(principal_axes(x), torch.eye(4, dtype=torch.float64)[[1, 3]], rtol=0, atol=0.05)
+    x = torch.randn(5000, 4, dtype=torch.float64) * torch.tensor(
+        [0.1, 3.0, 0.2, 1.0], dtype=torch.float64
+    )
+    torch.testing.assert_close(
+        principal_axes(x), torch.eye(4, dtype=torch.float64)[[1, 3]], rtol=0, atol=0.05
+    )

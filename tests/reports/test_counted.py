@@ -21,7 +21,10 @@ def test_every_gradient_of_an_evaluation_is_counted():
 def test_parts_count_together():
     counted = Counted(Labelled(torch.zeros(3)))
     x_t, t = torch.zeros(3, 1, 16, 16), torch.ones(1)
-    assert torch.equal(counted.given(labels=torch.ones(3)).take([0, 2]).denoise(x_t[:2], t), torch.ones(2, 1, 16, 16))
+    assert torch.equal(
+        counted.given(labels=torch.ones(3)).take([0, 2]).denoise(x_t[:2], t),
+        torch.ones(2, 1, 16, 16),
+    )
     counted.denoise(x_t.requires_grad_(), t).sum().backward()
     assert (counted.num_observations, counted.evaluations, counted.gradients) == (3, 5, 3)
 
@@ -29,6 +32,16 @@ def test_parts_count_together():
 def test_it_is_the_prior_that_it_counts():
     prior = mixture()
     counted = Counted(prior)
-    for name in ("name", "schedule", "event_shape", "value_range", "scale", "differentiable", "device", "dtype", "num_observations"):
+    for name in (
+        "name",
+        "schedule",
+        "event_shape",
+        "value_range",
+        "scale",
+        "differentiable",
+        "device",
+        "dtype",
+        "num_observations",
+    ):
         assert getattr(counted, name) == getattr(prior, name), name
     assert counted.identity() == prior.identity()

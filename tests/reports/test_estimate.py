@@ -30,7 +30,9 @@ def test_root_mean_square():
 
 def test_its_error_is_honest():
     rng = np.random.default_rng(0)
-    estimates = [Estimate.root_mean_square((1 + 0.2 * rng.standard_normal(30)).tolist()) for _ in range(400)]
+    estimates = [
+        Estimate.root_mean_square((1 + 0.2 * rng.standard_normal(30)).tolist()) for _ in range(400)
+    ]
     spread = np.std([e.value for e in estimates])
     # 400 draws know a spread to 4 %; three times that.
     assert np.mean([e.standard_error for e in estimates]) == pytest.approx(spread, rel=0.12)

@@ -32,7 +32,13 @@ def methods(h_transform):
     return [
         Method("no h", None, DDIM(2)),
         Method("DPS", DPS(1.0), DDIM(3, eta=1.0), images=3, notes="slow"),
-        Method("DEFT", h_transform, DDIM(3), training_seconds=12.5, tuned={"parameter": "none", "values": [1], "scores": [2.0], "best": 1}),
+        Method(
+            "DEFT",
+            h_transform,
+            DDIM(3),
+            training_seconds=12.5,
+            tuned={"parameter": "none", "values": [1], "scores": [2.0], "best": 1},
+        ),
     ]
 
 
@@ -56,7 +62,9 @@ def finished(prior, h_transform, images, tmp_path_factory):
 def counting(monkeypatch):
     calls = []
     original = UNetPrior.denoise
-    monkeypatch.setattr(UNetPrior, "denoise", lambda self, x_t, t: calls.append(len(x_t)) or original(self, x_t, t))
+    monkeypatch.setattr(
+        UNetPrior, "denoise", lambda self, x_t, t: calls.append(len(x_t)) or original(self, x_t, t)
+    )
     return calls
 
 
@@ -84,7 +92,11 @@ def test_costs_are_counted(finished):
     assert [m["summary"]["evaluations"]["value"] for m in (no_h, dps, learned)] == [2, 3, 3]
     assert [m["summary"]["prior_gradients"]["value"] for m in (no_h, dps, learned)] == [0, 3, 0]
     assert all(m["summary"]["seconds"]["value"] > 0 for m in (no_h, dps, learned))
-    assert [m["summary"].get("own_evaluations", {}).get("value") for m in (no_h, dps, learned)] == [None, None, 3]
+    assert [m["summary"].get("own_evaluations", {}).get("value") for m in (no_h, dps, learned)] == [
+        None,
+        None,
+        3,
+    ]
     assert [m["summary"]["training_seconds"]["value"] for m in (no_h, dps, learned)] == [0, 0, 12.5]
     total, seconds = (learned["summary"][key]["value"] for key in ("total_seconds", "seconds"))
     assert total == pytest.approx(seconds + 12.5 / 5)
@@ -97,8 +109,13 @@ def test_measures_by_hand(finished, images):
     samples = read_samples(finished, "DEFT", 5)
     assert samples.shape == (5, 2, 1, 16, 16)
     own = results["methods"][2]
-    assert own["per_image"]["psnr_mean"] == pytest.approx(psnr(samples.mean(1), images, 2.0).tolist(), rel=1e-5)
-    singles = [psnr(samples[i], images[i : i + 1].expand(2, -1, -1, -1), 2.0).mean().item() for i in range(5)]
+    assert own["per_image"]["psnr_mean"] == pytest.approx(
+        psnr(samples.mean(1), images, 2.0).tolist(), rel=1e-5
+    )
+    singles = [
+        psnr(samples[i], images[i : i + 1].expand(2, -1, -1, -1), 2.0).mean().item()
+        for i in range(5)
+    ]
     assert own["per_image"]["psnr_single"] == pytest.approx(singles, rel=1e-5)
     squares = np.square(own["per_image"]["misfit"])
     assert own["summary"]["misfit"]["value"] == pytest.approx(np.sqrt(squares.mean()))
@@ -110,7 +127,9 @@ def test_paired_errors_by_hand(finished):
     difference = no_h["difference"]["psnr_mean"]
     assert difference["value"] == pytest.approx(gap.mean())
     assert difference["standard_error"] == pytest.approx(gap.std(ddof=1) / np.sqrt(5))
-    gap = np.array(dps["per_image"]["psnr_single"]) - np.array(learned["per_image"]["psnr_single"][:3])
+    gap = np.array(dps["per_image"]["psnr_single"]) - np.array(
+        learned["per_image"]["psnr_single"][:3]
+    )
     assert dps["difference"]["psnr_single"]["value"] == pytest.approx(gap.mean())
     assert dps["difference"]["psnr_single"]["images"] == 3
     assert learned["difference"] == {}
@@ -118,7 +137,16 @@ def test_paired_errors_by_hand(finished):
 
 def test_a_finished_run_is_not_computed_again(finished, prior, h_transform, images, monkeypatch):
     calls, before = counting(monkeypatch), read_results(finished)
-    evaluate(prior, Inpainting(sigma_y=0.05), images, methods(h_transform), out=finished, samples=2, batch_size=64, progress=False)
+    evaluate(
+        prior,
+        Inpainting(sigma_y=0.05),
+        images,
+        methods(h_transform),
+        out=finished,
+        samples=2,
+        batch_size=64,
+        progress=False,
+    )
     assert calls == []
     after = read_results(finished)
     assert [m["per_image"] for m in after["methods"]] == [m["per_image"] for m in before["methods"]]
@@ -157,10 +185,20 @@ def test_a_changed_configuration_is_named(finished, prior, h_transform, images):
         evaluate(prior, Inpainting(sigma_y=0.1), images, methods(h_transform), **run)
     with pytest.raises(InvalidInput, match="seed: 0 before, 3 now"):
         evaluate(prior, Inpainting(sigma_y=0.05), images, methods(h_transform), seed=3, **run)
-    with pytest.raises(InvalidInput, match=r"method 'DPS'.*h_transform\.weight: 1\.0 before, 2\.0 now"):
-        evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("DPS", DPS(2.0), DDIM(3, eta=1.0))], **run)
+    with pytest.raises(
+        InvalidInput, match=r"method 'DPS'.*h_transform\.weight: 1\.0 before, 2\.0 now"
+    ):
+        evaluate(
+            prior,
+            Inpainting(sigma_y=0.05),
+            images,
+            [Method("DPS", DPS(2.0), DDIM(3, eta=1.0))],
+            **run,
+        )
     with pytest.raises(InvalidInput, match=r"sampler\.steps: 3 before, 4 now"):
-        evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("DEFT", h_transform, DDIM(4))], **run)
+        evaluate(
+            prior, Inpainting(sigma_y=0.05), images, [Method("DEFT", h_transform, DDIM(4))], **run
+        )
 
 
 def test_a_method_can_be_added_later(prior, images, tmp_path, monkeypatch):
@@ -168,7 +206,13 @@ def test_a_method_can_be_added_later(prior, images, tmp_path, monkeypatch):
     first = Method("a", NoConditioning(), DDIM(2))
     evaluate(prior, Inpainting(sigma_y=0.05), images, [first], **run)
     calls = counting(monkeypatch)
-    results = evaluate(prior, Inpainting(sigma_y=0.05), images, [first, Method("b", NoConditioning(), DDIM(1))], **run)
+    results = evaluate(
+        prior,
+        Inpainting(sigma_y=0.05),
+        images,
+        [first, Method("b", NoConditioning(), DDIM(1))],
+        **run,
+    )
     assert sum(calls) == 5
     assert [m["label"] for m in results["methods"]] == ["a", "b"]
 
@@ -189,11 +233,16 @@ def test_bad_input(prior, h_transform, images, tmp_path):
         read_results(tmp_path)
 
 
-def test_what_does_not_apply_is_refused_before_anything_is_drawn(prior, images, tmp_path, monkeypatch):
+def test_what_does_not_apply_is_refused_before_anything_is_drawn(
+    prior, images, tmp_path, monkeypatch
+):
     calls = counting(monkeypatch)
     twisted = ResampledSMC(TwistedSMC(GaussianPotential.for_prior(prior), 2), 4)
     methods = [Method("a", None, DDIM(1)), Method("b", NoConditioning(), twisted)]
-    with pytest.raises(InvalidInput, match=r"b: TwistedSMC needs a density.*sample without weights: use the sampler DDIM"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"b: TwistedSMC needs a density.*sample without weights: use the sampler DDIM",
+    ):
         evaluate(prior, Inpainting(sigma_y=0.0), images, methods, out=tmp_path, progress=False)
     assert calls == []
     assert list(tmp_path.iterdir()) == []
@@ -207,17 +256,26 @@ class TestWeights:
         methods = [
             Method("h, no weights", NoConditioning(), DDIM(3)),
             Method("paths", NoConditioning(), DDIM(3, eta=1.0)),
-            Method("SMC", NoConditioning(), ResampledSMC(TwistedSMC(twist, 3, threshold=0.0), 4), images=2),
+            Method(
+                "SMC",
+                NoConditioning(),
+                ResampledSMC(TwistedSMC(twist, 3, threshold=0.0), 4),
+                images=2,
+            ),
         ]
         run = {"out": out, "samples": 2, "progress": False, "paths": 4}
         evaluate(prior, Inpainting(sigma_y=0.05), images[:3], methods, **run)
-        return evaluate(prior, Inpainting(sigma_y=0.05), images[:3], methods, **run)  # from what is kept
+        return evaluate(
+            prior, Inpainting(sigma_y=0.05), images[:3], methods, **run
+        )  # from what is kept
 
     def test_they_are_reported_and_never_hidden(self, results):
         plain, paths, smc = results["methods"]
         assert plain["weights"] is paths["weights"] is None
         assert len(smc["weights"]) == 2
-        assert smc["collapsed"] == sum(card["lowest_ess"] < 2 for card in smc["weights"]) > 0  # four particles that know nothing
+        assert (
+            smc["collapsed"] == sum(card["lowest_ess"] < 2 for card in smc["weights"]) > 0
+        )  # four particles that know nothing
         assert smc["summary"]["evaluations"]["value"] == 3 * 4 / 2
 
     def test_paths_are_weighed_where_there_is_a_density(self, results):
@@ -239,7 +297,9 @@ def test_clipping_is_for_all_and_recorded(prior, images, tmp_path):
     run = {"samples": 1, "progress": False}
     method = [Method("a", None, DDIM(1))]
     plain = evaluate(prior, Inpainting(sigma_y=0.05), images, method, out=tmp_path, **run)
-    clipped = evaluate(prior, Inpainting(sigma_y=0.05), images, method, out=tmp_path, clip=True, **run)
+    clipped = evaluate(
+        prior, Inpainting(sigma_y=0.05), images, method, out=tmp_path, clip=True, **run
+    )
     assert (plain["clipped"], clipped["clipped"]) == (False, True)
     expected = psnr(read_samples(tmp_path, "a", 5)[:, 0].clamp(-1, 1), images, 2.0).tolist()
     assert clipped["methods"][0]["per_image"]["psnr_single"] == pytest.approx(expected, rel=1e-5)
@@ -247,14 +307,32 @@ def test_clipping_is_for_all_and_recorded(prior, images, tmp_path):
 
 def test_what_the_measurement_is_blind_to_is_aligned_before_it_is_scored(prior, images, tmp_path):
     problem = PhaseRetrieval(iterations=5, restarts=1)
-    results = evaluate(prior, problem, images, [Method("a", None, DDIM(1))], out=tmp_path, samples=2, progress=False)
+    results = evaluate(
+        prior,
+        problem,
+        images,
+        [Method("a", None, DDIM(1))],
+        out=tmp_path,
+        samples=2,
+        progress=False,
+    )
     assert results["aligned"] == problem.operator(images, Noise([])).symmetries != ""
     drawn = torch.cat([part.samples for part in read_parts(tmp_path / "parts" / "a")])
     aligned, operator = read_samples(tmp_path, "a", 5), problem.operator(images, Noise([]))
     torch.testing.assert_close(aligned[:, 1], operator.align(drawn[:, 1], images))
-    assert results["methods"][0]["per_image"]["psnr_mean"] == pytest.approx(psnr(aligned.mean(1), images, 2.0).tolist(), rel=1e-5)
+    assert results["methods"][0]["per_image"]["psnr_mean"] == pytest.approx(
+        psnr(aligned.mean(1), images, 2.0).tolist(), rel=1e-5
+    )
     assert "blind to a rotation by 180 degrees" in write_report(tmp_path).read_text()
-    other = evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], out=tmp_path / "b", samples=2, progress=False)
+    other = evaluate(
+        prior,
+        Inpainting(sigma_y=0.05),
+        images,
+        [Method("a", None, DDIM(1))],
+        out=tmp_path / "b",
+        samples=2,
+        progress=False,
+    )
     assert other["aligned"] == ""
 
 
@@ -264,33 +342,83 @@ class TestContext:
         images = labels[:, None, None, None].expand(-1, 1, 16, 16)
         prior = Labelled().given(labels=labels)
         methods = [Method("a", None, DDIM(2)), Method("b", NoConditioning(), DDIM(2), images=3)]
-        results = evaluate(prior, Inpainting(sigma_y=0.05), images, methods, out=tmp_path, samples=3, batch_size=6, progress=False)
-        assert torch.equal(read_samples(tmp_path, "a", 5), images[:, None].expand(-1, 3, -1, -1, -1))
-        assert torch.equal(read_samples(tmp_path, "b", 5), images[:3, None].expand(-1, 3, -1, -1, -1))
+        results = evaluate(
+            prior,
+            Inpainting(sigma_y=0.05),
+            images,
+            methods,
+            out=tmp_path,
+            samples=3,
+            batch_size=6,
+            progress=False,
+        )
+        assert torch.equal(
+            read_samples(tmp_path, "a", 5), images[:, None].expand(-1, 3, -1, -1, -1)
+        )
+        assert torch.equal(
+            read_samples(tmp_path, "b", 5), images[:3, None].expand(-1, 3, -1, -1, -1)
+        )
         assert [m["summary"]["evaluations"]["value"] for m in results["methods"]] == [2, 2]
         with pytest.raises(InvalidInput, match=r"context\.labels: .* before, .* now"):
-            evaluate(Labelled(-labels), Inpainting(sigma_y=0.05), images, methods, out=tmp_path, samples=3, progress=False)
+            evaluate(
+                Labelled(-labels),
+                Inpainting(sigma_y=0.05),
+                images,
+                methods,
+                out=tmp_path,
+                samples=3,
+                progress=False,
+            )
 
     def test_one_for_all(self, images, tmp_path):
         prior = Labelled().given(labels=torch.full((1,), 0.5))
-        evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(2))], out=tmp_path, samples=1, progress=False)
+        evaluate(
+            prior,
+            Inpainting(sigma_y=0.05),
+            images,
+            [Method("a", None, DDIM(2))],
+            out=tmp_path,
+            samples=1,
+            progress=False,
+        )
         assert torch.equal(read_samples(tmp_path, "a", 5), torch.full((5, 1, 1, 16, 16), 0.5))
 
     def test_for_another_number_of_images(self, images, tmp_path):
         with pytest.raises(InvalidInput, match="context for 2 signals and there are 5 images"):
-            evaluate(Labelled(torch.zeros(2)), Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(2))], out=tmp_path)
+            evaluate(
+                Labelled(torch.zeros(2)),
+                Inpainting(sigma_y=0.05),
+                images,
+                [Method("a", None, DDIM(2))],
+                out=tmp_path,
+            )
 
 
 def test_learned_measures_need_the_users_files(finished, prior, h_transform, images, tmp_path):
-    assert read_results(finished)["weights"] == {"LPIPS": "not available", "FID and KID": "not available"}
+    assert read_results(finished)["weights"] == {
+        "LPIPS": "not available",
+        "FID and KID": "not available",
+    }
     path = tmp_path / "features.ts"
-    torch.jit.save(torch.jit.trace(torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten()), torch.zeros(1, 3, 16, 16)), str(path))
+    torch.jit.save(
+        torch.jit.trace(
+            torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten()),
+            torch.zeros(1, 3, 16, 16),
+        ),
+        str(path),
+    )
     weights = Weights(features=path)
     arguments = {"out": finished, "samples": 2, "progress": False}
-    results = evaluate(prior, Inpainting(sigma_y=0.05), images, methods(h_transform), weights=weights, **arguments)
-    assert results["weights"]["FID and KID"]["sha256"] == [hashlib.sha256(path.read_bytes()).hexdigest()]
+    results = evaluate(
+        prior, Inpainting(sigma_y=0.05), images, methods(h_transform), weights=weights, **arguments
+    )
+    assert results["weights"]["FID and KID"]["sha256"] == [
+        hashlib.sha256(path.read_bytes()).hexdigest()
+    ]
     learned = results["methods"][2]["summary"]
-    values = [kid(read_samples(finished, "DEFT", 5)[:, j], images, weights=path).value for j in range(2)]
+    values = [
+        kid(read_samples(finished, "DEFT", 5)[:, j], images, weights=path).value for j in range(2)
+    ]
     assert learned["kid"]["value"] == pytest.approx(1000 * np.mean(values), rel=1e-4)
     assert learned["kid"]["standard_error"] > 0
     assert learned["fid"]["standard_error"] is None
@@ -312,9 +440,18 @@ class TestNotFinite:
     def test_it_is_marked_in_results_table_and_page(self, images, tmp_path):
         with pytest.warns(UserWarning, match=r"a: NaN or infinite values in 1 sample \(image 2\)"):
             results = evaluate(
-                Breaks(), Inpainting(sigma_y=0.05), images[:2], [Method("a", None, DDIM(1))], out=tmp_path, samples=1, progress=False
+                Breaks(),
+                Inpainting(sigma_y=0.05),
+                images[:2],
+                [Method("a", None, DDIM(1))],
+                out=tmp_path,
+                samples=1,
+                progress=False,
             )
-        assert (results["methods"][0]["broken_samples"], results["methods"][0]["broken_images"]) == (1, [1])
+        assert (
+            results["methods"][0]["broken_samples"],
+            results["methods"][0]["broken_images"],
+        ) == (1, [1])
         assert "1 sample not finite" in results_table(results).markdown()
         page = write_report(tmp_path).read_text()
         assert "a: NaN or infinite values in 1 of 2 samples (image 2)" in page
@@ -325,18 +462,45 @@ class TestNotFinite:
         broken = images.clone()
         broken[1, 0, 0, 0] = value
         with pytest.raises(InvalidInput) as raised:
-            evaluate(prior, Inpainting(sigma_y=0.05), broken, [Method("a", None, DDIM(1))], out=tmp_path, samples=1, progress=False)
-        assert (raised.value.what, raised.value.given) == ("images", "NaN or infinite values in image 2")
+            evaluate(
+                prior,
+                Inpainting(sigma_y=0.05),
+                broken,
+                [Method("a", None, DDIM(1))],
+                out=tmp_path,
+                samples=1,
+                progress=False,
+            )
+        assert (raised.value.what, raised.value.given) == (
+            "images",
+            "NaN or infinite values in image 2",
+        )
 
     def test_no_signal_at_once_is_refused(self, prior, images, tmp_path):
         with pytest.raises(InvalidInput, match="batch_size: got"):
-            evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], out=tmp_path, batch_size=0, progress=False)
+            evaluate(
+                prior,
+                Inpainting(sigma_y=0.05),
+                images,
+                [Method("a", None, DDIM(1))],
+                out=tmp_path,
+                batch_size=0,
+                progress=False,
+            )
 
 
 def test_one_run_has_the_folder(prior, images, tmp_path):
-    code = "import sys; from deft.storage.lock import locked\nwith locked(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+    code = (
+        "import sys; from deft.storage.lock import locked\nwith locked(sys.argv[1]): print('held', "
+        "flush=True); sys.stdin.read()"
+    )
     run = {"out": tmp_path, "samples": 1, "progress": False}
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
         assert other.stdout.readline() == "held\n"
         with pytest.raises(FolderInUse) as raised:
             evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], **run)
@@ -350,7 +514,15 @@ def test_one_run_has_the_folder(prior, images, tmp_path):
 @pytest.mark.parametrize("content", ["", "{", "[]"])
 def test_a_damaged_record_is_named(prior, images, tmp_path, name, content):
     def run():
-        evaluate(prior, Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], out=tmp_path, samples=1, progress=False)
+        evaluate(
+            prior,
+            Inpainting(sigma_y=0.05),
+            images,
+            [Method("a", None, DDIM(1))],
+            out=tmp_path,
+            samples=1,
+            progress=False,
+        )
 
     run()
     (tmp_path / name).write_text(content)

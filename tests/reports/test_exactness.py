@@ -23,7 +23,9 @@ def test_it_says_how_exact_an_h_transform_is(tmp_path):
     prior, sampler = mixture(), DDIM(40, eta=1.0)
     exact = found(Method("exact", Exact(prior), sampler), tmp_path)
     none = found(Method("none", NoConditioning(), sampler), tmp_path)
-    assert min(card["effective_sample_size"] for card in exact["cards"]) > 2 * max(card["effective_sample_size"] for card in none["cards"])
+    assert min(card["effective_sample_size"] for card in exact["cards"]) > 2 * max(
+        card["effective_sample_size"] for card in none["cards"]
+    )
     posterior = Posterior(prior, Exact(prior), measured(prior, n=2))
     together = weigh(simulate(posterior, sampler, 16, seed=[5, 9]), posterior).card()
     for one, other in zip(exact["cards"], together):
@@ -36,7 +38,9 @@ def test_what_is_finished_is_kept(tmp_path, monkeypatch):
     path = tmp_path / "parts" / "none" / "paths-16.json"
     path.write_text(json.dumps(first["cards"][:1]))
     calls = []
-    monkeypatch.setattr(exactness, "simulate", lambda *a, **k: calls.append(k["seed"]) or simulate(*a, **k))
+    monkeypatch.setattr(
+        exactness, "simulate", lambda *a, **k: calls.append(k["seed"]) or simulate(*a, **k)
+    )
     assert found(method, tmp_path) == first
     assert calls == [[9]]
 

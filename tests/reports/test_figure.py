@@ -56,7 +56,11 @@ def test_a_scale_stands_below_a_picture_of_values(side):
 
 
 def test_heat_rises_in_lightness():
-    shades = figure.heat(np.linspace(0, 1, 50)[None], 1.0)[0].astype(float) @ [0.2126, 0.7152, 0.0722]
+    shades = figure.heat(np.linspace(0, 1, 50)[None], 1.0)[0].astype(float) @ [
+        0.2126,
+        0.7152,
+        0.0722,
+    ]
     assert (np.diff(shades) > -1).all()
     assert shades[0] < 5
     assert shades[-1] > 230
@@ -78,6 +82,8 @@ def test_png_and_enlargement():
 
 def test_a_grid_has_a_place_for_every_picture():
     tile = np.full((8, 8, 3), 90, np.uint8)
-    sheet = figure.grid([[tile, tile], [tile, None]], ["truth", "a label of several words"], scale=4)
+    sheet = figure.grid(
+        [[tile, tile], [tile, None]], ["truth", "a label of several words"], scale=4
+    )
     assert (sheet == 90).all(axis=2).sum() >= 3 * 32 * 32
     assert (sheet[-20, -20] == 255).all()

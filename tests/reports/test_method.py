@@ -43,7 +43,9 @@ def test_what_does_not_apply_is_refused_with_its_label_and_nothing_is_evaluated(
     box = CallablePrior(denoise, VPLinear(), (1, 16, 16), 1.0, differentiable=False)
     observation = Inpainting(sigma_y=0.05).draw(images, Noise(range(len(images))))
     Method("a", NoConditioning(), DDRM(2)).check(box, observation)
-    with pytest.raises(PriorNotDifferentiable, match="first: DPS needs gradients through CallablePrior"):
+    with pytest.raises(
+        PriorNotDifferentiable, match="first: DPS needs gradients through CallablePrior"
+    ):
         Method("first", DPS(1.0), DDIM(2)).check(box, observation)
     with pytest.raises(InvalidInput, match="second: DDRM conditions by itself"):
         Method("second", Scaled(NoConditioning(), 1.0), DDRM(2)).check(box, observation)

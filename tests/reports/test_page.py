@@ -27,7 +27,9 @@ class Strict(HTMLParser):
         self.open, self.references, self.words = [], [], []
 
     def handle_starttag(self, tag, attributes):
-        self.references += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
+        self.references += [
+            value for name, value in attributes if name in ("src", "href", "xlink:href")
+        ]
         if tag not in VOID:
             self.open.append(tag)
 
@@ -52,7 +54,9 @@ def parse(path):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     torch.manual_seed(0)
-    prior = UNetPrior((3, 16, 16), VPLinear(), channels=(8, 8), attention=(False, False), blocks=1, name="tiny").frozen()
+    prior = UNetPrior(
+        (3, 16, 16), VPLinear(), channels=(8, 8), attention=(False, False), blocks=1, name="tiny"
+    ).frozen()
     images = torch.nn.functional.avg_pool2d(torch.randn(4, 3, 18, 18), 3, 1).clamp(-1, 1)
     h = LearnedHTransform.for_prior(prior, fraction=0.5)
     methods = [
@@ -62,13 +66,27 @@ def folder(tmp_path_factory):
             NoConditioning(),
             DDIM(2),
             images=2,
-            tuned={"parameter": "w", "metric": "PSNR", "values": [1, 2], "scores": [3.0, 4.0], "best": 2},
+            tuned={
+                "parameter": "w",
+                "metric": "PSNR",
+                "values": [1, 2],
+                "scores": [3.0, 4.0],
+                "best": 2,
+            },
         ),
         Method("DEFT", h, DDIM(2), training_seconds=60),
     ]
     out = tmp_path_factory.mktemp("report")
     evaluate(
-        prior, Inpainting(sigma_y=0.05), images, methods, out=out, samples=2, progress=False, pictures=3, command="deft evaluate <x>.yaml"
+        prior,
+        Inpainting(sigma_y=0.05),
+        images,
+        methods,
+        out=out,
+        samples=2,
+        progress=False,
+        pictures=3,
+        command="deft evaluate <x>.yaml",
     )
     return out
 
@@ -88,10 +106,19 @@ def log(tmp_path_factory):
 
 def test_the_page_holds_every_method_and_nothing_from_elsewhere(folder, log):
     card = {
-        "architecture": {"class_path": "deft.htransforms.learned.LearnedHTransform", "init_args": {"patch": 2}},
+        "architecture": {
+            "class_path": "deft.htransforms.learned.LearnedHTransform",
+            "init_args": {"patch": 2},
+        },
         "training": {"steps": 100},
     }
-    path = write_report(folder, training={"DEFT": log}, card=card, warning="below its gate", introduction="About <this>.")
+    path = write_report(
+        folder,
+        training={"DEFT": log},
+        card=card,
+        warning="below its gate",
+        introduction="About <this>.",
+    )
     page = parse(path)
     text = " ".join(page.words)
     for word in (
@@ -108,7 +135,8 @@ def test_the_page_holds_every_method_and_nothing_from_elsewhere(folder, log):
     ):
         assert word in text
     assert all(reference.startswith("data:image/png;base64,") for reference in page.references)
-    # Figure 1: three images, of which "A & B" saw two; Figure 3: truth, measurement, two samples, mean and deviation.
+    # Figure 1: three images, of which "A & B" saw two; Figure 3: truth, measurement, two samples,
+    # mean and deviation.
     first, third = 3 * 5 - 1, 3 * 2 + 3 * 4 * 2 + 2 * 4
     assert len(page.references) == first + third
     assert not re.search(r"https?:|@import|url\(|<script|<link", path.read_text())
@@ -125,11 +153,30 @@ def test_a_page_without_training_and_card(folder):
 
 
 def test_weights_that_collapse_stand_first(tmp_path):
-    prior = UNetPrior((1, 12, 12), VPLinear(), channels=(8, 8), attention=(False, False), blocks=1, value_range=None).frozen()
+    prior = UNetPrior(
+        (1, 12, 12),
+        VPLinear(),
+        channels=(8, 8),
+        attention=(False, False),
+        blocks=1,
+        value_range=None,
+    ).frozen()
     x = torch.randn(2, 1, 12, 12, generator=torch.Generator().manual_seed(0))
     smc = ResampledSMC(TwistedSMC(GaussianPotential.for_prior(prior), 2, threshold=0.0), 3)
-    methods = [Method("SMC", NoConditioning(), smc), Method("proposal", NoConditioning(), DDIM(2, eta=1.0))]
-    evaluate(prior, Inpainting("random", sigma_y=0.05), x, methods, out=tmp_path, samples=2, progress=False, paths=3)
+    methods = [
+        Method("SMC", NoConditioning(), smc),
+        Method("proposal", NoConditioning(), DDIM(2, eta=1.0)),
+    ]
+    evaluate(
+        prior,
+        Inpainting("random", sigma_y=0.05),
+        x,
+        methods,
+        out=tmp_path,
+        samples=2,
+        progress=False,
+        paths=3,
+    )
     text = " ".join(parse(write_report(tmp_path)).words)
     assert "SMC: the weights collapsed (effective sample size below 2) on 2 of 2 images" in text
     assert "How exact" in text
@@ -143,21 +190,43 @@ def test_a_missing_log_is_named(folder, tmp_path):
 
 @pytest.mark.parametrize("shape", [(2, 24), (1, 12, 20)])
 def test_any_event_shape_one_method_one_sample(shape, tmp_path):
-    prior = UNetPrior(shape, VPLinear(), channels=(8, 8), attention=(False, False), blocks=1, value_range=None).frozen()
+    prior = UNetPrior(
+        shape, VPLinear(), channels=(8, 8), attention=(False, False), blocks=1, value_range=None
+    ).frozen()
     x = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
-    evaluate(prior, Inpainting("random", sigma_y=0.0), x, [Method("a", NoConditioning(), DDIM(1))], out=tmp_path, samples=1, progress=False)
+    evaluate(
+        prior,
+        Inpainting("random", sigma_y=0.0),
+        x,
+        [Method("a", NoConditioning(), DDIM(1))],
+        out=tmp_path,
+        samples=1,
+        progress=False,
+    )
     text = " ".join(parse(write_report(tmp_path)).words)
     assert "Residual" in text
 
 
 def test_one_of_a_thing_is_one_and_a_measurement_is_lifted(tmp_path):
     torch.manual_seed(0)
-    prior = UNetPrior((1, 16, 16), VPLinear(), channels=(8, 8), attention=(False, False), blocks=1, name="tiny").frozen()
+    prior = UNetPrior(
+        (1, 16, 16), VPLinear(), channels=(8, 8), attention=(False, False), blocks=1, name="tiny"
+    ).frozen()
     images = torch.zeros(1, 1, 16, 16)
-    evaluate(prior, SuperResolution(factor=2), images, [Method("a", None, DDIM(1))], out=tmp_path, samples=1, progress=False)
+    evaluate(
+        prior,
+        SuperResolution(factor=2),
+        images,
+        [Method("a", None, DDIM(1))],
+        out=tmp_path,
+        samples=1,
+        progress=False,
+    )
     page = write_report(tmp_path).read_text()
     assert "1 image × 1 sample;" in page
-    assert not re.search(r"\b1 (samples|images)\b", re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL))
+    assert not re.search(
+        r"\b1 (samples|images)\b", re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    )
     assert "pseudo-inverse" not in page
 
 

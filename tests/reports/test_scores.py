@@ -28,7 +28,9 @@ def scores(images, error, costs=(6.0, 12, 0)):
 
 def test_of_errors_that_are_known(images):
     found = scores(images, 0.1)
-    assert found.estimate("psnr_single", 5).value == pytest.approx(10 * np.log10(4 / 0.01), rel=1e-4)
+    assert found.estimate("psnr_single", 5).value == pytest.approx(
+        10 * np.log10(4 / 0.01), rel=1e-4
+    )
     assert found.estimate("psnr_mean", 5).value > 100
     assert found.per_image["seconds"] == [3.0, 3.0, 2.0, 2.0, 2.0]
     assert found.per_image["evaluations"] == [3.0, 3.0, 2.0, 2.0, 2.0]
@@ -48,7 +50,10 @@ def test_costs_that_come_once(images):
     assert trained.estimate("total_seconds", 5).value == pytest.approx(2.0 + 20.0)
     assert trained.estimate("own_evaluations", 5).value == 6.0
     plain = found(None, None)
-    assert all(plain.estimate(key, 5) is None for key in ("peak_memory", "training_seconds", "total_seconds", "own_evaluations"))
+    assert all(
+        plain.estimate(key, 5) is None
+        for key in ("peak_memory", "training_seconds", "total_seconds", "own_evaluations")
+    )
 
 
 def test_differences_are_over_the_same_images(images):
@@ -69,7 +74,15 @@ class Broken(Prior):
 
 
 def test_samples_that_are_not_finite_are_counted(images, tmp_path):
-    results = evaluate(Broken(), Inpainting(sigma_y=0.05), images, [Method("a", None, DDIM(1))], out=tmp_path, samples=2, progress=False)
+    results = evaluate(
+        Broken(),
+        Inpainting(sigma_y=0.05),
+        images,
+        [Method("a", None, DDIM(1))],
+        out=tmp_path,
+        samples=2,
+        progress=False,
+    )
     (method,) = results["methods"]
     assert method["broken_samples"] == 10
     assert method["summary"]["psnr_mean"]["value"] is None
@@ -78,15 +91,31 @@ def test_samples_that_are_not_finite_are_counted(images, tmp_path):
 
 
 def test_signals_along_one_axis(tmp_path):
-    prior = UNetPrior((2, 24), VPLinear(), channels=(8, 8), attention=(False, False), blocks=1, value_range=None).frozen()
+    prior = UNetPrior(
+        (2, 24), VPLinear(), channels=(8, 8), attention=(False, False), blocks=1, value_range=None
+    ).frozen()
     x = torch.randn(3, 2, 24, generator=torch.Generator().manual_seed(0))
-    results = evaluate(prior, Inpainting("random", sigma_y=0.1), x, [Method("a", None, DDIM(1))], out=tmp_path, samples=2, progress=False)
-    assert {"psnr_mean", "ssim_mean", "patch_distance", "misfit"} <= set(results["methods"][0]["summary"])
+    results = evaluate(
+        prior,
+        Inpainting("random", sigma_y=0.1),
+        x,
+        [Method("a", None, DDIM(1))],
+        out=tmp_path,
+        samples=2,
+        progress=False,
+    )
+    assert {"psnr_mean", "ssim_mean", "patch_distance", "misfit"} <= set(
+        results["methods"][0]["summary"]
+    )
 
 
 def test_the_best_must_be_ahead_by_two_standard_errors(prior, images, tmp_path):
     equal = [Method("a", NoConditioning(), DDIM(2)), Method("b", NoConditioning(), DDIM(2))]
-    assert set(evaluate(prior, Inpainting(sigma_y=0.05), images, equal, out=tmp_path, samples=1, progress=False)["best"].values()) == {None}
+    assert set(
+        evaluate(
+            prior, Inpainting(sigma_y=0.05), images, equal, out=tmp_path, samples=1, progress=False
+        )["best"].values()
+    ) == {None}
 
 
 @pytest.mark.parametrize(("count", "expected"), [(FEWEST - 1, None), (FEWEST, "good")])

@@ -7,7 +7,13 @@ from deft.reports.table import Cell, Table, difference_table, results_table, tun
 from deft.training.tune import geometric_grid, tune
 
 MEASURES = [
-    {"key": "psnr_mean", "title": "PSNR of the mean", "unit": "dB", "better": "higher", "digits": 2},
+    {
+        "key": "psnr_mean",
+        "title": "PSNR of the mean",
+        "unit": "dB",
+        "better": "higher",
+        "digits": 2,
+    },
     {"key": "misfit", "title": "Misfit", "unit": "", "better": "one", "digits": 3},
     {"key": "seconds", "title": "Time", "unit": "s / image", "better": "none", "digits": 2},
 ]
@@ -15,8 +21,19 @@ MEASURES = [
 
 def method(label, psnr, misfit, images=4, difference=None):
     card = {"value": psnr, "standard_error": 0.5, "images": images}
-    summary = {"psnr_mean": card, "misfit": {**card, "value": misfit}, "seconds": {**card, "value": 0.004}}
-    return {"label": label, "summary": summary, "difference": difference or {}, "images": images, "notes": "", "broken_samples": 0}
+    summary = {
+        "psnr_mean": card,
+        "misfit": {**card, "value": misfit},
+        "seconds": {**card, "value": 0.004},
+    }
+    return {
+        "label": label,
+        "summary": summary,
+        "difference": difference or {},
+        "images": images,
+        "notes": "",
+        "broken_samples": 0,
+    }
 
 
 @pytest.fixture
@@ -28,7 +45,10 @@ def results():
         "sigma_y": [0.05, 0.05],
         "images": {"count": 4},
         "reference": "DEFT",
-        "methods": [method("DPS <1>", 18.0, None, images=2, difference=gap), method("DEFT", 20.5, 1.004)],
+        "methods": [
+            method("DPS <1>", 18.0, None, images=2, difference=gap),
+            method("DEFT", 20.5, 1.004),
+        ],
     }
 
 
@@ -59,12 +79,24 @@ def test_without_noise_the_misfit_is_a_residual(results):
 
 
 def test_tuning():
-    table = tuning_table({"parameter": "weight", "metric": "PSNR", "values": [0.5, 1.0], "scores": [10.0, 12.0], "best": 1.0})
+    table = tuning_table(
+        {
+            "parameter": "weight",
+            "metric": "PSNR",
+            "values": [0.5, 1.0],
+            "scores": [10.0, 12.0],
+            "best": 1.0,
+        }
+    )
     assert "| weight = 1 | **12** |" in table.markdown()
 
 
 def test_tuning_as_the_library_tunes():
-    tuned = tune(lambda value: math.nan if value > 3 else abs(value - 0.1), geometric_grid(0.01, 10, 10), metric="mse")
+    tuned = tune(
+        lambda value: math.nan if value > 3 else abs(value - 0.1),
+        geometric_grid(0.01, 10, 10),
+        metric="mse",
+    )
     table = tuning_table({"parameter": "zeta", **tuned.card()})
     assert len(table.rows) == len(tuned.table)
     assert [cells[0].best for _, _, cells in table.rows].count(True) == 1

@@ -3,7 +3,10 @@ import pytest
 from deft.reports.words import number, some
 
 
-@pytest.mark.parametrize(("count", "said"), [(0, "0 samples"), (1, "1 sample"), (2, "2 samples"), (1000, "1,000 samples")])
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "0 samples"), (1, "1 sample"), (2, "2 samples"), (1000, "1,000 samples")],
+)
 def test_a_number_agrees_with_its_noun(count, said):
     assert number(count, "sample") == said
 

@@ -19,30 +19,41 @@ Step = Callable[[Observation, Tensor, Noise], Tensor]
 
 
 class Plain(Prior):
-    """A mixture of one Gaussian, without what is there for several: the same denoiser in a tenth of the time."""
+    """A mixture of one Gaussian, without what is there for several: the same denoiser in a tenth
+    of the time.
+    """
 
     network_dtype = torch.float64
 
     def __init__(self, gaussian: GaussianMixture) -> None:
         super().__init__()
-        self.schedule, self.event_shape, self.scale = gaussian.schedule, gaussian.event_shape, gaussian.scale
+        self.schedule, self.event_shape, self.scale = (
+            gaussian.schedule,
+            gaussian.event_shape,
+            gaussian.scale,
+        )
         mean, covariance = gaussian.moments()
         self.mean = mean[0]
         self.variances, self.axes = torch.linalg.eigh(covariance[0])
 
     def denoise(self, x_t: Tensor, t: Tensor) -> Tensor:
         alpha, sigma = self.schedule.alpha(t), self.schedule.sigma(t)
-        return self.mean + self.function(x_t - alpha * self.mean, alpha * self.variances / (alpha**2 * self.variances + sigma**2))
+        return self.mean + self.function(
+            x_t - alpha * self.mean, alpha * self.variances / (alpha**2 * self.variances + sigma**2)
+        )
 
     def function(self, x: Tensor, eigenvalues: Tensor) -> Tensor:
         """f(C) x, where f(C) has these eigenvalues."""
         return (x @ self.axes * eigenvalues) @ self.axes.T
 
 
-def moments(sampler: PosteriorSampler, given: tuple[Prior, Observation], monkeypatch) -> tuple[Tensor, Tensor]:
+def moments(
+    sampler: PosteriorSampler, given: tuple[Prior, Observation], monkeypatch
+) -> tuple[Tensor, Tensor]:
     """Mean (d,) and covariance (d, d) of `sampler` for one observation and a Gaussian prior.
 
-    Start, steps and finish are each probed with unit vectors, in x_t and in every draw that they make, and the moments are propagated.
+    Start, steps and finish are each probed with unit vectors, in x_t and in every draw that they
+    make, and the moments are propagated.
     """
     prior, observation = given
     d = prior.dimensions
@@ -68,19 +79,30 @@ def moments(sampler: PosteriorSampler, given: tuple[Prior, Observation], monkeyp
         mean, covariance = _through(start, prior, observation, mean, covariance, monkeypatch)
         for s in grid[1:]:
             after: list[State] = []
-            mean, covariance = _through(step_to(s), prior, observation, mean, covariance, monkeypatch)
+            mean, covariance = _through(
+                step_to(s), prior, observation, mean, covariance, monkeypatch
+            )
             travelled.append(after[-1])
         return _through(finish, prior, observation, mean, covariance, monkeypatch)
 
 
 def _rest(travelled: list[State], grid: Tensor) -> tuple[Tensor, int, tuple[Tensor, ...]]:
-    """Time, number of steps and memory of the state; what a method remembers must not depend on x_t."""
+    """Time, number of steps and memory of the state; what a method remembers must not depend on
+    x_t.
+    """
     if not travelled:
         return grid[:1], 0, ()
     return travelled[-1].t, travelled[-1].step, travelled[-1].memory
 
 
-def _through(step: Step, prior: Prior, observation: Observation, mean: Tensor, covariance: Tensor, monkeypatch) -> tuple[Tensor, Tensor]:
+def _through(
+    step: Step,
+    prior: Prior,
+    observation: Observation,
+    mean: Tensor,
+    covariance: Tensor,
+    monkeypatch,
+) -> tuple[Tensor, Tensor]:
     """The moments of step(x) = c + M x + N z: c + M mean and M covariance M^T + N N^T."""
     d, draws = len(mean), []
 
@@ -102,7 +124,11 @@ def _through(step: Step, prior: Prior, observation: Observation, mean: Tensor, c
 
     with monkeypatch.context() as patch:
         patch.setattr(Noise, "normal", draw)
-        x = step(observation.take([0] * rows), probe[:, :d].reshape(rows, *prior.event_shape), Noise([0] * rows, dtype=DOUBLE)).flatten(1)
+        x = step(
+            observation.take([0] * rows),
+            probe[:, :d].reshape(rows, *prior.event_shape),
+            Noise([0] * rows, dtype=DOUBLE),
+        ).flatten(1)
     columns = (x[1:] - x[0]).T
     m, n = columns[:, :d], columns[:, d:]
     return x[0] + m @ mean, m @ covariance @ m.T + n @ n.T

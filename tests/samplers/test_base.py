@@ -17,30 +17,47 @@ from deft.transitions import Transition
 SCHEDULES = [VPLinear(), VE(), EDM(), RectifiedFlow()]
 
 
-@given(ends=st.tuples(st.floats(0, 1), st.floats(0, 1)), eta=st.floats(0, 1), which=st.integers(0, len(SCHEDULES) - 1))
+@given(
+    ends=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    eta=st.floats(0, 1),
+    which=st.integers(0, len(SCHEDULES) - 1),
+)
 @settings(max_examples=100)
 def test_a_transition_keeps_the_marginals(ends, eta, which):
-    """alpha_s x_0 and variance sigma_s^2, from x_t = alpha_t x_0 + sigma_t eps and x_0_hat = x_0."""
+    """alpha_s x_0 and variance sigma_s^2, from x_t = alpha_t x_0 + sigma_t eps and x_0_hat =
+    x_0.
+    """
     s, t = sorted(ends)
     schedule = SCHEDULES[which]
     s, t = torch.tensor([s], dtype=torch.float64), torch.tensor([t], dtype=torch.float64)
     step = Transition.between(schedule, t, s, eta)
     torch.testing.assert_close(step.a + step.b * schedule.alpha(t), schedule.alpha(s))
-    torch.testing.assert_close((step.b * schedule.sigma(t)) ** 2 + step.c**2, schedule.sigma(s) ** 2)
+    torch.testing.assert_close(
+        (step.b * schedule.sigma(t)) ** 2 + step.c**2, schedule.sigma(s) ** 2
+    )
 
 
 @pytest.mark.parametrize("times", [1, 3])
 def test_the_log_ratio_of_a_step_is_that_of_its_densities(times):
     schedule = VPLinear()
-    t, s = torch.linspace(0.4, 0.6, times, dtype=torch.float64), torch.linspace(0.3, 0.5, times, dtype=torch.float64)
+    t, s = (
+        torch.linspace(0.4, 0.6, times, dtype=torch.float64),
+        torch.linspace(0.3, 0.5, times, dtype=torch.float64),
+    )
     x_s, x_t, x_0_hat, shift = torch.randn(4, 3, 2, 5, dtype=torch.float64)
     step = Transition.between(schedule, t, s, 0.7)
     c = step.c[:, None, None]
-    p, q = (torch.distributions.Normal(step.mean(mean, x_t), c).log_prob(x_s).sum((1, 2)) for mean in (x_0_hat, x_0_hat + shift))
+    p, q = (
+        torch.distributions.Normal(step.mean(mean, x_t), c).log_prob(x_s).sum((1, 2))
+        for mean in (x_0_hat, x_0_hat + shift)
+    )
     torch.testing.assert_close(step.log_ratio(x_s, x_t, x_0_hat, shift), p - q)
 
 
-@pytest.mark.parametrize("grid", [UniformTime(), UniformLogSNR(), UniformLogSNR(high=100.0), UniformLogSNR(high=4.0, low=-6.0)])
+@pytest.mark.parametrize(
+    "grid",
+    [UniformTime(), UniformLogSNR(), UniformLogSNR(high=100.0), UniformLogSNR(high=4.0, low=-6.0)],
+)
 @pytest.mark.parametrize("schedule", [*SCHEDULES, VPTabulated.linear()])
 @pytest.mark.parametrize("steps", [1, 2, 50])
 def test_grids_start_at_one_and_fall(grid, schedule, steps):
@@ -79,7 +96,11 @@ def test_seeds():
 def test_seeds_may_be_any_integers(kind):
     assert observation_seeds(kind(3), 2) == observation_seeds(3, 2)
     assert observation_seeds([kind(4), kind(5)], 2) == [4, 5]
-    assert observation_seeds(np.array([4, 5]), 2) == observation_seeds(torch.tensor([4, 5]), 2) == [4, 5]
+    assert (
+        observation_seeds(np.array([4, 5]), 2)
+        == observation_seeds(torch.tensor([4, 5]), 2)
+        == [4, 5]
+    )
     prior = CallablePrior(lambda x_t, t: 0.5 * x_t, VPLinear(), (3,), 1.0)
     assert torch.equal(DDIM(2)(prior, 2, seed=kind(3)), DDIM(2)(prior, 2, seed=3))
 
@@ -91,7 +112,12 @@ def test_seeds_are_integers_alone():
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()]
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
 )
 def test_without_memory_it_says_which_batch_size_to_try(error):
     def denoise(x_t, t):
@@ -112,10 +138,14 @@ def _raise_shapes(x_t, t):
 
 
 def test_run_draws_one_signal_for_each_seed():
-    prior = GaussianMixture(torch.zeros(1, 2, dtype=torch.float64), torch.ones(1, dtype=torch.float64), None, VPLinear())
+    prior = GaussianMixture(
+        torch.zeros(1, 2, dtype=torch.float64), torch.ones(1, dtype=torch.float64), None, VPLinear()
+    )
     sampler, seeds = DDIM(6, eta=1.0), Noise([3, 4], dtype=torch.float64)
     together = sampler.run(prior, seeds)
     assert together.shape == (2, 2)
     torch.testing.assert_close(together[1:], sampler.run(prior, seeds.take([1])))
     drawn = sampler(prior, 3, seed=[7])
-    torch.testing.assert_close(drawn[0], sampler.run(prior, Noise([7], dtype=torch.float64).repeat(3)))
+    torch.testing.assert_close(
+        drawn[0], sampler.run(prior, Noise([7], dtype=torch.float64).repeat(3))
+    )

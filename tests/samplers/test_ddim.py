@@ -31,7 +31,10 @@ def test_a_step_of_eta_one_is_ddpms():
     k = 12
     betas = schedule.betas
     bar = (1 - betas).cumprod(0)
-    t, s = torch.tensor([k / 19], dtype=torch.float64), torch.tensor([(k - 1) / 19], dtype=torch.float64)
+    t, s = (
+        torch.tensor([k / 19], dtype=torch.float64),
+        torch.tensor([(k - 1) / 19], dtype=torch.float64),
+    )
     x_t, noise = torch.randn(2, 3, dtype=torch.float64), Noise([1, 2], dtype=torch.float64)
     step = DDIM(20, eta=1.0).step(prior, State(x_t, t), s, noise)
     mean = bar[k - 1].sqrt() * betas[k] / (1 - bar[k]) * prior.denoise(x_t, t)

@@ -31,12 +31,16 @@ def spectral(n: int = 1, sigma_y: float = 0.2) -> Observation:
 
 def four_dimensional(schedule):
     root = torch.randn(4, 4, dtype=DOUBLE)
-    return type(gaussian())(torch.randn(1, 4, dtype=DOUBLE), (root @ root.T / 4)[None], None, schedule)
+    return type(gaussian())(
+        torch.randn(1, 4, dtype=DOUBLE), (root @ root.T / 4)[None], None, schedule
+    )
 
 
 @pytest.mark.parametrize(("eta", "eta_b"), [(0.85, 1.0), (0.5, 0.7), (1.0, 0.0)])
 def test_the_published_step(eta, eta_b):
-    """Eq. 7-8, component by component, in the paper's variance-exploding form with the whole of V."""
+    """Eq. 7-8, component by component, in the paper's variance-exploding form with the whole of
+    V.
+    """
     prior, observation = four_dimensional(VE()), spectral()
     posterior, noise = (prior, observation), Noise([5], dtype=DOUBLE)
     t, s = torch.tensor([0.6], dtype=DOUBLE), torch.tensor([0.47], dtype=DOUBLE)
@@ -60,7 +64,9 @@ def test_the_published_step(eta, eta_b):
             std = eta * sigma_s
         elif sigma_s < 0.2 / singular[i]:
             cases.append("worse")
-            mean = x_theta[i] + (1 - eta**2) ** 0.5 * sigma_s * (y_bar[i] / singular[i] - x_theta[i]) / (0.2 / singular[i])
+            mean = x_theta[i] + (1 - eta**2) ** 0.5 * sigma_s * (
+                y_bar[i] / singular[i] - x_theta[i]
+            ) / (0.2 / singular[i])
             std = eta * sigma_s
         else:
             cases.append("better")
@@ -72,7 +78,9 @@ def test_the_published_step(eta, eta_b):
 
 
 def test_the_published_start():
-    """Eq. 4-6: y' with the noise that is missing where it is the less noisy one, noise alone elsewhere."""
+    """Eq. 4-6: y' with the noise that is missing where it is the less noisy one, noise alone
+    elsewhere.
+    """
     prior, observation = four_dimensional(VE(sigma_max=0.9)), spectral()  # 0.2 / s is 0.1 and 1
     noise = Noise([5], dtype=DOUBLE)
     x_1 = DDRM(2).start(prior, observation, noise)
@@ -89,12 +97,17 @@ def test_with_eta_b_1_a_step_is_that_of_ddnm_plus():
     posterior, noise = (prior, observation), Noise([5, 6, 7], dtype=DOUBLE)
     t, s = torch.tensor([0.6], dtype=DOUBLE), torch.tensor([0.3], dtype=DOUBLE)
     state = State(torch.randn(3, 4, dtype=DOUBLE), t)
-    torch.testing.assert_close(DDRM(2).step(*posterior, state, s, noise).x_t, DDNMPlus(2).step(*posterior, state, s, noise).x_t)
+    torch.testing.assert_close(
+        DDRM(2).step(*posterior, state, s, noise).x_t,
+        DDNMPlus(2).step(*posterior, state, s, noise).x_t,
+    )
 
 
 @pytest.mark.parametrize("eta", [0.5, 0.85])
 def test_without_noise_slow_steps_sample_a_power_of_the_posterior(eta, monkeypatch):
-    """p(x_0 | y) to the power 2 / (1 + sqrt(1 - eta^2)): its mean, and its covariance over that power, to first order in the step."""
+    """p(x_0 | y) to the power 2 / (1 + sqrt(1 - eta^2)): its mean, and its covariance over that
+    power, to first order in the step.
+    """
     prior = gaussian(VPCosine(-10, 10))
     observation = measured(prior, sigma_y=0.0, rows=1, seed=1)
     (true_mean,), (true_covariance,) = Exact(prior).posterior(observation).moments()
@@ -103,11 +116,15 @@ def test_without_noise_slow_steps_sample_a_power_of_the_posterior(eta, monkeypat
     mean, covariance = (2 * f - c for c, f in zip(coarse, fine))
     power = 2 / (1 + (1 - eta**2) ** 0.5)
     torch.testing.assert_close(mean, true_mean, rtol=0, atol=0.01)
-    torch.testing.assert_close(power * covariance, true_covariance, rtol=0, atol=0.01)  # second order in the step is left
+    torch.testing.assert_close(
+        power * covariance, true_covariance, rtol=0, atol=0.01
+    )  # second order in the step is left
 
 
 def test_with_noise_slow_steps_end_at_the_measurement(monkeypatch):
-    """In what is seen: no prior, and less spread than the posterior's; so the number of steps is a parameter of the method."""
+    """In what is seen: no prior, and less spread than the posterior's; so the number of steps is
+    a parameter of the method.
+    """
     prior = gaussian(VPCosine(-10, 10))
     observation = measured(prior, sigma_y=0.5, rows=1)
     posterior, grid = (Plain(prior), observation), UniformLogSNR(low=-4, high=9)
@@ -117,7 +134,9 @@ def test_with_noise_slow_steps_end_at_the_measurement(monkeypatch):
     def seen(n):
         mean, covariance = moments(DDRM(n, grid=grid), posterior, monkeypatch)
         direction = operator._v_t[0, 0]
-        return float(observation.residual(mean[None]).abs()), float(direction @ covariance @ direction)
+        return float(observation.residual(mean[None]).abs()), float(
+            direction @ covariance @ direction
+        )
 
     (few_residual, few_variance), (many_residual, many_variance) = seen(20), seen(300)
     direction = operator._v_t[0, 0]
@@ -135,7 +154,9 @@ def test_without_noise_the_measurement_is_met():
 def test_what_it_asks_for():
     prior = gaussian()
     observation = measured(prior)
-    wrapped = Observation(observation.y, GaussianLikelihood(InUnits(observation.operator, 0.5), 0.1))
+    wrapped = Observation(
+        observation.y, GaussianLikelihood(InUnits(observation.operator, 0.5), 0.1)
+    )
     with pytest.raises(InvalidInput, match="InUnits has none"):
         DDRM(3)(prior, wrapped, 1)
     for arguments in ({"eta": 2.0}, {"eta_b": -0.1}):

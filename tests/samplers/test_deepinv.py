@@ -23,14 +23,20 @@ def white():
 
 
 def test_the_mean_of_the_posterior():
-    """y / (1 + sigma_y^2 / s^2) where measured, 0 elsewhere, in [-1, 1]; sigma_y is twice deepinv's."""
+    """y / (1 + sigma_y^2 / s^2) where measured, 0 elsewhere, in [-1, 1]; sigma_y is twice
+    deepinv's.
+    """
     prior = white()
     mask = (torch.rand(2, *SHAPE) < 0.5).float()
     y = mask * ((prior.sample(Noise([1, 2])) + 1) / 2 + 0.05 * torch.randn(2, *SHAPE))
-    model = DeepinvReconstructor(prior, Exact(prior), DDIM(20, eta=1.0, grid=UniformLogSNR()), num_samples=64)
+    model = DeepinvReconstructor(
+        prior, Exact(prior), DDIM(20, eta=1.0, grid=UniformLogSNR()), num_samples=64
+    )
     physics = with_noise(Masking(mask), GaussianNoise(0.05))
     expected = mask * (2 * y - 1) * 0.25 / (0.25 + 0.1**2)
-    torch.testing.assert_close(2 * model(y, physics) - 1, expected, rtol=0, atol=5 * 0.5 / 8)  # five standard errors of 64 samples
+    torch.testing.assert_close(
+        2 * model(y, physics) - 1, expected, rtol=0, atol=5 * 0.5 / 8
+    )  # five standard errors of 64 samples
     assert torch.equal(model(y, physics), model.samples(y, physics).mean(1))
 
 
@@ -38,7 +44,12 @@ def test_a_prior_without_a_range_speaks_the_physics_units():
     prior = GaussianMixture(torch.zeros(1, *SHAPE), torch.tensor([0.25]), None, VPLinear())
     y = torch.rand(1, *SHAPE)
     model = DeepinvReconstructor(prior, Exact(prior), DDIM(4))
-    torch.testing.assert_close(model(y, with_noise(Masking(torch.ones(1, *SHAPE)), GaussianNoise(0.0))), y, rtol=0, atol=0.05)
+    torch.testing.assert_close(
+        model(y, with_noise(Masking(torch.ones(1, *SHAPE)), GaussianNoise(0.0))),
+        y,
+        rtol=0,
+        atol=0.05,
+    )
 
 
 def test_wrong_arguments():

@@ -19,11 +19,15 @@ def test_the_first_step_is_ddims():
     prior, noise = mixture(), Noise([1], dtype=torch.float64)
     state = State(torch.randn(1, 3, dtype=torch.float64), torch.tensor([0.6], dtype=torch.float64))
     s = torch.tensor([0.5], dtype=torch.float64)
-    torch.testing.assert_close(DPMSolver(2).step(prior, state, s, noise).x_t, DDIM(2).step(prior, state, s, noise).x_t)
+    torch.testing.assert_close(
+        DPMSolver(2).step(prior, state, s, noise).x_t, DDIM(2).step(prior, state, s, noise).x_t
+    )
 
 
 def test_a_line_in_lambda_is_followed_in_the_middle():
-    """With x_0_hat linear in lambda, the estimate of a step is its value in the middle of the step."""
+    """With x_0_hat linear in lambda, the estimate of a step is its value in the middle of the
+    step.
+    """
     prior, noise = mixture(), Noise([1], dtype=torch.float64)
     t, s, r = (torch.tensor([value], dtype=torch.float64) for value in (0.5, 0.42, 0.6))
     half = {float(u): float(prior.schedule.log_snr(u)) / 2 for u in (r, t, s)}

@@ -25,7 +25,9 @@ class TestREDDiff(ConditionalSamplerContract):
 
 
 def test_the_published_step():
-    """The published step: the loss with its stopped gradient, differentiated, and torch's Adam; three steps and the last."""
+    """The published step: the loss with its stopped gradient, differentiated, and torch's Adam;
+    three steps and the last.
+    """
     prior = gaussian(VPCosine())
     observation = measured(prior, n=2, sigma_y=0.3)
     noise = Noise([1, 2], dtype=DOUBLE)
@@ -51,11 +53,15 @@ def test_the_published_step():
         adam.step()
     for s in grid[1:]:
         state = sampler.step(*posterior, state, s[None], noise)
-    torch.testing.assert_close(sampler.finish(*posterior, state, noise), mu.detach(), rtol=0, atol=1e-7)  # Adam's 1e-8
+    torch.testing.assert_close(
+        sampler.finish(*posterior, state, noise), mu.detach(), rtol=0, atol=1e-7
+    )  # Adam's 1e-8
 
 
 def test_it_ends_at_the_likeliest_signal_that_meets_the_measurement():
-    """argmin -log p(mu) with A mu = y, the posterior's mean without noise: whatever sigma_y is, and with less spread than the posterior."""
+    """argmin -log p(mu) with A mu = y, the posterior's mean without noise: whatever sigma_y is,
+    and with less spread than the posterior.
+    """
     prior = gaussian()
     observation = measured(prior, sigma_y=0.5, seed=2)
     (posterior_mean,), (covariance,) = Exact(prior).posterior(observation).moments()
@@ -63,7 +69,9 @@ def test_it_ends_at_the_likeliest_signal_that_meets_the_measurement():
     (likeliest,), _ = Exact(prior).posterior(exactly).moments()
     x_0 = REDDiff(2000, learning_rate=0.02)(prior, observation, 30, seed=1)[0]
     assert float((likeliest - posterior_mean).abs().max()) > 0.02
-    torch.testing.assert_close(x_0.mean(0), likeliest, rtol=0, atol=0.02)  # the spread below over sqrt(30), and a rest of the annealing
+    torch.testing.assert_close(
+        x_0.mean(0), likeliest, rtol=0, atol=0.02
+    )  # the spread below over sqrt(30), and a rest of the annealing
     assert bool((x_0.std(0) < 0.25 * covariance.diagonal().sqrt()).all())
     assert float(observation.repeat(30).residual(x_0).abs().max()) < 0.05 * 0.5
 

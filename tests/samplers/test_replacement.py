@@ -28,9 +28,13 @@ class TestReplacement(ConditionalSamplerContract):
 
     def test_block_averages_are_met(self):
         operator = SuperResolution(2, (1, 4, 4)).double()
-        observation = Observation(torch.randn(1, 1, 2, 2, dtype=DOUBLE), GaussianLikelihood(operator, 0.0))
+        observation = Observation(
+            torch.randn(1, 1, 2, 2, dtype=DOUBLE), GaussianLikelihood(operator, 0.0)
+        )
         x_0 = self.sampler(5)(self.prior(), observation, 2, seed=1)
-        assert float(observation.repeat(2).residual(x_0[0]).abs().max()) < 1e-5  # its basis is that of float32
+        assert (
+            float(observation.repeat(2).residual(x_0[0]).abs().max()) < 1e-5
+        )  # its basis is that of float32
 
     def test_operators_that_weigh_components_are_refused(self):
         kernel = torch.ones(1, 2, 2, dtype=DOUBLE) / 4
@@ -38,14 +42,18 @@ class TestReplacement(ConditionalSamplerContract):
             (Blur(kernel, "circular"), "got CircularBlur, whose singular values differ"),
             (Blur(kernel, "reflect"), "ReflectBlur has none"),
         ):
-            observation = Observation(torch.zeros(1, 1, 4, 4, dtype=DOUBLE), GaussianLikelihood(operator, 0.1))
+            observation = Observation(
+                torch.zeros(1, 1, 4, 4, dtype=DOUBLE), GaussianLikelihood(operator, 0.1)
+            )
             with pytest.raises(InvalidInput, match=says):
                 self.sampler(3)(self.prior(), observation, 1)
 
 
 def masked(prior, mask):
     """Algorithm 1's m and x_0, for signals (1, 1, d)."""
-    observation = Observation(torch.randn(1, 1, 3, dtype=DOUBLE) * mask, GaussianLikelihood(Inpainting(mask), 0.0))
+    observation = Observation(
+        torch.randn(1, 1, 3, dtype=DOUBLE) * mask, GaussianLikelihood(Inpainting(mask), 0.0)
+    )
     return (prior, observation), observation.y
 
 
@@ -56,7 +64,9 @@ def line(schedule):
 
 
 def test_the_published_steps():
-    """Algorithm 1 with alpha_bar = alpha_t^2, and a jump over two steps that is taken back twice."""
+    """Algorithm 1 with alpha_bar = alpha_t^2, and a jump over two steps that is taken back
+    twice.
+    """
     prior, mask = line(VPCosine()), torch.tensor([[[1.0, 0.0, 1.0]]], dtype=DOUBLE)
     posterior, y = masked(prior, mask)
     sampler = Replacement(5, jump_length=2, resamplings=3)
@@ -66,11 +76,16 @@ def test_the_published_steps():
     bar = prior.schedule.alpha(grid) ** 2
 
     def reverse(x_t, k, draw):
-        """From the k-th time to the next: alpha = alpha_bar_t / alpha_bar_{t-1}, mean and variance of DDPM."""
+        """From the k-th time to the next: alpha = alpha_bar_t / alpha_bar_{t-1}, mean and
+        variance of DDPM.
+        """
         alpha = bar[k] / bar[k + 1]
         beta = 1 - alpha
         x_0_hat = prior.denoise(x_t, grid[k : k + 1])
-        mean = bar[k + 1].sqrt() * beta / (1 - bar[k]) * x_0_hat + alpha.sqrt() * (1 - bar[k + 1]) / (1 - bar[k]) * x_t
+        mean = (
+            bar[k + 1].sqrt() * beta / (1 - bar[k]) * x_0_hat
+            + alpha.sqrt() * (1 - bar[k + 1]) / (1 - bar[k]) * x_t
+        )
         unknown = mean + ((1 - bar[k + 1]) / (1 - bar[k]) * beta).sqrt() * draw(0)
         known = bar[k + 1].sqrt() * y + (1 - bar[k + 1]).sqrt() * draw(1)
         return mask * known + (1 - mask) * unknown
@@ -79,13 +94,20 @@ def test_the_published_steps():
     for k in range(4):
         fresh = noise.stream(k + 1)
         x = reverse(x, k, lambda i, fresh=fresh: fresh.normal(i, (1, 3)))
-        if k in (1, 3):  # two and four steps are done: the indices 2 and 0 of RePaint, counted from the clean end
+        if k in (
+            1,
+            3,
+        ):  # two and four steps are done: the indices 2 and 0 of RePaint, from the clean end
             place = 2
             for _ in range(2):
                 alpha = bar[k - 1] / bar[k + 1]
                 x = alpha.sqrt() * x + (1 - alpha).sqrt() * fresh.normal(place, (1, 3))
                 for n, j in ((0, k - 1), (1, k)):
-                    x = reverse(x, j, lambda i, at=place + 1 + 2 * n, fresh=fresh: fresh.normal(at + i, (1, 3)))
+                    x = reverse(
+                        x,
+                        j,
+                        lambda i, at=place + 1 + 2 * n, fresh=fresh: fresh.normal(at + i, (1, 3)),
+                    )
                 place += 5
         state = sampler.step(*posterior, state, grid[k + 1 : k + 2], noise)
         torch.testing.assert_close(state.x_t, x)
@@ -100,18 +122,29 @@ def test_the_published_cost():
 
 
 def test_resampling_and_not_small_steps_removes_the_bias(monkeypatch):
-    """One component of three is known: the error of the mean stays with the number of steps, and falls as 1 / resamplings."""
+    """One component of three is known: the error of the mean stays with the number of steps, and
+    falls as 1 / resamplings.
+    """
     prior = gaussian(VPCosine(-8, 8))
     direction = torch.tensor([[[1.0, 0.0, 0.0]]], dtype=DOUBLE)
-    observation = Observation(torch.tensor([[2.5]], dtype=DOUBLE), GaussianLikelihood(Matrix(direction), 0.0))
+    observation = Observation(
+        torch.tensor([[2.5]], dtype=DOUBLE), GaussianLikelihood(Matrix(direction), 0.0)
+    )
     posterior, grid = (Plain(prior), observation), UniformLogSNR(low=-5, high=8)
     (true_mean,), (true_covariance,) = Exact(prior).posterior(observation).moments()
 
     def drawn(steps, resamplings):
         mean, covariance = moments(Replacement(steps, 1, resamplings, grid), posterior, monkeypatch)
-        return float((mean - true_mean).abs().max()), float((covariance - true_covariance).abs().max())
+        return float((mean - true_mean).abs().max()), float(
+            (covariance - true_covariance).abs().max()
+        )
 
-    (coarse, _), (fine, _), (three, _), (six, spread) = drawn(30, 1), drawn(90, 1), drawn(30, 3), drawn(30, 6)
+    (coarse, _), (fine, _), (three, _), (six, spread) = (
+        drawn(30, 1),
+        drawn(90, 1),
+        drawn(30, 3),
+        drawn(30, 6),
+    )
     assert fine > 0.8 * coarse > 0.1
     assert three < 0.6 * fine
     assert six < 0.65 * three
@@ -119,7 +152,10 @@ def test_resampling_and_not_small_steps_removes_the_bias(monkeypatch):
 
 
 def test_what_it_asks_for():
-    prior, operator = gaussian(), Matrix(torch.diag(torch.tensor([1.0, 0.5, 0.0], dtype=DOUBLE))[None])
+    prior, operator = (
+        gaussian(),
+        Matrix(torch.diag(torch.tensor([1.0, 0.5, 0.0], dtype=DOUBLE))[None]),
+    )
     observation = Observation(torch.zeros(1, 3, dtype=DOUBLE), GaussianLikelihood(operator, 0.1))
     with pytest.raises(InvalidInput, match="got Matrix, whose singular values differ"):
         Replacement(3)(prior, observation, 1)

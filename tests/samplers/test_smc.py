@@ -23,14 +23,20 @@ def smc(prior, steps, **options):
 
 
 def finds_the_posterior(prior, h_transform, systems=16, particles=80, **options):
-    """Mean and log p(y), of many small systems with one observation, each weighted by its own evidence.
+    """Mean and log p(y), of many small systems with one observation, each weighted by its own
+    evidence.
 
-    Within four standard errors, by the spread of the systems, and what the prior discretised in 60 steps is off by: at most 0.1 standard deviations in the mean and
-    0.2 nat (both fall as 1 / steps).
+    Within four standard errors, by the spread of the systems, and what the prior discretised in 60
+    steps is off by: at most 0.1 standard deviations in the mean and 0.2 nat (both fall as 1 /
+    steps).
     """
     observation = measured(prior, seed=1).take([0] * systems)
-    weighted = smc(prior, 60, **options)(Posterior(prior, h_transform, observation), particles, seed=2)
-    mean, covariance = (moment[0] for moment in Exact(prior).posterior(observation.take([0])).moments())
+    weighted = smc(prior, 60, **options)(
+        Posterior(prior, h_transform, observation), particles, seed=2
+    )
+    mean, covariance = (
+        moment[0] for moment in Exact(prior).posterior(observation.take([0])).moments()
+    )
     share = weighted.log_evidence.softmax(0)
     off = (weighted.mean() - mean) / covariance.diagonal().sqrt()
     error = ((share**2)[:, None] * (off - share @ off) ** 2).sum(0).sqrt()
@@ -60,7 +66,10 @@ def test_the_exact_h_needs_no_resampling():
     weighted = smc(prior, 100)(Posterior(prior, Exact(prior), observation), 200, seed=3)
     assert int(weighted.resampled) == 0
     assert weighted.lowest_ess.item() > 100
-    assert float((weighted.log_evidence - Exact(prior).evidence(observation)).abs()) < 4 * weighted.standard_error.item() + 10 / 100
+    assert (
+        float((weighted.log_evidence - Exact(prior).evidence(observation)).abs())
+        < 4 * weighted.standard_error.item() + 10 / 100
+    )
 
 
 def test_without_resampling_the_weights_are_the_path_weights():
@@ -68,7 +77,9 @@ def test_without_resampling_the_weights_are_the_path_weights():
     prior = mixture()
     posterior = Posterior(prior, DPS(0.5), measured(prior, n=2))
     weighted = smc(prior, 12, threshold=0.0)(posterior, 5, seed=[4, 8])
-    paths = weigh(simulate(posterior, DDIM(12, eta=1.0, grid=UniformLogSNR()), 5, seed=[4, 8]), posterior)
+    paths = weigh(
+        simulate(posterior, DDIM(12, eta=1.0, grid=UniformLogSNR()), 5, seed=[4, 8]), posterior
+    )
     torch.testing.assert_close(weighted.x_0, paths.x_0)
     torch.testing.assert_close(weighted.log_weights, paths.log_weights, rtol=1e-7, atol=1e-7)
     torch.testing.assert_close(weighted.log_evidence, paths.log_evidence, rtol=1e-7, atol=1e-7)
@@ -78,17 +89,23 @@ def test_without_resampling_the_weights_are_the_path_weights():
 
 @pytest.mark.parametrize("make", [gaussian, mixture])
 def test_the_standard_error_is_that_of_repetitions(make):
-    """With resampling, over 100 runs; the spread of so many is known within 7 %, what they state varies by 10-20 %."""
+    """With resampling, over 100 runs; the spread of so many is known within 7 %, what they state
+    varies by 10-20 %.
+    """
     prior = make()
     observation = measured(prior, seed=1).take([0] * 100)  # one that 60 particles find
     weighted = smc(prior, 15)(Posterior(prior, NoConditioning(), observation), 60, seed=1)
     assert weighted.resampled.double().mean() > 1
-    assert weighted.standard_error.median().item() == pytest.approx(weighted.log_evidence.std().item(), rel=0.25)
+    assert weighted.standard_error.median().item() == pytest.approx(
+        weighted.log_evidence.std().item(), rel=0.25
+    )
 
 
 def test_a_system_depends_on_the_seed_of_its_observation_alone():
     prior = mixture()
-    posterior = Posterior(prior, NoConditioning(), measured(prior, n=3, sigma_y=torch.tensor([0.1, 0.3, 1.0])))
+    posterior = Posterior(
+        prior, NoConditioning(), measured(prior, n=3, sigma_y=torch.tensor([0.1, 0.3, 1.0]))
+    )
     sampler = smc(prior, 10)
     together = sampler(posterior, 20, seed=[5, 9, 7])
     assert bool((together.resampled > 0).any())
@@ -107,7 +124,9 @@ def test_a_system_depends_on_the_seed_of_its_observation_alone():
 
 def test_a_learned_h_proposes():
     prior = images()
-    h_transform = LearnedHTransform(prior.event_shape, prior.scale, channels=(8,), attention=(False,), patch=1).double()
+    h_transform = LearnedHTransform(
+        prior.event_shape, prior.scale, channels=(8,), attention=(False,), patch=1
+    ).double()
     observation = HTransformContract.observation(None, prior, 1)
     weighted = smc(prior, 100)(Posterior(prior, h_transform, observation), 1000, seed=0)
     assert weighted.x_0.shape == (1, 1000, 2, 4, 4)
@@ -137,7 +156,9 @@ def test_one_step_is_importance_sampling_from_the_denoiser():
 
 
 def test_weights_that_collapse_are_in_the_result():
-    """A tiny sigma_y and a proposal that does not know it, without resampling; with it, the collapse on the way is still told."""
+    """A tiny sigma_y and a proposal that does not know it, without resampling; with it, the
+    collapse on the way is still told.
+    """
     prior = mixture()
     posterior = Posterior(prior, NoConditioning(), measured(prior, sigma_y=1e-4, rows=3))
     for threshold in (0.0, 0.5):
@@ -155,14 +176,23 @@ class BrokenAt(Potential):
     """Not finite from the middle of the grid on."""
 
     def log_h(self, denoised, observation):
-        return torch.where(denoised.log_snr > 0, math.nan, 0.0).to(denoised.x_t).expand(len(denoised.x_t))
+        return (
+            torch.where(denoised.log_snr > 0, math.nan, 0.0)
+            .to(denoised.x_t)
+            .expand(len(denoised.x_t))
+        )
 
 
 def test_weights_that_are_not_finite_stop_with_the_step():
     prior = mixture()
     posterior = Posterior(prior, NoConditioning(), measured(prior, n=2))
-    first = int((prior.schedule.log_snr(UniformLogSNR().times(prior.schedule, 8)) > 0).nonzero()[0]) + 1
-    with pytest.raises(WeightsNotFinite, match=f"4 of 4 log weights of observation 0 are not finite at step {first} of 8"):
+    first = (
+        int((prior.schedule.log_snr(UniformLogSNR().times(prior.schedule, 8)) > 0).nonzero()[0]) + 1
+    )
+    with pytest.raises(
+        WeightsNotFinite,
+        match=f"4 of 4 log weights of observation 0 are not finite at step {first} of 8",
+    ):
         TwistedSMC(BrokenAt(), 8)(posterior, 4)
 
     class Exploding(HTransform):
@@ -176,14 +206,20 @@ def test_weights_that_are_not_finite_stop_with_the_step():
 def test_what_is_refused():
     prior = mixture()
     twist = GaussianPotential.for_prior(prior)
-    with pytest.raises(InvalidInput, match=r"TwistedSMC needs steps with a density.*got eta = 0\. Deterministic samplers \(DDIM"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"TwistedSMC needs steps with a density.*got eta = 0\. Deterministic samplers \(DDIM",
+    ):
         TwistedSMC(twist, 10, eta=0.0)
     with pytest.raises(InvalidInput, match="threshold: got 2"):
         TwistedSMC(twist, 10, threshold=2.0)
     calls = []
     prior.denoise = lambda x_t, t: calls.append(t) or x_t
     sampler = TwistedSMC(twist, 10)
-    with pytest.raises(InvalidInput, match=r"TwistedSMC needs a density.*sigma_y = 0 \(observation 0\).*use the sampler DDIM"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"TwistedSMC needs a density.*sigma_y = 0 \(observation 0\).*use the sampler DDIM",
+    ):
         sampler(Posterior(prior, NoConditioning(), measured(mixture(), sigma_y=0.0)), 10)
     with pytest.raises(InvalidInput, match="needs a Posterior"):
         sampler(prior, 10)

@@ -25,15 +25,25 @@ from tests.closed_form import DOUBLE, measured, mixture
 
 def test_effective_sample_size_by_hand():
     log_w = torch.tensor(
-        [[0.0, 0.0, 0.0, 0.0], [0.0, -math.inf, -math.inf, -math.inf], [math.log(3.0), 0.0, -math.inf, -math.inf]]
+        [
+            [0.0, 0.0, 0.0, 0.0],
+            [0.0, -math.inf, -math.inf, -math.inf],
+            [math.log(3.0), 0.0, -math.inf, -math.inf],
+        ]
     ).double()
-    torch.testing.assert_close(effective_sample_size(log_w), torch.tensor([4.0, 1.0, 1.6], dtype=DOUBLE))
-    torch.testing.assert_close(effective_sample_size(log_w - 1e4), effective_sample_size(log_w), rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        effective_sample_size(log_w), torch.tensor([4.0, 1.0, 1.6], dtype=DOUBLE)
+    )
+    torch.testing.assert_close(
+        effective_sample_size(log_w - 1e4), effective_sample_size(log_w), rtol=1e-9, atol=0
+    )
     assert effective_sample_size(torch.full((2,), -math.inf)) == 0
 
 
 def test_the_evidence_and_its_standard_error():
-    """Of w = exp(s z - s^2 / 2), whose mean is 1: the errors of many repetitions have the standard deviation that each of them states."""
+    """Of w = exp(s z - s^2 / 2), whose mean is 1: the errors of many repetitions have the
+    standard deviation that each of them states.
+    """
     s, n = 0.7, 200
     value, error = log_evidence(s * torch.randn(3000, n, dtype=DOUBLE) - s**2 / 2)
     assert value.std().item() == pytest.approx(error.square().mean().sqrt().item(), rel=0.08)
@@ -47,7 +57,9 @@ def test_the_evidence_and_its_standard_error():
 def test_the_variance_comes_from_the_ancestors():
     equal = torch.zeros(2, 4, dtype=DOUBLE)
     own = torch.arange(4).expand(2, -1)
-    torch.testing.assert_close(relative_variance(equal, own), torch.zeros(2, dtype=DOUBLE), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        relative_variance(equal, own), torch.zeros(2, dtype=DOUBLE), rtol=0, atol=1e-12
+    )
     families = relative_variance(equal, torch.tensor([[0, 0, 3, 3], [1, 1, 1, 1]]))
     assert families[0].item() == pytest.approx(1 - 4 / 3 * (1 - 0.5))
     assert families[1].item() == math.inf  # one ancestor is left, and nothing can be said
@@ -60,7 +72,9 @@ def test_resampling_is_unbiased(chosen):
     grid = (torch.arange(4000, dtype=DOUBLE) + 0.5) / 4000
     survivors = systematic(weights.log().expand(4000, -1), grid, chosen)
     counts = torch.nn.functional.one_hot(survivors, 5).sum(1).double()
-    torch.testing.assert_close(counts.mean(0), chosen * weights, rtol=0, atol=1e-3)  # the cells of the grid
+    torch.testing.assert_close(
+        counts.mean(0), chosen * weights, rtol=0, atol=1e-3
+    )  # the cells of the grid
     assert float((counts - chosen * weights).abs().max()) < 1
     assert not counts[:, 2].any()
 
@@ -88,12 +102,16 @@ def samples():
 
 def test_weighted_samples():
     weighted = samples()
-    torch.testing.assert_close(weighted.mean(), torch.tensor([[3.0, 4.0], [1.0, 1.0]], dtype=DOUBLE))
+    torch.testing.assert_close(
+        weighted.mean(), torch.tensor([[3.0, 4.0], [1.0, 1.0]], dtype=DOUBLE)
+    )
     drawn = weighted.resample(400, seed=3)
     assert drawn.shape == (2, 400, 2)
     assert int((drawn[0, :, 0] == 4).sum()) == 300
     torch.testing.assert_close(weighted.resample(400, seed=3), drawn)
-    torch.testing.assert_close(weighted.resample(3, seed=[8, 9])[1:], weighted.resample(3, seed=[4, 9])[1:])
+    torch.testing.assert_close(
+        weighted.resample(3, seed=[8, 9])[1:], weighted.resample(3, seed=[4, 9])[1:]
+    )
 
 
 def test_weights_that_collapse_are_reported():
@@ -110,8 +128,12 @@ def test_weights_that_collapse_are_reported():
 
 def test_weights_that_are_not_finite():
     check_finite(torch.zeros(4), torch.tensor([0, 0, 1, 1]), "step 3 of 9")
-    with pytest.raises(WeightsNotFinite, match="1 of 2 log weights of observation 1 are not finite at step 3 of 9"):
-        check_finite(torch.tensor([0.0, 0.0, 0.0, math.nan]), torch.tensor([0, 0, 1, 1]), "step 3 of 9")
+    with pytest.raises(
+        WeightsNotFinite, match="1 of 2 log weights of observation 1 are not finite at step 3 of 9"
+    ):
+        check_finite(
+            torch.tensor([0.0, 0.0, 0.0, math.nan]), torch.tensor([0, 0, 1, 1]), "step 3 of 9"
+        )
 
 
 def test_what_has_no_weights():

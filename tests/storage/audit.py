@@ -1,4 +1,6 @@
-"""What the interpreter does while a file is read: imports, executed code, opened files, sockets and processes, as Python's audit events tell."""
+"""What the interpreter does while a file is read: imports, executed code, opened files, sockets
+and processes, as Python's audit events tell.
+"""
 
 import sys
 from collections.abc import Iterator

@@ -31,8 +31,14 @@ def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
 
 def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(tmp_path):
     host = socket.gethostname()
-    dead, living = tmp_path / f".a.{host}-{2**22 + 1}-00.partial", tmp_path / f".a.{host}-{os.getppid()}-00.partial"
-    elsewhere, other = tmp_path / ".a.another-1-00.partial", tmp_path / f".b.{host}-{2**22 + 1}-00.partial"
+    dead, living = (
+        tmp_path / f".a.{host}-{2**22 + 1}-00.partial",
+        tmp_path / f".a.{host}-{os.getppid()}-00.partial",
+    )
+    elsewhere, other = (
+        tmp_path / ".a.another-1-00.partial",
+        tmp_path / f".b.{host}-{2**22 + 1}-00.partial",
+    )
     for file in (dead, living, elsewhere, other):
         file.write_bytes(b"half")
     with atomic(tmp_path / "a") as file:

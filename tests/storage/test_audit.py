@@ -1,6 +1,8 @@
-"""A file from a stranger is safe to open: whatever any field of any card says, nothing is imported, executed, opened or connected to but what the same honest file does.
+"""A file from a stranger is safe to open: whatever any field of any card says, nothing is imported,
+executed, opened or connected to but what the same honest file does.
 
-The fields are enumerated from the schema, so that a new field is tested by itself. Each case in a place from which something is built is shown to fail when the check is taken out.
+The fields are enumerated from the schema, so that a new field is tested by itself. Each case in a
+place from which something is built is shown to fail when the check is taken out.
 """
 
 import inspect
@@ -39,7 +41,13 @@ class Evil:
 def called(*given, **named):
     Path({path!r}).write_text("called")
 """
-LEARNED = {"LearnedHTransform", "FlatHTransform", "PaperHTransform", "ConditionalScore", "Calibrated"}
+LEARNED = {
+    "LearnedHTransform",
+    "FlatHTransform",
+    "PaperHTransform",
+    "ConditionalScore",
+    "Calibrated",
+}
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,9 @@ def arguments(kind: str, name: str, *path: str) -> Iterator[Place]:
         called = [part for part in field.parts() if isinstance(part, fields.Function)]
         opened = [part for part in field.parts() if isinstance(part, fields.Folder)]
         bait = (*BUILDS, "function") if called else (*BUILDS, "folder") if opened else BUILDS
-        yield at(*path, "args", argument, built=argument != "scale", bait=bait)  # scale comes with the prior
+        yield at(
+            *path, "args", argument, built=argument != "scale", bait=bait
+        )  # scale comes with the prior
 
 
 # What is opened: each writes an honest file with its card changed, and reads it.
@@ -165,7 +175,11 @@ def honest_h(path: Path) -> None:
         path,
         small.h_transform(),
         small.prior(),
-        {"problem": Inpainting("box", 0.05).card(), "training": {"steps": 1}, "prior_from": "digits-32"},
+        {
+            "problem": Inpainting("box", 0.05).card(),
+            "training": {"steps": 1},
+            "prior_from": "digits-32",
+        },
     )
 
 
@@ -190,20 +204,35 @@ def rewritten(path: Path, kind: str, place: Place, value: object) -> None:
 
 
 def h_places() -> list[Place]:
-    top = [at(*path, built=path[0] in ("architecture", "problem")) for path in of_object(checkpoint.CARD)]
-    made = [at("architecture", "class", built=True, bait=("dotted",)), at("problem", "class", built=True, bait=("dotted",))]
+    top = [
+        at(*path, built=path[0] in ("architecture", "problem"))
+        for path in of_object(checkpoint.CARD)
+    ]
+    made = [
+        at("architecture", "class", built=True, bait=("dotted",)),
+        at("problem", "class", built=True, bait=("dotted",)),
+    ]
     return [*top, *made, *arguments("h-transform", "LearnedHTransform", "architecture")]
 
 
 def prior_places() -> list[Place]:
     top = [at(*path) for path in of_object(zoo.CARD)]
-    own = [place for place in arguments("prior", "UNetPrior", "architecture") if place.name != "architecture.args.schedule"]
+    own = [
+        place
+        for place in arguments("prior", "UNetPrior", "architecture")
+        if place.name != "architecture.args.schedule"
+    ]
     made = [
         at("architecture", "class", built=True, bait=("dotted",)),
         at("architecture", "args", "schedule", built=True),
         at("architecture", "args", "schedule", "class", built=True, bait=("dotted",)),
     ]
-    return [*top, *own, *made, *arguments("schedule", "VPLinear", "architecture", "args", "schedule")]
+    return [
+        *top,
+        *own,
+        *made,
+        *arguments("schedule", "VPLinear", "architecture", "args", "schedule"),
+    ]
 
 
 def state_places() -> list[Place]:
@@ -214,8 +243,18 @@ def state_places() -> list[Place]:
 
 FILES: dict[str, tuple[str, Callable[[Path], object], Callable[[Path], object], list[Place]]] = {
     "h": (checkpoint.KIND, honest_h, open_h, h_places()),
-    "prior": (zoo.KIND, honest_prior, lambda path: (zoo.load(path), zoo.card(path)), prior_places()),
-    "state": (state.KIND, honest_state, lambda path: checkpoint.load_average(path, small.prior()), state_places()),
+    "prior": (
+        zoo.KIND,
+        honest_prior,
+        lambda path: (zoo.load(path), zoo.card(path)),
+        prior_places(),
+    ),
+    "state": (
+        state.KIND,
+        honest_state,
+        lambda path: checkpoint.load_average(path, small.prior()),
+        state_places(),
+    ),
 }
 
 
@@ -223,7 +262,9 @@ FILES: dict[str, tuple[str, Callable[[Path], object], Callable[[Path], object], 
 class TestFiles:
     """h-transforms, priors and training states: safetensors files with a card."""
 
-    @pytest.mark.parametrize("names", [FEW, pytest.param(None, marks=pytest.mark.slow)], ids=["few", "all"])
+    @pytest.mark.parametrize(
+        "names", [FEW, pytest.param(None, marks=pytest.mark.slow)], ids=["few", "all"]
+    )
     def test_nothing_more_happens_than_with_the_honest_file(self, which, names, tmp_path, trap):
         kind, write, read, places = FILES[which]
         path = tmp_path / "run" / "state.safetensors"
@@ -281,13 +322,23 @@ class TestProblems:
             yield honest, at("class", built=True, bait=("dotted",))
             for place in arguments("problem", name):
                 yield honest, place
-        where = {"masks": ("Inpainting", "masks"), "kernels": ("Deblurring", "kernel"), "operator": ("Fixed", "operator")}
+        where = {
+            "masks": ("Inpainting", "masks"),
+            "kernels": ("Deblurring", "kernel"),
+            "operator": ("Fixed", "operator"),
+        }
         for kind, (outer, argument) in where.items():
             for name in KINDS[kind].homes:
                 inner: dict[str, Any] = {"class": name, "args": {}}
-                complete = all(p.default is not p.empty for p in inspect.signature(KINDS[kind].find(name)).parameters.values())
+                complete = all(
+                    p.default is not p.empty
+                    for p in inspect.signature(KINDS[kind].find(name)).parameters.values()
+                )
                 for place in arguments(kind, name):
-                    yield {"class": outer, "args": {argument: inner}}, _within(place, argument, complete)
+                    yield (
+                        {"class": outer, "args": {argument: inner}},
+                        _within(place, argument, complete),
+                    )
 
     def test_nothing_more_happens_than_with_the_honest_card(self, trap):
         everything_imported()
@@ -303,7 +354,9 @@ class TestProblems:
                 with recorded() as events:
                     quietly(from_card, card, allow=allow)
                 assert not events - usual, f"{honest['class']}: {place.name} = {name}"
-                assert not trap.sprung(), f"{honest['class']}: {place.name} = {name}: {trap.sprung()}"
+                assert not trap.sprung(), (
+                    f"{honest['class']}: {place.name} = {name}: {trap.sprung()}"
+                )
 
     def test_every_case_fails_without_the_check(self, trap, monkeypatch):
         everything_imported()
@@ -325,7 +378,11 @@ class TestProblems:
         found = from_card({"class": f"{MARKER}.Denoising", "args": {"sigma_y": 0.1}}, allow=MARKER)
         assert found.sigma_y == 0.1
         masks = from_card(
-            {"class": "Inpainting", "args": {"masks": {"class": f"{MARKER}.BoxMasks", "args": {"fraction": 0.25}}}}, allow=[MARKER]
+            {
+                "class": "Inpainting",
+                "args": {"masks": {"class": f"{MARKER}.BoxMasks", "args": {"fraction": 0.25}}},
+            },
+            allow=[MARKER],
         )
         assert masks.masks.fraction == 0.25
 
@@ -344,7 +401,11 @@ class TestBanks:
                 card = json.loads(json.dumps(honest))
                 place.put(card, value)
                 del card["sha256"]
-                path.write_bytes(shards._sealed(card) if name != "number" else json.dumps(card).replace("1" + "0" * 30, "1").encode())
+                path.write_bytes(
+                    shards._sealed(card)
+                    if name != "number"
+                    else json.dumps(card).replace("1" + "0" * 30, "1").encode()
+                )
                 with recorded() as events:
                     quietly(Bank.open, path.parent, small.prior())
                 assert not events - usual, f"{place.name} = {name}"
@@ -352,10 +413,20 @@ class TestBanks:
 
 
 def test_every_class_of_the_package_is_in_the_table():
-    """A new class has its row in deft.storage.table: without one its card would be that of a stranger."""
+    """A new class has its row in deft.storage.table: without one its card would be that of a
+    stranger.
+    """
     from deft.commands import catalogue
 
-    named = {"problems": "problem", "operators": "operator", "masks": "masks", "kernels": "kernels", "h-transforms": "h-transform", "samplers": "sampler", "time-grids": "time grid"}  # fmt: skip
+    named = {
+        "problems": "problem",
+        "operators": "operator",
+        "masks": "masks",
+        "kernels": "kernels",
+        "h-transforms": "h-transform",
+        "samplers": "sampler",
+        "time-grids": "time grid",
+    }
     for kind, name in named.items():
         missing = {cls.__name__ for cls in catalogue.classes(kind)} - set(KINDS[name].homes)
         assert not missing, f"{missing} have no row among the {kind}"
@@ -384,7 +455,15 @@ def quietly(call: Callable[..., object], *given: object, **named: object) -> Non
             call(*given, **named)
         except DeftError:
             pass
-        except (TypeError, ValueError, AttributeError, RuntimeError, KeyError, IndexError, OverflowError):
+        except (
+            TypeError,
+            ValueError,
+            AttributeError,
+            RuntimeError,
+            KeyError,
+            IndexError,
+            OverflowError,
+        ):
             if not _OUT:
                 raise
 

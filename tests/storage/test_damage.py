@@ -21,7 +21,9 @@ FLIPS = 1000
 
 def _h(folder: Path) -> tuple[Path, Callable[[], object]]:
     path = folder / "h.safetensors"
-    checkpoint.save(path, small.h_transform(), small.prior(), {"problem": Inpainting("box", 0.05).card()})
+    checkpoint.save(
+        path, small.h_transform(), small.prior(), {"problem": Inpainting("box", 0.05).card()}
+    )
     return path, lambda: checkpoint.load(path, small.prior())
 
 
@@ -39,12 +41,18 @@ def _state(folder: Path) -> tuple[Path, Callable[[], object]]:
 def _bank(name: str) -> Callable[[Path], tuple[Path, Callable[[], object]]]:
     def make(folder: Path) -> tuple[Path, Callable[[], object]]:
         Bank.build(small.prior(), small.images(), 24, out=folder, progress=False)
-        return folder / name, lambda: Bank.open(folder, small.prior()).batch(np.arange(24), Noise(range(24)))  # type: ignore[arg-type]
+        return folder / name, lambda: Bank.open(folder, small.prior()).batch(
+            np.arange(24), Noise(range(24))
+        )  # type: ignore[arg-type]
 
     return make
 
 
-@pytest.mark.parametrize("make", [_h, _prior, _state, _bank("bank.npy"), _bank("bank.json")], ids=["h", "prior", "state", "shard", "bank"])
+@pytest.mark.parametrize(
+    "make",
+    [_h, _prior, _state, _bank("bank.npy"), _bank("bank.json")],
+    ids=["h", "prior", "state", "shard", "bank"],
+)
 def test_no_file_loads_with_one_bit_flipped(make, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "SHARD", 10)
     path, load = make(tmp_path)

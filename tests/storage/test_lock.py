@@ -15,7 +15,10 @@ from deft.errors import FolderInUse
 from deft.storage import lock
 from deft.storage.lock import NAME, first_process, locked
 
-HOLD = "import sys; from deft.storage.lock import locked\nwith locked(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+HOLD = (
+    "import sys; from deft.storage.lock import locked\nwith locked(sys.argv[1]): print('held', "
+    "flush=True); sys.stdin.read()"
+)
 SYSTEMS = ["fcntl", "files"] if lock.fcntl is not None else ["files"]
 
 
@@ -23,8 +26,17 @@ class Holder:
     """Another process that holds a folder until it is told to end."""
 
     def __init__(self, folder: Path, system: str) -> None:
-        code = HOLD if system == "fcntl" else f"import deft.storage.lock as lock; lock.fcntl = None\n{HOLD}"
-        self.process = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        code = (
+            HOLD
+            if system == "fcntl"
+            else f"import deft.storage.lock as lock; lock.fcntl = None\n{HOLD}"
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert self.process.stdout.readline() == "held\n"
 
     def end(self) -> int:
@@ -43,7 +55,9 @@ def system(request, monkeypatch) -> str:
     return request.param
 
 
-def test_the_other_process_is_named_and_its_end_frees_the_folder(tmp_path: Path, system: str) -> None:
+def test_the_other_process_is_named_and_its_end_frees_the_folder(
+    tmp_path: Path, system: str
+) -> None:
     holder = Holder(tmp_path, system)
     with pytest.raises(FolderInUse) as raised, locked(tmp_path):
         pass
@@ -69,14 +83,27 @@ def test_what_a_killed_run_left_is_taken_over(tmp_path: Path, system: str) -> No
 
 def left_behind(folder: Path, **facts: object) -> None:
     (folder / NAME).write_text(
-        json.dumps({"host": socket.gethostname(), "process": 1, "started": "then", "command": "deft train", **facts})
+        json.dumps(
+            {
+                "host": socket.gethostname(),
+                "process": 1,
+                "started": "then",
+                "command": "deft train",
+                **facts,
+            }
+        )
     )
 
 
 @pytest.mark.skipif(lock.fcntl is None, reason="no locks of the system")
-def test_a_lock_that_nobody_holds_is_taken_over_and_said_where_it_is_another_machines(tmp_path: Path) -> None:
+def test_a_lock_that_nobody_holds_is_taken_over_and_said_where_it_is_another_machines(
+    tmp_path: Path,
+) -> None:
     left_behind(tmp_path, host="elsewhere", process=12)
-    with pytest.warns(UserWarning, match="process 12 on elsewhere, since then: deft train"), locked(tmp_path):
+    with (
+        pytest.warns(UserWarning, match="process 12 on elsewhere, since then: deft train"),
+        locked(tmp_path),
+    ):
         pass
     assert not list(tmp_path.iterdir())
 
@@ -90,7 +117,9 @@ def test_a_damaged_lock_that_nobody_holds_is_taken_over(tmp_path: Path, content:
         pass
 
 
-def test_without_locks_another_machine_or_a_living_process_is_refused(tmp_path: Path, monkeypatch) -> None:
+def test_without_locks_another_machine_or_a_living_process_is_refused(
+    tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.setattr(lock, "fcntl", None)
     for facts in ({"host": "elsewhere", "process": 12}, {"process": os.getppid()}):
         left_behind(tmp_path, **facts)
@@ -158,7 +187,9 @@ def test_a_folder_that_cannot_be_one(tmp_path: Path) -> None:
         ({"RANK": "x", "WORLD_SIZE": "2"}, True),
     ],
 )
-def test_the_first_process_holds_the_folder_for_all(monkeypatch, variables: dict[str, str], first: bool) -> None:
+def test_the_first_process_holds_the_folder_for_all(
+    monkeypatch, variables: dict[str, str], first: bool
+) -> None:
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():

@@ -1,4 +1,6 @@
-"""The same file gives the same numbers through every door: images, measurements and masks; what cannot be read right is said."""
+"""The same file gives the same numbers through every door: images, measurements and masks; what
+cannot be read right is said.
+"""
 
 import io
 import warnings
@@ -42,7 +44,18 @@ def kinds() -> dict[str, tuple[str, Image.Image, dict]]:
     base = Image.fromarray(grey())
     found = {
         f"{suffix[1:]}": (f"a{suffix}", base, {})
-        for suffix in (".png", ".PNG", ".bmp", ".tif", ".TIFF", ".pgm", ".webp", ".jpg", ".Jpeg", ".jfif")
+        for suffix in (
+            ".png",
+            ".PNG",
+            ".bmp",
+            ".tif",
+            ".TIFF",
+            ".pgm",
+            ".webp",
+            ".jpg",
+            ".Jpeg",
+            ".jfif",
+        )
     }
     found["gif"] = ("a.gif", base, {})
     found["16 bits"] = ("a.png", Image.fromarray(grey().astype(np.uint16) * 257), {})
@@ -57,13 +70,24 @@ def test_images_and_measurements_are_read_alike(tmp_path, kind):
     if name.endswith((".webp", ".jpg", ".Jpeg", ".jfif")) and image.mode == "1":
         pytest.skip("no such file")
     prior = tiny_prior()
-    file = saved(tmp_path / "in" / name, image, **({"format": "JPEG"} if name.endswith("jfif") else {}), **options)
+    file = saved(
+        tmp_path / "in" / name,
+        image,
+        **({"format": "JPEG"} if name.endswith("jfif") else {}),
+        **options,
+    )
     convert = "grey" if kind in ("webp", "gif") else None
     read = {
         "images": ImageFolder(file.parent, prior.event_shape, convert=convert)[0],
         "one image": ImageFolder(file, prior.event_shape, convert=convert)[0],
     }
-    given = {"masks": None, "sigma_y": None, "convert": convert, "value_range": None, "strict": False}
+    given = {
+        "masks": None,
+        "sigma_y": None,
+        "convert": convert,
+        "value_range": None,
+        "strict": False,
+    }
     read["measurements"] = observation(file.parent, prior, Denoising(0.1), **given)[0].y[0]
     read["one measurement"] = observation(file, prior, Denoising(0.1), **given)[0].y[0]
     first = read["images"]
@@ -99,7 +123,10 @@ def masks() -> dict[str, tuple[str, object]]:
         "0 and 255 as numbers": ("m.npy", 255.0 * OBSERVED),
         "0 and 255 as whole numbers": ("m.npy", (255 * OBSERVED).astype(np.int32)),
         "archive": ("m.npz", OBSERVED.astype(np.float32)),
-        "translucent": ("m.png", Image.fromarray(np.stack([255 * seen] * 3 + [np.full_like(seen, 254)], -1))),
+        "translucent": (
+            "m.png",
+            Image.fromarray(np.stack([255 * seen] * 3 + [np.full_like(seen, 254)], -1)),
+        ),
     }
 
 
@@ -118,7 +145,9 @@ def test_masks_are_read_alike(tmp_path, kind, invert):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert np.array_equal(pictures.mask(file, invert), expected)
-        assert torch.equal(MaskFiles(str(tmp_path), invert)._masks[0][1], torch.from_numpy(expected).float())
+        assert torch.equal(
+            MaskFiles(str(tmp_path), invert)._masks[0][1], torch.from_numpy(expected).float()
+        )
 
 
 @pytest.mark.parametrize(
@@ -156,11 +185,20 @@ def test_masks_that_are_odd_are_said(tmp_path):
 
 class TestPlaces:
     def test_hidden_folders_do_not_count_and_others_are_counted(self, tmp_path):
-        for name in ("a.png", "inner/b.png", ".ipynb_checkpoints/a-checkpoint.png", "__MACOSX/a.png", ".hidden.png"):
+        for name in (
+            "a.png",
+            "inner/b.png",
+            ".ipynb_checkpoints/a-checkpoint.png",
+            "__MACOSX/a.png",
+            ".hidden.png",
+        ):
             saved(tmp_path / name, Image.fromarray(grey()))
         (tmp_path / "c.heic").write_bytes(b"picture")
         np.save(tmp_path / "d.npy", grey())
-        with pytest.warns(UserWarning, match=r"2 images are read; left out are files of other kinds: 1 \.heic, 1 \.npy"):
+        with pytest.warns(
+            UserWarning,
+            match=r"2 images are read; left out are files of other kinds: 1 \.heic, 1 \.npy",
+        ):
             files = pictures.found(tmp_path, "images")
         assert [file.name for file in files] == ["a.png", "b.png"]
 
@@ -201,7 +239,13 @@ class TestPlaces:
         saved(tmp_path / "a.png", Image.fromarray(grey().astype(np.uint16) * 16))
         with pytest.warns(UserWarning, match="12 bits"):
             ImageFolder(tmp_path, (1, *SIZE))
-        given = {"masks": None, "sigma_y": None, "convert": None, "value_range": None, "strict": False}
+        given = {
+            "masks": None,
+            "sigma_y": None,
+            "convert": None,
+            "value_range": None,
+            "strict": False,
+        }
         with pytest.warns(UserWarning, match="12 bits"):
             observation(tmp_path, tiny_prior(), Denoising(0.1), **given)
         stack = np.stack([grey()[None].astype(np.uint16) * 16] * 2)

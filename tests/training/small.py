@@ -1,4 +1,6 @@
-"""A prior, an h-transform and images that train in a blink, and a run in a process of its own that can be killed."""
+"""A prior, an h-transform and images that train in a blink, and a run in a process of its own
+that can be killed.
+"""
 
 import os
 import time
@@ -43,7 +45,9 @@ def images(n: int = 24, seed: int = 0) -> Tensor:
 @cache
 def prior(seed: int = 0) -> Prior:
     torch.manual_seed(seed)
-    made = UNetPrior(SHAPE, VPLinear(), channels=(4, 4), blocks=1, attention=(False, False), name=f"ramps-{seed}")
+    made = UNetPrior(
+        SHAPE, VPLinear(), channels=(4, 4), blocks=1, attention=(False, False), name=f"ramps-{seed}"
+    )
     made.gaussian.fit(images(200, seed))
     return made.frozen()
 
@@ -61,9 +65,19 @@ def objective() -> DenoisingScoreMatching:
 def run(h: HTransform, *, out: Path | None = None, **settings) -> object:
     """A short run with everything that has a state: validation, early stopping, accumulation."""
     settings = {
-        "steps": 16, "batch_size": 4, "accumulate": 2, "validation": images(8, 1), "validation_draws": 8, "validate_every": 4, "save_every": 3,
-        "log_every": 4, "patience": 50, "out": out, "progress": False, **settings,
-    }  # fmt: skip
+        "steps": 16,
+        "batch_size": 4,
+        "accumulate": 2,
+        "validation": images(8, 1),
+        "validation_draws": 8,
+        "validate_every": 4,
+        "save_every": 3,
+        "log_every": 4,
+        "patience": 50,
+        "out": out,
+        "progress": False,
+        **settings,
+    }
     return train(h, prior(), objective(), settings.pop("images", images()), **settings)
 
 
@@ -92,14 +106,22 @@ def nothing() -> None:
 
 
 def step_reached(out: Path) -> int:
-    """The step of the last whole line of a run's log, 0 before there is any; -1 before the first state."""
+    """The step of the last whole line of a run's log, 0 before there is any; -1 before the first
+    state.
+    """
     if not (out / "state.safetensors").exists():
         return -1
-    lines = (out / "metrics.jsonl").read_text().splitlines() if (out / "metrics.jsonl").exists() else []
+    lines = (
+        (out / "metrics.jsonl").read_text().splitlines() if (out / "metrics.jsonl").exists() else []
+    )
     steps = [int(line.split(":")[1].split(",")[0]) for line in lines if line.endswith("}")]
     return max(steps, default=0)
 
 
 def differing(a: dict[str, Tensor], b: dict[str, Tensor]) -> list[str]:
     """The names of tensors that are not the same bits."""
-    return [name for name in {**a, **b} if name not in a or name not in b or not torch.equal(a[name], b[name])]
+    return [
+        name
+        for name in {**a, **b}
+        if name not in a or name not in b or not torch.equal(a[name], b[name])
+    ]

@@ -17,7 +17,9 @@ from tests.training import small
 
 
 def build(n=20, **settings):
-    return Bank.build(small.prior(), small.images(), n, **{"batch_size": 6, "progress": False, **settings})
+    return Bank.build(
+        small.prior(), small.images(), n, **{"batch_size": 6, "progress": False, **settings}
+    )
 
 
 def assert_same(a: Bank, b: Bank):
@@ -65,7 +67,9 @@ def test_loss_is_that_of_the_prior_itself():
     said = prior.at(batch.denoised.x_t, batch.denoised.t)
     observation = objective.problem.draw(batch.x_0, batch.noise.stream(1))
     direct = objective.loss_from(h, prior.scale, said, observation, batch.x_0)
-    torch.testing.assert_close(objective.loss(h, prior, batch).value, direct.value, rtol=1e-2, atol=1e-4)  # half precision
+    torch.testing.assert_close(
+        objective.loss(h, prior, batch).value, direct.value, rtol=1e-2, atol=1e-4
+    )  # half precision
 
 
 def test_the_card_tells_banks_apart():
@@ -77,7 +81,10 @@ def test_the_card_tells_banks_apart():
 
 def test_observations_are_drawn_afresh():
     bank, objective, h = build(4), small.objective(), small.h_transform()
-    first, second = (objective.loss(h, small.prior(), bank.batch(range(4), Noise(seeds))) for seeds in (range(4), range(4, 8)))
+    first, second = (
+        objective.loss(h, small.prior(), bank.batch(range(4), Noise(seeds)))
+        for seeds in (range(4), range(4, 8))
+    )
     assert torch.equal(first.shown["log_snr"], second.shown["log_snr"])
     assert not torch.equal(first.value, second.value)
 
@@ -102,7 +109,9 @@ class TestFolder:
             patch.setattr(type(prior), "denoise", dies)
             with pytest.raises(RuntimeError, match="killed"):
                 build(out=tmp_path)
-        with pytest.raises(CheckpointError, match=r"holds 12 of 20 evaluations; call Bank\.build again"):
+        with pytest.raises(
+            CheckpointError, match=r"holds 12 of 20 evaluations; call Bank\.build again"
+        ):
             Bank.open(tmp_path, prior)
         with open(tmp_path / "bank.npy", "ab") as file:
             file.write(b"half an entry")
@@ -146,12 +155,16 @@ class TestFolder:
         build(out=tmp_path)
         with pytest.raises(CheckpointError, match="holds another bank: seed was 0 and is 1"):
             build(out=tmp_path, seed=1)
-        with pytest.raises(CheckpointError, match=r"made with the prior ramps-0 .* the prior given is ramps-1"):
+        with pytest.raises(
+            CheckpointError, match=r"made with the prior ramps-0 .* the prior given is ramps-1"
+        ):
             Bank.open(tmp_path, small.prior(1))
 
     def test_of_other_images(self, tmp_path):
         build(out=tmp_path)
-        with pytest.raises(CheckpointError, match=r"holds another bank: data\.fingerprint was \w+ and is \w+"):
+        with pytest.raises(
+            CheckpointError, match=r"holds another bank: data\.fingerprint was \w+ and is \w+"
+        ):
             Bank.build(small.prior(), small.images(seed=4), 20, out=tmp_path, progress=False)
 
     def test_without_a_fingerprint_goes_on(self, tmp_path):
@@ -193,7 +206,9 @@ class TestShards:
             store = shards.Shards.grow(tmp_path / str(size), card)
             for start in range(0, 20, size):
                 store.append(entries[start : start + size])
-        assert len({(tmp_path / str(size) / "bank.json").read_bytes() for size in (1, 5, 8, 20)}) == 1
+        assert (
+            len({(tmp_path / str(size) / "bank.json").read_bytes() for size in (1, 5, 8, 20)}) == 1
+        )
         assert len(json.loads((tmp_path / "5" / "bank.json").read_text())["shards"]) == 3
 
     def test_a_shard_is_verified_when_it_is_first_read(self, tmp_path):
@@ -216,7 +231,11 @@ class TestShards:
         monkeypatch.setattr(
             shards.Shards,
             "append",
-            lambda self, entries: (_ for _ in ()).throw(KeyboardInterrupt) if self.done == 12 else grown(self, entries),
+            lambda self, entries: (
+                (_ for _ in ()).throw(KeyboardInterrupt)
+                if self.done == 12
+                else grown(self, entries)
+            ),
         )
         with pytest.raises(KeyboardInterrupt):
             build(out=tmp_path)
@@ -234,7 +253,12 @@ class TestShards:
 
 class TestOutOfMemory:
     @pytest.mark.parametrize(
-        "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()]
+        "error",
+        [
+            torch.OutOfMemoryError("CUDA out of memory."),
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+            MemoryError(),
+        ],
     )
     def test_says_which_batch_size_to_try(self, error, monkeypatch, tmp_path):
         denoise = type(small.prior()).denoise
@@ -246,7 +270,10 @@ class TestOutOfMemory:
 
         with monkeypatch.context() as patch:
             patch.setattr(type(small.prior()), "denoise", full)
-            with pytest.raises(OutOfMemory, match="no room for batch_size=6; try batch_size=3, which makes the same bank"):
+            with pytest.raises(
+                OutOfMemory,
+                match="no room for batch_size=6; try batch_size=3, which makes the same bank",
+            ):
                 build(out=tmp_path)
             assert_same(build(out=tmp_path, batch_size=3), build(batch_size=3))
 
@@ -255,11 +282,15 @@ class TestOutOfMemory:
             raise MemoryError
 
         monkeypatch.setattr(type(small.prior()), "denoise", full)
-        with pytest.raises(OutOfMemory, match="no room for batch_size=1; one evaluation at a time is the least"):
+        with pytest.raises(
+            OutOfMemory, match="no room for batch_size=1; one evaluation at a time is the least"
+        ):
             build(batch_size=1)
 
     def test_no_room_for_the_bank_itself(self):
-        with pytest.raises(OutOfMemory, match="1000000000000000 evaluations in memory; give a folder `out`"):
+        with pytest.raises(
+            OutOfMemory, match="1000000000000000 evaluations in memory; give a folder `out`"
+        ):
             build(10**15)
 
 

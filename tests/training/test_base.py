@@ -13,7 +13,9 @@ def test_order_permutes_every_epoch():
     epochs = [[order[k] for k in range(e * 7, e * 7 + 7)] for e in range(3)]
     assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
     assert epochs[0] != epochs[1]
-    assert [order[k] for k in range(5, 9)] == epochs[0][5:] + epochs[1][:2]  # in any order of asking
+    assert [order[k] for k in range(5, 9)] == epochs[0][5:] + epochs[1][
+        :2
+    ]  # in any order of asking
 
 
 class TestImages:
@@ -39,8 +41,14 @@ class TestImages:
             (torch.zeros(0, 1, 8, 8), "empty data set"),
             (torch.zeros(3, 3, 8, 8), r"shape \(3, 8, 8\) and ramps-0 takes \(1, 8, 8\)"),
             (torch.zeros(3, 1, 9, 8), r"shape \(1, 9, 8\)"),
-            (torch.zeros(3, 1, 8, 8, dtype=torch.uint8), r"got torch.uint8; deft\.data\.Arrays converts"),
-            (torch.full((3, 1, 8, 8), 200.0), r"values in \[200, 200\] and ramps-0 takes \[-1, 1\]"),
+            (
+                torch.zeros(3, 1, 8, 8, dtype=torch.uint8),
+                r"got torch.uint8; deft\.data\.Arrays converts",
+            ),
+            (
+                torch.full((3, 1, 8, 8), 200.0),
+                r"values in \[200, 200\] and ramps-0 takes \[-1, 1\]",
+            ),
             (torch.rand(3, 1, 8, 8), r"no value of 3 images is negative .* convert them"),
             (torch.full((3, 1, 8, 8), float("nan")), "NaN or infinite"),
         ],
@@ -66,7 +74,9 @@ class TestFingerprint:
     def test_depends_on_the_images_alone(self):
         x, prior = small.images(5), small.prior()
         same = [x.clone(), x.double(), TensorDataset(x), TensorDataset(x, torch.arange(5))]
-        assert {Images(images, prior).fingerprint() for images in same} == {Images(x, prior).fingerprint()}
+        assert {Images(images, prior).fingerprint() for images in same} == {
+            Images(x, prior).fingerprint()
+        }
         assert Images(x[:1], prior).fingerprint() != Images(x[1:2], prior).fingerprint()
 
     def test_reads_a_handful(self):

@@ -48,5 +48,7 @@ def test_a_run_that_has_not_ended_counts_what_its_options_name(tmp_path):
     for nothing in ("initial: null", "initial: gone.safetensors", "[: {", "- 1", "initial: 3"):
         (tmp_path / "second" / "config.yaml").write_text(nothing)
         assert chain.seconds_of(state) == own
-    (tmp_path / "second" / "config.yaml").write_text(yaml.safe_dump({"initial": str(state)}))  # a circle ends
+    (tmp_path / "second" / "config.yaml").write_text(
+        yaml.safe_dump({"initial": str(state)})
+    )  # a circle ends
     assert chain.seconds_of(state) > own

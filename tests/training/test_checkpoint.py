@@ -26,7 +26,12 @@ def saved(tmp_path):
         for p in h.parameters():
             p.add_(0.1 * torch.randn_like(p))
     path = tmp_path / "h.safetensors"
-    checkpoint.save(path, h, small.prior(), {"problem": PROBLEM.card(), "training": {"steps": 5}, "metrics": {"psnr": 20.5}})
+    checkpoint.save(
+        path,
+        h,
+        small.prior(),
+        {"problem": PROBLEM.card(), "training": {"steps": 5}, "metrics": {"psnr": 20.5}},
+    )
     return path, h
 
 
@@ -44,7 +49,10 @@ def test_round_trip(saved):
 
 
 def test_card_is_read_without_weights(saved):
-    code = f"import sys; from deft.storage.tensors import header; print(header({str(saved[0])!r}).card['training'], 'torch' in sys.modules)"
+    code = (
+        "import sys; from deft.storage.tensors import header; "
+        f"print(header({str(saved[0])!r}).card['training'], 'torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "{'steps': 5} False"
     assert checkpoint.read_card(saved[0])["problem"] == json.loads(json.dumps(PROBLEM.card()))
@@ -52,7 +60,9 @@ def test_card_is_read_without_weights(saved):
 
 def test_another_prior(saved):
     with pytest.raises(
-        CheckpointError, match=r"trained for the prior ramps-0 \(hash [0-9a-f]{16}.*the prior given is ramps-1 \(hash [0-9a-f]{16}"
+        CheckpointError,
+        match=r"trained for the prior ramps-0 \(hash [0-9a-f]{16}.*the prior given is ramps-1 "
+        r"\(hash [0-9a-f]{16}",
     ):
         checkpoint.load(saved[0], small.prior(1))
 
@@ -65,7 +75,10 @@ def test_the_same_prior_in_half_precision_is_the_same(saved):
 
 
 def test_another_problem(saved):
-    with pytest.raises(CheckpointError, match=r"trained for Inpainting\(.*sigma_y=0.05\); it was asked to serve Fixed\(.*LeftHalf"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"trained for Inpainting\(.*sigma_y=0.05\); it was asked to serve Fixed\(.*LeftHalf",
+    ):
         checkpoint.load(saved[0], small.prior(), problem=Fixed(small.LeftHalf(), sigma_y=0.05))
     with pytest.raises(CheckpointError, match=r"sigma_y=0.05.*sigma_y=0.2"):
         checkpoint.load(saved[0], small.prior(), problem=Inpainting(masks="box", sigma_y=0.2))
@@ -79,7 +92,11 @@ def test_another_operator_of_a_users_own(saved, tmp_path):
     path = tmp_path / "fixed.safetensors"
     checkpoint.save(path, h, small.prior(), {"problem": first.card()})
     checkpoint.load(path, small.prior(), problem=first)
-    with pytest.raises(CheckpointError, match=r"trained for Fixed\(.*fingerprint=[0-9a-f]{16}.*serve Fixed\(.*fingerprint=[0-9a-f]{16}"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"trained for Fixed\(.*fingerprint=[0-9a-f]{16}.*serve "
+        r"Fixed\(.*fingerprint=[0-9a-f]{16}",
+    ):
         checkpoint.load(path, small.prior(), problem=other)
     card = first.card()
     del card["args"]["fingerprint"], card["args"]["signals"]
@@ -122,7 +139,10 @@ class TestLocated:
             assert checkpoint.read_card(checkpoint.located(name))["prior"]["name"] in name
 
     def test_a_misspelt_name(self):
-        with pytest.raises(CheckpointError, match=r"no h-transform of that name ships.*did you mean.* h-ct-128-views-60"):
+        with pytest.raises(
+            CheckpointError,
+            match=r"no h-transform of that name ships.*did you mean.* h-ct-128-views-60",
+        ):
             checkpoint.located("h-ct-128-view-60")
 
 
@@ -132,7 +152,11 @@ def test_foreign_safetensors(tmp_path):
     save_file({"a": torch.zeros(2)}, tmp_path / "a.safetensors")
     with pytest.raises(CheckpointError, match="is a safetensors file but no deft h-transform"):
         checkpoint.load(tmp_path / "a.safetensors", small.prior())
-    save_file({"a": torch.zeros(2)}, tmp_path / "a.safetensors", metadata={"kind": "deft h-transform", "card": "{"})
+    save_file(
+        {"a": torch.zeros(2)},
+        tmp_path / "a.safetensors",
+        metadata={"kind": "deft h-transform", "card": "{"},
+    )
     with pytest.raises(CheckpointError, match="text that is no JSON"):
         checkpoint.load(tmp_path / "a.safetensors", small.prior())
 
@@ -141,9 +165,13 @@ def test_a_training_state_is_told_and_its_average_is_loaded(saved, tmp_path):
     h = small.h_transform()
     small.run(h, out=tmp_path, patience=None)
     path = tmp_path / "state.safetensors"
-    with pytest.raises(CheckpointError, match=r"no deft h-transform: it is a deft training state\."):
+    with pytest.raises(
+        CheckpointError, match=r"no deft h-transform: it is a deft training state\."
+    ):
         checkpoint.load(path, small.prior())
-    assert not small.differing(checkpoint.load_average(path, small.prior()).state_dict(), h.state_dict())
+    assert not small.differing(
+        checkpoint.load_average(path, small.prior()).state_dict(), h.state_dict()
+    )
     with pytest.raises(CheckpointError, match="trained for the prior ramps-0"):
         checkpoint.load_average(path, small.prior(1))
     with pytest.raises(CheckpointError, match="no deft training state: it is a deft h-transform"):
@@ -158,7 +186,9 @@ def rewritten(path, change):
 
 
 def _of(name, **args):
-    return lambda card: card["architecture"].update(**{"class": name, "args": {**card["architecture"]["args"], **args}})
+    return lambda card: card["architecture"].update(
+        **{"class": name, "args": {**card["architecture"]["args"], **args}}
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,12 +200,25 @@ def _of(name, **args):
         (_of("LearnedHTransform", channels=[8, 8]), None, "tensors differ"),
         (_of("LearnedHTransform", channels=[200_000]), 200_000, "a whole number"),
         (_of("LearnedHTransform", channels=[-5]), -5, "a whole number"),
-        (_of("LearnedHTransform", channels=[16_384] * 16, attention=[False] * 16, event_shape=[1, 8, 8]), None, "tensors differ"),
+        (
+            _of(
+                "LearnedHTransform",
+                channels=[16_384] * 16,
+                attention=[False] * 16,
+                event_shape=[1, 8, 8],
+            ),
+            None,
+            "tensors differ",
+        ),
         (_of("LearnedHTransform", channels=8), 8, "a list"),
         (_of("LearnedHTransform", event_shape=[1, 8, 9]), [1, 8, 9], "that of the prior"),
         (_of("LearnedHTransform", nonsense=1), "nonsense", "one of event_shape"),
         (_of("LearnedHTransform", scale=2.0), 2.0, "it comes with the prior"),
-        (lambda card: card.update(architecture=["LearnedHTransform"]), ["LearnedHTransform"], "a h-transform"),
+        (
+            lambda card: card.update(architecture=["LearnedHTransform"]),
+            ["LearnedHTransform"],
+            "a h-transform",
+        ),
         (lambda card: card.update(architecture=None), None, "a h-transform"),
         (lambda card: card.pop("prior"), "nothing", "an object"),
         (lambda card: card["prior"].update(event_shape="8x8"), "8x8", "a list"),
@@ -245,7 +288,10 @@ def test_full_disk_leaves_the_earlier_file(saved, monkeypatch, stage):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, stage, full)
-    with pytest.raises(CheckpointError, match=r"the disk is full: .*h\.safetensors could not be written; the earlier .* is intact"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"the disk is full: .*h\.safetensors could not be written; the earlier .* is intact",
+    ):
         checkpoint.save(path, small.h_transform(3), small.prior(), {})
     monkeypatch.undo()
     assert path.read_bytes() == before
@@ -266,7 +312,14 @@ class TestReadWeights:
         path, h = saved
         assert not small.differing(checkpoint.read_weights(path), h.state_dict())
 
-    @pytest.mark.parametrize("wrap", [lambda d: d, lambda d: {"state_dict": d, "epoch": 3}, lambda d: {"ema": d, "config": {"a": 1}}])
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            lambda d: d,
+            lambda d: {"state_dict": d, "epoch": 3},
+            lambda d: {"ema": d, "config": {"a": 1}},
+        ],
+    )
     def test_pt(self, tmp_path, wrap):
         weights = {"a": torch.randn(3), "b": torch.randn(2, 2)}
         torch.save(wrap(weights), tmp_path / "w.pt")

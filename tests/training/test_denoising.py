@@ -25,11 +25,15 @@ class White(ObjectiveContract):
 
     def signals(self, n):
         mean = torch.linspace(-0.5, 0.5, 16).reshape(self.shape)
-        return mean + self.scale * torch.randn(n, *self.shape, generator=torch.Generator().manual_seed(3))
+        return mean + self.scale * torch.randn(
+            n, *self.shape, generator=torch.Generator().manual_seed(3)
+        )
 
     def exact(self):
         torch.manual_seed(0)
-        return LearnedHTransform(self.shape, self.scale, channels=(4, 4), patch=1, attention=(False, False))
+        return LearnedHTransform(
+            self.shape, self.scale, channels=(4, 4), patch=1, attention=(False, False)
+        )
 
     def spoil(self, h):
         with torch.no_grad():
@@ -53,7 +57,9 @@ def test_weightings_differ_by_the_stated_factor():
     spread = DenoisingScoreMatching(problem).loss(h, prior, Batch(x_0, noise))
     eps = DenoisingScoreMatching(problem, weighting="eps").loss(h, prior, Batch(x_0, noise))
     snr = spread.shown["log_snr"].exp()
-    r_2 = prior.scale**2 / (snr * prior.scale**2 + 1)  # r_t^2 = s^2 sigma_t^2 / (alpha_t^2 s^2 + sigma_t^2)
+    r_2 = prior.scale**2 / (
+        snr * prior.scale**2 + 1
+    )  # r_t^2 = s^2 sigma_t^2 / (alpha_t^2 s^2 + sigma_t^2)
     torch.testing.assert_close(spread.value, eps.value / (snr * r_2), rtol=1e-4, atol=0)
 
 
@@ -66,7 +72,12 @@ def test_eps_is_equation_10():
     alpha_t, sigma_t = prior.levels(x_0, t)
     denoised = prior.at(alpha_t * x_0 + sigma_t * eps, t)
     observation = objective.problem.draw(x_0, noise.stream(1))
-    expected = (denoised.eps_hat - sigma_t * h.grad_log_h(denoised, observation) - eps).square().flatten(1).mean(1)
+    expected = (
+        (denoised.eps_hat - sigma_t * h.grad_log_h(denoised, observation) - eps)
+        .square()
+        .flatten(1)
+        .mean(1)
+    )
     # at low noise x_0 - x_0_hat is a small difference, divided by sigma_t = 0.01
     torch.testing.assert_close(loss.value, expected, rtol=2e-3, atol=1e-6)
 
@@ -124,26 +135,45 @@ def test_measurements_keep_their_precision_under_autocast():
         drawn = problem.draw(x_0, Noise(range(2)).stream(1)).y
         seen = []
         objective = DenoisingScoreMatching(problem)
-        objective.loss_from = lambda h, scale, denoised, observation, x_0, seen=seen: seen.append(observation.y)
+        objective.loss_from = lambda h, scale, denoised, observation, x_0, seen=seen: seen.append(
+            observation.y
+        )
         with torch.autocast("cpu", torch.bfloat16):
             objective.loss(h, prior, Batch(x_0, Noise(range(2))))
         torch.testing.assert_close(seen[0], drawn)
 
 
 def test_measurements_that_are_kept(monkeypatch):
-    """Two for each signal: lifted once each, the same whenever they come, and the loss that a measurement of that seed has."""
-    problem, h, prior, x_0 = Fixed(small.LeftHalf(), sigma_y=0.1), small.h_transform(), small.prior(), small.images(3)
+    """Two for each signal: lifted once each, the same whenever they come, and the loss that a
+    measurement of that seed has.
+    """
+    problem, h, prior, x_0 = (
+        Fixed(small.LeftHalf(), sigma_y=0.1),
+        small.h_transform(),
+        small.prior(),
+        small.images(3),
+    )
     objective = DenoisingScoreMatching(problem, measurements=2)
     lifted, lift, seen = [], small.LeftHalf.lift, []
-    monkeypatch.setattr(small.LeftHalf, "lift", lambda self, y: lifted.append(len(y)) or lift(self, y))
+    monkeypatch.setattr(
+        small.LeftHalf, "lift", lambda self, y: lifted.append(len(y)) or lift(self, y)
+    )
     shift = h.shift
-    monkeypatch.setattr(h, "shift", lambda denoised, observation: seen.append(observation) or shift(denoised, observation))
+    monkeypatch.setattr(
+        h,
+        "shift",
+        lambda denoised, observation: seen.append(observation) or shift(denoised, observation),
+    )
     for seed in range(12):
         objective.loss(h, prior, Batch(x_0, Noise([seed, seed + 1, seed])))
     assert sum(lifted) == 6  # three signals, twice
     for observation in seen:
-        torch.testing.assert_close(observation.lifted, lift(observation.operator, observation.y), rtol=1e-3, atol=1e-3)
-    drawn = [torch.stack([observation.y[i] for observation in seen]).unique(dim=0) for i in range(3)]
+        torch.testing.assert_close(
+            observation.lifted, lift(observation.operator, observation.y), rtol=1e-3, atol=1e-3
+        )
+    drawn = [
+        torch.stack([observation.y[i] for observation in seen]).unique(dim=0) for i in range(3)
+    ]
     assert [len(y) for y in drawn] == [2, 2, 2]
     assert objective.card()["measurements"] == 2
     with pytest.raises(InvalidInput, match="at least one, or None, afresh every time; got 0"):

@@ -16,7 +16,9 @@ def test_lines_after_the_step_of_a_resumed_run_are_dropped(tmp_path):
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('{"step": 8, "lo')  # killed while writing
     assert Log(tmp_path, 4, False).lines == [{"step": 2, "loss": 1.0}, {"step": 4, "loss": 2.0}]
-    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 2, "loss": 1.0}\n{"step": 4, "loss": 2.0}\n'
+    assert (
+        tmp_path / "metrics.jsonl"
+    ).read_text() == '{"step": 2, "loss": 1.0}\n{"step": 4, "loss": 2.0}\n'
     assert Log(tmp_path, 0, False).lines == []
     assert (tmp_path / "metrics.jsonl").read_text() == ""
 
@@ -48,11 +50,17 @@ def test_tensorboard_gets_the_same_numbers(tmp_path, monkeypatch):
         def close(self):
             closed.append(True)
 
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=SummaryWriter))
+    monkeypatch.setitem(
+        sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=SummaryWriter)
+    )
     result = small.run(small.h_transform(), out=tmp_path, tensorboard=True)
     assert closed
     for line in result.history:
-        name, value = ("validation/loss", line["validation"]["loss"]) if "validation" in line else ("loss", line["loss"])
+        name, value = (
+            ("validation/loss", line["validation"]["loss"])
+            if "validation" in line
+            else ("loss", line["loss"])
+        )
         assert (line["step"], name, value) in written
 
 

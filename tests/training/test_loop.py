@@ -62,10 +62,23 @@ class TestRun:
     def test_learns(self):
         h = small.h_transform()
         result = train(
-            h, small.prior(), small.objective(), small.images(200), steps=40, batch_size=8, learning_rate=3e-3, ema=0.9,
-            validation=small.images(32, 9), validation_draws=64, progress=False,
-        )  # fmt: skip
-        before, after = (line["validation"]["loss"] for line in (result.history[0], result.history[-1]) if "validation" in line)
+            h,
+            small.prior(),
+            small.objective(),
+            small.images(200),
+            steps=40,
+            batch_size=8,
+            learning_rate=3e-3,
+            ema=0.9,
+            validation=small.images(32, 9),
+            validation_draws=64,
+            progress=False,
+        )
+        before, after = (
+            line["validation"]["loss"]
+            for line in (result.history[0], result.history[-1])
+            if "validation" in line
+        )
         assert after < before
         assert result.validation.loss < 0.9 * result.validation.without
 
@@ -97,14 +110,23 @@ class TestRun:
 
     def test_clipping_bounds_the_first_step(self):
         result = small.run(small.h_transform(), steps=2, clip=1e-9, learning_rate=1e-3, warmup=0)
-        assert all(line["grad_norm"] > 1e-9 for line in result.history if "grad_norm" in line)  # the norm logged is that before clipping
+        assert all(
+            line["grad_norm"] > 1e-9 for line in result.history if "grad_norm" in line
+        )  # the norm logged is that before clipping
 
     def test_metrics_are_json_lines(self, uninterrupted):
         _, out, result = uninterrupted
         lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
         assert lines == json.loads(json.dumps(result.history))
         assert [line["step"] for line in lines if "loss" in line] == [4, 8, 12, 16]
-        assert {"loss", "without", "grad_norm", "learning_rate", "signals_per_second", "seconds"} < set(lines[0])
+        assert {
+            "loss",
+            "without",
+            "grad_norm",
+            "learning_rate",
+            "signals_per_second",
+            "seconds",
+        } < set(lines[0])
 
     def test_prior_is_untouched(self):
         prior, h = small.prior(), small.h_transform()
@@ -122,21 +144,27 @@ class TestRun:
         small.run(averaged, steps=1, ema=0.999, patience=None, validation=None)
         d = 2 / 11  # (1 + n) / (10 + n) at n = 1
         for name, value in averaged.state_dict().items():
-            torch.testing.assert_close(value, d * start[name] + (1 - d) * raw[name], rtol=1e-5, atol=1e-7)
+            torch.testing.assert_close(
+                value, d * start[name] + (1 - d) * raw[name], rtol=1e-5, atol=1e-7
+            )
 
     def test_bf16(self):
         result = small.run(small.h_transform(), precision="bf16", steps=4)
         assert math.isfinite(result.validation.loss)
 
     def test_bf16_is_for_networks_alone(self):
-        """The loss at every noise level is that of full precision to the precision of a network's output, 2^-8, although it divides by r_t."""
+        """The loss at every noise level is that of full precision to the precision of a
+        network's output, 2^-8, although it divides by r_t.
+        """
         h, prior = small.h_transform(), small.prior()
         objective = DenoisingScoreMatching(small.objective().problem, uniform=1.0)
         with torch.no_grad():
             for p in h.parameters():
                 p.add_(0.1 * torch.randn_like(p))
         batch = Batch(small.images(), Noise(range(24)))
-        full, half = (_Losses(h, prior, objective, precision)(batch) for precision in ("fp32", "bf16"))
+        full, half = (
+            _Losses(h, prior, objective, precision)(batch) for precision in ("fp32", "bf16")
+        )
         assert half.value.dtype == torch.float32
         assert full.shown["log_snr"].max() > 8
         torch.testing.assert_close(half.value, full.value, rtol=0.05, atol=0.01)
@@ -192,13 +220,30 @@ class TestRun:
 
 @pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(tmp_path):
-    """Under torchrun, on gloo: the same samples, the same weights on both, and those of one process to rounding."""
+    """Under torchrun, on gloo: the same samples, the same weights on both, and those of one
+    process to rounding.
+    """
     folder = Path(__file__).parents[2]
     subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "tests.training.two", str(tmp_path)],
-        cwd=folder, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=240,
-    )  # fmt: skip
-    first, second = (torch.load(tmp_path / f"final-{rank}.pt", weights_only=True) for rank in (0, 1))
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc_per_node",
+            "2",
+            "-m",
+            "tests.training.two",
+            str(tmp_path),
+        ],
+        cwd=folder,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=240,
+    )
+    first, second = (
+        torch.load(tmp_path / f"final-{rank}.pt", weights_only=True) for rank in (0, 1)
+    )
     assert first.pop("processes") == second.pop("processes") == 2
     assert not small.differing(first, second)
     alone = small.h_transform(0)
@@ -211,15 +256,35 @@ class TestEarlyStopping:
     def test_takes_the_best_weights(self, tmp_path):
         h = small.h_transform()
         # 4 images and a large rate: it overfits
-        settings = {"steps": 400, "batch_size": 4, "learning_rate": 2e-2, "ema": 0.5, "validation": small.images(16, 7), "validation_draws": 64,
-                    "validate_every": 10, "patience": 3, "progress": False}  # fmt: skip
-        result = train(h, small.prior(), small.objective(), small.images(4), out=tmp_path, **settings)
-        losses = {line["step"]: line["validation"]["loss"] for line in result.history if "validation" in line}
+        settings = {
+            "steps": 400,
+            "batch_size": 4,
+            "learning_rate": 2e-2,
+            "ema": 0.5,
+            "validation": small.images(16, 7),
+            "validation_draws": 64,
+            "validate_every": 10,
+            "patience": 3,
+            "progress": False,
+        }
+        result = train(
+            h, small.prior(), small.objective(), small.images(4), out=tmp_path, **settings
+        )
+        losses = {
+            line["step"]: line["validation"]["loss"]
+            for line in result.history
+            if "validation" in line
+        }
         assert result.stopped_early
         assert result.steps == result.best_step + 30 < 400
         assert losses[result.best_step] == min(losses.values())
         again = small.h_transform(5)
-        assert train(again, small.prior(), small.objective(), small.images(4), out=tmp_path, **settings).steps == result.steps
+        assert (
+            train(
+                again, small.prior(), small.objective(), small.images(4), out=tmp_path, **settings
+            ).steps
+            == result.steps
+        )
         assert not small.differing(h.state_dict(), again.state_dict())
 
 
@@ -232,9 +297,17 @@ class TestResume:
         assert again.steps == result.steps
         assert again.validation == result.validation
 
-    @pytest.mark.parametrize("places", [(-2, 0, 4, 8), pytest.param((-2, -2, -1, -1, 0, 0, 0, 0, 4, 4, 4, 8, 8), marks=pytest.mark.slow)])
+    @pytest.mark.parametrize(
+        "places",
+        [
+            (-2, 0, 4, 8),
+            pytest.param((-2, -2, -1, -1, 0, 0, 0, 0, 4, 4, 4, 8, 8), marks=pytest.mark.slow),
+        ],
+    )
     def test_sigkill_at_any_moment(self, uninterrupted, tmp_path, places):
-        """Killed at moments that differ from time to time, then left alone: the same bits as the run that nothing disturbed."""
+        """Killed at moments that differ from time to time, then left alone: the same bits as the
+        run that nothing disturbed.
+        """
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["tests.training.small", "accelerate"])
         out = tmp_path / "run"
@@ -257,8 +330,13 @@ class TestResume:
         process.start()
         process.join()
         assert process.exitcode == 0
-        assert not small.differing(torch.load(out / "final.pt", weights_only=True), uninterrupted[0])
-        theirs, ours = ([json.loads(line) for line in (f / "metrics.jsonl").read_text().splitlines()] for f in (out, uninterrupted[1]))
+        assert not small.differing(
+            torch.load(out / "final.pt", weights_only=True), uninterrupted[0]
+        )
+        theirs, ours = (
+            [json.loads(line) for line in (f / "metrics.jsonl").read_text().splitlines()]
+            for f in (out, uninterrupted[1])
+        )
         assert [(line["step"], line.get("loss"), line.get("validation")) for line in theirs] == [
             (line["step"], line.get("loss"), line.get("validation")) for line in ours
         ]
@@ -279,13 +357,25 @@ class TestResume:
         with pytest.raises(CheckpointError, match="signals_per_step was 8 and is 16"):
             small.run(small.h_transform(), out=out, batch_size=8)
         with pytest.raises(CheckpointError, match=r"prior\.name was ramps-0 and is ramps-1"):
-            train(small.h_transform(), small.prior(1), small.objective(), small.images(), steps=16, out=out, progress=False)
+            train(
+                small.h_transform(),
+                small.prior(1),
+                small.objective(),
+                small.images(),
+                steps=16,
+                out=out,
+                progress=False,
+            )
 
     def test_other_images_of_the_same_number_are_an_error(self, uninterrupted):
         out, others = uninterrupted[1], small.images(seed=4)
-        with pytest.raises(CheckpointError, match=r"data\.fingerprint was [0-9a-f]{16} and is [0-9a-f]{16}\. Give"):
+        with pytest.raises(
+            CheckpointError, match=r"data\.fingerprint was [0-9a-f]{16} and is [0-9a-f]{16}\. Give"
+        ):
             small.run(small.h_transform(), out=out, images=others)
-        with pytest.raises(CheckpointError, match=r"validation\.fingerprint was [0-9a-f]{16} and is"):
+        with pytest.raises(
+            CheckpointError, match=r"validation\.fingerprint was [0-9a-f]{16} and is"
+        ):
             small.run(small.h_transform(), out=out, validation=others[:8])
 
     def test_a_state_without_fingerprints_goes_on(self, uninterrupted, tmp_path):
@@ -324,7 +414,9 @@ class TestResume:
         path = tmp_path / "state.safetensors"
         path.write_bytes(path.read_bytes()[:keep])
         with pytest.raises(
-            CheckpointError, match=r"state\.safetensors .*(truncated|empty|no safetensors).*Delete it.*state\.previous\.safetensors"
+            CheckpointError,
+            match=r"state\.safetensors .*(truncated|empty|no safetensors).*Delete "
+            r"it.*state\.previous\.safetensors",
         ):
             small.run(small.h_transform(), out=tmp_path)
         path.unlink()
@@ -376,13 +468,34 @@ class TestInterruption:
     def test_ctrl_c_saves_and_says_how_to_resume(self, tmp_path):
         whole = Broken(lambda loss: loss, -1)
         h = small.h_transform()
-        train(h, small.prior(), whole, small.images(), steps=6, batch_size=4, save_every=100, progress=False)
+        train(
+            h,
+            small.prior(),
+            whole,
+            small.images(),
+            steps=6,
+            batch_size=4,
+            save_every=100,
+            progress=False,
+        )
         usual = signal.getsignal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt, match=r"stopped at step 3 of 6; saved in .*state\.safetensors\. The same call goes on"):
+        with pytest.raises(
+            KeyboardInterrupt,
+            match=r"stopped at step 3 of 6; saved in .*state\.safetensors\. The same call goes on",
+        ):
             run_broken(self.interrupt_at(3), out=tmp_path, save_every=100)
         assert signal.getsignal(signal.SIGINT) is usual
         again = small.h_transform(4)
-        train(again, small.prior(), Broken(lambda loss: loss, -1), small.images(), steps=6, batch_size=4, out=tmp_path, progress=False)
+        train(
+            again,
+            small.prior(),
+            Broken(lambda loss: loss, -1),
+            small.images(),
+            steps=6,
+            batch_size=4,
+            out=tmp_path,
+            progress=False,
+        )
         assert not small.differing(h.state_dict(), again.state_dict())
 
     @pytest.mark.parametrize("number", signals.TERMINATION)
@@ -402,7 +515,9 @@ class TestInterruption:
 
     def test_in_another_thread(self):
         found = []
-        thread = threading.Thread(target=lambda: found.append(small.run(small.h_transform(), steps=1)))
+        thread = threading.Thread(
+            target=lambda: found.append(small.run(small.h_transform(), steps=1))
+        )
         thread.start()
         thread.join()
         assert found[0].steps == 1
@@ -410,9 +525,14 @@ class TestInterruption:
 
 class TestOneRunPerFolder:
     def test_another_process_has_it(self, tmp_path):
-        code = "import sys; from deft.storage.lock import locked\nwith locked(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+        code = (
+            "import sys; from deft.storage.lock import locked\nwith locked(sys.argv[1]): "
+            "print('held', flush=True); sys.stdin.read()"
+        )
         command = [sys.executable, "-c", code, str(tmp_path)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as other:
             assert other.stdout.readline() == "held\n"
             with pytest.raises(FolderInUse) as raised:
                 small.run(small.h_transform(), out=tmp_path)
@@ -446,7 +566,9 @@ class TestMoreSteps:
         small.run(h, out=tmp_path, log_every=1, warmup=None)
         ended = {name: value.clone() for name, value in h.state_dict().items()}
         with pytest.warns(
-            UserWarning, match=r"goes on from step 16 of 16 to 24: the learning rate rises again to 0\.001 and falls over the 8 steps"
+            UserWarning,
+            match=r"goes on from step 16 of 16 to 24: the learning rate rises again to 0\.001 and "
+            r"falls over the 8 steps",
         ):
             result = small.run(h, out=tmp_path, steps=24, log_every=1, warmup=None)
         rates = self.rates(result)
@@ -479,11 +601,29 @@ class TestMoreSteps:
 
     @pytest.mark.slow
     def test_one_that_stopped_early_goes_on(self, tmp_path):
-        settings = {"steps": 200, "batch_size": 4, "learning_rate": 2e-2, "ema": 0.5, "validation": small.images(16, 7), "validation_draws": 64,
-                    "validate_every": 5, "patience": 2, "progress": False, "out": tmp_path}  # fmt: skip
-        first = train(small.h_transform(), small.prior(), small.objective(), small.images(4), **settings)
+        settings = {
+            "steps": 200,
+            "batch_size": 4,
+            "learning_rate": 2e-2,
+            "ema": 0.5,
+            "validation": small.images(16, 7),
+            "validation_draws": 64,
+            "validate_every": 5,
+            "patience": 2,
+            "progress": False,
+            "out": tmp_path,
+        }
+        first = train(
+            small.h_transform(), small.prior(), small.objective(), small.images(4), **settings
+        )
         assert first.stopped_early
-        more = train(small.h_transform(), small.prior(), small.objective(), small.images(4), **{**settings, "steps": 220})
+        more = train(
+            small.h_transform(),
+            small.prior(),
+            small.objective(),
+            small.images(4),
+            **{**settings, "steps": 220},
+        )
         assert more.steps > first.steps
 
     def test_fewer_steps_and_other_settings_are_refused(self, tmp_path):
@@ -497,22 +637,36 @@ class TestMoreSteps:
 class TestValidationByDefault:
     def validated(self, **settings) -> list[tuple[int, int]]:
         """At which steps, on how many draws."""
-        settings = {"batch_size": 8, "accumulate": 1, "validation_draws": None, "validate_every": None, "patience": None, **settings}
+        settings = {
+            "batch_size": 8,
+            "accumulate": 1,
+            "validation_draws": None,
+            "validate_every": None,
+            "patience": None,
+            **settings,
+        }
         result = small.run(small.h_transform(), **settings)
         checks = [line for line in result.history if "validation" in line]
-        return [(line["step"], sum(b["count"] for b in line["validation"]["bins"])) for line in checks]
+        return [
+            (line["step"], sum(b["count"] for b in line["validation"]["bins"])) for line in checks
+        ]
 
     def test_a_short_run_is_validated_at_its_end(self):
         assert self.validated(steps=12) == [(12, 64)]
 
     def test_what_is_asked_for_is_done(self):
-        assert self.validated(steps=12, validate_every=6, validation_draws=16) == [(6, 16), (12, 16)]
+        assert self.validated(steps=12, validate_every=6, validation_draws=16) == [
+            (6, 16),
+            (12, 16),
+        ]
         assert [step for step, _ in self.validated(steps=4, validation_draws=8)] == [1, 2, 3, 4]
 
     def test_early_stopping_needs_validations(self):
         assert self.validated(steps=2, patience=20) == [(1, 256), (2, 256)]
 
-    @pytest.mark.parametrize("setting", [{"validate_every": 0}, {"validation_draws": 0}, {"validation_draws": -3}])
+    @pytest.mark.parametrize(
+        "setting", [{"validate_every": 0}, {"validation_draws": 0}, {"validation_draws": -3}]
+    )
     def test_numbers_that_cannot_be_meant(self, setting):
         with pytest.raises(InvalidInput, match=next(iter(setting))):
             self.validated(steps=4, **setting)
@@ -528,9 +682,14 @@ class TestValidationByDefault:
     def test_with_early_stopping_the_recorded_one_goes_on(self, tmp_path):
         usual = {"validation_draws": None, "validate_every": None, "out": tmp_path}
         with pytest.raises(RuntimeError, match="stop here"):
-            run_until(10, small.h_transform(), **{**usual, "validation_draws": 8, "validate_every": 4})
+            run_until(
+                10, small.h_transform(), **{**usual, "validation_draws": 8, "validate_every": 4}
+            )
         small.run(small.h_transform(), **usual)
-        assert files.header(tmp_path / "state.safetensors", KIND).card["config"]["validation_draws"] == 8
+        assert (
+            files.header(tmp_path / "state.safetensors", KIND).card["config"]["validation_draws"]
+            == 8
+        )
         with pytest.raises(CheckpointError, match="validate_every was 4 and is 5"):
             small.run(small.h_transform(), **{**usual, "validate_every": 5})
 
@@ -539,12 +698,14 @@ class TestTrouble:
     def test_nan_in_the_loss(self, tmp_path):
         def action(loss: Loss) -> Loss:
             return Loss(
-                loss.value * torch.tensor([1.0, float("nan"), 1.0, 1.0]), {**loss.shown, "log_snr": torch.tensor([0.0, -3.25, 1.0, 2.0])}
+                loss.value * torch.tensor([1.0, float("nan"), 1.0, 1.0]),
+                {**loss.shown, "log_snr": torch.tensor([0.0, -3.25, 1.0, 2.0])},
             )
 
         with pytest.raises(
             TrainingDiverged,
-            match=r"the loss of step 4 is not finite, at log-SNR -3.25 \(t = [0-9.]+\)\. The last good state is that of step 2, in .*state\.safetensors \(deft train --initial",
+            match=r"the loss of step 4 is not finite, at log-SNR -3.25 \(t = [0-9.]+\)\. The last "
+            r"good state is that of step 2, in .*state\.safetensors \(deft train --initial",
         ):
             run_broken(Broken(action, 4), out=tmp_path)
         assert StateFile(tmp_path).read()[1]["progress"]["step"] == 2
@@ -554,7 +715,9 @@ class TestTrouble:
             return Loss(loss.value + (loss.value - loss.value.detach()).sqrt(), loss.shown)
 
         with pytest.raises(
-            TrainingDiverged, match=r"the gradient of step 2 is not finite, at log-SNRs between .* and .*No state was saved"
+            TrainingDiverged,
+            match=r"the gradient of step 2 is not finite, at log-SNRs between .* and .*No state "
+            r"was saved",
         ):
             run_broken(Broken(action, 2))
 
@@ -567,7 +730,9 @@ class TestTrouble:
             return loss
 
         with pytest.raises(
-            CheckpointError, match=r"the disk is full: .*state\.safetensors could not be written; the earlier .* is intact.*step 2"
+            CheckpointError,
+            match=r"the disk is full: .*state\.safetensors could not be written; the earlier .* "
+            r"is intact.*step 2",
         ):
             run_broken(Broken(action, 4), out=tmp_path)
         monkeypatch.undo()
@@ -575,20 +740,36 @@ class TestTrouble:
         assert not [p for p in tmp_path.iterdir() if "partial" in p.name or "next" in p.name]
         h, whole = small.h_transform(), small.h_transform()
         settings = {"steps": 6, "batch_size": 4, "save_every": 2, "progress": False}
-        train(h, small.prior(), Broken(lambda loss: loss, -1), small.images(), out=tmp_path, **settings)
+        train(
+            h,
+            small.prior(),
+            Broken(lambda loss: loss, -1),
+            small.images(),
+            out=tmp_path,
+            **settings,
+        )
         train(whole, small.prior(), Broken(lambda loss: loss, -1), small.images(), **settings)
         assert not small.differing(h.state_dict(), whole.state_dict())
 
     @pytest.mark.parametrize(
-        "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()]
+        "error",
+        [
+            torch.OutOfMemoryError("CUDA out of memory."),
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+            MemoryError(),
+        ],
     )
     def test_out_of_memory(self, error):
         def action(loss: Loss) -> Loss:
             raise error
 
-        with pytest.raises(OutOfMemory, match="no room for batch_size=4; try batch_size=2, accumulate=2"):
+        with pytest.raises(
+            OutOfMemory, match="no room for batch_size=4; try batch_size=2, accumulate=2"
+        ):
             run_broken(Broken(action, 1))
-        with pytest.raises(OutOfMemory, match="no room for batch_size=5; try batch_size=2, accumulate=5"):
+        with pytest.raises(
+            OutOfMemory, match="no room for batch_size=5; try batch_size=2, accumulate=5"
+        ):
             run_broken(Broken(action, 1), batch_size=5, accumulate=2)
         with pytest.raises(OutOfMemory, match="no room for batch_size=1; one signal is the least"):
             run_broken(Broken(action, 1), batch_size=1)

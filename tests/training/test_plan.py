@@ -6,9 +6,23 @@ from deft.errors import InvalidInput
 from deft.training.plan import MOST_STEPS, Plan, draws_for, interval_for, long
 
 PLAN = Plan(
-    steps=100, batch_size=6, accumulate=2, processes=1, learning_rate=1e-3, warmup=10, weight_decay=0.0, clip=1.0, ema=0.999, precision="fp32",
-    validate_every=10, validation_draws=0, patience=None, seed=0, save_every=10, log_every=10,
-)  # fmt: skip
+    steps=100,
+    batch_size=6,
+    accumulate=2,
+    processes=1,
+    learning_rate=1e-3,
+    warmup=10,
+    weight_decay=0.0,
+    clip=1.0,
+    ema=0.999,
+    precision="fp32",
+    validate_every=10,
+    validation_draws=0,
+    patience=None,
+    seed=0,
+    save_every=10,
+    log_every=10,
+)
 
 
 def test_learning_rate_is_a_function_of_the_step():
@@ -31,7 +45,9 @@ def test_a_schedule_that_begins_again():
     assert again.shared() == replace(PLAN, steps=200).shared()
 
 
-@pytest.mark.parametrize(("steps", "signals"), [(12, 8), (100, 4), (1000, 16), (2000, 32), (8000, 64), (1, 1)])
+@pytest.mark.parametrize(
+    ("steps", "signals"), [(12, 8), (100, 4), (1000, 16), (2000, 32), (8000, 64), (1, 1)]
+)
 @pytest.mark.parametrize("items", [1, 50, 300, 10_000])
 def test_validation_costs_a_sixth_at_most_but_for_the_one_at_the_end(steps, signals, items):
     draws = draws_for(items, steps * signals, early_stopping=False)
@@ -59,10 +75,14 @@ def test_how_long_is_long():
 @pytest.mark.parametrize(
     ("setting", "given"),
     [
-        ({"steps": 100_000_000}, 100_000_000), ({"steps": MOST_STEPS + 1}, MOST_STEPS + 1), ({"learning_rate": float("inf")}, float("inf")),
-        ({"weight_decay": -1.0}, -1.0), ({"weight_decay": float("inf")}, float("inf")), ({"warmup": -1}, -1),
+        ({"steps": 100_000_000}, 100_000_000),
+        ({"steps": MOST_STEPS + 1}, MOST_STEPS + 1),
+        ({"learning_rate": float("inf")}, float("inf")),
+        ({"weight_decay": -1.0}, -1.0),
+        ({"weight_decay": float("inf")}, float("inf")),
+        ({"warmup": -1}, -1),
     ],
-)  # fmt: skip
+)
 def test_numbers_that_cannot_be_meant(setting, given):
     with pytest.raises(InvalidInput) as raised:
         replace(PLAN, **setting)
@@ -73,7 +93,11 @@ def test_numbers_that_cannot_be_meant(setting, given):
 
 def test_what_a_run_that_goes_on_may_change():
     assert PLAN.signals_per_step == 12
-    for same in ({"batch_size": 3, "accumulate": 4}, {"batch_size": 3, "processes": 2}, {"save_every": 1}):
+    for same in (
+        {"batch_size": 3, "accumulate": 4},
+        {"batch_size": 3, "processes": 2},
+        {"save_every": 1},
+    ):
         assert replace(PLAN, **same).shared() == PLAN.shared()
     for other in ({"batch_size": 3}, {"seed": 1}, {"steps": 101}, {"ema": 0.9}):
         assert replace(PLAN, **other).shared() != PLAN.shared()

@@ -22,7 +22,12 @@ def test_an_optimum_inside_is_found_without_more_values():
 @pytest.mark.parametrize("best", [1e-3, 1e2])
 def test_the_grid_extends_itself_to_either_side(best):
     seen = []
-    tuned = tune(parabola(best), geometric_grid(0.01, 10, 10), metric="mse", on_value=lambda value, score: seen.append(value))
+    tuned = tune(
+        parabola(best),
+        geometric_grid(0.01, 10, 10),
+        metric="mse",
+        on_value=lambda value, score: seen.append(value),
+    )
     assert tuned.inside
     assert abs(math.log10(tuned.value / best)) < 0.2
     assert len(seen) == len(set(seen)) == len(tuned.table) > 10
@@ -30,7 +35,9 @@ def test_the_grid_extends_itself_to_either_side(best):
 
 def test_larger_may_be_better():
     worse = parabola(0.3)
-    assert tune(lambda value: -worse(value), geometric_grid(0.01, 10), metric="psnr", larger_is_better=True).inside
+    assert tune(
+        lambda value: -worse(value), geometric_grid(0.01, 10), metric="psnr", larger_is_better=True
+    ).inside
 
 
 def test_bounds_and_the_number_of_extensions_are_kept_and_said():
@@ -44,14 +51,21 @@ def test_bounds_and_the_number_of_extensions_are_kept_and_said():
 
 
 def test_what_is_not_finite_is_the_worst():
-    tuned = tune(lambda value: math.nan if value > 0.1 else parabola(0.05)(value), geometric_grid(0.001, 1, 9), metric="mse")
+    tuned = tune(
+        lambda value: math.nan if value > 0.1 else parabola(0.05)(value),
+        geometric_grid(0.001, 1, 9),
+        metric="mse",
+    )
     assert tuned.value < 0.1
     assert tuned.inside
     with pytest.raises(InvalidInput, match="no value"):
         tune(lambda value: math.nan, geometric_grid(0.001, 1, 9), metric="mse")
 
 
-@pytest.mark.parametrize("values", [geometric_grid(0.1, 10, 7), geometric_grid(0.1, 5, 9), [0.0, *geometric_grid(0.1, 10, 8)]])
+@pytest.mark.parametrize(
+    "values",
+    [geometric_grid(0.1, 10, 7), geometric_grid(0.1, 5, 9), [0.0, *geometric_grid(0.1, 10, 8)]],
+)
 def test_too_few_values_or_too_narrow(values):
     with pytest.raises(InvalidInput, match="at least 8 positive values over two decades"):
         tune(parabola(1), values, metric="mse")
@@ -65,7 +79,9 @@ def test_wrong_grids():
 
 
 def test_a_value_that_diverged_is_the_worst_and_the_card_is_json():
-    tuned = tune(lambda value: math.nan if value > 3 else -value, geometric_grid(0.01, 10, 10), metric="mse")
+    tuned = tune(
+        lambda value: math.nan if value > 3 else -value, geometric_grid(0.01, 10, 10), metric="mse"
+    )
     assert tuned.value < 3
     card = json.loads(json.dumps(tuned.card(), allow_nan=False))
     assert card["table"][-1] == [pytest.approx(10.0), None]

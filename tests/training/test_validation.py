@@ -18,7 +18,13 @@ def run(**settings):
         fake,
         small.objective(),
         source,
-        **{"draws": 300, "batch_size": 7, "device": torch.device("cpu"), "dtype": torch.float32, **settings},
+        **{
+            "draws": 300,
+            "batch_size": 7,
+            "device": torch.device("cpu"),
+            "dtype": torch.float32,
+            **settings,
+        },
     )
 
 

@@ -1,4 +1,6 @@
-"""A run on as many processes as torchrun starts; the first one writes the weights to the folder given."""
+"""A run on as many processes as torchrun starts; the first one writes the weights to the folder
+given.
+"""
 
 import sys
 from pathlib import Path
@@ -12,4 +14,7 @@ state = PartialState(cpu=True)
 h = small.h_transform(state.process_index)  # the copies start apart: they must meet
 out = Path(sys.argv[1])
 small.run(h, out=out, batch_size=8 // state.num_processes, accumulate=1)
-torch.save({"processes": torch.tensor(state.num_processes), **h.state_dict()}, out / f"final-{state.process_index}.pt")
+torch.save(
+    {"processes": torch.tensor(state.num_processes), **h.state_dict()},
+    out / f"final-{state.process_index}.pt",
+)

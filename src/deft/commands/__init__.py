@@ -1,1 +1,3 @@
-"""The commands of `deft`: one module each, with a function of the same name whose typed arguments are the options."""
+"""The commands of `deft`: one module each, with a function of the same name whose typed arguments
+are the options.
+"""

@@ -1,4 +1,6 @@
-"""What there is, found from the package itself: every concrete class of a kind, with the first sentence of its docstring."""
+"""What there is, found from the package itself: every concrete class of a kind, with the first
+sentence of its docstring.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +32,18 @@ def classes(kind: str) -> list[type]:
         value
         for module in _modules(where)
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, base) and not inspect.isabstract(value) and value.__module__ == module.__name__
+        if isinstance(value, type)
+        and issubclass(value, base)
+        and not inspect.isabstract(value)
+        and value.__module__ == module.__name__
     }
     return sorted((c for c in found if not c.__name__.startswith("_")), key=lambda c: c.__name__)
 
 
 def named(kind: str, name: str) -> type:
-    """The class that a name or a dotted path gives, a user's own too. Raises `InvalidInput` for anything else, with the nearest names."""
+    """The class that a name or a dotted path gives, a user's own too. Raises `InvalidInput` for
+    anything else, with the nearest names.
+    """
     home, base, _ = KINDS[kind]
     known = {cls.__name__: cls for cls in classes(kind)}
     if name in known:
@@ -46,7 +53,8 @@ def named(kind: str, name: str) -> type:
         found = getattr(import_module(module), last)
     except (ImportError, AttributeError, ValueError) as error:
         raise InvalidInput(
-            f"{name!r} is none of the {kind}{nearest_names(last or name, list(known)) or '; `deft list` shows them'}"
+            f"{name!r} is none of the "
+            f"{kind}{nearest_names(last or name, list(known)) or '; `deft list` shows them'}"
         ) from error
     if not (isinstance(found, type) and issubclass(found, getattr(import_module(home), base))):
         raise InvalidInput(f"{name} is none of the {kind}: those derive from {home}.{base}.")
@@ -66,7 +74,9 @@ def sentence(documented: object) -> str:
 
 
 def paths(base: str = "") -> list[str]:
-    """The dotted paths of everything that a YAML file can name, or of what derives from the class called `base`."""
+    """The dotted paths of everything that a YAML file can name, or of what derives from the class
+    called `base`.
+    """
     known = [kind for kind, (_, name, _) in KINDS.items() if name == base] or list(KINDS)
     return [path(cls) for kind in known for cls in classes(kind)]
 
@@ -75,4 +85,6 @@ def _modules(where: str) -> list[Any]:
     package = import_module(where)
     if not hasattr(package, "__path__"):
         return [package]
-    return [import_module(f"{where}.{info.name}") for info in pkgutil.iter_modules(package.__path__)]
+    return [
+        import_module(f"{where}.{info.name}") for info in pkgutil.iter_modules(package.__path__)
+    ]

@@ -1,6 +1,7 @@
 """The plan of `deft demo`: its problems, and how much of them fits into the time.
 
-The speed of the machine is measured once. The plan is kept in a file, so that a run that goes on does the same.
+The speed of the machine is measured once. The plan is kept in a file, so that a run that goes on
+does the same.
 """
 
 from __future__ import annotations
@@ -48,16 +49,29 @@ class Plan:
     seconds: float
 
 
-def planned(out: Path, prior: Prior, data: Tensor, fraction: float, samples: int, minutes: float, quick: bool) -> Plan:
+def planned(
+    out: Path,
+    prior: Prior,
+    data: Tensor,
+    fraction: float,
+    samples: int,
+    minutes: float,
+    quick: bool,
+) -> Plan:
     path = out / "plan.json"
     if path.exists():
         try:
             return Plan(**claims.read_json(path))
         except TypeError as error:
             raise CheckpointError(
-                f"{path} is no plan of a demo that this version can go on with ({error}); delete it, or give another --out."
+                f"{path} is no plan of a demo that this version can go on with ({error}); delete "
+                "it, or give another --out."
             ) from error
-    plan = Plan(4, 4, 2, 4, 4, 4, 10.0) if quick else _measured(prior, data, fraction, samples, 60 * minutes)
+    plan = (
+        Plan(4, 4, 2, 4, 4, 4, 10.0)
+        if quick
+        else _measured(prior, data, fraction, samples, 60 * minutes)
+    )
     with atomic(path) as file:
         file.write(json.dumps(asdict(plan), indent=1).encode())
     return plan
@@ -71,10 +85,23 @@ def _measured(prior: Prior, data: Tensor, fraction: float, samples: int, seconds
     objective = DenoisingScoreMatching(PROBLEMS["inpainting"])
 
     def training(steps: int) -> None:
-        train(copy.deepcopy(throwaway), prior, objective, data[:64], steps=steps, batch_size=batch, progress=False)
+        train(
+            copy.deepcopy(throwaway),
+            prior,
+            objective,
+            data[:64],
+            steps=steps,
+            batch_size=batch,
+            progress=False,
+        )
 
-    step = max((_seconds(lambda: training(6)) - _seconds(lambda: training(1))) / 5, 1e-3)  # what starting costs is not paid every step
-    x_t, t = Noise(range(batch)).normal(0, prior.event_shape).to(prior.device), torch.full((1,), 0.5, device=prior.device)
+    step = max(
+        (_seconds(lambda: training(6)) - _seconds(lambda: training(1))) / 5, 1e-3
+    )  # what starting costs is not paid every step
+    x_t, t = (
+        Noise(range(batch)).normal(0, prior.event_shape).to(prior.device),
+        torch.full((1,), 0.5, device=prior.device),
+    )
     with torch.no_grad():
         evaluation = _seconds(lambda: prior.denoise(x_t, t)) / batch
     steps = max(20, int(SHARE["training"] * seconds / len(PROBLEMS) / step))

@@ -1,10 +1,13 @@
-"""What `deft sample` remembers of each image that it finished: what the samples came from, and what was written, by content.
+"""What `deft sample` remembers of each image that it finished: what the samples came from, and what
+was written, by content.
 
     OUT/done.jsonl      one line per finished image, the last one of a name counts:
-                        {"name", "from": {"h", "prior", "measurement", "settings"}, "files": {file: SHA-256}, "misfit", ...}
+                        {"name", "from": {"h", "prior", "measurement", "settings"}, "files": {file:
+                            SHA-256}, "misfit", ...}
 
-An image is done where everything that it came from is the same as now and every file of it is there as it was written. Lines are added after the files are on the
-disk; half a line, of a run that was killed, is no line.
+An image is done where everything that it came from is the same as now and every file of it is there
+as it was written. Lines are added after the files are on the disk; half a line, of a run that was
+killed, is no line.
 """
 
 from __future__ import annotations
@@ -23,7 +26,12 @@ from deft.problems import Problem
 from deft.storage.fingerprint import fingerprint, of_file
 
 NAME = "done.jsonl"
-_WORDS = {"h": "the method", "prior": "the prior", "measurement": "the measurement", "settings": "the settings"}
+_WORDS = {
+    "h": "the method",
+    "prior": "the prior",
+    "measurement": "the measurement",
+    "settings": "the settings",
+}
 
 
 @final
@@ -41,11 +49,19 @@ class Done:
                 self.known[record["name"]] = record
 
     def why_again(self, name: str, now: Mapping[str, str]) -> str | None:
-        """Why the samples of an image are drawn: None where they are done, empty where there were none."""
+        """Why the samples of an image are drawn: None where they are done, empty where there were
+        none.
+        """
         record = self.known.get(name)
         if record is None:
-            return f"nothing is recorded of the {name}.npz that is there" if (self.folder / f"{name}.npz").exists() else ""
-        changed = [_WORDS[part] for part, content in now.items() if record["from"].get(part) != content]
+            return (
+                f"nothing is recorded of the {name}.npz that is there"
+                if (self.folder / f"{name}.npz").exists()
+                else ""
+            )
+        changed = [
+            _WORDS[part] for part, content in now.items() if record["from"].get(part) != content
+        ]
         if changed:
             return f"{' and '.join(changed)} changed"
         for file, content in record["files"].items():
@@ -55,9 +71,16 @@ class Done:
                 return f"{file} is damaged, or was changed"
         return None
 
-    def add(self, name: str, origin: Mapping[str, str], files: list[str], facts: Mapping[str, object]) -> None:
+    def add(
+        self, name: str, origin: Mapping[str, str], files: list[str], facts: Mapping[str, object]
+    ) -> None:
         """Record an image whose files are written."""
-        record = {"name": name, "from": dict(origin), "files": {file: of_file(self.folder / file) for file in files}, **facts}
+        record = {
+            "name": name,
+            "from": dict(origin),
+            "files": {file: of_file(self.folder / file) for file in files},
+            **facts,
+        }
         self.known[name] = record
         with open(self.path, "a") as file:
             file.write(("" if self.whole else "\n") + json.dumps(record, allow_nan=False) + "\n")
@@ -79,11 +102,20 @@ def _parsed(line: str) -> dict[str, Any] | None:
 
 
 def of_measurement(problem: Problem, observed: Observation, truth: Tensor | None) -> str:
-    """The hash of one image's measurement: y, the operator and the noise that it was measured with, and the image itself where that is known."""
+    """The hash of one image's measurement: y, the operator and the noise that it was measured with,
+    and the image itself where that is known.
+    """
     likelihood = observed.likelihood
     held = dict([*_tensors(likelihood)])
     content = [part for name, value in sorted(held.items()) for part in (name, *_content(value))]
-    return fingerprint(problem.card(), type(likelihood).__name__, type(observed.operator).__name__, observed.y, *content, truth)
+    return fingerprint(
+        problem.card(),
+        type(likelihood).__name__,
+        type(observed.operator).__name__,
+        observed.y,
+        *content,
+        truth,
+    )
 
 
 def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:

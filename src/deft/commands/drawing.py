@@ -1,9 +1,11 @@
 """What `deft sample` draws, keeps and says.
 
-    misfit of an image    root mean square of ||y - A x|| / (sigma_y sqrt(m)) over its samples; 1 is right
+    misfit of an image
+            root mean square of ||y - A x|| / (sigma_y sqrt(m)) over its samples; 1 is right
 
-Over truths and measurements a sample of the posterior is distributed as the truth itself, so that the misfit of m measurements is 1 with a standard deviation of
-1 / sqrt(2 m). It is called far from 1 beyond half of it and four of these.
+Over truths and measurements a sample of the posterior is distributed as the truth itself, so that
+the misfit of m measurements is 1 with a standard deviation of 1 / sqrt(2 m). It is called far from
+1 beyond half of it and four of these.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ _NOISELESS = 0.05  # a residual above this share of y's own root mean square is 
 class Drawing:
     """Samples of every image of an observation, in a folder that goes on from what is done.
 
-    `h` is the file that the method came from, where it came from one; `truth` the clean images, where they are known.
+    `h` is the file that the method came from, where it came from one; `truth` the clean images,
+    where they are known.
     """
 
     out: Path
@@ -61,14 +64,22 @@ class Drawing:
     truth: Tensor | None = None
 
     def run(self) -> None:
-        """Draw what is not done. Raises `SamplesNotFinite` where samples are not finite: at once where all are, else when the other images are done."""
+        """Draw what is not done. Raises `SamplesNotFinite` where samples are not finite: at once
+        where all are, else when the other images are done.
+        """
         done = Done(self.out)
         origins = self._origins()
         left = self._left(done, origins)
         broken: list[int] = []
         size = max(1, self.batch_size // self.method.sampler.signals(self.samples))
         total = len(self.names)
-        with tqdm(total=total, initial=total - len(left), unit="image", desc="sampling", dynamic_ncols=True) as bar:
+        with tqdm(
+            total=total,
+            initial=total - len(left),
+            unit="image",
+            desc="sampling",
+            dynamic_ncols=True,
+        ) as bar:
             try:
                 for start in range(0, len(left), size):
                     chunk = left[start : start + size]
@@ -79,7 +90,9 @@ class Drawing:
             except KeyboardInterrupt as error:
                 by = signals.number_of(error)
                 kept = f"{bar.n} of {number(total, 'image')} are in {self.out}"
-                raise signals.Stopped(f"stopped{signals.by(by)}; {kept}: the same command goes on from there.", by) from error
+                raise signals.Stopped(
+                    f"stopped{signals.by(by)}; {kept}: the same command goes on from there.", by
+                ) from error
         self._say_fit(done)
         if broken:
             raise self._not_finite(broken)
@@ -88,12 +101,19 @@ class Drawing:
         """By hash, all that the samples of each image come from."""
         card = self.method.card()
         h = fingerprint(of_file(self.h) if self.h is not None else card["h_transform"])
-        prior, settings = fingerprint(self.prior.identity()), fingerprint(describe(self.method.sampler), self.samples, Noise.generator)
+        prior, settings = (
+            fingerprint(self.prior.identity()),
+            fingerprint(describe(self.method.sampler), self.samples, Noise.generator),
+        )
         return [
             {
                 "h": h,
                 "prior": prior,
-                "measurement": of_measurement(self.problem, self.observed.take([i]), None if self.truth is None else self.truth[i]),
+                "measurement": of_measurement(
+                    self.problem,
+                    self.observed.take([i]),
+                    None if self.truth is None else self.truth[i],
+                ),
                 "settings": fingerprint(settings, seed),
             }
             for i, seed in enumerate(self.seeds)
@@ -101,10 +121,15 @@ class Drawing:
 
     def _left(self, done: Done, origins: Sequence[Mapping[str, str]]) -> list[int]:
         """The images that are not done; those that are drawn again are said, by the reason."""
-        why = [done.why_again(name, origin) for name, origin in zip(self.names, origins, strict=True)]
+        why = [
+            done.why_again(name, origin) for name, origin in zip(self.names, origins, strict=True)
+        ]
         left = [i for i, reason in enumerate(why) if reason is not None]
         if len(left) < len(why):
-            print(f"{len(why) - len(left)} of {number(len(why), 'image')} {'is' if len(why) == 1 else 'are'} done already")
+            print(
+                f"{len(why) - len(left)} of {number(len(why), 'image')} "
+                f"{'is' if len(why) == 1 else 'are'} done already"
+            )
         by_reason: dict[str, list[str]] = {}
         for i in left:
             if why[i]:
@@ -113,10 +138,20 @@ class Drawing:
             print(f"drawn again, since {reason}: {some(names)}")
         return left
 
-    def _draw(self, chunk: list[int], done: Done, origins: Sequence[Mapping[str, str]]) -> list[int]:
-        """Draw and keep these images; those whose samples are not finite are not kept, and returned."""
+    def _draw(
+        self, chunk: list[int], done: Done, origins: Sequence[Mapping[str, str]]
+    ) -> list[int]:
+        """Draw and keep these images; those whose samples are not finite are not kept, and
+        returned.
+        """
         part = self.observed.take(chunk).to(self.prior.device)
-        drawn = self.method.samples(self.prior, part, self.samples, seed=[self.seeds[i] for i in chunk], batch_size=self.batch_size)
+        drawn = self.method.samples(
+            self.prior,
+            part,
+            self.samples,
+            seed=[self.seeds[i] for i in chunk],
+            batch_size=self.batch_size,
+        )
         broken = []
         for k, (i, x) in enumerate(zip(chunk, drawn.x_0, strict=True)):
             if not bool(torch.isfinite(x).all()):
@@ -124,14 +159,20 @@ class Drawing:
                 continue
             clean = None if self.truth is None else self.truth[i]
             facts = self._facts(x, part.take([k]), clean)
-            files = write(self.out, self.names[i], x.cpu(), self.observed.take([i]), self.prior, clean)
+            files = write(
+                self.out, self.names[i], x.cpu(), self.observed.take([i]), self.prior, clean
+            )
             if drawn.weights:
                 files.append(_write_weights(self.out, self.names[i], drawn.weights[k]))
             done.add(self.names[i], origins[i], files, facts)
         return broken
 
-    def _facts(self, samples: Tensor, observed: Observation, truth: Tensor | None) -> dict[str, object]:
-        """How well samples explain their measurement, and how near their mean is to the truth, where that is known."""
+    def _facts(
+        self, samples: Tensor, observed: Observation, truth: Tensor | None
+    ) -> dict[str, object]:
+        """How well samples explain their measurement, and how near their mean is to the truth,
+        where that is known.
+        """
         facts: dict[str, object] = {}
         try:
             value = float(root_mean_square(misfit(samples, observed.take([0] * len(samples)))))
@@ -147,14 +188,24 @@ class Drawing:
         return facts
 
     def _say_fit(self, done: Done) -> None:
-        """The misfit of all images that are done, and a warning for those where it is far from what is right."""
+        """The misfit of all images that are done, and a warning for those where it is far from what
+        is right.
+        """
         records = [done.known[name] for name in self.names if name in done.known]
         noiseless = not bool((self.observed.sigma_y > 0).any())
-        what = "residual ||y - A x|| / sqrt(m) of the samples, 0 is right" if noiseless else "misfit of the samples, 1 is right"
+        what = (
+            "residual ||y - A x|| / sqrt(m) of the samples, 0 is right"
+            if noiseless
+            else "misfit of the samples, 1 is right"
+        )
         for key, title, unit in (("misfit", what, ""), ("psnr", "PSNR of the mean", " dB")):
             values = [record[key] for record in records if isinstance(record.get(key), float)]
             if values:
-                extent = f" ({min(values):.3g} to {max(values):.3g} over {number(len(values), 'image')})" if len(values) > 1 else ""
+                extent = (
+                    f" ({min(values):.3g} to {max(values):.3g} over {number(len(values), 'image')})"
+                    if len(values) > 1
+                    else ""
+                )
                 print(f"{title}: {math.fsum(values) / len(values):.3g}{unit}{extent}")
         if not self.method.conditions:
             return  # the prior alone does not see the measurement
@@ -162,7 +213,9 @@ class Drawing:
             far = [record["name"] for record in records if record.get("far") == side]
             if far:
                 warnings.warn(
-                    f"the misfit of {number(len(far), 'image')} is far {side} what is right ({some(far)}): {meaning}.", stacklevel=2
+                    f"the misfit of {number(len(far), 'image')} is far {side} what is right "
+                    f"({some(far)}): {meaning}.",
+                    stacklevel=2,
                 )
 
     def _not_finite(self, broken: Sequence[int]) -> SamplesNotFinite:
@@ -174,14 +227,19 @@ class Drawing:
             f"samples of {number(len(broken), 'image')} are not finite",
             given=f"NaN or infinite values for {some([self.names[i] for i in broken])}{where}",
             expected="finite samples",
-            advice=f"look at these measurements, and at the weight of the guidance (zeta, scale, step) and the weights of the prior; nothing of them is kept, the other images in {self.out} are",
+            advice="look at these measurements, and at the weight of the guidance (zeta, scale, "
+            "step) and the weights of the prior; nothing of them is kept, the other "
+            f"images in {self.out} are",
         )
 
 
 _MEANING = {
-    "above": "the samples do not explain what was measured. The measurement may be of another kind than the problem says (range, mask, orientation, operator), noisier than sigma_y, "
+    "above": "the samples do not explain what was measured. The measurement may be of another "
+    "kind than the problem says (range, mask, orientation, operator), noisier than "
+    "sigma_y, "
     "or the method guides too weakly (few steps, an h-transform that has learned little)",
-    "below": "the samples follow the noise of the measurement. sigma_y may be larger than the noise, or the method guides too strongly",
+    "below": "the samples follow the noise of the measurement. sigma_y may be larger than the "
+    "noise, or the method guides too strongly",
 }
 
 
@@ -200,8 +258,12 @@ class _Found(Exception):
     """Ends a run of a sampler at the step that is looked for."""
 
 
-def broken_step(method: Method, prior: Prior, observation: Observation, samples: int, seed: int) -> str:
-    """After which step the samples of one observation cease to be finite, in words; empty where that cannot be known. Draws them once more."""
+def broken_step(
+    method: Method, prior: Prior, observation: Observation, samples: int, seed: int
+) -> str:
+    """After which step the samples of one observation cease to be finite, in words; empty where
+    that cannot be known. Draws them once more.
+    """
     taken, steps = 0, getattr(method.sampler, "steps", None)
 
     def look(state: State) -> None:
@@ -219,8 +281,12 @@ def broken_step(method: Method, prior: Prior, observation: Observation, samples:
     return f"the last of {number(steps, 'step')} on" if steps else "the last step on"
 
 
-def write(out: Path, name: str, samples: Tensor, observed: Observation, prior: Prior, truth: Tensor | None) -> list[str]:
-    """The samples, their mean and standard deviation as arrays and, of images, as pictures; gives back the names of the files."""
+def write(
+    out: Path, name: str, samples: Tensor, observed: Observation, prior: Prior, truth: Tensor | None
+) -> list[str]:
+    """The samples, their mean and standard deviation as arrays and, of images, as pictures; gives
+    back the names of the files.
+    """
     mean = samples.mean(0)
     std = samples.std(0) if len(samples) > 1 else torch.zeros_like(mean)
     files = []
@@ -233,14 +299,22 @@ def write(out: Path, name: str, samples: Tensor, observed: Observation, prior: P
         sheet = _sheet(samples, mean, shown, high, observed, value_range, truth)
         _write_bytes(out / f"{name}-samples.png", figure.png(sheet))
         files = [f"{name}-{kind}.png" for kind in ("mean", "std", "samples")]
-    arrays = {"samples": samples, "mean": mean, "std": std, "y": observed.y[0]} | ({} if truth is None else {"truth": truth})
+    arrays = {"samples": samples, "mean": mean, "std": std, "y": observed.y[0]} | (
+        {} if truth is None else {"truth": truth}
+    )
     write_npz(out / f"{name}.npz", arrays)
     return [*files, f"{name}.npz"]
 
 
 def _sheet(
-    samples: Tensor, mean: Tensor, shown: figure.Picture, high: float, observed: Observation, value_range: tuple[float, float], truth: Tensor | None
-) -> figure.Picture:  # fmt: skip
+    samples: Tensor,
+    mean: Tensor,
+    shown: figure.Picture,
+    high: float,
+    observed: Observation,
+    value_range: tuple[float, float],
+    truth: Tensor | None,
+) -> figure.Picture:
     """Truth, measurement, samples, mean and standard deviation side by side."""
     row = [figure.picture(np.asarray(truth), value_range)] if truth is not None else []
     measured = figure.picture(np.asarray(observed.operator.lift(observed.y)[0]), value_range)
@@ -261,7 +335,9 @@ def _write_weights(out: Path, name: str, card: Mapping[str, object]) -> str:
     _write_bytes(out / f"{name}-weights.json", json.dumps(card, indent=1, allow_nan=False).encode())
     if card["collapsed"]:
         warnings.warn(
-            f"{name}: the weights collapsed (effective sample size below 2); its samples and log p(y) are not to be trusted.", stacklevel=2
+            f"{name}: the weights collapsed (effective sample size below 2); its samples and log "
+            "p(y) are not to be trusted.",
+            stacklevel=2,
         )
     return f"{name}-weights.json"
 

@@ -29,9 +29,11 @@ HELP = {
     "limit": "the first few images only",
     "reference": "the method that differences are taken against; default: the last",
     "clip": "cut the samples of all methods to the prior's range before measuring",
-    "weights": "your files for LPIPS (--weights.lpips, --weights.lpips_heads) and for FID and KID (--weights.features); nothing is downloaded",
+    "weights": "your files for LPIPS (--weights.lpips, --weights.lpips_heads) and for FID and KID "
+    "(--weights.features); nothing is downloaded",
     "title": "of the page",
-    "paths": "weigh this many paths of each image by every method with DDIM(eta > 0), to see how exact it is (ESS, log p(y)); 0 for none",
+    "paths": "weigh this many paths of each image by every method with DDIM(eta > 0), to see how "
+    "exact it is (ESS, log p(y)); 0 for none",
     "open_report": "open the page in a browser",
     "batch_size": "signals denoised at once; changes no result",
     "allow": priors.ALLOW_HELP,
@@ -110,11 +112,17 @@ def run(
             paths=paths,
         )
         claims.keep_yaml(out, resolved)
-        folders = {recipe.run_folder: label for label, recipe in reversed(methods.items())}  # the first method of each run
+        folders = {
+            recipe.run_folder: label for label, recipe in reversed(methods.items())
+        }  # the first method of each run
         logs = {
-            label: folder for label, recipe in methods.items() if (folder := recipe.run_folder) is not None and folders[folder] == label
+            label: folder
+            for label, recipe in methods.items()
+            if (folder := recipe.run_folder) is not None and folders[folder] == label
         }
-        card = next((card for recipe in methods.values() if (card := recipe.card()) is not None), None)
+        card = next(
+            (card for recipe in methods.values() if (card := recipe.card()) is not None), None
+        )
         page = write_report(out, title=title, training=logs, card=card)
     print(results_table(results).markdown())
     exactness = weights_table(results)

@@ -29,13 +29,18 @@ Window = Range | str
 _MOST_BYTES = 1 << 31  # of images that are held in memory
 
 IMAGE_HELP = {
-    "window": "what the prior's range means in Hounsfield units, for CT slices (DICOM, LoDoPaB-CT, npy): a range or a name such as chest; default: the problem's",
+    "window": "what the prior's range means in Hounsfield units, for CT slices (DICOM, "
+    "LoDoPaB-CT, npy): a range or a name such as chest; default: the problem's",
     "convert": "turn images to 'rgb' or 'grey'; never done unasked",
-    "fit": "'resize' (scale, then cut the middle out) or 'crop' (cut without scaling); never done unasked",
-    "value_range": "the range of the floating-point values in npy or npz files, such as [0,1]; they are mapped to the prior's",
-    "strict": "stop at an image that cannot be read, or a file that is no CT slice, instead of skipping it",
+    "fit": "'resize' (scale, then cut the middle out) or 'crop' (cut without scaling); never done "
+    "unasked",
+    "value_range": "the range of the floating-point values in npy or npz files, such as [0,1]; "
+    "they are mapped to the prior's",
+    "strict": "stop at an image that cannot be read, or a file that is no CT slice, instead of "
+    "skipping it",
     "key": "which array of an npz file that holds several",
-    "series": "which series of a DICOM folder that holds several: its UID, description or number, or all",
+    "series": "which series of a DICOM folder that holds several: its UID, description or number, "
+    "or all",
 }
 
 
@@ -52,11 +57,14 @@ def opened(
     key: str | None = None,
     series: str | None = None,
 ) -> Dataset[Any]:
-    """The images at a path in the prior's range. Raises InvalidInput where CT slices are given with another window than the problem's."""
+    """The images at a path in the prior's range. Raises InvalidInput where CT slices are given with
+    another window than the problem's.
+    """
     own = None if problem is None else problem.window
     if window is not None and own is not None and window_range(window) != tuple(own):
         raise InvalidInput(
-            f"--window is {list(window_range(window))} and that of the problem {list(own)}; what the prior's range means must be the same for both."
+            f"--window is {list(window_range(window))} and that of the problem {list(own)}; what "
+            "the prior's range means must be the same for both."
         )
     found = open_images(
         path,
@@ -72,7 +80,10 @@ def opened(
         series=series,
     )
     for name in found.idle if isinstance(found, ImageFolder) else []:
-        warnings.warn(f"--{name} had nothing to do: every image in {path} is as the prior takes it.", stacklevel=2)
+        warnings.warn(
+            f"--{name} had nothing to do: every image in {path} is as the prior takes it.",
+            stacklevel=2,
+        )
     return found
 
 
@@ -86,11 +97,20 @@ def images(data: Dataset[Any], limit: int | None = None) -> tuple[Tensor, list[s
     return torch.stack([data[i] for i in range(count)]), names
 
 
-def parted(data: Dataset[Any], share: float, seed: int) -> tuple[Dataset[Any] | Tensor, Dataset[Any] | Tensor | None]:
-    """Images to train on, and about this share of them to validate with: the last ones, or of CT slices those of some patients, who are not in both."""
+def parted(
+    data: Dataset[Any], share: float, seed: int
+) -> tuple[Dataset[Any] | Tensor, Dataset[Any] | Tensor | None]:
+    """Images to train on, and about this share of them to validate with: the last ones, or of CT
+    slices those of some patients, who are not in both.
+    """
     if not 0 <= share < 1:
         raise InvalidInput(f"validation_share is a share of the images, in [0, 1); got {share}.")
-    if isinstance(data, Slices) and data.patients is not None and len(set(data.patients)) > 1 and share > 0:
+    if (
+        isinstance(data, Slices)
+        and data.patients is not None
+        and len(set(data.patients)) > 1
+        and share > 0
+    ):
         train, held_out = data.split((1 - share, share), seed)
         return in_memory(train), in_memory(held_out)
     whole = in_memory(data)
@@ -98,10 +118,14 @@ def parted(data: Dataset[Any], share: float, seed: int) -> tuple[Dataset[Any] | 
     if not count:
         return whole, None
     if count == len(whole):  # type: ignore[arg-type]
-        raise InvalidInput("of one image none can be held out to validate with; give more, or --validation_share 0.")
+        raise InvalidInput(
+            "of one image none can be held out to validate with; give more, or --validation_share "
+            "0."
+        )
     if isinstance(whole, Tensor):
         return whole[:-count], whole[-count:]
-    return Subset(whole, range(len(whole) - count)), Subset(whole, range(len(whole) - count, len(whole)))  # type: ignore[arg-type]
+    total = len(whole)  # type: ignore[arg-type]
+    return Subset(whole, range(total - count)), Subset(whole, range(total - count, total))
 
 
 def in_memory(data: Dataset[Any]) -> Dataset[Any] | Tensor:
@@ -113,13 +137,23 @@ def in_memory(data: Dataset[Any]) -> Dataset[Any] | Tensor:
 
 
 def apart(out: Path, images: Path | None) -> None:
-    """Raise where results cannot be written, or would be among the images that are read: a second run would take them for images."""
-    file = next((place for place in (out, *out.parents) if place.exists() and not place.is_dir()), None)
+    """Raise where results cannot be written, or would be among the images that are read: a second
+    run would take them for images.
+    """
+    file = next(
+        (place for place in (out, *out.parents) if place.exists() and not place.is_dir()), None
+    )
     if file is not None:
         raise InvalidInput(
-            "--out", given=f"{out}, where {file} is a file" if file != out else f"{out}, a file", expected="a folder, or nothing yet"
+            "--out",
+            given=f"{out}, where {file} is a file" if file != out else f"{out}, a file",
+            expected="a folder, or nothing yet",
         )
-    if images is not None and images.is_dir() and images.resolve() in (out.resolve(), *out.resolve().parents):
+    if (
+        images is not None
+        and images.is_dir()
+        and images.resolve() in (out.resolve(), *out.resolve().parents)
+    ):
         raise InvalidInput(
             "--out",
             given=str(out),
@@ -133,16 +167,29 @@ def unused(where: str, **options: object) -> None:
     for name, value in options.items():
         if value is not None and value is not False:
             shown = "true" if value is True else str(value)
-            raise InvalidInput(f"--{name}", given=shown, expected=f"nothing: it is not used {where}", advice=f"leave --{name} out")
+            raise InvalidInput(
+                f"--{name}",
+                given=shown,
+                expected=f"nothing: it is not used {where}",
+                advice=f"leave --{name} out",
+            )
 
 
 def image_names(files: Sequence[Path], folder: Path) -> list[str]:
-    """What results of a file are called: its name without the suffix, or with it where two files would be the same."""
-    short = [file.relative_to(folder).with_suffix("").as_posix().replace("/", "-") for file in files]
-    long = [file.relative_to(folder).as_posix().replace("/", "-").replace(".", "-") for file in files]
+    """What results of a file are called: its name without the suffix, or with it where two files
+    would be the same.
+    """
+    short = [
+        file.relative_to(folder).with_suffix("").as_posix().replace("/", "-") for file in files
+    ]
+    long = [
+        file.relative_to(folder).as_posix().replace("/", "-").replace(".", "-") for file in files
+    ]
     count = Counter(short)
     names = [a if count[a] == 1 else b for a, b in zip(short, long)]
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
-        raise InvalidInput(f"results of several files in {folder} would be called {twice[0]}; rename one of them.")
+        raise InvalidInput(
+            f"results of several files in {folder} would be called {twice[0]}; rename one of them."
+        )
     return names

@@ -22,7 +22,8 @@ from deft.training.validation import Validation
 
 EXAMPLE = "deft inspect h-digits-32-inpainting"
 HELP = {
-    "target": "a checkpoint, a training state, a prior that ships, a diffusers folder or a hub id; or a problem, such as Tomography",
+    "target": "a checkpoint, a training state, a prior that ships, a diffusers folder or a hub "
+    "id; or a problem, such as Tomography",
     **priors.HELP,
 }
 POSITIONAL = True
@@ -36,13 +37,22 @@ def run(
     schedule: str | None = None,
     prediction_type: str | None = None,
 ) -> None:
-    """Say what is in a checkpoint or a prior: card, parameters, sizes, hash, schedule, losses; or what is wrong with it. Of a problem: its conventions."""
+    """Say what is in a checkpoint or a prior: card, parameters, sizes, hash, schedule, losses; or
+    what is wrong with it. Of a problem: its conventions.
+    """
     path = Path(target)
     said = (labels, subfolder, schedule, prediction_type)
     if not target.strip():
         raise InvalidInput("TARGET", given="nothing", expected=HELP["target"])
-    if target in zoo.names() or (path.is_file() and path.suffix != ".json") or any((path / own).exists() for own in _OWN):
-        inputs.unused(f"with {target}, which says itself", **dict(zip(("labels", "subfolder", "schedule", "prediction_type"), said)))
+    if (
+        target in zoo.names()
+        or (path.is_file() and path.suffix != ".json")
+        or any((path / own).exists() for own in _OWN)
+    ):
+        inputs.unused(
+            f"with {target}, which says itself",
+            **dict(zip(("labels", "subfolder", "schedule", "prediction_type"), said)),
+        )
     if target in {cls.__name__ for cls in catalogue.classes("problems")}:
         _problem(catalogue.named("problems", target))
     elif target in zoo.names():
@@ -58,13 +68,26 @@ def run(
     elif path.is_dir() or ("/" in target and not path.suffix):
         _any_prior(target, said)
     else:
-        known = [*zoo.names(), *checkpoint.shipped(), *(cls.__name__ for cls in catalogue.classes("problems"))]
-        raise InvalidInput(f"there is nothing at {target!r}, and nothing of that name ships{nearest_names(target, known)}")
+        known = [
+            *zoo.names(),
+            *checkpoint.shipped(),
+            *(cls.__name__ for cls in catalogue.classes("problems")),
+        ]
+        raise InvalidInput(
+            f"there is nothing at {target!r}, and nothing of that name "
+            f"ships{nearest_names(target, known)}"
+        )
 
 
 def _file(path: Path) -> None:
     if path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
-        _rows({"file": path, "kind": "a foreign checkpoint; only its weights are read, no code is executed", "hash": _NONE})
+        _rows(
+            {
+                "file": path,
+                "kind": "a foreign checkpoint; only its weights are read, no code is executed",
+                "hash": _NONE,
+            }
+        )
         _tensors(checkpoint.read_weights(path))
         return
     if zoo.is_prior(path):
@@ -90,7 +113,10 @@ def _checkpoint(path: Path) -> None:
             "schedule": _line(card.get("schedule")),
             "training": _line(card.get("training")),
             "sha256": of_file(path),
-            "hash": "verified" if head.sealed else "none: written by version 0.1, so that damage cannot be told; saving it again adds one",
+            "hash": "verified"
+            if head.sealed
+            else "none: written by version 0.1, so that damage cannot be told; saving it again "
+            "adds one",
         }
     )
     _tensors(tensors)
@@ -116,7 +142,14 @@ def _training_state(path: Path, card: Mapping[str, Any]) -> None:
 
 def _prior(path: Path, name: str) -> None:
     prior = zoo.load(path)
-    _rows({"file": path, "kind": f"a prior, {type(prior).__name__}", "name": prior.name, "sha256": of_file(path)})
+    _rows(
+        {
+            "file": path,
+            "kind": f"a prior, {type(prior).__name__}",
+            "name": prior.name,
+            "sha256": of_file(path),
+        }
+    )
     _about(prior)
     try:
         card = zoo.card(path)
@@ -131,7 +164,10 @@ def _prior(path: Path, name: str) -> None:
         print(f"\nheld-out denoising error, {errors.get('images')} images, {errors.get('unit')}:")
         print("log-SNR        prior   full Wiener   spectral Wiener")
         for row in errors["by_noise_level"]:
-            print(f"{row['log_snr']:7.2f}  {row['prior']:11.4g}  {row['full_wiener']:12.4g}  {row['spectral_wiener']:16.4g}")
+            print(
+                f"{row['log_snr']:7.2f}  {row['prior']:11.4g}  {row['full_wiener']:12.4g}  "
+                f"{row['spectral_wiener']:16.4g}"
+            )
 
 
 def _any_prior(target: str, said: tuple[Any, ...]) -> None:
@@ -146,7 +182,9 @@ def _problem(cls: type) -> None:
     try:
         problem = cls()
     except TypeError:
-        needed = [name for name, p in inspect.signature(cls).parameters.items() if p.default is p.empty]
+        needed = [
+            name for name, p in inspect.signature(cls).parameters.items() if p.default is p.empty
+        ]
         _rows({"needs": ", ".join(needed)})
         return
     _rows({"by default": described(problem.card())})
@@ -161,7 +199,8 @@ def _about(prior: Prior) -> None:
     low, high = prior.schedule.log_snr_range
     _rows(
         {
-            "signals": f"{'x'.join(map(str, prior.event_shape))}, values in {prior.value_range}, standard deviation {prior.scale:.3g}",
+            "signals": f"{'x'.join(map(str, prior.event_shape))}, values in {prior.value_range}, "
+            f"standard deviation {prior.scale:.3g}",
             "parameters": f"{prior.num_parameters:,}",
             "hash": prior.identity()["hash"],
             "predicts": prior.identity()["prediction"],
@@ -172,11 +211,19 @@ def _about(prior: Prior) -> None:
 
 def _tensors(tensors: Mapping[str, Any]) -> None:
     count = sum(value.numel() for value in tensors.values())
-    kinds = ", ".join(sorted({str(value.dtype).removeprefix("torch.") for value in tensors.values()}))
-    broken = [name for name, value in tensors.items() if value.is_floating_point() and not bool(value.isfinite().all())]
+    kinds = ", ".join(
+        sorted({str(value.dtype).removeprefix("torch.") for value in tensors.values()})
+    )
+    broken = [
+        name
+        for name, value in tensors.items()
+        if value.is_floating_point() and not bool(value.isfinite().all())
+    ]
     _rows({"parameters": f"{count:,} in {len(tensors)} tensors ({kinds})"})
     if broken:
-        raise CheckpointError(f"{len(broken)} tensors hold NaN or infinite values: {', '.join(broken[:5])}.")
+        raise CheckpointError(
+            f"{len(broken)} tensors hold NaN or infinite values: {', '.join(broken[:5])}."
+        )
 
 
 def _rows(rows: Mapping[str, object]) -> None:
@@ -198,4 +245,6 @@ _NONE = "none: foreign files carry no hash, so that damage to their values canno
 
 def _printable(value: object) -> str:
     """A value without control characters, which a file could carry to a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value)
+    )

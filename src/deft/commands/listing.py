@@ -12,7 +12,18 @@ from deft.training import checkpoint
 EXAMPLE = "deft list --kind problems"
 HELP = {"kind": "one kind only"}
 
-Kind = Literal["all", "priors", "problems", "operators", "masks", "kernels", "h-transforms", "samplers", "time-grids", "methods"]
+Kind = Literal[
+    "all",
+    "priors",
+    "problems",
+    "operators",
+    "masks",
+    "kernels",
+    "h-transforms",
+    "samplers",
+    "time-grids",
+    "methods",
+]
 
 
 def run(kind: Kind = "all") -> None:
@@ -21,10 +32,17 @@ def run(kind: Kind = "all") -> None:
     if kind in ("all", "priors"):
         blocks.append(("priors", [(name, _prior(name)) for name in zoo.names()]))
     if kind in ("all", "h-transforms"):
-        blocks.append(("h-transforms that ship", [(name, _shipped(name)) for name in checkpoint.shipped()]))
+        blocks.append(
+            ("h-transforms that ship", [(name, _shipped(name)) for name in checkpoint.shipped()])
+        )
     for each in catalogue.KINDS:
         if kind in ("all", each):
-            blocks.append((each, [(catalogue.path(c), catalogue.sentence(c)) for c in catalogue.classes(each)]))
+            blocks.append(
+                (
+                    each,
+                    [(catalogue.path(c), catalogue.sentence(c)) for c in catalogue.classes(each)],
+                )
+            )
     for title, rows in blocks:
         print(f"{title}:")
         width = max((len(name) for name, _ in rows), default=0)
@@ -37,8 +55,15 @@ def _prior(name: str) -> str:
     card = zoo.card(name)
     shape = "x".join(map(str, card["event_shape"]))
     gate = card.get("gate")
-    below = "" if not isinstance(gate, dict) or gate.get("passed") else "; below its gate (deft inspect)"
-    return f"{shape}, {int(card['parameters']) / 1e6:.1f} M parameters: {card.get('data', 'no card')}{below}"
+    below = (
+        ""
+        if not isinstance(gate, dict) or gate.get("passed")
+        else "; below its gate (deft inspect)"
+    )
+    return (
+        f"{shape}, {int(card['parameters']) / 1e6:.1f} M parameters: "
+        f"{card.get('data', 'no card')}{below}"
+    )
 
 
 def _shipped(name: str) -> str:
@@ -47,9 +72,28 @@ def _shipped(name: str) -> str:
     prior, problem = card.get("prior"), card.get("problem")
     args = problem.get("args") if isinstance(problem, dict) else None
     noise = (
-        next((f"{key} {args[key]}" for key in ("sigma_y", "relative_noise", "photons") if args.get(key)), "no noise")
+        next(
+            (
+                f"{key} {args[key]}"
+                for key in ("sigma_y", "relative_noise", "photons")
+                if args.get(key)
+            ),
+            "no noise",
+        )
         if isinstance(args, dict)
         else ""
     )
-    plain = {"class": problem["class"], "args": {key: value for key, value in args.items() if value is not None and key != "sigma_y"}} if isinstance(args, dict) and isinstance(problem, dict) else problem  # fmt: skip
-    return f"for {prior['name'] if isinstance(prior, dict) else 'an unknown prior'}, {noise}: {described(plain)}"
+    plain = (
+        {
+            "class": problem["class"],
+            "args": {
+                key: value for key, value in args.items() if value is not None and key != "sigma_y"
+            },
+        }
+        if isinstance(args, dict) and isinstance(problem, dict)
+        else problem
+    )
+    return (
+        f"for {prior['name'] if isinstance(prior, dict) else 'an unknown prior'}, {noise}: "
+        f"{described(plain)}"
+    )

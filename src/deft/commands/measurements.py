@@ -1,6 +1,7 @@
 """The measurements that a command line names, read, with their masks.
 
-A measurement is checked against what the problem measures, and its values against the range of the prior.
+A measurement is checked against what the problem measures, and its values against the range of the
+prior.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def observation(
     invert_masks: bool = False,
     key: str | None = None,
 ) -> tuple[Observation, list[str]]:
-    """Measurements from files: an npy or npz file (n, ...), one picture, or a folder of npy files or pictures, one for each; masks by the same names, or one for all."""
+    """Measurements from files: an npy or npz file (n, ...), one picture, or a folder of npy files
+    or pictures, one for each; masks by the same names, or one for all.
+    """
     rows, names = _measurements(path, prior, convert, value_range, strict, key)
     like = torch.zeros(len(rows), *prior.event_shape)
     if masks is not None and not isinstance(problem.operator(like[:1], Noise([0])), Inpainting):
@@ -54,17 +57,30 @@ def observation(
         unused("without --masks", invert_masks=True)
     if masks is not None:
         _check_shapes(rows, names, tuple(prior.event_shape), pictures=True)
-    operator: ForwardOperator = Inpainting(_masks(masks, names, prior, invert_masks)) if masks is not None else _fixed(problem, like)
+    operator: ForwardOperator = (
+        Inpainting(_masks(masks, names, prior, invert_masks))
+        if masks is not None
+        else _fixed(problem, like)
+    )
     expected = tuple(operator(like).shape[1:])
-    rows = [row[None] if expected[0] == 1 and tuple(row.shape) == expected[1:] else row for row in rows]  # one channel may be left out
+    rows = [
+        row[None] if expected[0] == 1 and tuple(row.shape) == expected[1:] else row for row in rows
+    ]  # one channel may be left out
     _check_shapes(rows, names, expected, pictures=expected == tuple(prior.event_shape))
     for place, (name, row) in enumerate(zip(names, rows)):
-        if not bool(torch.isfinite(operator.take([place]).observed(row[None]) if masks is None else row[None]).all()):
-            raise InvalidInput(f"the measurement {name} holds NaN or infinite values; mend it, or take it away.")
+        if not bool(
+            torch.isfinite(
+                operator.take([place]).observed(row[None]) if masks is None else row[None]
+            ).all()
+        ):
+            raise InvalidInput(
+                f"the measurement {name} holds NaN or infinite values; mend it, or take it away."
+            )
     level = problem.sigma_y if sigma_y is None else sigma_y
     if isinstance(level, tuple):
         raise InvalidInput(
-            f"the problem draws sigma_y between {level[0]:g} and {level[1]:g}; say that of these measurements with --sigma_y."
+            f"the problem draws sigma_y between {level[0]:g} and {level[1]:g}; say that of these "
+            "measurements with --sigma_y."
         )
     y = torch.stack(rows)
     likelihood = problem.likelihood(operator, y, sigma_y)
@@ -73,13 +89,18 @@ def observation(
     return Observation(operator.observed(y), likelihood), names
 
 
-def _check_shapes(rows: Sequence[Tensor], names: Sequence[str], expected: tuple[int, ...], pictures: bool) -> None:
+def _check_shapes(
+    rows: Sequence[Tensor], names: Sequence[str], expected: tuple[int, ...], pictures: bool
+) -> None:
     """Raise for a measurement of another shape than the problem's."""
     for name, row in zip(names, rows):
         if tuple(row.shape) != expected:
             advice = _axes(row, len(rows), expected)
             if not advice and pictures and row.ndim == 3 and tuple(row.shape[:1]) == expected[:1]:
-                advice = f"resize it to {expected[2]} x {expected[1]} (width x height), and its mask with it"
+                advice = (
+                    f"resize it to {expected[2]} x {expected[1]} (width x height), and its mask "
+                    "with it"
+                )
             raise InvalidInput(
                 f"the measurement {name}",
                 given=f"shape {tuple(row.shape)}",
@@ -89,52 +110,84 @@ def _check_shapes(rows: Sequence[Tensor], names: Sequence[str], expected: tuple[
 
 
 def _axes(row: Tensor, count: int, expected: tuple[int, ...]) -> str:
-    """What to do where the axes of an array may be the wrong way round, or the first one, of measurements, left out."""
+    """What to do where the axes of an array may be the wrong way round, or the first one, of
+    measurements, left out.
+    """
     own, plain = tuple(row.shape), expected[1:] if expected[0] == 1 else expected
     if len(expected) == 3 and own[-2:] == expected[-2:][::-1] != expected[-2:]:
         return "swap its last two axes (y.swapaxes(-1, -2))"
     if (count, *own) == plain:
         return "the first axis of the array counts measurements: for one measurement save y[None]"
     if (count, *own) == plain[::-1]:
-        return f"the first axis of the array counts measurements, and the others are {plain}: for one measurement save y.T[None]"
+        return (
+            f"the first axis of the array counts measurements, and the others are {plain}: for one "
+            "measurement save y.T[None]"
+        )
     return ""
 
 
 def _measurements(
-    path: Path, prior: Prior, convert: Convert | None, value_range: Range | None, strict: bool, key: str | None
+    path: Path,
+    prior: Prior,
+    convert: Convert | None,
+    value_range: Range | None,
+    strict: bool,
+    key: str | None,
 ) -> tuple[list[Tensor], list[str]]:
     if value_range is not None:
-        value_range = checks.finite_range("--value_range", value_range, "the range of the values in --measurements")
+        value_range = checks.finite_range(
+            "--value_range", value_range, "the range of the values in --measurements"
+        )
     if path.suffix.lower() in _ARRAYS and not path.is_dir():
         if convert is not None:
             unused("with an npy or npz file", convert=convert)
         array = read_array(path, key)
         if array.ndim == 0 or len(array) == 0:
             raise InvalidInput(
-                f"--measurements {path}", given=f"an array of shape {array.shape}", expected="(n, ...), one row for each measurement"
+                f"--measurements {path}",
+                given=f"an array of shape {array.shape}",
+                expected="(n, ...), one row for each measurement",
             )
         if value_range is not None and array.dtype.name in INTEGERS:
             unused("with whole numbers, which run over their type", value_range=value_range)
         _warn_if_dark([array], path)
-        return [_in_range(row, prior, value_range) for row in array], [f"{i:05d}" for i in range(len(array))]
+        return [_in_range(row, prior, value_range) for row in array], [
+            f"{i:05d}" for i in range(len(array))
+        ]
     if key is not None:
         unused("where measurements are no npz file", key=key)
     files = pictures.found(path, "measurements", (*_ARRAYS, *pictures.SUFFIXES))
     found, skipped = {}, []
     for file in files:
         try:
-            found[file] = read_array(file) if file.suffix.lower() in _ARRAYS else _pixels(file, prior, convert)
+            found[file] = (
+                read_array(file)
+                if file.suffix.lower() in _ARRAYS
+                else _pixels(file, prior, convert)
+            )
         except (BadImage, pictures.Unreadable) as error:
-            if strict or len(files) == 1 or (isinstance(error, BadImage) and file.suffix.lower() not in _ARRAYS):
+            if (
+                strict
+                or len(files) == 1
+                or (isinstance(error, BadImage) and file.suffix.lower() not in _ARRAYS)
+            ):
                 raise BadImage(str(error)) from error
             skipped.append(str(error))
     if not found:
-        raise BadImage(f"none of the {len(files)} measurements in {path} can be read; the first: {skipped[0]}")
+        raise BadImage(
+            f"none of the {len(files)} measurements in {path} can be read; the first: {skipped[0]}"
+        )
     if skipped:
-        warnings.warn(f"skipped {len(skipped)} of {len(files)} measurements that cannot be read: {' '.join(skipped[:5])}", stacklevel=2)
+        warnings.warn(
+            f"skipped {len(skipped)} of {len(files)} measurements that cannot be read: "
+            f"{' '.join(skipped[:5])}",
+            stacklevel=2,
+        )
     rows = [_in_range(content, prior, value_range) for content in found.values()]
     _warn_if_dark(list(found.values()), path)
-    if value_range is not None and all(content.dtype.name in INTEGERS for content in found.values()):
+    if value_range is not None and all(
+        content.dtype.name in INTEGERS for content in found.values()
+    ):
         unused("with whole numbers, which run over their type", value_range=value_range)
     return rows, image_names(list(found), path if path.is_dir() else path.parent)
 
@@ -152,25 +205,36 @@ def _pixels(file: Path, prior: Prior, convert: Convert | None) -> np.ndarray:
     """(channels, height, width), with as many channels as the prior's signals."""
     wanted = prior.event_shape[0]
     if wanted not in (1, 3):
-        raise BadImage(f"{file} is a picture, and the prior's signals have {wanted} channels; use an npy file.")
+        raise BadImage(
+            f"{file} is a picture, and the prior's signals have {wanted} channels; use an npy file."
+        )
     image = pictures.decoded(file)
     if image.mode == "RGB" and wanted == 1 and convert is None:
-        raise BadImage(f"{file} is an image of mode RGB, and the prior's signals have 1 channels; use convert='grey', or an npy file.")
+        raise BadImage(
+            f"{file} is an image of mode RGB, and the prior's signals have 1 channels; use "
+            "convert='grey', or an npy file."
+        )
     return pictures.array(pictures.with_channels(file, image, wanted, convert), wanted)
 
 
 def _in_range(array: np.ndarray, prior: Prior, value_range: Range | None) -> Tensor:
-    """A measurement in the prior's range: whole numbers run over their type, floating-point ones over `value_range`, if that is given."""
+    """A measurement in the prior's range: whole numbers run over their type, floating-point ones
+    over `value_range`, if that is given.
+    """
     kind = array.dtype.name
     if kind not in INTEGERS and not np.issubdtype(array.dtype, np.floating):
-        raise InvalidInput(f"a measurement holds floating-point, uint8 or uint16 values; got {kind}.")
+        raise InvalidInput(
+            f"a measurement holds floating-point, uint8 or uint16 values; got {kind}."
+        )
     given = INTEGERS.get(kind, value_range)
     y = torch.from_numpy(np.array(array, dtype=np.float32))
     return y if given is None else convert_range(y, given, prior.value_range or (-1.0, 1.0))
 
 
 def _check_range(y: Tensor, operator: ForwardOperator, prior: Prior, sigma_y: float) -> None:
-    """Raise where measurements are visibly not in the prior's range, if the operator keeps it, as averages and masks do."""
+    """Raise where measurements are visibly not in the prior's range, if the operator keeps it, as
+    averages and masks do.
+    """
     if prior.value_range is None:
         return
     low, high = prior.value_range
@@ -182,7 +246,8 @@ def _check_range(y: Tensor, operator: ForwardOperator, prior: Prior, sigma_y: fl
     if least < low - slack or most > high + slack or (low < 0 <= least and len(y) > 1):
         theirs = "[0,1]" if most <= 1 + slack else "[0,255]"
         raise InvalidInput(
-            f"the measurements have values in [{least:g}, {most:g}] and {prior.name} takes [{low:g}, {high:g}]; say their range: --value_range {theirs} "
+            f"the measurements have values in [{least:g}, {most:g}] and {prior.name} takes "
+            f"[{low:g}, {high:g}]; say their range: --value_range {theirs} "
             f"converts them, --value_range [{low:g},{high:g}] takes them as they are."
         )
 
@@ -206,9 +271,14 @@ def _masks(place: Path, names: list[str], prior: Prior, invert: bool) -> Tensor:
             )
         left = [name for name in by_name if name not in names]
         if left:
-            warnings.warn(f"{len(left)} masks in {place} belong to no measurement: {', '.join(left[:5])}.", stacklevel=3)
+            warnings.warn(
+                f"{len(left)} masks in {place} belong to no measurement: {', '.join(left[:5])}.",
+                stacklevel=3,
+            )
         files = [by_name[name] for name in names]
-    read = {file: torch.from_numpy(pictures.mask(file, invert))[None] for file in dict.fromkeys(files)}
+    read = {
+        file: torch.from_numpy(pictures.mask(file, invert))[None] for file in dict.fromkeys(files)
+    }
     for file, mask in read.items():
         if tuple(mask.shape[1:]) != tuple(prior.event_shape[1:]):
             raise InvalidInput(
@@ -227,7 +297,8 @@ def _fixed(problem: Problem, like: Tensor) -> ForwardOperator:
     a, b = first(probe), second(probe)
     if a.shape != b.shape or not bool(torch.equal(a, b)):
         raise InvalidInput(
-            f"{type(problem).__name__} draws its operator at random, so that a measurement from a file needs to say its own: give --masks for inpainting, "
+            f"{type(problem).__name__} draws its operator at random, so that a measurement from a "
+            "file needs to say its own: give --masks for inpainting, "
             "or a deft.problems.Fixed in Python."
         )
     return problem.operator(like, Noise(range(len(like))))

@@ -1,4 +1,5 @@
-"""The methods that a YAML file names: each builds what `deft evaluate` compares, once prior and problem are known.
+"""The methods that a YAML file names: each builds what `deft evaluate` compares, once prior and
+problem are known.
 
 methods:
   DEFT:
@@ -57,9 +58,13 @@ class Unconditional(MethodRecipe):
 
 @final
 class DEFT(MethodRecipe):
-    """What `deft train` learned, from its run folder: an h-transform, or a conditional network read as one. It must have been trained for this prior and, unless `any_problem`, this problem."""
+    """What `deft train` learned, from its run folder: an h-transform, or a conditional network read
+    as one. It must have been trained for this prior and, unless `any_problem`, this problem.
+    """
 
-    def __init__(self, checkpoint: Path, sampler: Sampler | None = None, any_problem: bool = False) -> None:
+    def __init__(
+        self, checkpoint: Path, sampler: Sampler | None = None, any_problem: bool = False
+    ) -> None:
         self.checkpoint = checkpoints.located(checkpoint)
         self.sampler, self.any_problem = sampler or DPMSolver(steps=20), any_problem
         if (self.checkpoint.parent / "metrics.jsonl").exists():
@@ -69,12 +74,16 @@ class DEFT(MethodRecipe):
         return checkpoints.read_card(self.checkpoint)
 
     def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        h_transform, card = checkpoints.load(self.checkpoint, prior, problem=None if self.any_problem else problem, allow=self.allow)
+        h_transform, card = checkpoints.load(
+            self.checkpoint, prior, problem=None if self.any_problem else problem, allow=self.allow
+        )
         return Method(label, h_transform, self.sampler, training_seconds=chain.seconds(card))
 
 
 class _Guided(MethodRecipe):
-    """An h-transform in each of `steps` steps of DDIM(eta); `images` limits it to the first few images."""
+    """An h-transform in each of `steps` steps of DDIM(eta); `images` limits it to the first few
+    images.
+    """
 
     steps: int
     eta: float
@@ -86,15 +95,31 @@ class _Guided(MethodRecipe):
         """The h-transform, which is bound to the steps when sampling starts."""
 
     def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        return Method(label, self.h_transform(), DDIM(steps=self.steps, eta=self.eta), notes=self.notes, images=self.images)
+        return Method(
+            label,
+            self.h_transform(),
+            DDIM(steps=self.steps, eta=self.eta),
+            notes=self.notes,
+            images=self.images,
+        )
 
 
 @final
 class DPS(_Guided):
-    """DPS as published: the step size `zeta` in each of `steps` ancestral steps; `images` limits it to the first few images."""
+    """DPS as published: the step size `zeta` in each of `steps` ancestral steps; `images` limits it
+    to the first few images.
+    """
 
-    def __init__(self, zeta: float = 1.0, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
-        self.zeta, self.steps, self.eta, self.images, self.notes = zeta, steps, eta, images, f"zeta = {zeta:g}"
+    def __init__(
+        self, zeta: float = 1.0, steps: int = 100, eta: float = 1.0, images: int | None = None
+    ) -> None:
+        self.zeta, self.steps, self.eta, self.images, self.notes = (
+            zeta,
+            steps,
+            eta,
+            images,
+            f"zeta = {zeta:g}",
+        )
 
     def h_transform(self) -> HTransform:
         return dps.DPS.published(self.zeta)
@@ -102,10 +127,20 @@ class DPS(_Guided):
 
 @final
 class PiGDM(_Guided):
-    """PiGDM as published: its step in each of `steps` steps of DDIM(eta); `scale` is the standard deviation of x_0 that it supposes."""
+    """PiGDM as published: its step in each of `steps` steps of DDIM(eta); `scale` is the standard
+    deviation of x_0 that it supposes.
+    """
 
-    def __init__(self, scale: float = 1.0, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
-        self.scale, self.steps, self.eta, self.images, self.notes = scale, steps, eta, images, f"scale = {scale:g}"
+    def __init__(
+        self, scale: float = 1.0, steps: int = 100, eta: float = 1.0, images: int | None = None
+    ) -> None:
+        self.scale, self.steps, self.eta, self.images, self.notes = (
+            scale,
+            steps,
+            eta,
+            images,
+            f"scale = {scale:g}",
+        )
 
     def h_transform(self) -> HTransform:
         return pigdm.PiGDM.published(self.scale)
@@ -115,8 +150,16 @@ class PiGDM(_Guided):
 class MCG(_Guided):
     """MCG as published: the size of its gradient, `step`, in each of `steps` ancestral steps."""
 
-    def __init__(self, step: float = 1.0, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
-        self.step, self.steps, self.eta, self.images, self.notes = step, steps, eta, images, f"step = {step:g}"
+    def __init__(
+        self, step: float = 1.0, steps: int = 100, eta: float = 1.0, images: int | None = None
+    ) -> None:
+        self.step, self.steps, self.eta, self.images, self.notes = (
+            step,
+            steps,
+            eta,
+            images,
+            f"step = {step:g}",
+        )
 
     def h_transform(self) -> HTransform:
         return mcg.MCG.published(self.step)
@@ -124,9 +167,18 @@ class MCG(_Guided):
 
 @final
 class LGD(_Guided):
-    """Loss guidance with the step size `zeta` of DPS and `points` points, in each of `steps` ancestral steps."""
+    """Loss guidance with the step size `zeta` of DPS and `points` points, in each of `steps`
+    ancestral steps.
+    """
 
-    def __init__(self, zeta: float = 1.0, points: int = 10, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
+    def __init__(
+        self,
+        zeta: float = 1.0,
+        points: int = 10,
+        steps: int = 100,
+        eta: float = 1.0,
+        images: int | None = None,
+    ) -> None:
         self.zeta, self.points, self.steps, self.eta, self.images = zeta, points, steps, eta, images
         self.notes = f"zeta = {zeta:g}, {points} points"
 
@@ -149,7 +201,9 @@ class TMPD(_Guided):
 class MMPS(_Guided):
     """MMPS with `iterations` of conjugate gradients in each of `steps` ancestral steps."""
 
-    def __init__(self, iterations: int = 1, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
+    def __init__(
+        self, iterations: int = 1, steps: int = 100, eta: float = 1.0, images: int | None = None
+    ) -> None:
         self.iterations, self.steps, self.eta, self.images = iterations, steps, eta, images
         self.notes = f"{iterations} iteration{'s' * (iterations > 1)}"
 
@@ -160,7 +214,9 @@ class MMPS(_Guided):
 class _ByItself(MethodRecipe):
     """A sampler that conditions by itself; `images` limits it to the first few images."""
 
-    def __init__(self, sampler: PosteriorSampler, images: int | None = None, notes: str = "") -> None:
+    def __init__(
+        self, sampler: PosteriorSampler, images: int | None = None, notes: str = ""
+    ) -> None:
         self.sampler, self.images, self.notes = sampler, images, notes
 
     @final
@@ -178,40 +234,76 @@ class DDNMPlus(_ByItself):
 
 @final
 class DiffPIR(_ByItself):
-    """DiffPIR as published; `weight` is its lambda, `zeta` the share of fresh noise in each of `steps` steps."""
+    """DiffPIR as published; `weight` is its lambda, `zeta` the share of fresh noise in each of
+    `steps` steps.
+    """
 
-    def __init__(self, steps: int = 100, weight: float = 1.0, zeta: float = 0.1, images: int | None = None) -> None:
-        super().__init__(diffpir.DiffPIR(steps=steps, weight=weight, zeta=zeta), images, f"lambda = {weight:g}, zeta = {zeta:g}")
+    def __init__(
+        self, steps: int = 100, weight: float = 1.0, zeta: float = 0.1, images: int | None = None
+    ) -> None:
+        super().__init__(
+            diffpir.DiffPIR(steps=steps, weight=weight, zeta=zeta),
+            images,
+            f"lambda = {weight:g}, zeta = {zeta:g}",
+        )
 
 
 @final
 class REDDiff(_ByItself):
     """RED-diff as published; `weight` is its lambda, `learning_rate` that of its Adam."""
 
-    def __init__(self, steps: int = 1000, weight: float = 0.25, learning_rate: float = 0.1, images: int | None = None) -> None:
-        super().__init__(red_diff.REDDiff(steps=steps, weight=weight, learning_rate=learning_rate), images, f"lambda = {weight:g}")
+    def __init__(
+        self,
+        steps: int = 1000,
+        weight: float = 0.25,
+        learning_rate: float = 0.1,
+        images: int | None = None,
+    ) -> None:
+        super().__init__(
+            red_diff.REDDiff(steps=steps, weight=weight, learning_rate=learning_rate),
+            images,
+            f"lambda = {weight:g}",
+        )
 
 
 @final
 class DDRM(_ByItself):
     """DDRM as published; `eta` is the share of fresh noise, `eta_b` that of the measurement."""
 
-    def __init__(self, steps: int = 20, eta: float = 0.85, eta_b: float = 1.0, images: int | None = None) -> None:
-        super().__init__(ddrm.DDRM(steps=steps, eta=eta, eta_b=eta_b), images, f"eta = {eta:g}, eta_b = {eta_b:g}")
+    def __init__(
+        self, steps: int = 20, eta: float = 0.85, eta_b: float = 1.0, images: int | None = None
+    ) -> None:
+        super().__init__(
+            ddrm.DDRM(steps=steps, eta=eta, eta_b=eta_b),
+            images,
+            f"eta = {eta:g}, eta_b = {eta_b:g}",
+        )
 
 
 @final
 class Replacement(_ByItself):
-    """Replacement with RePaint's time travel as published: `resamplings` passes over each `jump_length` of `steps` steps."""
+    """Replacement with RePaint's time travel as published: `resamplings` passes over each
+    `jump_length` of `steps` steps.
+    """
 
-    def __init__(self, steps: int = 250, jump_length: int = 10, resamplings: int = 10, images: int | None = None) -> None:
-        sampler = replacement.Replacement(steps=steps, jump_length=jump_length, resamplings=resamplings)
+    def __init__(
+        self,
+        steps: int = 250,
+        jump_length: int = 10,
+        resamplings: int = 10,
+        images: int | None = None,
+    ) -> None:
+        sampler = replacement.Replacement(
+            steps=steps, jump_length=jump_length, resamplings=resamplings
+        )
         super().__init__(sampler, images, f"{resamplings} resamplings")
 
 
 @final
 class DAPS(_ByItself):
-    """DAPS-1K as published, with Langevin dynamics; `noise_level` is what it takes for sigma_y, null the measurement's own."""
+    """DAPS-1K as published, with Langevin dynamics; `noise_level` is what it takes for sigma_y,
+    null the measurement's own.
+    """
 
     def __init__(
         self,
@@ -228,15 +320,25 @@ class DAPS(_ByItself):
 
 @final
 class TwistedSMC(MethodRecipe):
-    """Twisted SMC: `particles` for each image, which the method `proposal` moves, with DDIM(eta > 0) as its sampler; samples are chosen from them by weight.
+    """Twisted SMC: `particles` for each image, which the method `proposal` moves, with DDIM(eta >
+    0) as its sampler; samples are chosen from them by weight.
 
     Without a `proposal` the twist itself, a Gaussian potential, guides in 100 ancestral steps.
     """
 
     def __init__(
-        self, proposal: MethodRecipe | None = None, particles: int = 64, threshold: float = 0.5, images: int | None = None
+        self,
+        proposal: MethodRecipe | None = None,
+        particles: int = 64,
+        threshold: float = 0.5,
+        images: int | None = None,
     ) -> None:
-        self.proposal, self.particles, self.threshold, self.images = proposal, particles, threshold, images
+        self.proposal, self.particles, self.threshold, self.images = (
+            proposal,
+            particles,
+            threshold,
+            images,
+        )
         self.run_folder = proposal.run_folder if proposal else None
 
     def card(self) -> dict[str, object] | None:
@@ -249,18 +351,38 @@ class TwistedSMC(MethodRecipe):
             self.proposal.allow = self.allow
         made = (self.proposal or own).build(label, prior, problem)
         steps = gaussian_steps(made.sampler, "the proposal of TwistedSMC")
-        twisted = smc.TwistedSMC(twist, steps.steps, eta=steps.eta, threshold=self.threshold, grid=steps.grid)
+        twisted = smc.TwistedSMC(
+            twist, steps.steps, eta=steps.eta, threshold=self.threshold, grid=steps.grid
+        )
         notes = "; ".join([f"{self.particles} particles", *([made.notes] if made.notes else [])])
         sampler = smc.ResampledSMC(twisted, self.particles)
-        return Method(label, made.h_transform, sampler, training_seconds=made.training_seconds, notes=notes, images=self.images)
+        return Method(
+            label,
+            made.h_transform,
+            sampler,
+            training_seconds=made.training_seconds,
+            notes=notes,
+            images=self.images,
+        )
 
 
 @final
 class Given(MethodRecipe):
-    """Any h-transform, a user's own too, with any sampler; a sampler that conditions by itself takes none."""
+    """Any h-transform, a user's own too, with any sampler; a sampler that conditions by itself
+    takes none.
+    """
 
-    def __init__(self, h_transform: HTransform | None = None, sampler: Sampling | None = None, images: int | None = None) -> None:
-        self.h_transform, self.sampler, self.images = h_transform, sampler or DPMSolver(steps=20), images
+    def __init__(
+        self,
+        h_transform: HTransform | None = None,
+        sampler: Sampling | None = None,
+        images: int | None = None,
+    ) -> None:
+        self.h_transform, self.sampler, self.images = (
+            h_transform,
+            sampler or DPMSolver(steps=20),
+            images,
+        )
 
     def build(self, label: str, prior: Prior, problem: Problem) -> Method:
         return Method(label, self.h_transform, self.sampler, images=self.images)

@@ -33,15 +33,25 @@ def build(name: str) -> ArgumentParser:
         allow_abbrev=False,
         formatter_class=_Help,
     )
-    parser.add_argument("--config", action="config", help="a YAML file with any of the options below; the command line overrides it")
-    parser.add_function_arguments(module.run, skip=_GIVEN, as_positional=getattr(module, "POSITIONAL", False))
+    parser.add_argument(
+        "--config",
+        action="config",
+        help="a YAML file with any of the options below; the command line overrides it",
+    )
+    parser.add_function_arguments(
+        module.run, skip=_GIVEN, as_positional=getattr(module, "POSITIONAL", False)
+    )
     for group in parser._action_groups:
         group.title = "what to run" if str(group.title).startswith("<function") else group.title
     for action in parser._actions:
         if action.dest in module.HELP:
             action.help = module.HELP[action.dest]
         default = inspect.signature(module.run).parameters.get(action.dest)
-        if default is not None and default.default not in (inspect.Parameter.empty, None, "") and "default" not in str(action.help or ""):
+        if (
+            default is not None
+            and default.default not in (inspect.Parameter.empty, None, "")
+            and "default" not in str(action.help or "")
+        ):
             action.help = f"{action.help or ''} (default: {_shown(default.default)})".strip()
     if hasattr(module, "DEFAULTS"):
         parser.set_defaults(module.DEFAULTS)
@@ -49,7 +59,9 @@ def build(name: str) -> ArgumentParser:
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
-    """Parse and call. Raises `InvalidInput` for anything that the parser does not accept, with the nearest names."""
+    """Parse and call. Raises `InvalidInput` for anything that the parser does not accept, with the
+    nearest names.
+    """
     parser = build(name)
     options = options_of(parser)
     written = _written_out(list(arguments), parser, name)
@@ -60,11 +72,17 @@ def run(name: str, arguments: Sequence[str]) -> int:
     except SystemExit as stop:  # --help
         return int(stop.code or 0)
     except RecursionError as error:
-        raise InvalidInput("--config", given="lists or mappings nested without end", expected="options of this command") from error
+        raise InvalidInput(
+            "--config",
+            given="lists or mappings nested without end",
+            expected="options of this command",
+        ) from error
     _check_finite(config)
     function = _module(name).run
     resolved = parser.dump(config, skip_none=False)
-    values = {key: value for key, value in vars(_instantiate(parser, config)).items() if key != "config"}
+    values = {
+        key: value for key, value in vars(_instantiate(parser, config)).items() if key != "config"
+    }
     if _GIVEN & set(inspect.signature(function).parameters):
         values["resolved"] = resolved
     with warnings.catch_warnings():
@@ -79,15 +97,20 @@ def _shown(value: object) -> str:
 
 def options_of(parser: ArgumentParser) -> list[str]:
     """The names of a command's options, without their dashes."""
-    return [option[2:] for action in parser._actions for option in action.option_strings if option.startswith("--")] + [
-        action.dest for action in parser._actions if not action.option_strings
-    ]
+    return [
+        option[2:]
+        for action in parser._actions
+        for option in action.option_strings
+        if option.startswith("--")
+    ] + [action.dest for action in parser._actions if not action.option_strings]
 
 
 def spoken(error: DeftError, name: str, arguments: Sequence[str] = ()) -> str:
     """An error in the words of a command, and of what was typed: `--problem.sigma_y` too."""
     typed = _typed(arguments)
-    return words.spoken(error, [*options_of(build(name)), *(option for option in typed if "." in option)], typed)
+    return words.spoken(
+        error, [*options_of(build(name)), *(option for option in typed if "." in option)], typed
+    )
 
 
 def _typed(arguments: Sequence[str]) -> dict[str, str]:
@@ -104,7 +127,13 @@ def _check_finite(config: object, path: str = "") -> None:
     """Raise for a number that is not finite, wherever it was given."""
     if isinstance(config, float) and not math.isfinite(config):
         raise InvalidInput(f"--{path}", given=config, expected="a finite number")
-    inside = vars(config).items() if isinstance(config, Namespace) else config.items() if isinstance(config, dict) else ()
+    inside = (
+        vars(config).items()
+        if isinstance(config, Namespace)
+        else config.items()
+        if isinstance(config, dict)
+        else ()
+    )
     for key, value in inside:
         step = str(key).removeprefix("init_args").strip(".")
         _check_finite(value, f"{path}.{step}".strip(".") if step != "class_path" else path)
@@ -115,10 +144,17 @@ def _check_finite(config: object, path: str = "") -> None:
 
 def _warned(options: Sequence[str]):  # type: ignore[no-untyped-def]
     def show(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
     ) -> None:
         kind = "" if issubclass(category, UserWarning) else f"{category.__name__}: "
-        tqdm.write(f"deft: {kind}{words.in_options(str(message), options)}", file=sys.stderr)  # on a line of its own, also beside a bar
+        tqdm.write(
+            f"deft: {kind}{words.in_options(str(message), options)}", file=sys.stderr
+        )  # on a line of its own, also beside a bar
 
     return show
 
@@ -129,7 +165,11 @@ def _module(name: str) -> ModuleType:
 
 def _instantiate(parser: ArgumentParser, config: Any) -> Any:
     try:
-        return parser.instantiate(config) if hasattr(parser, "instantiate") else parser.instantiate_classes(config)
+        return (
+            parser.instantiate(config)
+            if hasattr(parser, "instantiate")
+            else parser.instantiate_classes(config)
+        )
     except DeftError:
         raise
     except (argparse.ArgumentError, TypeError, ValueError) as error:
@@ -138,16 +178,23 @@ def _instantiate(parser: ArgumentParser, config: Any) -> Any:
 
 def _kinds(name: str) -> dict[str, str]:
     """The annotation of each option, as it is written."""
-    return {key: str(parameter.annotation) for key, parameter in inspect.signature(_module(name).run).parameters.items()}
+    return {
+        key: str(parameter.annotation)
+        for key, parameter in inspect.signature(_module(name).run).parameters.items()
+    }
 
 
 def _written_out(arguments: list[str], parser: ArgumentParser, name: str) -> list[str]:
     """What was typed as the parser wants it.
 
-    `--batch-size` as `--batch_size`, `--strict` as `--strict=true`, `--steps 1e4` as 10000, and an option that takes several values, given several times, as a list. Raises
-    `InvalidInput` for an empty value, and for a `--config` that is no file of options.
+    `--batch-size` as `--batch_size`, `--strict` as `--strict=true`, `--steps 1e4` as 10000, and an
+    option that takes several values, given several times, as a list. Raises `InvalidInput` for an
+    empty value, and for a `--config` that is no file of options.
     """
-    known, kinds = {option for action in parser._actions for option in action.option_strings}, _kinds(name)
+    known, kinds = (
+        {option for action in parser._actions for option in action.option_strings},
+        _kinds(name),
+    )
     several: dict[str, list[str]] = {}
     fixed, place = [], 0
     while place < len(arguments):
@@ -172,7 +219,12 @@ def _written_out(arguments: list[str], parser: ArgumentParser, name: str) -> lis
                 fixed.append(option)
                 continue
         if not tail.strip():
-            raise InvalidInput(option, given="nothing", expected="a value", advice=f"leave {option} out where there is none")
+            raise InvalidInput(
+                option,
+                given="nothing",
+                expected="a value",
+                advice=f"leave {option} out where there is none",
+            )
         if option == "--config":
             _check_config(tail)
         if kind.startswith(("list[", "Names", "Labels")) and tail[:1] != "[":
@@ -188,11 +240,17 @@ def _whole(value: str) -> str:
         number = float(value)
     except ValueError:
         return value
-    return str(int(number)) if "e" in value.lower() and number.is_integer() and abs(number) < 2**53 else value
+    return (
+        str(int(number))
+        if "e" in value.lower() and number.is_integer() and abs(number) < 2**53
+        else value
+    )
 
 
 def _check_config(place: str) -> None:
-    """Raise `InvalidInput` where a file of options is none: missing, binary, no YAML, no mapping, a key twice."""
+    """Raise `InvalidInput` where a file of options is none: missing, binary, no YAML, no mapping, a
+    key twice.
+    """
     import yaml
 
     path = Path(place)
@@ -200,9 +258,17 @@ def _check_config(place: str) -> None:
         text = path.read_bytes().decode()
     except (FileNotFoundError, IsADirectoryError) as error:
         what = "a folder" if path.is_dir() else "a file that does not exist"
-        raise InvalidInput("--config", given=f"{place}, {what}", expected="a YAML file with options of this command") from error
+        raise InvalidInput(
+            "--config",
+            given=f"{place}, {what}",
+            expected="a YAML file with options of this command",
+        ) from error
     except UnicodeDecodeError as error:
-        raise InvalidInput("--config", given=f"{place}, which is no text", expected="a YAML file with options of this command") from error
+        raise InvalidInput(
+            "--config",
+            given=f"{place}, which is no text",
+            expected="a YAML file with options of this command",
+        ) from error
     try:
         node = yaml.compose(text)
         yaml.safe_load(text)
@@ -211,14 +277,28 @@ def _check_config(place: str) -> None:
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise InvalidInput(
-            "--config", given=f"{place}{where}: {problem}", expected="YAML (spaces, no tabs, to the left of keys)"
+            "--config",
+            given=f"{place}{where}: {problem}",
+            expected="YAML (spaces, no tabs, to the left of keys)",
         ) from error
     if not isinstance(node, yaml.MappingNode):
-        kind = "an empty file" if node is None else "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
-        raise InvalidInput("--config", given=f"{place}, {kind}", expected="options of this command, one `name: value` a line")
+        kind = (
+            "an empty file"
+            if node is None
+            else "a list"
+            if isinstance(node, yaml.SequenceNode)
+            else "a single value"
+        )
+        raise InvalidInput(
+            "--config",
+            given=f"{place}, {kind}",
+            expected="options of this command, one `name: value` a line",
+        )
     twice = _twice(node)
     if twice:
-        raise InvalidInput("--config", given=f"{place}, where {twice} stands twice", expected="each option once")
+        raise InvalidInput(
+            "--config", given=f"{place}, where {twice} stands twice", expected="each option once"
+        )
 
 
 def _twice(node: object) -> str:
@@ -228,7 +308,11 @@ def _twice(node: object) -> str:
     if isinstance(node, yaml.MappingNode):
         keys = [key.value for key, _ in node.value if isinstance(key.value, str)]
         again = [key for key in keys if keys.count(key) > 1]
-        return again[0] if again else next((found for _, value in node.value if (found := _twice(value))), "")
+        return (
+            again[0]
+            if again
+            else next((found for _, value in node.value if (found := _twice(value))), "")
+        )
     if isinstance(node, yaml.SequenceNode):
         return next((found for value in node.value if (found := _twice(value))), "")
     return ""
@@ -238,7 +322,9 @@ class _Help(argparse.HelpFormatter):
     """Help with the docstring's own line breaks."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=32, width=min(getattr(sys.stdout, "columns", 110), 110))
+        super().__init__(
+            prog, max_help_position=32, width=min(getattr(sys.stdout, "columns", 110), 110)
+        )
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n".join(indent + line for line in text.splitlines())

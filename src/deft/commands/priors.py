@@ -13,40 +13,77 @@ Labels = int | list[int]
 Names = str | list[str]
 
 HELP = {
-    "labels": "the classes of a class-conditional prior: one for all images, or a list with one for each",
+    "labels": "the classes of a class-conditional prior: one for all images, or a list with one "
+    "for each",
     "subfolder": "which network of a diffusers folder that holds several, such as unet_ema",
-    "schedule": f"the noise schedule of a diffusers folder that does not say: {', '.join(diffusers_schedulers.NAMED)}",
-    "prediction_type": "what the network of a diffusers folder predicts, where that is not said: epsilon, sample, v_prediction",
+    "schedule": "the noise schedule of a diffusers folder that does not say: "
+    f"{', '.join(diffusers_schedulers.NAMED)}",
+    "prediction_type": "what the network of a diffusers folder predicts, where that is not said: "
+    "epsilon, sample, v_prediction",
 }
-ALLOW_HELP = "a module of your own whose classes and functions a file may name (deepinv for physics of deepinv), or a folder whose masks it may read; can be given several times"
+ALLOW_HELP = (
+    "a module of your own whose classes and functions a file may name (deepinv for physics of "
+    "deepinv), or a folder whose masks it may read; can be given several times"
+)
 
 
 def opened(
-    name: str | Path, labels: Labels | None, subfolder: str | None, schedule: str | None, prediction_type: str | None, fetch: bool = True
+    name: str | Path,
+    labels: Labels | None,
+    subfolder: str | None,
+    schedule: str | None,
+    prediction_type: str | None,
+    fetch: bool = True,
 ) -> Prior:
-    """The prior of a command that evaluates it. With `fetch=False` (a name out of a file) nothing is downloaded. Raises `InvalidInput` for a class-conditional one without labels."""
+    """The prior of a command that evaluates it. With `fetch=False` (a name out of a file) nothing
+    is downloaded. Raises `InvalidInput` for a class-conditional one without labels.
+    """
     prior = described(name, labels, subfolder, schedule, prediction_type, fetch)
     classes = getattr(prior, "num_classes", None)
     if classes is not None and labels is None:
-        expected = f"the classes to sample, of {prior.name}: whole numbers from 0 to {classes - 1}, one for all images or a list"
-        raise InvalidInput("labels", given="nothing", expected=expected, advice="such as --labels 0")
+        expected = (
+            f"the classes to sample, of {prior.name}: whole numbers from 0 to {classes - 1}, one "
+            "for all images or a list"
+        )
+        raise InvalidInput(
+            "labels", given="nothing", expected=expected, advice="such as --labels 0"
+        )
     return prior
 
 
 def described(
-    name: str | Path, labels: Labels | None, subfolder: str | None, schedule: str | None, prediction_type: str | None, fetch: bool = True
+    name: str | Path,
+    labels: Labels | None,
+    subfolder: str | None,
+    schedule: str | None,
+    prediction_type: str | None,
+    fetch: bool = True,
 ) -> Prior:
     """The prior, which need not be ready to be evaluated."""
     several = [labels] if isinstance(labels, int) else labels
-    return resolve.load(name, labels=several, subfolder=subfolder, schedule=schedule, prediction_type=prediction_type, fetch=fetch)
+    return resolve.load(
+        name,
+        labels=several,
+        subfolder=subfolder,
+        schedule=schedule,
+        prediction_type=prediction_type,
+        fetch=fetch,
+    )
 
 
 def names(allow: Names | None) -> tuple[str, ...]:
-    """What the user allows files to name. Raises `InvalidInput` for what is neither a module nor a folder."""
+    """What the user allows files to name. Raises `InvalidInput` for what is neither a module nor a
+    folder.
+    """
     given = () if allow is None else (allow,) if isinstance(allow, str) else tuple(allow)
     for name in given:
         if name != "deepinv" and not Path(name).exists() and not _is_module(name):
-            raise InvalidInput("allow", given=name, expected="a module of your own that can be imported from here, or a folder of masks")
+            raise InvalidInput(
+                "allow",
+                given=name,
+                expected="a module of your own that can be imported from here, or a folder of "
+                "masks",
+            )
     return given
 
 

@@ -26,14 +26,18 @@ from deft.training import checkpoint
 EXAMPLE = "deft sample --h h-digits-32-inpainting --images FOLDER --out samples"
 HELP = {
     "out": "where samples go; the same command goes on from what is there",
-    "h": "a learned h-transform: the run folder of deft train, its h.safetensors, or the name of one that ships (deft list)",
-    "method": "in place of --h, another method: Unconditional, DPS, DDNMPlus, Given (deft list --kind methods)",
+    "h": "a learned h-transform: the run folder of deft train, its h.safetensors, or the name of "
+    "one that ships (deft list)",
+    "method": "in place of --h, another method: Unconditional, DPS, DDNMPlus, Given (deft list "
+    "--kind methods)",
     "prior": "as in deft train; default: the one on the card of --h",
     "problem": "default: the one on the card of --h",
     "measurements": "what was measured: an npy or npz file, or a folder of npy files or images",
-    "masks": "for inpainting: pictures with the names of the measurements, or one for all; white (or opaque) where observed",
+    "masks": "for inpainting: pictures with the names of the measurements, or one for all; white "
+    "(or opaque) where observed",
     "invert_masks": "take what is black (or transparent) in --masks for observed",
-    "sigma_y": "the standard deviation of the noise in --measurements, in the prior's range; default: the problem's",
+    "sigma_y": "the standard deviation of the noise in --measurements, in the prior's range; "
+    "default: the problem's",
     "images": "in place of --measurements: clean images, which are measured first",
     "samples": "per image",
     "sampler": "default: DPMSolver with --steps",
@@ -80,32 +84,49 @@ def run(
 ) -> None:
     """Draw posterior samples for measurements, or for clean images that are measured first.
 
-    Writes for each image NAME.npz (samples, mean, std, y), and PNG files: NAME-mean, NAME-std, NAME-samples; for TwistedSMC also NAME-weights.json; and done.jsonl,
-    which remembers by content what each came from: what changed is drawn again. Prints the misfit, 1 where the samples explain the measurement as well as the truth does.
+    Writes for each image NAME.npz (samples, mean, std, y), and PNG files: NAME-mean, NAME-std,
+    NAME-samples; for TwistedSMC also NAME-weights.json; and done.jsonl, which remembers by content
+    what each came from: what changed is drawn again. Prints the misfit, 1 where the samples explain
+    the measurement as well as the truth does.
     """
     if (h is None) == (method is None):
         raise InvalidInput("say how to condition: either --h FILE, or --method such as DPS.")
     if (measurements is None) == (images is None):
-        raise InvalidInput("say what to condition on: either --measurements, or --images with a problem.")
+        raise InvalidInput(
+            "say what to condition on: either --measurements, or --images with a problem."
+        )
     if method is not None:
         inputs.unused(
-            "with --method, which has its own (--method.steps)", steps=steps, sampler=None if sampler is None else type(sampler).__name__
+            "with --method, which has its own (--method.steps)",
+            steps=steps,
+            sampler=None if sampler is None else type(sampler).__name__,
         )
     if sampler is not None:
         inputs.unused("with --sampler, which has its own (--sampler.steps)", steps=steps)
     at_least_one({"samples": samples, "batch_size": batch_size, "limit": limit})
     if images is not None:
-        inputs.unused("with --images, which are measured by the problem", masks=masks, invert_masks=invert_masks, sigma_y=sigma_y)
+        inputs.unused(
+            "with --images, which are measured by the problem",
+            masks=masks,
+            invert_masks=invert_masks,
+            sigma_y=sigma_y,
+        )
         inputs.apart(out, images)
     else:
-        inputs.unused("with --measurements, which are taken as they are", fit=fit, window=window, series=series)
+        inputs.unused(
+            "with --measurements, which are taken as they are",
+            fit=fit,
+            window=window,
+            series=series,
+        )
         inputs.apart(out, measurements)
     h = None if h is None else checkpoint.located(h)
     network = priors.opened(
         prior or _on_card(h), labels, subfolder, schedule, prediction_type, fetch=prior is not None
     )  # what a file names is not downloaded
     problem = problem or _problem(h, priors.names(allow))
-    recipe = method or DEFT(h, sampler or DPMSolver(steps=20 if steps is None else steps), any_problem=False)  # type: ignore[arg-type]
+    drawn_by = sampler or DPMSolver(steps=20 if steps is None else steps)
+    recipe = method or DEFT(h, drawn_by, any_problem=False)  # type: ignore[arg-type]
     recipe.allow = priors.names(allow)
     chosen = recipe.build("samples", network, problem)
     truth: Tensor | None = None
@@ -139,14 +160,31 @@ def run(
         )
         if masks is not None:
             seen = float(observed.operator.mask.mean())  # type: ignore[operator]
-            print(f"observed by the masks: {100 * seen:.0f} % of the places, what is white in them; --invert_masks true takes the others")
+            print(
+                f"observed by the masks: {100 * seen:.0f} % of the places, what is white in them; "
+                "--invert_masks true takes the others"
+            )
         names = names[:limit]
         warn_doubts(observed.to(network.device), network, operator=False)
     chosen.check(network, observed.to(network.device))
     seeds = [mix(seed, 5, i) for i in range(len(names))]
     with locked(out):
-        claims.claim_yaml(out, resolved, "deft sample", free=("batch_size", "limit", "config", "out"))
-        Drawing(out, network, problem, chosen, observed.take(range(len(names))), names, seeds, samples, batch_size, h, truth).run()
+        claims.claim_yaml(
+            out, resolved, "deft sample", free=("batch_size", "limit", "config", "out")
+        )
+        Drawing(
+            out,
+            network,
+            problem,
+            chosen,
+            observed.take(range(len(names))),
+            names,
+            seeds,
+            samples,
+            batch_size,
+            h,
+            truth,
+        ).run()
     print(f"{number(len(names), 'image')} x {number(samples, 'sample')} in {out}")
 
 
@@ -155,12 +193,17 @@ def _on_card(h: Path | None) -> str:
         raise InvalidInput("say which prior: --prior NAME.")
     card = checkpoint.read_card(h)
     if not isinstance(card.get("prior_from"), str):
-        raise InvalidInput(f"the card of {h} does not say where its prior {card['prior']} comes from; give --prior.")
+        raise InvalidInput(
+            f"the card of {h} does not say where its prior {card['prior']} comes from; give "
+            "--prior."
+        )
     return str(card["prior_from"])
 
 
 def _problem(h: Path | None, allow: tuple[str, ...]) -> Problem:
     card = checkpoint.read_card(h).get("problem") if h is not None else None
     if not isinstance(card, dict):
-        raise InvalidInput("say what is measured: --problem, such as --problem Inpainting --problem.sigma_y 0.05.")
+        raise InvalidInput(
+            "say what is measured: --problem, such as --problem Inpainting --problem.sigma_y 0.05."
+        )
     return from_card(card, allow=allow)

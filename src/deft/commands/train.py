@@ -38,26 +38,41 @@ from deft.training.shards import check_room
 
 MOST_OF_PRIOR = 10.0
 
-EXAMPLE = "deft train --prior digits-32 --problem Inpainting --problem.sigma_y 0.05 --images FOLDER --out run"
+EXAMPLE = (
+    "deft train --prior digits-32 --problem Inpainting --problem.sigma_y 0.05 --images FOLDER "
+    "--out run"
+)
 HELP = {
     "prior": "a prior that ships (deft list), a file, a diffusers folder or a hub id",
-    "problem": "what is measured: Inpainting, SuperResolution, ... (deft list --kind problems), or the dotted path of your own",
-    "images": "clean images: a folder, or an npy or npz file; CT slices: DICOM or LoDoPaB-CT files, or HU as npy",
+    "problem": "what is measured: Inpainting, SuperResolution, ... (deft list --kind problems), "
+    "or the dotted path of your own",
+    "images": "clean images: a folder, or an npy or npz file; CT slices: DICOM or LoDoPaB-CT "
+    "files, or HU as npy",
     "out": "the run's folder; the same command goes on from what is there",
     "validation_images": "held-out images, in the same form as --images",
-    "validation_share": "without --validation_images: this share of the images is held out; 0 for none (default: 0.05)",
-    "h_transform": "LearnedHTransform (the default), PaperHTransform, ConditionalScore, or the dotted path of your own with for_prior(prior, fraction=...)",
-    "fraction": "the h-transform's parameters as a share of the prior's; default: that of its class, 0.05, and 1 for ConditionalScore",
-    "initial": "start from the weights of this h-transform: a run folder, its h.safetensors, one that ships (deft list), or the state.safetensors of a run that has not ended",
-    "steps": "optimiser steps; a run that has ended or was stopped goes on with more of them, and a learning rate that begins again",
+    "validation_share": "without --validation_images: this share of the images is held out; 0 for "
+    "none (default: 0.05)",
+    "h_transform": "LearnedHTransform (the default), PaperHTransform, ConditionalScore, or the "
+    "dotted path of your own with for_prior(prior, fraction=...)",
+    "fraction": "the h-transform's parameters as a share of the prior's; default: that of its "
+    "class, 0.05, and 1 for ConditionalScore",
+    "initial": "start from the weights of this h-transform: a run folder, its h.safetensors, one "
+    "that ships (deft list), or the state.safetensors of a run that has not ended",
+    "steps": "optimiser steps; a run that has ended or was stopped goes on with more of them, and "
+    "a learning rate that begins again",
     "accumulate": "batches per optimiser step",
-    "bank": "evaluate the prior this many times beforehand and train on stored evaluations; 0: evaluate in every step",
+    "bank": "evaluate the prior this many times beforehand and train on stored evaluations; 0: "
+    "evaluate in every step",
     "flip": "mirror images at random",
-    "validate_every": "optimiser steps between validations; default: a tenth of --steps, or as rarely as keeps them below a sixth of the training signals",
-    "validation_draws": "signals of each validation; default: one per held-out image, at least 256 and at most 512, fewer in short runs",
+    "validate_every": "optimiser steps between validations; default: a tenth of --steps, or as "
+    "rarely as keeps them below a sixth of the training signals",
+    "validation_draws": "signals of each validation; default: one per held-out image, at least "
+    "256 and at most 512, fewer in short runs",
     "patience": "stop after this many validations without a better loss",
-    "slopes": "after training, measure on this many training images (32, say) what the errors of h still share with x_t, and take it out (deft.Calibrated); 0: leave h as it is",
-    "times": "where in log-SNR training happens, such as --times.mean 0 --times.std 3; default: TimeLaw()",
+    "slopes": "after training, measure on this many training images (32, say) what the errors of "
+    "h still share with x_t, and take it out (deft.Calibrated); 0: leave h as it is",
+    "times": "where in log-SNR training happens, such as --times.mean 0 --times.std 3; default: "
+    "TimeLaw()",
     "resume": "false starts the run again",
     "allow": priors.ALLOW_HELP,
     **priors.HELP,
@@ -109,20 +124,32 @@ def run(
 ) -> None:
     """Learn an h-transform for a frozen prior and a problem.
 
-    Writes OUT/h.safetensors with its card, OUT/metrics.jsonl and OUT/config.yaml. The run saves itself; the same command goes on from there.
+    Writes OUT/h.safetensors with its card, OUT/metrics.jsonl and OUT/config.yaml. The run saves
+    itself; the same command goes on from there.
     """
     if validation_images is not None and validation_share:
         inputs.unused("with --validation_images", validation_share=validation_share)
     if validation_draws is not None:
         checks.whole(
-            "validation_draws", validation_draws, meaning="draws from the images that are held out", advice="hold none out for none"
+            "validation_draws",
+            validation_draws,
+            meaning="draws from the images that are held out",
+            advice="hold none out for none",
         )
-    share = 0.05 if validation_share is None and validation_images is None else validation_share or 0.0
+    share = (
+        0.05 if validation_share is None and validation_images is None else validation_share or 0.0
+    )
     _check_numbers(share, fraction, bank, slopes)
     check_numbers(
-        steps=steps, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, ema=ema, patience=patience, save_every=save_every,
+        steps=steps,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        learning_rate=learning_rate,
+        ema=ema,
+        patience=patience,
+        save_every=save_every,
         **({} if validate_every is None else {"validate_every": validate_every}),
-    )  # fmt: skip
+    )
     allowed = priors.names(allow)
     form = catalogue.named("h-transforms", h_transform) if h_transform else None
     inputs.apart(out, images)
@@ -151,8 +178,14 @@ def run(
             expected="nothing, without images to validate with: it counts validations",
             advice="give --validation_images or --validation_share",
         )
-    problem.draw(data[0][None].to(network.device), Noise([seed], network.device))  # one that does not fit these images says so now
-    learned = _loaded(initial, network, form, allowed) if initial else untrained(network, fraction, seed, form or LearnedHTransform)
+    problem.draw(
+        data[0][None].to(network.device), Noise([seed], network.device)
+    )  # one that does not fit these images says so now
+    learned = (
+        _loaded(initial, network, form, allowed)
+        if initial
+        else untrained(network, fraction, seed, form or LearnedHTransform)
+    )
     if bank:
         check_room(bank, network.event_shape, out)
     if slopes:
@@ -162,7 +195,10 @@ def run(
     if first:
         print(f"prior {network.name}: {network.num_parameters:,} parameters, frozen")
         of_prior = 100 * size / max(network.num_parameters, 1)
-        print(f"{type(learned).__name__}: {size:,} parameters ({of_prior:.1f} %), {described(problem.card())}")
+        print(
+            f"{type(learned).__name__}: {size:,} parameters ({of_prior:.1f} %), "
+            f"{described(problem.card())}"
+        )
         print(f"images: {_count(data)} to train, {_count(held_out)} held out; run folder {out}")
 
     with locked(out) if first else nullcontext():
@@ -172,11 +208,26 @@ def run(
         if bank:
             source = _bank(network, source, bank, times, seed, out / "bank")
         result = train_in_place(
-            learned, network, DenoisingScoreMatching(problem, times=times), source,
-            steps=steps, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, precision=settled(network, precision, out), ema=ema,
-            validation=held_out, validate_every=validate_every, validation_draws=validation_draws, patience=patience, seed=seed,
-            out=out, save_every=save_every, resume=resume, tensorboard=tensorboard,
-        )  # fmt: skip
+            learned,
+            network,
+            DenoisingScoreMatching(problem, times=times),
+            source,
+            steps=steps,
+            batch_size=batch_size,
+            accumulate=accumulate,
+            learning_rate=learning_rate,
+            precision=settled(network, precision, out),
+            ema=ema,
+            validation=held_out,
+            validate_every=validate_every,
+            validation_draws=validation_draws,
+            patience=patience,
+            seed=seed,
+            out=out,
+            save_every=save_every,
+            resume=resume,
+            tensorboard=tensorboard,
+        )
         if not first:  # of several processes the first one writes
             return
         claims.keep_yaml(out, resolved)
@@ -193,37 +244,60 @@ def run(
         if slopes:
             clean = Images(data, network)
             few = clean.batch(range(min(slopes, len(clean))), Noise([seed], network.device)).x_0
-            saved, training["slopes_from_images"] = calibrate(learned, network, problem, few, seed=seed), len(few)
+            saved, training["slopes_from_images"] = (
+                calibrate(learned, network, problem, few, seed=seed),
+                len(few),
+            )
         checkpoint.save(
             out / "h.safetensors",
             saved,
             network,
-            {"prior_from": prior, "problem": problem.card(), "training": training, "metrics": metrics},
+            {
+                "prior_from": prior,
+                "problem": problem.card(),
+                "training": training,
+                "metrics": metrics,
+            },
         )
     if result.validation is not None:
         print(result.validation.table())
-    print(f"saved {out / 'h.safetensors'}; draw samples with: deft sample --h {out / 'h.safetensors'} --images FOLDER --out FOLDER")
+    print(
+        f"saved {out / 'h.safetensors'}; draw samples with: deft sample --h "
+        f"{out / 'h.safetensors'} --images FOLDER --out FOLDER"
+    )
 
 
 def _check_numbers(validation_share: float, fraction: float | None, bank: int, slopes: int) -> None:
     """Raise for numbers that cannot be meant, before anything is read."""
     if not 0 <= validation_share <= 0.5:
         expected = "a share of the images in [0, 0.5], so that more of them train than are held out"
-        raise InvalidInput("validation_share", given=validation_share, expected=expected, advice="use 0 for none")
+        raise InvalidInput(
+            "validation_share", given=validation_share, expected=expected, advice="use 0 for none"
+        )
     if fraction is not None and not 0 < fraction <= MOST_OF_PRIOR:
         expected = f"a share of the prior's parameters above 0 and at most {MOST_OF_PRIOR:g}"
-        raise InvalidInput("fraction", given=fraction, expected=expected, advice="0.05 is the usual one")
+        raise InvalidInput(
+            "fraction", given=fraction, expected=expected, advice="0.05 is the usual one"
+        )
     for name, value in (("bank", bank), ("slopes", slopes)):
         if value < 0:
             raise InvalidInput(name, given=value, expected="a count >= 0", advice="use 0 for none")
 
 
-def _bank(prior: Prior, images: Source, evaluations: int, times: TimeLaw | None, seed: int, folder: Path) -> Bank:
-    """The bank of a run: of several processes the first one builds it, and the others open what it wrote."""
+def _bank(
+    prior: Prior, images: Source, evaluations: int, times: TimeLaw | None, seed: int, folder: Path
+) -> Bank:
+    """The bank of a run: of several processes the first one builds it, and the others open what it
+    wrote.
+    """
     from accelerate import PartialState
 
     together = PartialState(cpu=not torch.accelerator.is_available())  # as training does
-    made = Bank.build(prior, images, evaluations, times, seed=seed, out=folder) if together.is_main_process else None
+    made = (
+        Bank.build(prior, images, evaluations, times, seed=seed, out=folder)
+        if together.is_main_process
+        else None
+    )
     together.wait_for_everyone()
     return Bank.open(folder, prior) if made is None else made
 
@@ -231,7 +305,10 @@ def _bank(prior: Prior, images: Source, evaluations: int, times: TimeLaw | None,
 def _check_slopes(slopes: int, images: int, learned: HTransform, prior: Prior) -> None:
     """Raise before the training, not after it."""
     if min(slopes, images) < 2:
-        raise InvalidInput(f"--slopes measures on two training images or more, 32 say; got {slopes}, with {images} images to train on.")
+        raise InvalidInput(
+            f"--slopes measures on two training images or more, 32 say; got {slopes}, with "
+            f"{images} images to train on."
+        )
     Calibrated(learned, prior.event_shape, low=0.0, high=1.0)
 
 
@@ -239,15 +316,20 @@ def _count(data: Tensor | Dataset[Any] | None) -> int:
     return 0 if data is None else len(data)  # type: ignore[arg-type]
 
 
-def untrained(prior: Prior, fraction: float | None, seed: int, form: type[HTransform] = LearnedHTransform) -> HTransform:
-    """A new h-transform, whose first weights depend on the seed alone: a run that was killed before it saved anything starts where it did.
+def untrained(
+    prior: Prior, fraction: float | None, seed: int, form: type[HTransform] = LearnedHTransform
+) -> HTransform:
+    """A new h-transform, whose first weights depend on the seed alone: a run that was killed before
+    it saved anything starts where it did.
 
-    `fraction` is by default what its class takes. Raises `InvalidInput` for a class that cannot be made for a prior in this way.
+    `fraction` is by default what its class takes. Raises `InvalidInput` for a class that cannot be
+    made for a prior in this way.
     """
     make = getattr(form, "for_prior", None)
     if make is None or "fraction" not in inspect.signature(make).parameters:
         raise InvalidInput(
-            f"{form.__name__} is not learned, or has no for_prior(prior, fraction=...) to make one from; train LearnedHTransform, PaperHTransform or "
+            f"{form.__name__} is not learned, or has no for_prior(prior, fraction=...) to make "
+            "one from; train LearnedHTransform, PaperHTransform or "
             "ConditionalScore."
         )
     with torch.random.fork_rng(devices=[]):
@@ -256,7 +338,9 @@ def untrained(prior: Prior, fraction: float | None, seed: int, form: type[HTrans
         return result
 
 
-def _loaded(initial: Path, prior: Prior, form: type[HTransform] | None, allow: tuple[str, ...]) -> HTransform:
+def _loaded(
+    initial: Path, prior: Prior, form: type[HTransform] | None, allow: tuple[str, ...]
+) -> HTransform:
     """The h-transform of a checkpoint, of the class asked for, if any is."""
     path = checkpoint.located(initial)
     if kind_of(path) == state.KIND:
@@ -267,6 +351,7 @@ def _loaded(initial: Path, prior: Prior, form: type[HTransform] | None, allow: t
         found = found.h_transform
     if form is not None and type(found) is not form:
         raise InvalidInput(
-            f"{initial} holds a {type(found).__name__} and --h_transform asks for {form.__name__}; leave one of the two out."
+            f"{initial} holds a {type(found).__name__} and --h_transform asks for "
+            f"{form.__name__}; leave one of the two out."
         )
     return found

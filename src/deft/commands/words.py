@@ -1,7 +1,8 @@
 """What the command line says: errors in the words of what was typed.
 
-The library speaks Python (`convert='grey'`, `resume=False`), the parser speaks of types and keys. Here, and nowhere else, both become options of the command that runs
-(`--convert grey`, `--resume false`), one line each.
+The library speaks Python (`convert='grey'`, `resume=False`), the parser speaks of types and keys.
+Here, and nowhere else, both become options of the command that runs (`--convert grey`, `--resume
+false`), one line each.
 """
 
 from __future__ import annotations
@@ -35,8 +36,12 @@ _CALL = re.compile(r"\w+\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)")
 _VALUE = r"('[^']*'|\"[^\"]*\"|\[[^\]]*\]|\([^)]*\)|[\w.+-]*[\w+-])"
 
 
-def spoken(error: DeftError, options: Collection[str], typed: Mapping[str, str] | None = None) -> str:
-    """An error of the library in the words of a command with these options, of which some were `typed`, with these values."""
+def spoken(
+    error: DeftError, options: Collection[str], typed: Mapping[str, str] | None = None
+) -> str:
+    """An error of the library in the words of a command with these options, of which some were
+    `typed`, with these values.
+    """
     text = str(error)
     what = _given(error, typed or {}) or _option(error.what, options)
     if what and text.startswith(f"{error.what}:"):
@@ -45,7 +50,9 @@ def spoken(error: DeftError, options: Collection[str], typed: Mapping[str, str] 
 
 
 def in_options(text: str, options: Collection[str]) -> str:
-    """`name=value` of an option as `--name value`, on one line; what stands within a call, `Inpainting(sigma_y=0.05)`, stays."""
+    """`name=value` of an option as `--name value`, on one line; what stands within a call,
+    `Inpainting(sigma_y=0.05)`, stays.
+    """
     calls: list[str] = []
 
     def hide(found: re.Match[str]) -> str:
@@ -69,8 +76,12 @@ def in_options(text: str, options: Collection[str]) -> str:
 
 
 def _given(error: DeftError, typed: Mapping[str, str]) -> str | None:
-    """The option that an error is about, where several have its name: the one that was typed with the value that was given."""
-    named = [option for option in typed if option == error.what or option.endswith(f".{error.what}")]
+    """The option that an error is about, where several have its name: the one that was typed with
+    the value that was given.
+    """
+    named = [
+        option for option in typed if option == error.what or option.endswith(f".{error.what}")
+    ]
     same = [option for option in named if _same(typed[option], error.given)]
     return same[0] if len(same) == 1 else named[0] if len(named) == 1 else None
 
@@ -83,9 +94,14 @@ def _same(text: str, given: object) -> bool:
 
 
 def _option(name: str, options: Collection[str]) -> str | None:
-    """The option of that name, also one that was typed with what it belongs to: sigma_y is problem.sigma_y."""
+    """The option of that name, also one that was typed with what it belongs to: sigma_y is
+    problem.sigma_y.
+    """
     inside = [option for option in options if option.endswith(f".{name}")]
-    return next((one for one in (name, _ALIASES.get(name, "")) if one in options), inside[0] if len(inside) == 1 else None)
+    return next(
+        (one for one in (name, _ALIASES.get(name, "")) if one in options),
+        inside[0] if len(inside) == 1 else None,
+    )
 
 
 def _typed(value: str) -> str:
@@ -97,8 +113,11 @@ def _typed(value: str) -> str:
     return shlex.quote(value.replace(" ", "")) if value[:1] in "[(" else value
 
 
-def of_the_parser(message: str, options: Collection[str], config: Mapping[str, object] | None = None) -> InvalidInput:
-    """A message of the parser as an error of one line: which option, what was given, what is expected, and the nearest names.
+def of_the_parser(
+    message: str, options: Collection[str], config: Mapping[str, object] | None = None
+) -> InvalidInput:
+    """A message of the parser as an error of one line: which option, what was given, what is
+    expected, and the nearest names.
 
     `config` is what was parsed, where an object could not be made of it.
     """
@@ -106,24 +125,55 @@ def of_the_parser(message: str, options: Collection[str], config: Mapping[str, o
     if unknown:
         first = unknown[1].split()[0]
         name = first.split("=")[0].replace("-", "_").replace("__", "--", 1)
-        near = nearest_names(name, [f"--{option}" for option in options]).removeprefix("; ") if first.startswith("-") else ""
-        return InvalidInput("unknown option", given=first, expected="an option of this command (--help shows them)", advice=near)
-    stray = re.search(r"^(?:Validation failed: )?(?:Key|Option) ['\"]([\w.]+)['\"] is not (?:expected|accepted)", message.strip())
+        near = (
+            nearest_names(name, [f"--{option}" for option in options]).removeprefix("; ")
+            if first.startswith("-")
+            else ""
+        )
+        return InvalidInput(
+            "unknown option",
+            given=first,
+            expected="an option of this command (--help shows them)",
+            advice=near,
+        )
+    stray = re.search(
+        r"^(?:Validation failed: )?(?:Key|Option) ['\"]([\w.]+)['\"] is not (?:expected|accepted)",
+        message.strip(),
+    )
     if stray:
         near = nearest_names(stray[1], list(options)).removeprefix("; ")
-        return InvalidInput("unknown option", given=stray[1], expected="an option of this command (--help shows them)", advice=near)
+        return InvalidInput(
+            "unknown option",
+            given=stray[1],
+            expected="an option of this command (--help shows them)",
+            advice=near,
+        )
     missing = re.search(r"argument (--[\w.-]+)(?:/--\S+)?: expected one argument", message)
     if missing:
         return InvalidInput(missing[1], given="nothing", expected="a value")
     path = ".".join(dict.fromkeys(re.findall(r"[Pp]arser key [\"']([\w.+-]+)[\"']", message)))
-    needed = re.search(r"(?:Key|Option) ['\"]([\w.]+)['\"] is required|the following arguments are required: ([\w.-]+)", message)
+    needed = re.search(
+        r"(?:Key|Option) ['\"]([\w.]+)['\"] is required"
+        r"|the following arguments are required: ([\w.-]+)",
+        message,
+    )
     if needed:
         name = (needed[1] or needed[2]).lstrip("-")
         made = re.search(r"class_path '(?:[\w.]+\.)?(\w+)'", message)
         if made and path:
-            return InvalidInput(f"--{path}.{name}", given="nothing", expected=f"a value: {made[1]} needs it")
-        return InvalidInput(name.upper() if name == "target" else f"--{name}", given="nothing", expected="a value: this command needs it")
-    own = [line for line in re.findall(r"^\s*- (.+)$", message, re.M) if not _THEIRS.match(line)] if config else []
+            return InvalidInput(
+                f"--{path}.{name}", given="nothing", expected=f"a value: {made[1]} needs it"
+            )
+        return InvalidInput(
+            name.upper() if name == "target" else f"--{name}",
+            given="nothing",
+            expected="a value: this command needs it",
+        )
+    own = (
+        [line for line in re.findall(r"^\s*- (.+)$", message, re.M) if not _THEIRS.match(line)]
+        if config
+        else []
+    )
     if own:
         return _of_an_object(own[0], config or {})
     unnamed = re.search(r"instantiatable class, but (?:[\w.]+\.)?(\w+) is abstract", message)
@@ -131,15 +181,27 @@ def of_the_parser(message: str, options: Collection[str], config: Mapping[str, o
         key, value = re.search(r"NestedArg\(key='(\w+)', val='([^']*)'", message).groups()  # type: ignore[union-attr]
         first = {"problem": "Inpainting", "sampler": "DDIM", "method": "DPS"}.get(path, "NAME")
         return InvalidInput(
-            f"--{path}", given=f"{key} without a class", expected="the name of a class first",
+            f"--{path}",
+            given=f"{key} without a class",
+            expected="the name of a class first",
             advice=f"say, for example, --{path} {first} --{path}.{key} {value}",
-        )  # fmt: skip
-    other = re.search(r"Import path (?:([\w.]+) )?does not correspond to a subclass of (\w+)", message)
+        )
+    other = re.search(
+        r"Import path (?:([\w.]+) )?does not correspond to a subclass of (\w+)", message
+    )
     if other and path:
         given = other[1] or "".join(re.findall(r"Given value: ?(.*)", message)[-1:])
         last = given.rpartition(".")[2]
-        named = [cls.__name__ for cls in catalogue.classes("methods")] if other[2] == "MethodRecipe" else []
-        advice = f"say --{path} {last}" if last in named else f"deft list shows what there is for --{path}"
+        named = (
+            [cls.__name__ for cls in catalogue.classes("methods")]
+            if other[2] == "MethodRecipe"
+            else []
+        )
+        advice = (
+            f"say --{path} {last}"
+            if last in named
+            else f"deft list shows what there is for --{path}"
+        )
         kind = {"MethodRecipe": "method"}.get(other[2], other[2].lower())
         return InvalidInput(f"--{path}", given=given, expected=f"a {kind}", advice=advice)
     pair = re.search(r"Expected a tuple with (\d+) elements", message)
@@ -147,17 +209,38 @@ def of_the_parser(message: str, options: Collection[str], config: Mapping[str, o
         given = "".join(re.findall(r"Given value: ?(.*)", message)[-1:])
         return InvalidInput(f"--{path}", given=given, expected=f"{pair[1]} values, such as [0,1]")
     nested = re.search(r"NestedArg\(key='([\w.]+)'", message)
-    if nested and path and "class_path" not in message and "<class 'str'>" in message and f"{path}.{nested[1]}" not in options:
-        return InvalidInput("unknown option", given=f"--{path}.{nested[1]}", expected=f"an option of this command; --{path} takes a text")
+    if (
+        nested
+        and path
+        and "class_path" not in message
+        and "<class 'str'>" in message
+        and f"{path}.{nested[1]}" not in options
+    ):
+        return InvalidInput(
+            "unknown option",
+            given=f"--{path}.{nested[1]}",
+            expected=f"an option of this command; --{path} takes a text",
+        )
     found = re.findall(r"(?:Given value|Got value): ?(.*)", message)
-    given = next((value.strip() for value in found if not value.startswith(("NestedArg", "Namespace"))), None)
+    given = next(
+        (value.strip() for value in found if not value.startswith(("NestedArg", "Namespace"))), None
+    )
     expected, advice = _problem(message)
     if expected:
         return InvalidInput(
-            f"--{path}" if path else "options", given=None if given is None else given or "nothing", expected=expected, advice=advice
+            f"--{path}" if path else "options",
+            given=None if given is None else given or "nothing",
+            expected=expected,
+            advice=advice,
         )
-    lines = [line.strip().removeprefix("- ") for line in message.splitlines() if line.strip() and not _NOISE.match(line)]
-    return InvalidInput(f"{f'--{path}: ' if path else ''}{' '.join(lines) or ' '.join(message.split())}")
+    lines = [
+        line.strip().removeprefix("- ")
+        for line in message.splitlines()
+        if line.strip() and not _NOISE.match(line)
+    ]
+    return InvalidInput(
+        f"{f'--{path}: ' if path else ''}{' '.join(lines) or ' '.join(message.split())}"
+    )
 
 
 _THEIRS = re.compile(
@@ -166,17 +249,31 @@ _THEIRS = re.compile(
 
 
 def _of_an_object(text: str, config: Mapping[str, object]) -> InvalidInput:
-    """An error of a constructor that the parser has wrapped: `steps: got 0; expected ...` becomes that of `--sampler.steps`."""
+    """An error of a constructor that the parser has wrapped: `steps: got 0; expected ...` becomes
+    that of `--sampler.steps`.
+    """
     parts = re.match(r"(.+?): got (.+?); expected (.+)", text)
     if not parts:
         return InvalidInput(text)
     what, given, more = parts.groups()
     expected, _, advice = more.partition(". ")
-    owners = [key for key, value in config.items() if hasattr(value, "__dict__") and what in vars(getattr(value, "init_args", value))]
-    return InvalidInput(f"--{owners[0]}.{what}" if len(owners) == 1 else what, given=given, expected=expected.rstrip("."), advice=advice)
+    owners = [
+        key
+        for key, value in config.items()
+        if hasattr(value, "__dict__") and what in vars(getattr(value, "init_args", value))
+    ]
+    return InvalidInput(
+        f"--{owners[0]}.{what}" if len(owners) == 1 else what,
+        given=given,
+        expected=expected.rstrip("."),
+        advice=advice,
+    )
 
 
-_NOISE = re.compile(r"\s*(Parser key|Given value|Does not validate|Subtypes:|Errors:$|- Expected a <class 'NoneType'>)")
+_NOISE = re.compile(
+    r"\s*(Parser key|Given value|Does not validate|Subtypes:|Errors:$"
+    r"|- Expected a <class 'NoneType'>)"
+)
 
 
 def _problem(message: str) -> tuple[str, str]:
@@ -191,8 +288,14 @@ def _problem(message: str) -> tuple[str, str]:
         r"with given class_path '([\w.]+)':\s+(?:module|No module|Not a valid|Import)", message
     )
     if named:
-        return f"the name of a class that there is, not {named[-1]}", _nearest_class(named[-1], message)
-    key = re.findall(r"[Kk]ey ['\"]([\w.]+)['\"] is not expected|No action for key ['\"]([\w.]+)['\"]|Unknown key ['\"]?([\w.]+)", message)
+        return f"the name of a class that there is, not {named[-1]}", _nearest_class(
+            named[-1], message
+        )
+    key = re.findall(
+        r"[Kk]ey ['\"]([\w.]+)['\"] is not expected|No action for key ['\"]([\w.]+)['\"]"
+        r"|Unknown key ['\"]?([\w.]+)",
+        message,
+    )
     if key:
         name = "".join(key[-1])
         return f"an option of this command, not {name}", ""
@@ -221,7 +324,9 @@ def _nearest_class(name: str, message: str) -> str:
     methods = [cls.__name__ for cls in catalogue.classes("methods")]
     if "sampler" in message and last in methods:
         return f"{last} is a method, so say --method {last}"
-    here = [path for path in catalogue.paths() if path.rpartition(".")[0] == name.rpartition(".")[0]]
+    here = [
+        path for path in catalogue.paths() if path.rpartition(".")[0] == name.rpartition(".")[0]
+    ]
     known = here or catalogue.paths()
     names = [path.rpartition(".")[2] for path in known]
     near = nearest_names(name, known) or nearest_names(last, names)

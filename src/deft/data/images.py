@@ -24,13 +24,18 @@ _IN_MEMORY = 1 << 30
 
 @final
 class ImageFolder(Dataset[Any]):
-    """The images below a folder, in the order of their names, as tensors (channels, height, width) in `value_range`.
+    """The images below a folder, in the order of their names, as tensors (channels, height, width)
+    in `value_range`.
 
-    Integers 0..255 (0..65535 in 16-bit files) are mapped to `value_range`; orientation tags are followed. `convert` turns colours to "grey" or anything to "rgb" (alpha is
-    dropped); `fit="resize"` scales an image until it covers `event_shape` and cuts the middle out, `fit="crop"` cuts without scaling. Neither happens unasked.
+    Integers 0..255 (0..65535 in 16-bit files) are mapped to `value_range`; orientation tags are
+    followed. `convert` turns colours to "grey" or anything to "rgb" (alpha is dropped);
+    `fit="resize"` scales an image until it covers `event_shape` and cuts the middle out,
+    `fit="crop"` cuts without scaling. Neither happens unasked.
 
-    Sub-folders count, hidden ones do not; one file in place of a folder is one image. Files that cannot be decoded are skipped with one warning, or fatal with `strict`; their names are in `skipped`. Raises `BadImage` for a folder without images,
-    and for an image with a wrong number of channels or size.
+    Sub-folders count, hidden ones do not; one file in place of a folder is one image. Files that
+    cannot be decoded are skipped with one warning, or fatal with `strict`; their names are in
+    `skipped`. Raises `BadImage` for a folder without images, and for an image with a wrong number
+    of channels or size.
     """
 
     def __init__(
@@ -44,10 +49,19 @@ class ImageFolder(Dataset[Any]):
         strict: bool = False,
     ) -> None:
         if len(event_shape) != 3:
-            raise InvalidInput(f"images have an event shape (channels, height, width); got {tuple(event_shape)}.")
+            raise InvalidInput(
+                f"images have an event shape (channels, height, width); got {tuple(event_shape)}."
+            )
         if convert not in (None, "rgb", "grey") or fit not in (None, "resize", "crop"):
-            raise InvalidInput(f"convert is 'rgb' or 'grey' and fit is 'resize' or 'crop'; got {convert!r} and {fit!r}.")
-        self.folder, self.event_shape, self.value_range = Path(folder), tuple(event_shape), value_range
+            raise InvalidInput(
+                f"convert is 'rgb' or 'grey' and fit is 'resize' or 'crop'; got {convert!r} and "
+                f"{fit!r}."
+            )
+        self.folder, self.event_shape, self.value_range = (
+            Path(folder),
+            tuple(event_shape),
+            value_range,
+        )
         self.convert, self.fit = convert, fit
         self.files: list[Path] = []
         self.skipped: list[Path] = []
@@ -57,8 +71,14 @@ class ImageFolder(Dataset[Any]):
 
     @property
     def idle(self) -> list[str]:
-        """Which of `convert` and `fit` were given and had nothing to do: every image is as the prior takes it already."""
-        return [name for name, given in (("convert", self.convert), ("fit", self.fit)) if given is not None and name not in self._needed]
+        """Which of `convert` and `fit` were given and had nothing to do: every image is as the
+        prior takes it already.
+        """
+        return [
+            name
+            for name, given in (("convert", self.convert), ("fit", self.fit))
+            if given is not None and name not in self._needed
+        ]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -66,10 +86,14 @@ class ImageFolder(Dataset[Any]):
     def __getitem__(self, i: int) -> Tensor:
         pixels = self._decode(self.files[i]) if self._decoded is None else self._decoded[i]
         full = 65535.0 if pixels.dtype == np.uint16 else 255.0
-        return convert_range(torch.from_numpy(pixels.astype(np.float32)), (0.0, full), self.value_range)
+        return convert_range(
+            torch.from_numpy(pixels.astype(np.float32)), (0.0, full), self.value_range
+        )
 
     def _scan(self, strict: bool) -> None:
-        """Decode every file once: unreadable ones are found now, and what fits into memory stays there."""
+        """Decode every file once: unreadable ones are found now, and what fits into memory stays
+        there.
+        """
         found = pictures.found(self.folder, "images")
         if self.folder.is_file():
             strict, self.folder = True, self.folder.parent
@@ -92,10 +116,19 @@ class ImageFolder(Dataset[Any]):
                 if size > _IN_MEMORY:
                     self._decoded = None
         if not self.files:
-            raise BadImage(f"none of the {len(found)} images in {self.folder} can be read; the first: {reasons[0]}")
+            raise BadImage(
+                f"none of the {len(found)} images in {self.folder} can be read; the first: "
+                f"{reasons[0]}"
+            )
         if self.skipped:
-            names = ", ".join(p.name for p in self.skipped[:5]) + (", ..." if len(self.skipped) > 5 else "")
-            warnings.warn(f"skipped {len(self.skipped)} of {len(found)} images that cannot be read: {names}. {reasons[0]}", stacklevel=3)
+            names = ", ".join(p.name for p in self.skipped[:5]) + (
+                ", ..." if len(self.skipped) > 5 else ""
+            )
+            warnings.warn(
+                f"skipped {len(self.skipped)} of {len(found)} images that cannot be read: "
+                f"{names}. {reasons[0]}",
+                stacklevel=3,
+            )
 
         pictures.warn_if_dark(brightest, f"the 16-bit images in {self.folder}")
 
@@ -106,7 +139,12 @@ class ImageFolder(Dataset[Any]):
         upright = pictures.with_channels(path, found, wanted, self.convert)
         fitting = self._with_size(path, upright)
         self._needed |= {
-            name for name, changed in (("convert", upright.mode != found.mode), ("fit", fitting.size != found.size)) if changed
+            name
+            for name, changed in (
+                ("convert", upright.mode != found.mode),
+                ("fit", fitting.size != found.size),
+            )
+            if changed
         }
         return pictures.array(fitting, wanted)
 
@@ -116,9 +154,15 @@ class ImageFolder(Dataset[Any]):
         height, width = self.event_shape[1:]
         if image.size == (width, height):
             return image
-        given = f"{path} is {image.height} x {image.width} (height x width) and the prior takes {height} x {width}"
+        given = (
+            f"{path} is {image.height} x {image.width} (height x width) and the prior takes "
+            f"{height} x {width}"
+        )
         if self.fit is None:
-            raise BadImage(f"{given}; use fit='resize' (scale, then cut the middle out) or fit='crop' (cut without scaling).")
+            raise BadImage(
+                f"{given}; use fit='resize' (scale, then cut the middle out) or fit='crop' (cut "
+                "without scaling)."
+            )
         if self.fit == "resize":
             return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
         if image.width < width or image.height < height:
@@ -141,19 +185,41 @@ def open_images(
     key: str | None = None,
     series: str | None = None,
 ) -> Dataset[Any]:
-    """The images at a path: a folder of image files, or an array in an npy or npz file (`values`: the range of its floating-point values).
+    """The images at a path: a folder of image files, or an array in an npy or npz file (`values`:
+    the range of its floating-point values).
 
-    CT slices are in Hounsfield units, and `window` (deft.data.ct) says what the prior's range means in them: DICOM files, a folder of LoDoPaB-CT, and, where `window` is
-    given, arrays (n, height, width). `default_window` is for DICOM and LoDoPaB-CT, which nothing else can be.
+    CT slices are in Hounsfield units, and `window` (deft.data.ct) says what the prior's range means
+    in them: DICOM files, a folder of LoDoPaB-CT, and, where `window` is given, arrays (n, height,
+    width). `default_window` is for DICOM and LoDoPaB-CT, which nothing else can be.
     """
     slices = holds_slices(path)
     if slices or window is not None:
-        return _slices(path, event_shape, value_range, window or default_window, slices, convert, fit, values, key, series, strict)
+        return _slices(
+            path,
+            event_shape,
+            value_range,
+            window or default_window,
+            slices,
+            convert,
+            fit,
+            values,
+            key,
+            series,
+            strict,
+        )
     if series is not None:
-        raise InvalidInput("series", given=series, expected=f"nothing: {path} holds no DICOM series", advice="leave `series` out")
+        raise InvalidInput(
+            "series",
+            given=series,
+            expected=f"nothing: {path} holds no DICOM series",
+            advice="leave `series` out",
+        )
     if Path(path).suffix.lower() in (".npy", ".npz"):
         if convert is not None or fit is not None:
-            raise InvalidInput(f"arrays are neither converted nor resized; {path} must have the prior's shape {tuple(event_shape)}.")
+            raise InvalidInput(
+                f"arrays are neither converted nor resized; {path} must have the prior's shape "
+                f"{tuple(event_shape)}."
+            )
         try:
             return Arrays.read(path, event_shape, value_range, key=key, values=values)
         except InvalidInput as error:
@@ -161,7 +227,8 @@ def open_images(
                 raise
             low, high = default_window
             raise InvalidInput(
-                f"{error} If these are CT slices in Hounsfield units, say so with the window: [{low:g}, {high:g}]."
+                f"{error} If these are CT slices in Hounsfield units, say so with the window: "
+                f"[{low:g}, {high:g}]."
             ) from error
     for name, given in (("key", key), ("value_range", values)):
         if given is not None:
@@ -189,27 +256,39 @@ def _slices(
 ) -> Slices:
     if window is None:
         raise InvalidInput(
-            f"{path} holds CT slices in Hounsfield units; say with `window` what the prior's range means in them, such as (-1000, 1500), as on the prior's card."
+            f"{path} holds CT slices in Hounsfield units; say with `window` what the prior's "
+            "range means in them, such as (-1000, 1500), as on the prior's card."
         )
     if not slices and Path(path).suffix.lower() not in (".npy", ".npz"):
         raise InvalidInput(
-            f"a window is for CT slices: DICOM or LoDoPaB-CT files, or an npy or npz file in Hounsfield units; {path} is neither."
+            "a window is for CT slices: DICOM or LoDoPaB-CT files, or an npy or npz file in "
+            f"Hounsfield units; {path} is neither."
         )
     if convert is not None or fit == "crop" or values is not None:
         raise InvalidInput(
-            f"CT slices are neither converted nor cropped, and their values are Hounsfield units; {path} takes fit='resize' alone."
+            "CT slices are neither converted nor cropped, and their values are Hounsfield units; "
+            f"{path} takes fit='resize' alone."
         )
     if tuple(value_range) != (-1.0, 1.0):
-        raise InvalidInput(f"a window of Hounsfield units is mapped to [-1, 1]; the prior takes [{value_range[0]:g}, {value_range[1]:g}].")
-    return Slices.open(path, event_shape, window, average=fit == "resize", key=key, series=series, strict=strict)
+        raise InvalidInput(
+            "a window of Hounsfield units is mapped to [-1, 1]; the prior takes "
+            f"[{value_range[0]:g}, {value_range[1]:g}]."
+        )
+    return Slices.open(
+        path, event_shape, window, average=fit == "resize", key=key, series=series, strict=strict
+    )
 
 
 def write_png(path: str | Path, image: Tensor, value_range: Range = (-1.0, 1.0)) -> None:
-    """One image (1 or 3 channels, height, width) as PNG, written in one step; values beyond the range become its ends."""
+    """One image (1 or 3 channels, height, width) as PNG, written in one step; values beyond the
+    range become its ends.
+    """
     from PIL import Image
 
     if image.ndim != 3 or image.shape[0] not in (1, 3):
         raise InvalidInput(f"a PNG holds (1 or 3, height, width); got {tuple(image.shape)}.")
     pixels = to_uint8(image, value_range).cpu().numpy()
     with atomic(Path(path)) as file:
-        Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(file, format="PNG")
+        Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(
+            file, format="PNG"
+        )

@@ -1,8 +1,10 @@
 """The head phantom of Shepp and Logan: an image whose line integrals are known in closed form.
 
-    x = sum of a_i over the ellipses i that hold a place,    integral along a ray = sum of a_i times its chord of ellipse i
+    x = sum of a_i over the ellipses i that hold a place,
+    integral along a ray = sum of a_i times its chord of ellipse i
 
-With the contrasts of Toft 1996 (The Radon Transform, table B.1), which a screen can show; places in [-1, 1]^2.
+With the contrasts of Toft 1996 (The Radon Transform, table B.1), which a screen can show; places in
+[-1, 1]^2.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ _ELLIPSES = (
 
 
 def shepp_logan(size: int, samples: int = 8) -> Tensor:
-    """The phantom, (size, size), each pixel the mean over `samples` x `samples` points within it."""
+    """The phantom, (size, size), each pixel the mean over `samples` x `samples` points within
+    it.
+    """
     at = (torch.arange(size * samples, dtype=torch.float64) + 0.5) * (2 / (size * samples)) - 1
     points = torch.stack(torch.meshgrid(at, -at, indexing="xy"), -1)
     fine = torch.zeros(len(at), len(at), dtype=torch.float64)
@@ -36,10 +40,15 @@ def shepp_logan(size: int, samples: int = 8) -> Tensor:
 
 
 def shepp_logan_integrals(points: Tensor, directions: Tensor) -> Tensor:
-    """The integrals along the rays through `points` in the unit `directions`, both (..., 2): lengths as on the phantom's square, whose side is 2."""
+    """The integrals along the rays through `points` in the unit `directions`, both (..., 2):
+    lengths as on the phantom's square, whose side is 2.
+    """
     total = points.new_zeros(points.shape[:-1])
     for value, *ellipse in _ELLIPSES:
-        start, direction = _within(points, ellipse), _within(directions, [*ellipse[:2], 0.0, 0.0, ellipse[4]])
+        start, direction = (
+            _within(points, ellipse),
+            _within(directions, [*ellipse[:2], 0.0, 0.0, ellipse[4]]),
+        )
         square, product = direction.square().sum(-1), (start * direction).sum(-1)
         inside = product**2 - square * (start.square().sum(-1) - 1)
         total = total + value * 2 * inside.clamp(min=0).sqrt() / square
@@ -51,5 +60,8 @@ def _within(places: Tensor, ellipse: list[float]) -> Tensor:
     along, across, x, y, degrees = ellipse
     angle = torch.deg2rad(torch.tensor(degrees, dtype=places.dtype))
     x_from, y_from = places[..., 0] - x, places[..., 1] - y
-    turned = (angle.cos() * x_from + angle.sin() * y_from) / along, (angle.cos() * y_from - angle.sin() * x_from) / across
+    turned = (
+        (angle.cos() * x_from + angle.sin() * y_from) / along,
+        (angle.cos() * y_from - angle.sin() * x_from) / across,
+    )
     return torch.stack(turned, -1)

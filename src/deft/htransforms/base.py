@@ -1,10 +1,13 @@
 """h-transforms: what conditioning adds to a prior.
 
-    grad log p_t(x_t | y) = grad log p_t(x_t) + grad log h(x_t, t),    h(x_t, t) = p(y | x_t) = E[p(y | x_0) | x_t]
-    E[x_0 | x_t, y]       = E[x_0 | x_t] + shift,                      shift = (sigma_t^2 / alpha_t) grad log h(x_t, t)
+    grad log p_t(x_t | y) = grad log p_t(x_t) + grad log h(x_t, t),
+    h(x_t, t) = p(y | x_t) = E[p(y | x_0) | x_t]
+    E[x_0 | x_t, y]       = E[x_0 | x_t] + shift,
+    shift = (sigma_t^2 / alpha_t) grad log h(x_t, t)
 
-The interface carries the shift, which is finite at every noise level. An h-transform reads what the prior said (`Denoised`) and the
-observation; it never calls the prior, never sees a sampler and draws no noise. It may say where the prior is asked (`point`).
+The interface carries the shift, which is finite at every noise level. An h-transform reads what the
+prior said (`Denoised`) and the observation; it never calls the prior, never sees a sampler and
+draws no noise. It may say where the prior is asked (`point`).
 """
 
 from __future__ import annotations
@@ -31,23 +34,32 @@ from deft.types import LogProb, Signal, Times
 class HTransform(nn.Module, ABC):
     """An approximation to the h-transform; deterministic (methods that draw noise are samplers).
 
-    `needs_prior_gradient` says whether `shift` differentiates the prior, which doubles the cost of a step and needs a prior that can be
-    differentiated. A step costs one evaluation of the prior and what the two `_per_step` properties say.
+    `needs_prior_gradient` says whether `shift` differentiates the prior, which doubles the cost of
+    a step and needs a prior that can be differentiated. A step costs one evaluation of the prior
+    and what the two `_per_step` properties say.
     """
 
     needs_prior_gradient: bool = False
-    trained_sigma_y: tuple[float, float] | None = None  # the noise levels of its training, where a card says them; others are a warning
+    trained_sigma_y: tuple[float, float] | None = (
+        None  # the noise levels of its training, where a card says them; others are a warning
+    )
 
     @abstractmethod
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         """E[x_0 | x_t, y] less what the prior said: of x_t, unless `point` leads elsewhere."""
 
-    def point(self, prior: Prior, x_t: Signal, t: Times, observation: Observation) -> tuple[Signal, Times]:
-        """Where the prior is asked: (x, t'), x_t itself by default. One that overrides this is given `Asked` in `shift`, not `Denoised`."""
+    def point(
+        self, prior: Prior, x_t: Signal, t: Times, observation: Observation
+    ) -> tuple[Signal, Times]:
+        """Where the prior is asked: (x, t'), x_t itself by default. One that overrides this is
+        given `Asked` in `shift`, not `Denoised`.
+        """
         return x_t, t
 
     def on(self, steps: Steps) -> HTransform:
-        """The h-transform bound to the steps that a sampler will take: itself, unless it is published as a change of them."""
+        """The h-transform bound to the steps that a sampler will take: itself, unless it is
+        published as a change of them.
+        """
         return self
 
     @property
@@ -56,30 +68,47 @@ class HTransform(nn.Module, ABC):
         return type(self).point is not HTransform.point
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        """Raise `InvalidInput` where this h-transform does not apply to a prior or an observation; a `Posterior` asks at construction."""
+        """Raise `InvalidInput` where this h-transform does not apply to a prior or an observation;
+        a `Posterior` asks at construction.
+        """
 
     def silent(self, denoised: Denoised | Asked, observation: Observation, shift: Signal) -> bool:
-        """Whether the measurement has no say: `shift`, which it gave, is exactly zero everywhere. One whose network reads y by its guidance alone asks that instead."""
+        """Whether the measurement has no say: `shift`, which it gave, is exactly zero everywhere.
+        One whose network reads y by its guidance alone asks that instead.
+        """
         return not bool((shift != 0).any())
 
     @property
     def differentiable(self) -> bool:
-        """Whether gradients with respect to x_t pass through `shift` too, so that the posterior can be differentiated as a prior."""
+        """Whether gradients with respect to x_t pass through `shift` too, so that the posterior can
+        be differentiated as a prior.
+        """
         return not self.needs_prior_gradient
 
     @property
     def prior_gradients_per_step(self) -> int | None:
-        """Vector-Jacobian products with the prior, at most, in one call of `shift`; None where their number depends on the measurement."""
+        """Vector-Jacobian products with the prior, at most, in one call of `shift`; None where
+        their number depends on the measurement.
+        """
         return int(self.needs_prior_gradient)
 
     @property
     def network_evaluations_per_step(self) -> int:
-        """Evaluations of networks of its own, beside the one of the prior, in one call of `shift`."""
+        """Evaluations of networks of its own, beside the one of the prior, in one call of
+        `shift`.
+        """
         return int(self.num_parameters > 0)
 
     def grad_log_h(self, denoised: Denoised, observation: Observation) -> Signal:
-        """alpha_t / sigma_t^2 * shift. Raises `InvalidInput` where the prior is not asked at x_t: the shift is then not that of x_t."""
-        stays(self, "grad_log_h", "use alpha_t / sigma_t^2 times the shift of `Posterior.parts`, which asks the prior at x_t too")
+        """alpha_t / sigma_t^2 * shift. Raises `InvalidInput` where the prior is not asked at x_t:
+        the shift is then not that of x_t.
+        """
+        stays(
+            self,
+            "grad_log_h",
+            "use alpha_t / sigma_t^2 times the shift of `Posterior.parts`, which asks the prior "
+            "at x_t too",
+        )
         return denoised.alpha_t / denoised.sigma_t**2 * self.shift(denoised, observation)
 
     @property
@@ -89,7 +118,9 @@ class HTransform(nn.Module, ABC):
 
 
 class Potential(HTransform):
-    """An h-transform with a density: shift = (sigma_t^2 / alpha_t) grad_{x_t} log h, through the prior."""
+    """An h-transform with a density: shift = (sigma_t^2 / alpha_t) grad_{x_t} log h, through the
+    prior.
+    """
 
     needs_prior_gradient = True
 
@@ -98,7 +129,11 @@ class Potential(HTransform):
         """log h(x_t, t), up to a constant that does not depend on x_t."""
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
-        return denoised.sigma_t**2 / denoised.alpha_t * denoised.gradient(self.log_h(denoised, observation))
+        return (
+            denoised.sigma_t**2
+            / denoised.alpha_t
+            * denoised.gradient(self.log_h(denoised, observation))
+        )
 
 
 class DataConsistency(HTransform):
@@ -112,7 +147,9 @@ class DataConsistency(HTransform):
         return self.consistent(denoised, observation) - denoised.x_0_hat
 
 
-def ask(h_transform: HTransform, prior: Prior, x_t: Signal, t: Times, observation: Observation) -> Denoised | Asked:
+def ask(
+    h_transform: HTransform, prior: Prior, x_t: Signal, t: Times, observation: Observation
+) -> Denoised | Asked:
     """What the prior says for x_t, from one evaluation, where this h-transform asks it."""
     x, there = h_transform.point(prior, x_t, t, observation)
     if x is x_t and there is t:
@@ -121,7 +158,9 @@ def ask(h_transform: HTransform, prior: Prior, x_t: Signal, t: Times, observatio
 
 
 def stays(h_transform: HTransform, who: str, advice: str) -> None:
-    """Raise `InvalidInput` where an h-transform asks the prior elsewhere than at x_t, which `who` has no meaning for."""
+    """Raise `InvalidInput` where an h-transform asks the prior elsewhere than at x_t, which `who`
+    has no meaning for.
+    """
     if h_transform.asks_elsewhere:
         raise InvalidInput(
             f"{who} of {type(h_transform).__name__}",
@@ -132,9 +171,13 @@ def stays(h_transform: HTransform, who: str, advice: str) -> None:
 
 
 def linear_operator(
-    observation: Observation, h_transform: HTransform, prior: Prior | None = None, advice: str | None = None
+    observation: Observation,
+    h_transform: HTransform,
+    prior: Prior | None = None,
+    advice: str | None = None,
 ) -> LinearOperator:
-    """The operator of an observation, for an h-transform that only knows what to do with linear ones.
+    """The operator of an observation, for an h-transform that only knows what to do with linear
+    ones.
 
     Raises `InvalidInput` for another, with `advice`, or with methods that take it and the `prior`.
     """
@@ -144,28 +187,44 @@ def linear_operator(
             f"{name} needs a linear operator",
             given=type(operator).__name__,
             expected="a LinearOperator, with its adjoint and pseudo-inverse",
-            advice=advice or (instead(prior, observation, name) if prior is not None else "use LearnedHTransform"),
+            advice=advice
+            or (
+                instead(prior, observation, name) if prior is not None else "use LearnedHTransform"
+            ),
         )
     return operator
 
 
 def linear_gaussian(
-    observation: Observation, h_transform: HTransform, prior: Prior | None = None, advice: str | None = None
+    observation: Observation,
+    h_transform: HTransform,
+    prior: Prior | None = None,
+    advice: str | None = None,
 ) -> LinearOperator:
-    """Its linear operator, for an h-transform that reads sigma_y as the noise of every measurement. Raises `InvalidInput` for noise that is not Gaussian."""
-    operator, name = linear_operator(observation, h_transform, prior, advice), type(h_transform).__name__
+    """Its linear operator, for an h-transform that reads sigma_y as the noise of every measurement.
+    Raises `InvalidInput` for noise that is not Gaussian.
+    """
+    operator, name = (
+        linear_operator(observation, h_transform, prior, advice),
+        type(h_transform).__name__,
+    )
     if not isinstance(observation.likelihood, GaussianLikelihood):
         raise InvalidInput(
             f"{name} assumes Gaussian noise of one standard deviation",
             given=type(observation.likelihood).__name__,
             expected="GaussianLikelihood",
-            advice=advice or (instead(prior, observation, name) if prior is not None else "use LearnedHTransform"),
+            advice=advice
+            or (
+                instead(prior, observation, name) if prior is not None else "use LearnedHTransform"
+            ),
         )
     return operator
 
 
 def made_for(h_transform: HTransform, event_shape: Sequence[int], prior: Prior) -> None:
-    """Raise `InvalidInput` where an h-transform was made for signals of another shape or precision than the prior's."""
+    """Raise `InvalidInput` where an h-transform was made for signals of another shape or precision
+    than the prior's.
+    """
     if tuple(event_shape) != tuple(prior.event_shape):
         name = type(h_transform).__name__
         raise InvalidInput(
@@ -194,7 +253,8 @@ class NoConditioning(HTransform):
 
 @final
 class Sum(HTransform):
-    """log h = log h_1 + log h_2 + ...: independent measurements, or a learned correction on top of a given method.
+    """log h = log h_1 + log h_2 + ...: independent measurements, or a learned correction on top of
+    a given method.
 
     Every summand reads the same observation.
     """
@@ -203,12 +263,17 @@ class Sum(HTransform):
         super().__init__()
         wrong = next((part for part in parts if not isinstance(part, HTransform)), None)
         if not parts or wrong is not None:
-            raise InvalidInput("Sum needs at least one h-transform", given=wrong or "none", expected="h-transforms, each an argument")
+            raise InvalidInput(
+                "Sum needs at least one h-transform",
+                given=wrong or "none",
+                expected="h-transforms, each an argument",
+            )
         for part in parts:
             stays(
                 part,
                 "Sum",
-                "use the others of `parts` without it, or one made with `point='x_t'`: shifts add where they are from one estimate",
+                "use the others of `parts` without it, or one made with `point='x_t'`: shifts add "
+                "where they are from one estimate",
             )
         self.parts = nn.ModuleList(parts)
         self.needs_prior_gradient = any(part.needs_prior_gradient for part in parts)
@@ -255,7 +320,9 @@ class Wrapped(HTransform):
     def check(self, prior: Prior, observation: Observation) -> None:
         self.h_transform.check(prior, observation)
 
-    def point(self, prior: Prior, x_t: Signal, t: Times, observation: Observation) -> tuple[Signal, Times]:
+    def point(
+        self, prior: Prior, x_t: Signal, t: Times, observation: Observation
+    ) -> tuple[Signal, Times]:
         return self.h_transform.point(prior, x_t, t, observation)
 
     def on(self, steps: Steps) -> Self:
@@ -268,7 +335,9 @@ class Wrapped(HTransform):
         return self.h_transform.asks_elsewhere
 
     def silent(self, denoised: Denoised | Asked, observation: Observation, shift: Signal) -> bool:
-        return super().silent(denoised, observation, shift) or self.h_transform.silent(denoised, observation, shift)
+        return super().silent(denoised, observation, shift) or self.h_transform.silent(
+            denoised, observation, shift
+        )
 
     @property
     def differentiable(self) -> bool:
@@ -285,12 +354,21 @@ class Wrapped(HTransform):
 
 @final
 class Scaled(Wrapped):
-    """log h' = weight * log h: guidance, stronger or weaker than the h-transform itself (weight 1)."""
+    """log h' = weight * log h: guidance, stronger or weaker than the h-transform itself (weight
+    1).
+    """
 
     def __init__(self, h_transform: HTransform, weight: float) -> None:
         super().__init__(h_transform)
-        stays(h_transform, "Scaled", "use one made with `point='x_t'`: `weight` is on what y adds to the prior's estimate at x_t")
-        self.weight = checks.finite("weight", weight, "the factor on log h", "use 1 for the h-transform as it is")
+        stays(
+            h_transform,
+            "Scaled",
+            "use one made with `point='x_t'`: `weight` is on what y adds to the prior's estimate "
+            "at x_t",
+        )
+        self.weight = checks.finite(
+            "weight", weight, "the factor on log h", "use 1 for the h-transform as it is"
+        )
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         return self.weight * self.h_transform.shift(denoised, observation)

@@ -1,4 +1,6 @@
-"""The network of a learned h-transform: for signals of any shape, sized as a share of the prior's parameters."""
+"""The network of a learned h-transform: for signals of any shape, sized as a share of the prior's
+parameters.
+"""
 
 from __future__ import annotations
 
@@ -35,15 +37,20 @@ SMALL = Shape(channels=(32, 64, 64), blocks=1, patch=2, attention=(False, False,
 
 def plain(shape: Shape) -> dict[str, Any]:
     """The shape as a config keeps it; without a fine stage it says nothing of one."""
-    lists = {name: list(value) if isinstance(value, Sequence) else value for name, value in shape.items()}
+    lists = {
+        name: list(value) if isinstance(value, Sequence) else value for name, value in shape.items()
+    }
     return {name: value for name, value in lists.items() if name != "fine" or value}
 
 
 def unet(event_shape: Sequence[int], in_channels: int, *, numbers: int, shape: Shape) -> UNet:
-    """A U-Net whose output has the signal's shape. Raises `InvalidInput` for numbers that make none."""
+    """A U-Net whose output has the signal's shape. Raises `InvalidInput` for numbers that make
+    none.
+    """
     if len(event_shape) not in (2, 3):
         raise InvalidInput(
-            f"a learned h-transform takes signals of shape (channels, length) or (channels, height, width); got {tuple(event_shape)}; "
+            "a learned h-transform takes signals of shape (channels, length) or (channels, "
+            f"height, width); got {tuple(event_shape)}; "
             "FlatHTransform takes vectors."
         )
     check_sizes(**shape)
@@ -51,20 +58,38 @@ def unet(event_shape: Sequence[int], in_channels: int, *, numbers: int, shape: S
     return UNet(in_channels, event_shape[0], numbers=numbers, axes=axes, entry=entry, **shape)
 
 
-def sized(make: Callable[..., H], prior: Prior, fraction: float, blocks: int, patch: int | None, fine: int = 0) -> H:
+def sized(
+    make: Callable[..., H],
+    prior: Prior,
+    fraction: float,
+    blocks: int,
+    patch: int | None,
+    fine: int = 0,
+) -> H:
     """make(event_shape, scale, **shape) with about `fraction` of the prior's parameters.
 
-    The network enters at 16 to 32 places per axis and halves them down to 8 or so, where it attends to all places at once; width is what a larger
-    fraction buys. From 32 on widths are multiples of 16, which vector units take at once: 34 channels cost more than 48.
+    The network enters at 16 to 32 places per axis and halves them down to 8 or so, where it attends
+    to all places at once; width is what a larger fraction buys. From 32 on widths are multiples of
+    16, which vector units take at once: 34 channels cost more than 48.
     """
-    checks.share("fraction", fraction, "the h-transform's share of the prior's parameters", zero=False)
+    checks.share(
+        "fraction", fraction, "the h-transform's share of the prior's parameters", zero=False
+    )
     patch = patch or default_patch(prior.event_shape)
     levels = max(1, min(4, 1 + round(math.log2(max(prior.event_shape[1:]) / patch / 8))))
 
     def build(width: int) -> H:
         channels = [_even(width * (1 + 0.6 * level)) for level in range(levels)]
         attention = [level == levels - 1 for level in range(levels)]
-        return make(prior.event_shape, prior.scale, channels=channels, blocks=blocks, patch=patch, attention=attention, fine=fine)
+        return make(
+            prior.event_shape,
+            prior.scale,
+            channels=channels,
+            blocks=blocks,
+            patch=patch,
+            attention=attention,
+            fine=fine,
+        )
 
     @cache
     def size(width: int) -> int:
@@ -80,11 +105,14 @@ def sized(make: Callable[..., H], prior: Prior, fraction: float, blocks: int, pa
 
 
 def lifts_to(h_transform: HTransform, event_shape: Sequence[int], observation: Observation) -> None:
-    """Raise `InvalidInput` where the operator does not lift its measurements to signals of that shape; the lift is computed once for all steps."""
+    """Raise `InvalidInput` where the operator does not lift its measurements to signals of that
+    shape; the lift is computed once for all steps.
+    """
     lifted, name = tuple(observation.lifted.shape[1:]), type(h_transform).__name__
     if lifted != tuple(event_shape):
         raise InvalidInput(
-            f"{type(observation.operator).__name__} lifts its measurements to signals of shape {lifted}; {name} was made for {tuple(event_shape)}.",
+            f"{type(observation.operator).__name__} lifts its measurements to signals of shape "
+            f"{lifted}; {name} was made for {tuple(event_shape)}.",
             given=lifted,
             expected=f"the shape {tuple(event_shape)}",
         )
@@ -97,6 +125,8 @@ def _even(width: float) -> int:
 
 
 def default_patch(event_shape: Sequence[int]) -> int:
-    """2, 4 or 8, growing with the width: the network works on about 16 to 32 places per axis up to 256."""
+    """2, 4 or 8, growing with the width: the network works on about 16 to 32 places per axis up to
+    256.
+    """
     result: int = 2 ** min(max(round(math.log2(max(event_shape[1:]) / 20)), 1), 3)
     return result

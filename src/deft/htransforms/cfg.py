@@ -28,14 +28,21 @@ class ClassifierFree(HTransform):
 
         shift = weight (E[x_0 | x_t, y] - x_0_hat)
 
-    Ho and Salimans 2022, arXiv:2207.12598, eq. 6, whose w is weight - 1: 0, or weight 1, is the conditional network itself; more sharpens, and is the score of no
-    noised distribution. `conditional(x_t, t, observation)` is E[x_0 | x_t, y], with t one time per signal, or what `prediction` says
-    (deft.priors.predictions). Where both are one network, the prior is the one with the empty label. A module is registered: it moves and is saved with the h-transform.
+    Ho and Salimans 2022, arXiv:2207.12598, eq. 6, whose w is weight - 1: 0, or weight 1, is the
+    conditional network itself; more sharpens, and is the score of no noised distribution.
+    `conditional(x_t, t, observation)` is E[x_0 | x_t, y], with t one time per signal, or what
+    `prediction` says (deft.priors.predictions). Where both are one network, the prior is the one
+    with the empty label. A module is registered: it moves and is saved with the h-transform.
     """
 
-    def __init__(self, conditional: Conditional, weight: float = 1.0, prediction: str | Prediction = "x_0") -> None:
+    def __init__(
+        self, conditional: Conditional, weight: float = 1.0, prediction: str | Prediction = "x_0"
+    ) -> None:
         super().__init__()
-        self.conditional, self.weight = conditional, checks.finite("weight", weight, "guidance", "use 1 for the conditional network itself")
+        self.conditional, self.weight = (
+            conditional,
+            checks.finite("weight", weight, "guidance", "use 1 for the conditional network itself"),
+        )
         self.prediction = predictions.prediction(prediction)
 
     @classmethod
@@ -53,11 +60,13 @@ class ClassifierFree(HTransform):
         out = self.conditional(given, denoised.t.expand(len(x_t)), observation)
         if not isinstance(out, torch.Tensor) or out.shape != x_t.shape:
             raise InvalidInput(
-                f"the network of ClassifierFree must return the shape of x_t, {tuple(x_t.shape)}; it returned {_shape(out)}."
+                f"the network of ClassifierFree must return the shape of x_t, {tuple(x_t.shape)}; "
+                f"it returned {_shape(out)}."
             )
         if torch.is_grad_enabled() and denoised.x_0_hat.requires_grad and not out.requires_grad:
             raise InvalidInput(
-                "a gradient through ClassifierFree is needed, and its network does not let one pass; use it outside of another Posterior."
+                "a gradient through ClassifierFree is needed, and its network does not let one "
+                "pass; use it outside of another Posterior."
             )
         x_0_hat = self.prediction.x_0_hat(out, x_t, denoised.alpha_t, denoised.sigma_t)
         return self.weight * (x_0_hat - denoised.x_0_hat)

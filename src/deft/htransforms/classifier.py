@@ -32,7 +32,12 @@ class AncestralStep(ByStep):
 
     def weights(self, steps: Steps) -> Tensor:
         t = steps.times.double()
-        return self.scale * steps.fresh() ** 2 * steps.schedule.alpha(t) / (steps.moved_by() * steps.schedule.sigma(t) ** 2)
+        return (
+            self.scale
+            * steps.fresh() ** 2
+            * steps.schedule.alpha(t)
+            / (steps.moved_by() * steps.schedule.sigma(t) ** 2)
+        )
 
 
 @final
@@ -41,9 +46,11 @@ class Classifier(HTransform):
 
         grad log h(x_t) = weight(t) grad_{x_t} log p(y | x_t, t)
 
-    Dhariwal and Nichol 2021, arXiv:2105.05233, Algorithm 2, whose gradient scale s is `weight`, in units of the score; `Classifier.published` converts that of
-    Algorithm 1. `log_prob(x_t, t, observation)` is one number per signal, written in torch, with t one time per signal; with a model that fits p(y | x_t, t) and
-    weight 1 it is exact. It alone is differentiated, never the prior. A module is registered: it moves and is saved with the h-transform.
+    Dhariwal and Nichol 2021, arXiv:2105.05233, Algorithm 2, whose gradient scale s is `weight`, in
+    units of the score; `Classifier.published` converts that of Algorithm 1. `log_prob(x_t, t,
+    observation)` is one number per signal, written in torch, with t one time per signal; with a
+    model that fits p(y | x_t, t) and weight 1 it is exact. It alone is differentiated, never the
+    prior. A module is registered: it moves and is saved with the h-transform.
     """
 
     def __init__(self, log_prob: LogProbability, weight: Weight = 1.0) -> None:
@@ -52,12 +59,14 @@ class Classifier(HTransform):
 
     @classmethod
     def published(cls, log_prob: LogProbability, scale: float) -> Classifier:
-        """The h-transform with which DDIM(eta=1) takes the published ancestral step; it is bound to the steps when sampling starts.
+        """The h-transform with which DDIM(eta=1) takes the published ancestral step; it is bound to
+        the steps when sampling starts.
 
             x_s = a x_0_hat + b x_t + scale c^2 grad_{x_t} log p(y | x_t, t) + c z
 
-        Algorithm 1 of the paper, with the variance c^2 of the sampler. A DDIM step moves by a * shift, so that weight = scale c^2 alpha_t / (a sigma_t^2), 0 in the
-        last step, which draws no noise.
+        Algorithm 1 of the paper, with the variance c^2 of the sampler. A DDIM step moves by a *
+        shift, so that weight = scale c^2 alpha_t / (a sigma_t^2), 0 in the last step, which draws
+        no noise.
         """
         return cls(log_prob, AncestralStep(scale))
 
@@ -79,10 +88,12 @@ class Classifier(HTransform):
             x_t = denoised.x_t.detach().clone().requires_grad_()
             value = self.log_prob(x_t, denoised.t.expand(batch), observation)
             if not isinstance(value, Tensor) or value.shape != (batch,) or not value.requires_grad:
+                flat = isinstance(value, Tensor) and not value.requires_grad
+                shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 raise InvalidInput(
-                    f"the model of Classifier must return one log-probability per signal, ({batch},), computed from x_t in torch; "
-                    f"it returned {tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__}"
-                    f"{', which does not depend on x_t' if isinstance(value, Tensor) and not value.requires_grad else ''}."
+                    "the model of Classifier must return one log-probability per signal, "
+                    f"({batch},), computed from x_t in torch; "
+                    f"it returned {shape}{', which does not depend on x_t' if flat else ''}."
                 )
             gradient = torch.autograd.grad(value.sum(), x_t)[0]
         return denoised.sigma_t**2 / denoised.alpha_t * weight_at(self.weight, denoised) * gradient

@@ -1,4 +1,5 @@
-"""Denoising diffusion null-space models: the measurement fixes what it sees, the prior fills the rest.
+"""Denoising diffusion null-space models: the measurement fixes what it sees, the prior fills the
+rest.
 
 x_0' = A^+ y + (I - A^+ A) x_0_hat
 """
@@ -20,8 +21,9 @@ class DDNM(DataConsistency):
 
         x_0' = A^+ y + (I - A^+ A) x_0_hat = x_0_hat + A^+ (y - A x_0_hat)
 
-    Wang et al. 2023, arXiv:2212.00490, eq. 13. It has no parameter. With a noisy measurement it reproduces the noise; the sampler `DDNMPlus` is the
-    paper's variant for sigma_y > 0. Raises `InvalidInput` for an operator that is not linear.
+    Wang et al. 2023, arXiv:2212.00490, eq. 13. It has no parameter. With a noisy measurement it
+    reproduces the noise; the sampler `DDNMPlus` is the paper's variant for sigma_y > 0. Raises
+    `InvalidInput` for an operator that is not linear.
     """
 
     def consistent(self, denoised: Denoised, observation: Observation) -> Signal:

@@ -23,8 +23,9 @@ class DPS(HTransform):
 
         grad log h(x_t) = -weight(t) * grad_{x_t} ||y - A(x_0_hat(x_t))||
 
-    Chung et al. 2023, arXiv:2209.14687, Algorithm 1. `weight` is in units of the score, a number or a function of t; `DPS.published` converts the
-    paper's step size zeta. The norm is per signal, not over the batch, so that a sample does not depend on its neighbours.
+    Chung et al. 2023, arXiv:2209.14687, Algorithm 1. `weight` is in units of the score, a number or
+    a function of t; `DPS.published` converts the paper's step size zeta. The norm is per signal,
+    not over the batch, so that a sample does not depend on its neighbours.
     """
 
     needs_prior_gradient = True
@@ -39,8 +40,10 @@ class DPS(HTransform):
 
             x_s = a x_0_hat + b x_t + c z - zeta grad_{x_t} ||y - A x_0_hat||
 
-        A DDIM step moves by a * shift, so that shift = -(zeta / a) grad, and the weight of the score is zeta alpha_t / (a sigma_t^2); a = 1 in the last
-        step, which returns x_0_hat. The paper's sampler is eta = 1. It is bound to the steps when sampling starts; another sampler is an `InvalidInput`.
+        A DDIM step moves by a * shift, so that shift = -(zeta / a) grad, and the weight of the
+        score is zeta alpha_t / (a sigma_t^2); a = 1 in the last step, which returns x_0_hat. The
+        paper's sampler is eta = 1. It is bound to the steps when sampling starts; another sampler
+        is an `InvalidInput`.
         """
         return cls(GradientStep(zeta))
 

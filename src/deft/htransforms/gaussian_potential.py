@@ -24,18 +24,21 @@ from deft.types import LogProb, inner
 
 @final
 class GaussianPotential(Potential):
-    """log h(x_t) = -(y - A x_0_hat)^T (r_t^2 A A^T + sigma_y^2 I)^{-1} (y - A x_0_hat) / 2, up to a constant.
+    """log h(x_t) = -(y - A x_0_hat)^T (r_t^2 A A^T + sigma_y^2 I)^{-1} (y - A x_0_hat) / 2, up to a
+    constant.
 
-    The twist of `TwistedSMC`: what `PiGDM` (Song et al. 2023, ICLR, openreview 9_gsMA8MRKQ) takes the gradient of, as a density. `scale` is s, the
-    prior's. Raises `InvalidInput` for an operator that is not linear, and for noise that is not
-    Gaussian.
+    The twist of `TwistedSMC`: what `PiGDM` (Song et al. 2023, ICLR, openreview 9_gsMA8MRKQ) takes
+    the gradient of, as a density. `scale` is s, the prior's. Raises `InvalidInput` for an operator
+    that is not linear, and for noise that is not Gaussian.
     """
 
     scale: Tensor
 
     def __init__(self, scale: float) -> None:
         super().__init__()
-        scale = checks.positive("scale", scale, "the standard deviation of x_0", "GaussianPotential.for_prior(prior)")
+        scale = checks.positive(
+            "scale", scale, "the standard deviation of x_0", "GaussianPotential.for_prior(prior)"
+        )
         self.register_buffer("scale", torch.tensor(scale))
 
     @classmethod

@@ -1,4 +1,5 @@
-"""Labels as observations: y is a class, a prompt's embedding, a property; how it comes about is known to an h-transform alone.
+"""Labels as observations: y is a class, a prompt's embedding, a property; how it comes about is
+known to an h-transform alone.
 
 h(x_t, t) = p(y | x_t)    from a classifier, or from a network that reads y
 """
@@ -20,14 +21,18 @@ from deft.types import LogProb, Measurement, Signal, Times
 
 
 def labelled(labels: Tensor) -> Observation:
-    """The observation of one label per signal: (batch,) or (batch, *label), whole numbers become floating point."""
+    """The observation of one label per signal: (batch,) or (batch, *label), whole numbers become
+    floating point.
+    """
     y = labels if labels.is_floating_point() else labels.to(torch.get_default_dtype())
     return Observation(y, Labels().to(y.device))
 
 
 @final
 class Labels(Likelihood):
-    """p(y | x_0) without a formula: methods that read an operator or a noise level are refused, `Classifier` and `ClassifierFree` are not."""
+    """p(y | x_0) without a formula: methods that read an operator or a noise level are refused,
+    `Classifier` and `ClassifierFree` are not.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,4 +70,7 @@ class Unmeasured(ForwardOperator):
 
 
 def _refusal(what: str) -> InvalidInput:
-    return InvalidInput(f"a label has no forward operator, and {what} was asked for; use Classifier or ClassifierFree, which read y alone.")
+    return InvalidInput(
+        f"a label has no forward operator, and {what} was asked for; use Classifier or "
+        "ClassifierFree, which read y alone."
+    )

@@ -1,17 +1,23 @@
 """DEFT: the h-transform, learned.
 
-    shift = r_t ( NN1(x_t, x_0_hat, r_t g, lift(y), coverage, log-SNR_t, log(sigma_y + 1e-3)) + NN2(log-SNR_t, sigma_y) r_t g )
+    shift = r_t ( NN1(x_t, x_0_hat, r_t g, lift(y), coverage, log-SNR_t, log(sigma_y + 1e-3))
+        + NN2(log-SNR_t, sigma_y) r_t g )
 
-    g     = A^T (r_t^2 A A^T + sigma_y^2 I)^{-1} (y - A x_0_hat),    r_t^2 = s^2 sigma_t^2 / (alpha_t^2 s^2 + sigma_t^2)
+    g     = A^T (r_t^2 A A^T + sigma_y^2 I)^{-1} (y - A x_0_hat),
+    r_t^2 = s^2 sigma_t^2 / (alpha_t^2 s^2 + sigma_t^2)
 
-Denker et al. 2024, arXiv:2406.01781, eq. 12, with the raw likelihood gradient replaced by r_t g, which is of order one at every noise level, and
-the output in units of r_t, the uncertainty of x_0 given x_t under a white Gaussian prior of standard deviation s. For that prior the shift is
-exactly r_t^2 g, that is NN1 = 0 and NN2 = 1, where an untrained h-transform starts. The prior is never differentiated.
+Denker et al. 2024, arXiv:2406.01781, eq. 12, with the raw likelihood gradient replaced by r_t g,
+which is of order one at every noise level, and the output in units of r_t, the uncertainty of x_0
+given x_t under a white Gaussian prior of standard deviation s. For that prior the shift is exactly
+r_t^2 g, that is NN1 = 0 and NN2 = 1, where an untrained h-transform starts. The prior is never
+differentiated.
 
-In terms of the paper's noise prediction, sigma_t grad log h = (alpha_t / sigma_t) shift: at low noise r_t = sigma_t / alpha_t and the unit is that of eps; at
-high noise it is that of x_0, so that the network need not produce numbers of the size alpha_t / sigma_t.
+In terms of the paper's noise prediction, sigma_t grad log h = (alpha_t / sigma_t) shift: at low
+noise r_t = sigma_t / alpha_t and the unit is that of eps; at high noise it is that of x_0, so that
+the network need not produce numbers of the size alpha_t / sigma_t.
 
-With `point` the prior is asked where x_t and a linear measurement meet (deft.htransforms.pivot), and r_t g is what a white Gaussian prior leaves to add there.
+With `point` the prior is asked where x_t and a linear measurement meet (deft.htransforms.pivot),
+and r_t g is what a white Gaussian prior leaves to add there.
 """
 
 from __future__ import annotations
@@ -42,45 +48,85 @@ from deft.types import Signal, Times, expand
 class LearnedHTransform(HTransform):
     """A small network that reads what the prior and the measurement say.
 
-    `scale` is the prior's; `point` is where the prior is asked: "x_t", or, for linear Gaussian measurements, "pivot" or "matched". `channels`, `blocks`, `patch`, `attention` and `fine` shape the U-Net (deft.networks.unet), a small one by default.
+    `scale` is the prior's; `point` is where the prior is asked: "x_t", or, for linear Gaussian
+    measurements, "pivot" or "matched". `channels`, `blocks`, `patch`, `attention` and `fine` shape
+    the U-Net (deft.networks.unet), a small one by default.
     """
 
     scale: Tensor
 
-    def __init__(self, event_shape: Sequence[int], scale: float, *, point: Where = "x_t", **shape: Unpack[Shape]) -> None:
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        scale: float,
+        *,
+        point: Where = "x_t",
+        **shape: Unpack[Shape],
+    ) -> None:
         super().__init__()
         if point not in (places := get_args(Where)):
             raise InvalidInput(
-                "point", given=point, expected=" or ".join(map(repr, places)), advice="use 'x_t' for measurements of every kind"
+                "point",
+                given=point,
+                expected=" or ".join(map(repr, places)),
+                advice="use 'x_t' for measurements of every kind",
             )
         self.event_shape, self.where = tuple(event_shape), point
         shape = {**SMALL, **shape}
         elsewhere = {} if point == "x_t" else {"point": point}
         self.config = {"event_shape": list(event_shape), **elsewhere, **plain(shape)}
-        self.register_buffer("scale", torch.tensor(checks.positive("scale", scale, "the standard deviation of x_0")))
+        self.register_buffer(
+            "scale", torch.tensor(checks.positive("scale", scale, "the standard deviation of x_0"))
+        )
         c = event_shape[0]
         self.nn1 = unet(event_shape, 4 * c + 1, numbers=2, shape=shape)
         self.nn2 = MLP(2, 1, width=32, bias=1.0)
 
     @classmethod
     def for_prior(
-        cls, prior: Prior, *, fraction: float = 0.05, blocks: int = 1, patch: int | None = None, fine: int = 0, point: Where = "x_t"
+        cls,
+        prior: Prior,
+        *,
+        fraction: float = 0.05,
+        blocks: int = 1,
+        patch: int | None = None,
+        fine: int = 0,
+        point: Where = "x_t",
     ) -> LearnedHTransform:
-        """An h-transform with about `fraction` of the prior's parameters, for the prior's signals (deft.htransforms.body).
+        """An h-transform with about `fraction` of the prior's parameters, for the prior's signals
+        (deft.htransforms.body).
 
-        Large signals enter by patches; where detail matters (tomography), a smaller `patch` and a stage of width `fine` at full resolution keep it, at a higher cost.
+        Large signals enter by patches; where detail matters (tomography), a smaller `patch` and a
+        stage of width `fine` at full resolution keep it, at a higher cost.
         """
         return sized(partial(cls, point=point), prior, fraction, blocks, patch, fine)
 
     @staticmethod
     def paper(
-        prior: Prior, *, fraction: float = 0.05, blocks: int = 1, patch: int | None = None, fine: int = 0, initial_weight: float = 0.01
+        prior: Prior,
+        *,
+        fraction: float = 0.05,
+        blocks: int = 1,
+        patch: int | None = None,
+        fine: int = 0,
+        initial_weight: float = 0.01,
     ) -> PaperHTransform:
-        """The paper's own form, eq. 12 to the letter, of the same size: for comparison (deft.htransforms.paper)."""
-        return PaperHTransform.for_prior(prior, fraction=fraction, blocks=blocks, patch=patch, fine=fine, initial_weight=initial_weight)
+        """The paper's own form, eq. 12 to the letter, of the same size: for comparison
+        (deft.htransforms.paper).
+        """
+        return PaperHTransform.for_prior(
+            prior,
+            fraction=fraction,
+            blocks=blocks,
+            patch=patch,
+            fine=fine,
+            initial_weight=initial_weight,
+        )
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        """Lifts y, once for all steps. Raises `InvalidInput` where prior or operator have signals of another shape, or the operator does not say where a residual leads."""
+        """Lifts y, once for all steps. Raises `InvalidInput` where prior or operator have signals
+        of another shape, or the operator does not say where a residual leads.
+        """
         made_for(self, self.event_shape, prior)
         lifts_to(self, self.event_shape, observation)
         if self.asks_elsewhere:
@@ -93,19 +139,25 @@ class LearnedHTransform(HTransform):
     def asks_elsewhere(self) -> bool:
         return self.where != "x_t"
 
-    def point(self, prior: Prior, x_t: Signal, t: Times, observation: Observation) -> tuple[Signal, Times]:
+    def point(
+        self, prior: Prior, x_t: Signal, t: Times, observation: Observation
+    ) -> tuple[Signal, Times]:
         if self.where == "x_t":
             return x_t, t
-        return pivot(prior, x_t, t, observation, linear_gaussian(observation, self), self.where == "matched")
+        return pivot(
+            prior, x_t, t, observation, linear_gaussian(observation, self), self.where == "matched"
+        )
 
     def spread(self, denoised: Denoised | Asked) -> Tensor:
         """r_t, one per signal or one for all."""
         return denoised.spread(self.scale).flatten()
 
     def inputs(self, denoised: Denoised | Asked, observation: Observation) -> dict[str, Signal]:
-        """What NN1 reads, by name; each of order one (the lift where the noise in it does not exceed the signal).
+        """What NN1 reads, by name; each of order one (the lift where the noise in it does not
+        exceed the signal).
 
-        Of all signals that the operator cannot tell from its lift, the network is shown the one nearest to x_0_hat.
+        Of all signals that the operator cannot tell from its lift, the network is shown the one
+        nearest to x_0_hat.
         """
         x_t, x_0_hat = denoised.x_t, denoised.x_0_hat
         lifted = observation.lifted.expand(len(x_0_hat), *self.event_shape)
@@ -121,13 +173,25 @@ class LearnedHTransform(HTransform):
         """What a white Gaussian prior would have added, in units of r_t."""
         if self.asks_elsewhere:
             return guidance(denoised, observation, self.scale)  # type: ignore[arg-type]
-        return observation.likelihood.guidance(denoised.x_0_hat, self.spread(denoised), observation.y)
+        return observation.likelihood.guidance(
+            denoised.x_0_hat, self.spread(denoised), observation.y
+        )
 
     def shift(self, denoised: Denoised | Asked, observation: Observation) -> Signal:
-        with torch.autocast(denoised.x_t.device.type, enabled=False):  # half precision is for networks, not for operators
+        with torch.autocast(
+            denoised.x_t.device.type, enabled=False
+        ):  # half precision is for networks, not for operators
             inputs = self.inputs(denoised, observation)
         batch = len(denoised.x_t)
-        numbers = torch.stack([denoised.log_snr.expand(batch), 2 * (observation.sigma_y + 1e-3).log().expand(batch)], dim=1)
-        correction = self.nn1(torch.cat([value.expand(batch, *value.shape[1:]) for value in inputs.values()], dim=1), numbers)
+        numbers = torch.stack(
+            [denoised.log_snr.expand(batch), 2 * (observation.sigma_y + 1e-3).log().expand(batch)],
+            dim=1,
+        )
+        correction = self.nn1(
+            torch.cat([value.expand(batch, *value.shape[1:]) for value in inputs.values()], dim=1),
+            numbers,
+        )
         weight = self.nn2(numbers)[:, 0]
-        return expand(self.spread(denoised), correction) * (correction + expand(weight, correction) * inputs["guidance"])
+        return expand(self.spread(denoised), correction) * (
+            correction + expand(weight, correction) * inputs["guidance"]
+        )

@@ -1,4 +1,5 @@
-"""Moment matching: the covariance that the prior itself tells, in a system solved by products with it alone.
+"""Moment matching: the covariance that the prior itself tells, in a system solved by products with
+it alone.
 
 Cov[x_0 | x_t] = (sigma_t^2 / alpha_t) J,    J = d x_0_hat / d x_t      (Tweedie's second moment)
 h(x_t) ~ N(y; A x_0_hat, A Cov[x_0 | x_t] A^T + sigma_y^2 I)
@@ -26,17 +27,21 @@ class MMPS(HTransform):
 
         grad log h(x_t) = J^T A^T u,    (A Cov[x_0 | x_t] A^T + sigma_y^2 I) u = y - A x_0_hat
 
-    Rozet et al. 2024, arXiv:2405.13712, eq. 19-22. u comes from `iterations` steps of conjugate gradients that start at 0, each with one vector-Jacobian
-    product; 1, as in the paper's image experiments, is a steepest descent of the right length, and as many as there are measurements solve the system:
-    exact for every Gaussian prior. A signal that reaches 1e-6 of the right-hand side, or a direction in which J is not positive, stops. Raises `InvalidInput` for
-    an operator that is not linear, and for noise that is not Gaussian.
+    Rozet et al. 2024, arXiv:2405.13712, eq. 19-22. u comes from `iterations` steps of conjugate
+    gradients that start at 0, each with one vector-Jacobian product; 1, as in the paper's image
+    experiments, is a steepest descent of the right length, and as many as there are measurements
+    solve the system: exact for every Gaussian prior. A signal that reaches 1e-6 of the right-hand
+    side, or a direction in which J is not positive, stops. Raises `InvalidInput` for an operator
+    that is not linear, and for noise that is not Gaussian.
     """
 
     needs_prior_gradient = True
 
     def __init__(self, iterations: int = 1) -> None:
         super().__init__()
-        self.iterations = checks.whole("iterations", iterations, meaning="of conjugate gradients in each step")
+        self.iterations = checks.whole(
+            "iterations", iterations, meaning="of conjugate gradients in each step"
+        )
 
     @property
     def prior_gradients_per_step(self) -> int:

@@ -1,6 +1,8 @@
-"""Tweedie moment projection: what is not known of x_0 has the covariance that the prior itself tells.
+"""Tweedie moment projection: what is not known of x_0 has the covariance that the prior itself
+tells.
 
-    Cov[x_0 | x_t] = (sigma_t^2 / alpha_t) J,    J = d x_0_hat / d x_t      (Tweedie's second moment)
+    Cov[x_0 | x_t] = (sigma_t^2 / alpha_t) J,    J = d x_0_hat / d x_t
+            (Tweedie's second moment)
     h(x_t) ~ N(y; A x_0_hat, A Cov[x_0 | x_t] A^T + sigma_y^2 I)
 
 J is symmetric for a true denoiser. The dependence of the covariance on x_t is not differentiated.
@@ -25,14 +27,19 @@ from deft.types import Measurement, Signal, expand
 class TMPD(HTransform):
     """Tweedie moment projected diffusions.
 
-        grad log h(x_t) = J^T A^T S^{-1} (y - A x_0_hat),    S = (sigma_t^2 / alpha_t) diag(|A J A^T 1|) + sigma_y^2 I
+        grad log h(x_t) = J^T A^T S^{-1} (y - A x_0_hat),
+        S = (sigma_t^2 / alpha_t) diag(|A J A^T 1|) + sigma_y^2 I
 
-    Boys et al. 2023, arXiv:2310.06721: the form that the paper uses on images, with the diagonal taken from the row sums of A J A^T, which one
-    vector-Jacobian product gives. They are variances where measurements do not correlate given x_t. Where they anticorrelate a row sum can be negative (on digits half of
-    them are, at high noise). The absolute value is not published: the authors' code (github.com/bb515/tmpdtorch) divides by the row sum plus sigma_y^2, whatever its sign,
-    which turns the guidance of such an entry around and has no bound where the two cancel. An entry whose variance is 0 gives no guidance. With `full` S is the whole
-    matrix, as in the paper's theory: exact for every Gaussian prior, and one product per measurement; `MMPS` solves the same system without writing it out. Raises
-    `InvalidInput` for an operator that is not linear, and for noise that is not Gaussian.
+    Boys et al. 2023, arXiv:2310.06721: the form that the paper uses on images, with the diagonal
+    taken from the row sums of A J A^T, which one vector-Jacobian product gives. They are variances
+    where measurements do not correlate given x_t. Where they anticorrelate a row sum can be
+    negative (on digits half of them are, at high noise). The absolute value is not published: the
+    authors' code (github.com/bb515/tmpdtorch) divides by the row sum plus sigma_y^2, whatever its
+    sign, which turns the guidance of such an entry around and has no bound where the two cancel. An
+    entry whose variance is 0 gives no guidance. With `full` S is the whole matrix, as in the
+    paper's theory: exact for every Gaussian prior, and one product per measurement; `MMPS` solves
+    the same system without writing it out. Raises `InvalidInput` for an operator that is not
+    linear, and for noise that is not Gaussian.
     """
 
     needs_prior_gradient = True
@@ -58,17 +65,38 @@ class TMPD(HTransform):
             )
             return gain * denoised.vjp(operator.adjoint(whitened))
 
-    def _by_rows(self, denoised: Denoised, observation: Observation, operator: LinearOperator, residual: Measurement) -> Measurement:
+    def _by_rows(
+        self,
+        denoised: Denoised,
+        observation: Observation,
+        operator: LinearOperator,
+        residual: Measurement,
+    ) -> Measurement:
         ones = operator.observed(torch.ones_like(residual))
-        variance = measured_covariance(denoised, operator, ones).abs() + expand(observation.sigma_y.to(residual) ** 2, residual)
+        variance = measured_covariance(denoised, operator, ones).abs() + expand(
+            observation.sigma_y.to(residual) ** 2, residual
+        )
         usable = variance > 0
-        return torch.where(usable, residual / torch.where(usable, variance, torch.ones_like(variance)), torch.zeros_like(residual))
+        return torch.where(
+            usable,
+            residual / torch.where(usable, variance, torch.ones_like(variance)),
+            torch.zeros_like(residual),
+        )
 
-    def _by_matrix(self, denoised: Denoised, observation: Observation, operator: LinearOperator, residual: Measurement) -> Measurement:
+    def _by_matrix(
+        self,
+        denoised: Denoised,
+        observation: Observation,
+        operator: LinearOperator,
+        residual: Measurement,
+    ) -> Measurement:
         batch, m = len(residual), residual[0].numel() if len(residual) else 0
         eye = torch.eye(m, dtype=residual.dtype, device=residual.device)
         columns = [
-            measured_covariance(denoised, operator, e.reshape(1, *residual.shape[1:]).expand_as(residual)).reshape(batch, m) for e in eye
+            measured_covariance(
+                denoised, operator, e.reshape(1, *residual.shape[1:]).expand_as(residual)
+            ).reshape(batch, m)
+            for e in eye
         ]
         covariance = torch.stack(columns, dim=2) if columns else residual.new_zeros(batch, m, m)
         total = covariance + (observation.sigma_y.to(residual) ** 2)[:, None, None] * eye
@@ -80,7 +108,9 @@ class TMPD(HTransform):
         linear_gaussian(observation, self, prior)
 
 
-def measured_covariance(denoised: Denoised, operator: LinearOperator, u: Measurement) -> Measurement:
+def measured_covariance(
+    denoised: Denoised, operator: LinearOperator, u: Measurement
+) -> Measurement:
     """A Cov[x_0 | x_t] A^T u = (sigma_t^2 / alpha_t) A J^T A^T u."""
     gain: Tensor = denoised.sigma_t**2 / denoised.alpha_t
     return operator.observed(operator.linear(gain * denoised.vjp(operator.adjoint(u))))

@@ -17,22 +17,39 @@ _TOLERANCE = 0.01  # relative; levels are stored in single precision
 
 
 def trained_for(card: Mapping[str, object]) -> tuple[float, float] | None:
-    """The least and the largest sigma_y of the problem on a card, in the units of y; None where it says none (a relative noise, photons)."""
+    """The least and the largest sigma_y of the problem on a card, in the units of y; None where it
+    says none (a relative noise, photons).
+    """
     problem = card.get("problem")
-    arguments = problem.get("args", problem.get("init_args")) if isinstance(problem, Mapping) else None
-    if not isinstance(arguments, Mapping) or arguments.get("relative") or arguments.get("photons") is not None:
+    arguments = (
+        problem.get("args", problem.get("init_args")) if isinstance(problem, Mapping) else None
+    )
+    if (
+        not isinstance(arguments, Mapping)
+        or arguments.get("relative")
+        or arguments.get("photons") is not None
+    ):
         return None
     level = arguments.get("sigma_y")
     ends = list(level) if isinstance(level, (list, tuple)) else [level, level]
-    if len(ends) != 2 or not all(isinstance(end, (int, float)) and not isinstance(end, bool) and math.isfinite(end) for end in ends):
+    if len(ends) != 2 or not all(
+        isinstance(end, (int, float)) and not isinstance(end, bool) and math.isfinite(end)
+        for end in ends
+    ):
         return None
     return float(ends[0]), float(ends[1])  # type: ignore[arg-type]
 
 
 def warn_outside_training(h_transform: HTransform, observation: Observation) -> None:
-    """Warn `OutsideTraining` where sigma_y is none of those for which h, or a part of it, was trained."""
+    """Warn `OutsideTraining` where sigma_y is none of those for which h, or a part of it, was
+    trained.
+    """
     for part in h_transform.modules():
-        if not isinstance(part, HTransform) or part.trained_sigma_y is None or not len(observation.sigma_y):
+        if (
+            not isinstance(part, HTransform)
+            or part.trained_sigma_y is None
+            or not len(observation.sigma_y)
+        ):
             continue
         low, high = part.trained_sigma_y
         least, most = float(observation.sigma_y.min()), float(observation.sigma_y.max())
@@ -40,8 +57,10 @@ def warn_outside_training(h_transform: HTransform, observation: Observation) -> 
             given = f"{least:g}" if least == most else f"{least:g} to {most:g}"
             known = f"{low:g}" if low == high else f"{low:g} to {high:g}"
             warnings.warn(
-                f"sigma_y is {given}, and {type(part).__name__} was trained for {known}: its samples may not fit the noise. Train one for this level "
-                "(sigma_y may be a range), or give the sigma_y of training if that is what the noise is.",
+                f"sigma_y is {given}, and {type(part).__name__} was trained for {known}: its "
+                "samples may not fit the noise. Train one for this level "
+                "(sigma_y may be a range), or give the sigma_y of training if that is what the "
+                "noise is.",
                 OutsideTraining,
                 stacklevel=3,
             )

@@ -1,8 +1,10 @@
-"""Weights of guidance: a number, a function of t, or what a paper publishes for each step of its sampler.
+"""Weights of guidance: a number, a function of t, or what a paper publishes for each step of its
+sampler.
 
     x_s = a x_0_hat + b x_t + c z - zeta grad
 
-A DDIM step moves by a * shift, so that a step size for x_s is a weight of the score that depends on the grid: it is known when sampling starts.
+A DDIM step moves by a * shift, so that a step size for x_s is a weight of the score that depends on
+the grid: it is known when sampling starts.
 """
 
 from __future__ import annotations
@@ -29,18 +31,26 @@ H = TypeVar("H", bound=HTransform)
 def checked_weight(what: str, weight: Weight) -> Weight:
     """A function of t as it is, or a finite number >= 0."""
     return (
-        weight if callable(weight) else checks.non_negative(what, weight, "or a function of t", "a small positive number, or `published`")
+        weight
+        if callable(weight)
+        else checks.non_negative(
+            what, weight, "or a function of t", "a small positive number, or `published`"
+        )
     )
 
 
 def weight_at(weight: Weight, denoised: Denoised) -> Tensor:
-    """A weight, number or function, at the times of `denoised`, shaped to broadcast against its signals."""
+    """A weight, number or function, at the times of `denoised`, shaped to broadcast against its
+    signals.
+    """
     value = weight(denoised.t) if callable(weight) else torch.full_like(denoised.t, weight)
     return expand(value, denoised.x_t).to(denoised.x_t)
 
 
 class ByStep(ABC):
-    """A weight that is published for the steps of DDIM. Before it is bound to steps it raises `InvalidInput`."""
+    """A weight that is published for the steps of DDIM. Before it is bound to steps it raises
+    `InvalidInput`.
+    """
 
     @abstractmethod
     def weights(self, steps: Steps) -> Tensor:
@@ -48,7 +58,9 @@ class ByStep(ABC):
 
     @final
     def on(self, steps: Steps) -> Tabulated:
-        """The weight at the times of these steps. Raises `InvalidInput` where they are not those of DDIM."""
+        """The weight at the times of these steps. Raises `InvalidInput` where they are not those of
+        DDIM.
+        """
         if steps.eta is None:
             raise InvalidInput(
                 "a published step size",
@@ -64,7 +76,8 @@ class ByStep(ABC):
             "a published step size",
             given="no steps of a sampler, to which it belongs",
             expected="an h-transform that is bound to them",
-            advice="sample with DDIM, which binds it, or call .on(Steps(schedule, times, eta)) first",
+            advice="sample with DDIM, which binds it, or call .on(Steps(schedule, times, eta)) "
+            "first",
         )
 
 
@@ -77,11 +90,15 @@ class GradientStep(ByStep):
 
     def weights(self, steps: Steps) -> Tensor:
         t = steps.times.double()
-        return self.zeta * steps.schedule.alpha(t) / (steps.moved_by() * steps.schedule.sigma(t) ** 2)
+        return (
+            self.zeta * steps.schedule.alpha(t) / (steps.moved_by() * steps.schedule.sigma(t) ** 2)
+        )
 
 
 def bound(h_transform: H, steps: Steps) -> H:
-    """The same h-transform with its `weight`, where that is published step by step, at these steps."""
+    """The same h-transform with its `weight`, where that is published step by step, at these
+    steps.
+    """
     weight = h_transform.weight
     if not isinstance(weight, ByStep):
         return h_transform
@@ -92,7 +109,9 @@ def bound(h_transform: H, steps: Steps) -> H:
 
 @final
 class Tabulated:
-    """A weight that is known at the times of one grid only; anywhere else it raises `InvalidInput`."""
+    """A weight that is known at the times of one grid only; anywhere else it raises
+    `InvalidInput`.
+    """
 
     def __init__(self, times: Tensor, values: Tensor) -> None:
         self.times, self.values = times, values
@@ -101,7 +120,8 @@ class Tabulated:
         distance, place = (t.double().cpu()[:, None] - self.times.cpu()).abs().min(dim=1)
         if bool((distance > 1e-6).any()):
             raise InvalidInput(
-                f"this weight was tabulated for a grid of {len(self.times)} times and asked at t = {t.flatten()[distance.argmax()].item():.6g}; "
+                f"this weight was tabulated for a grid of {len(self.times)} times and asked at t "
+                f"= {t.flatten()[distance.argmax()].item():.6g}; "
                 "bind it to the steps of the sampler in use."
             )
         return self.values.cpu()[place].to(t)

@@ -19,7 +19,9 @@ from deft.types import LogProb, Measurement, Signal, Times
 
 
 class Likelihood(nn.Module, ABC):
-    """p(y | x_0): a noise model around an operator. `counts` says that y counts, so that its digits are kept."""
+    """p(y | x_0): a noise model around an operator. `counts` says that y counts, so that its digits
+    are kept.
+    """
 
     counts = False
 
@@ -36,32 +38,46 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def guidance(self, x_0_hat: Signal, r_t: Times, y: Measurement) -> Signal:
-        """r_t g: the direction in which the measurement pulls x_0_hat, whose uncertainty is r_t; of order one."""
+        """r_t g: the direction in which the measurement pulls x_0_hat, whose uncertainty is r_t; of
+        order one.
+        """
 
     @abstractmethod
     def take(self, index: Sequence[int] | Tensor) -> Self:
         """The likelihood of the signals `index`."""
 
     def misfit(self, x_0: Signal, y: Measurement) -> LogProb:
-        """How far x_0 is from explaining y, in units in which the truth is at 1. Raises InvalidInput where that is not defined."""
+        """How far x_0 is from explaining y, in units in which the truth is at 1. Raises
+        InvalidInput where that is not defined.
+        """
         raise InvalidInput(f"misfit is not defined for {type(self).__name__}.")
 
     def residual(self, x_0: Signal, y: Measurement) -> Measurement:
-        """y - A(x_0), zero where nothing is measured; in the precision of x_0, with the difference taken in that of y where it is higher."""
+        """y - A(x_0), zero where nothing is measured; in the precision of x_0, with the difference
+        taken in that of y where it is higher.
+        """
         predicted = self.operator(x_0)
         if predicted.shape != y.shape:
-            raise InvalidInput("y", given=f"the shape {tuple(y.shape)}", expected=f"that of A(x_0), {tuple(predicted.shape)}")
+            raise InvalidInput(
+                "y",
+                given=f"the shape {tuple(y.shape)}",
+                expected=f"that of A(x_0), {tuple(predicted.shape)}",
+            )
         return self.operator.observed((y - predicted).to(x_0.dtype))
 
     def behind(self, codec: Codec) -> Self:
-        """The same noise around the operator behind a codec, which measures what it decodes. Raises `InvalidInput` where the law of the noise needs its own operator."""
+        """The same noise around the operator behind a codec, which measures what it decodes. Raises
+        `InvalidInput` where the law of the noise needs its own operator.
+        """
         other = copy.copy(self)
         other._modules = dict(self._modules)
         other.operator = composed(self.operator, codec)
         return other
 
     def in_dtype(self, signals: int, dtype: torch.dtype) -> Self:
-        """The same likelihood of so many signals, whose parameters and those of its operator are in another precision; this one stays as it is."""
+        """The same likelihood of so many signals, whose parameters and those of its operator are in
+        another precision; this one stays as it is.
+        """
         other = copy.copy(self.take(range(signals)))
         other._modules = dict(other._modules)
         other.operator = _in_dtype(other.operator, dtype)
@@ -73,7 +89,10 @@ def _in_dtype(operator: ForwardOperator, dtype: torch.dtype) -> ForwardOperator:
     other = copy.copy(operator)
     other._buffers = {name: _cast(value, dtype) for name, value in operator._buffers.items()}
     parts = operator._modules.items()
-    other._modules = {name: _in_dtype(part, dtype) if isinstance(part, ForwardOperator) else part for name, part in parts}
+    other._modules = {
+        name: _in_dtype(part, dtype) if isinstance(part, ForwardOperator) else part
+        for name, part in parts
+    }
     return other
 
 

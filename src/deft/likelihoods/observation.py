@@ -28,8 +28,9 @@ _LOG_SNR = -1.0
 class Observation:
     """What was measured and how: y and its likelihood, batched together.
 
-    Raises InvalidInput for a y that is not finite, and says which signal. Entries that the operator does not observe (pixels under a mask) are no measurements:
-    a NaN or an infinity there becomes 0.
+    Raises InvalidInput for a y that is not finite, and says which signal. Entries that the operator
+    does not observe (pixels under a mask) are no measurements: a NaN or an infinity there becomes
+    0.
     """
 
     y: Measurement
@@ -38,10 +39,17 @@ class Observation:
     def __post_init__(self) -> None:
         if not isinstance(self.y, Tensor) or self.y.ndim < 1:
             raise InvalidInput(
-                "y", given=self.y if not isinstance(self.y, Tensor) else "a number", expected="a tensor (batch, *measurement)"
+                "y",
+                given=self.y if not isinstance(self.y, Tensor) else "a number",
+                expected="a tensor (batch, *measurement)",
             )
         if not self.y.is_floating_point() and not self.y.is_complex():
-            raise InvalidInput("y", given=f"values of {self.y.dtype}", expected="floating-point values", advice="use y.float()")
+            raise InvalidInput(
+                "y",
+                given=f"values of {self.y.dtype}",
+                expected="floating-point values",
+                advice="use y.float()",
+            )
         if self.y.device.type != "meta" and not bool(self.y.isfinite().all()):
             object.__setattr__(self, "y", _seen_and_finite(self.y, self.likelihood.operator))
         if self.y.device.type != "meta" and not self.y.is_complex():
@@ -66,17 +74,23 @@ class Observation:
 
     @cached_property
     def lifted(self) -> Signal:
-        """y as a signal, `operator.lift(y)`: computed once, for it may be a reconstruction by itself, and kept by `take`, `repeat` and `to`."""
+        """y as a signal, `operator.lift(y)`: computed once, for it may be a reconstruction by
+        itself, and kept by `take`, `repeat` and `to`.
+        """
         with torch.inference_mode(False), torch.no_grad():
             lifted = self.operator.lift(self.y)
-        return lifted.to(self.sigma_y.dtype) if self.likelihood.counts else lifted  # counts may be kept more precisely
+        return (
+            lifted.to(self.sigma_y.dtype) if self.likelihood.counts else lifted
+        )  # counts may be kept more precisely
 
     def behind(self, codec: Codec) -> Observation:
         """The same measurement, as one of what a codec decodes."""
         return Observation(self.y, self.likelihood.behind(codec))
 
     def with_lift(self, lifted: Signal) -> Observation:
-        """The same observation, whose lift is known: one that was kept, or a reconstruction of one's own."""
+        """The same observation, whose lift is known: one that was kept, or a reconstruction of
+        one's own.
+        """
         same = _derived(self.y, self.likelihood)
         vars(same)["lifted"] = lifted
         return same
@@ -85,7 +99,11 @@ class Observation:
         """The observations `index`; an index may come twice."""
         index = as_index(index)
         taken = _derived(self.y[index.to(self.y.device)], self.likelihood.take(index))
-        return taken.with_lift(self.lifted[index.to(self.y.device)]) if "lifted" in vars(self) else taken
+        return (
+            taken.with_lift(self.lifted[index.to(self.y.device)])
+            if "lifted" in vars(self)
+            else taken
+        )
 
     def repeat(self, n: int) -> Observation:
         """Each observation, `n` times side by side."""
@@ -97,11 +115,17 @@ class Observation:
         return moved.with_lift(self.lifted.to(device)) if "lifted" in vars(self) else moved
 
     def in_dtype(self, dtype: torch.dtype) -> Observation:
-        """The same observation in the precision of a prior: y, the noise level and the operator's parameters; itself where it is so already.
+        """The same observation in the precision of a prior: y, the noise level and the operator's
+        parameters; itself where it is so already.
 
-        Double precision is rounded to single silently, by 6e-8 of each value. Counts keep every digit: where single precision would round them, y stays as it is.
+        Double precision is rounded to single silently, by 6e-8 of each value. Counts keep every
+        digit: where single precision would round them, y stays as it is.
         """
-        if self.y.dtype == dtype or not self.y.is_floating_point() or dtype not in (torch.float32, torch.float64):
+        if (
+            self.y.dtype == dtype
+            or not self.y.is_floating_point()
+            or dtype not in (torch.float32, torch.float64)
+        ):
             return self
         y = self.y.to(dtype)
         if self.likelihood.counts and not bool((y.to(self.y.dtype) == self.y).all()):
@@ -119,7 +143,9 @@ def _derived(y: Measurement, likelihood: Likelihood) -> Observation:
 
 
 def _seen_and_finite(y: Measurement, operator: ForwardOperator) -> Measurement:
-    """y with zeros where it is not finite and no measurement. Raises InvalidInput where it is one."""
+    """y with zeros where it is not finite and no measurement. Raises InvalidInput where it is
+    one.
+    """
     finite = y.isfinite()
     seen = operator.observed(torch.ones_like(y)) != 0
     bad = (~finite & seen).reshape(len(y), -1)
@@ -128,7 +154,8 @@ def _seen_and_finite(y: Measurement, operator: ForwardOperator) -> Measurement:
         place = tuple(int(k) for k in (~finite & seen)[first].nonzero()[0])
         raise InvalidInput(
             f"y of signal {first}",
-            given=f"{y[first][place].item()} at {place}, one of {int(bad.sum())} values that are not finite",
+            given=f"{y[first][place].item()} at {place}, one of {int(bad.sum())} values that are "
+            "not finite",
             expected="finite measurements",
             advice="mend them, or leave these signals out",
         )
@@ -147,11 +174,17 @@ class Denoises(Protocol):
         ...
 
 
-def warn_doubts(observation: Observation, prior: Denoises | None = None, *, operator: bool = True) -> list[str]:
-    """What speaks against y as it was given, each as a warning: a sinogram that fits turned over or transposed much better than as it is.
+def warn_doubts(
+    observation: Observation, prior: Denoises | None = None, *, operator: bool = True
+) -> list[str]:
+    """What speaks against y as it was given, each as a warning: a sinogram that fits turned over or
+    transposed much better than as it is.
 
-    `ForwardOperator.doubts` asks whether y is a measurement of any signal (not again with `operator=False`: `Problem.likelihood` has asked); a `prior` is asked, where y can be read in several ways, whether the lift of another is
-    much more like its signals: an error of denoising below 0.85 of that of y as it is (for slices of the prior ct-128 upside down 0.4 to 0.8; mirrored 0.7 to 0.93).
+    `ForwardOperator.doubts` asks whether y is a measurement of any signal (not again with
+    `operator=False`: `Problem.likelihood` has asked); a `prior` is asked, where y can be read in
+    several ways, whether the lift of another is much more like its signals: an error of denoising
+    below 0.85 of that of y as it is (for slices of the prior ct-128 upside down 0.4 to 0.8;
+    mirrored 0.7 to 0.93).
     """
     if not len(observation):
         return []
@@ -170,25 +203,38 @@ def _implausible(observation: Observation, prior: Denoises) -> list[str]:
     if not readings:
         return []
     own = _strangeness(some, some.y, prior)
-    ratio = {name: float((_strangeness(some, y, prior) / own).log().mean().exp()) for name, y in readings.items()}
+    ratio = {
+        name: float((_strangeness(some, y, prior) / own).log().mean().exp())
+        for name, y in readings.items()
+    }
     name = min(ratio, key=lambda name: ratio[name])
     if not ratio[name] < _MUCH_BETTER:
         return []
     return [
-        f"the measurements look much more like signals of the prior with {name}: an error of denoising their lift of {ratio[name]:.2f} of that of y as it is. See the "
+        f"the measurements look much more like signals of the prior with {name}: an error of "
+        f"denoising their lift of {ratio[name]:.2f} of that of y as it is. See the "
         "conventions of the operator: which detector cell is where, and which way the angle turns."
     ]
 
 
 def _strangeness(observation: Observation, y: Measurement, prior: Denoises) -> Tensor:
-    """The mean squared error of denoising the lift of y, from much noise, where a prior knows of large structures alone."""
+    """The mean squared error of denoising the lift of y, from much noise, where a prior knows of
+    large structures alone.
+    """
     lifted = observation.operator.lift(y)
     if prior.value_range is not None:
         lifted = lifted.clamp(*prior.value_range)
     low, high = prior.schedule.log_snr_range
-    t = prior.schedule.snap(prior.schedule.time(torch.tensor([min(max(_LOG_SNR, low), high)], dtype=torch.float64)))
-    alpha, sigma = (expand(level.to(lifted), lifted) for level in (prior.schedule.alpha(t), prior.schedule.sigma(t)))
-    noise = Noise([0], lifted.device, lifted.dtype).normal(0, lifted.shape[1:])  # the same for all readings
+    t = prior.schedule.snap(
+        prior.schedule.time(torch.tensor([min(max(_LOG_SNR, low), high)], dtype=torch.float64))
+    )
+    alpha, sigma = (
+        expand(level.to(lifted), lifted)
+        for level in (prior.schedule.alpha(t), prior.schedule.sigma(t))
+    )
+    noise = Noise([0], lifted.device, lifted.dtype).normal(
+        0, lifted.shape[1:]
+    )  # the same for all readings
     found = prior.at(alpha * lifted + sigma * noise, t.to(lifted)).x_0_hat
     result: Tensor = (found - lifted).square().flatten(1).mean(1)
     return result

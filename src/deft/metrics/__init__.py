@@ -1,6 +1,15 @@
 """Measures, as plain functions; none of them downloads anything."""
 
-from deft.metrics.calibration import Coverage, RankHistogram, coverage, crps, linear_functionals, rank_histogram, ranks, uncertain
+from deft.metrics.calibration import (
+    Coverage,
+    RankHistogram,
+    coverage,
+    crps,
+    linear_functionals,
+    rank_histogram,
+    ranks,
+    uncertain,
+)
 from deft.metrics.distribution import energy_distance, mmd, patch_distance, sliced_wasserstein
 from deft.metrics.image import misfit, psnr, root_mean_square, ssim
 from deft.metrics.learned import LPIPS, Weights, fid, frechet_distance, kernel_distance, kid, lpips

@@ -1,13 +1,14 @@
 """Measures in the feature space of a trained network, whose weights the user gives as files.
 
-    LPIPS(x, x_0) = sum over layers l of  mean over places of  w_l . (f_l(x) / |f_l(x)| - f_l(x_0) / |f_l(x_0)|)^2
+    LPIPS(x, x_0) = sum over layers l of  mean over places of
+            w_l . (f_l(x) / |f_l(x)| - f_l(x_0) / |f_l(x_0)|)^2
 
     FID           = |m_x - m_y|^2 + tr(C_x + C_y - 2 (C_x^{1/2} C_y C_x^{1/2})^{1/2})
 
     KID           = unbiased MMD^2 of features under the kernel (x . y / d + 1)^3
 
-Nothing is ever downloaded: without a file a measure is "not available". A result names its files by their SHA-256, because numbers from
-different weights cannot be compared.
+Nothing is ever downloaded: without a file a measure is "not available". A result names its files by
+their SHA-256, because numbers from different weights cannot be compared.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ _BATCH = 64
 @final
 @dataclass(frozen=True)
 class Learned:
-    """A learned measure: its value (one number, or one per image), or None where no weights were given, and the SHA-256 of the files."""
+    """A learned measure: its value (one number, or one per image), or None where no weights were
+    given, and the SHA-256 of the files.
+    """
 
     name: str
     value: Tensor | float | None
@@ -40,13 +43,17 @@ class Learned:
         if self.value is None:
             return f"{self.name} not available (no weights given)"
         number = float(self.value.mean()) if isinstance(self.value, Tensor) else self.value
-        return f"{self.name} {number:.4g} (weights {', '.join(digest[:12] for digest in self.sha256)})"
+        return (
+            f"{self.name} {number:.4g} (weights {', '.join(digest[:12] for digest in self.sha256)})"
+        )
 
 
 @final
 @dataclass(frozen=True)
 class Weights:
-    """Files that the user has: for LPIPS a state dict of its network and the linear heads, for FID and KID a TorchScript feature network."""
+    """Files that the user has: for LPIPS a state dict of its network and the linear heads, for FID
+    and KID a TorchScript feature network.
+    """
 
     lpips: str | Path | None = None
     lpips_heads: str | Path | None = None
@@ -56,21 +63,32 @@ class Weights:
     def __post_init__(self) -> None:
         if (self.lpips is None) != (self.lpips_heads is None):
             raise InvalidInput(
-                "LPIPS needs two files: `lpips`, the weights of its network, and `lpips_heads`, its linear heads; one was given."
+                "LPIPS needs two files: `lpips`, the weights of its network, and `lpips_heads`, "
+                "its linear heads; one was given."
             )
 
     def card(self) -> dict[str, object]:
         """What a result says of the files: their SHA-256, or that a measure was not available."""
         found: dict[str, object] = {"LPIPS": "not available", "FID and KID": "not available"}
         if self.lpips is not None and self.lpips_heads is not None:
-            found["LPIPS"] = {"network": self.lpips_network, "sha256": [file_sha256(self.lpips), file_sha256(self.lpips_heads)]}
+            found["LPIPS"] = {
+                "network": self.lpips_network,
+                "sha256": [file_sha256(self.lpips), file_sha256(self.lpips_heads)],
+            }
         if self.features is not None:
             found["FID and KID"] = {"sha256": [file_sha256(self.features)]}
         return found
 
 
-# One entry per convolution of torchvision's `features`: (index, in, out, kernel, stride, padding); pools by index: (kernel, stride).
-_ALEX = {0: (3, 64, 11, 4, 2), 3: (64, 192, 5, 1, 2), 6: (192, 384, 3, 1, 1), 8: (384, 256, 3, 1, 1), 10: (256, 256, 3, 1, 1)}
+# One entry per convolution of torchvision's `features`: (index, in, out, kernel, stride, padding);
+# pools by index: (kernel, stride).
+_ALEX = {
+    0: (3, 64, 11, 4, 2),
+    3: (64, 192, 5, 1, 2),
+    6: (192, 384, 3, 1, 1),
+    8: (384, 256, 3, 1, 1),
+    10: (256, 256, 3, 1, 1),
+}
 _VGG = {
     i: (a, b, 3, 1, 1)
     for i, a, b in (
@@ -97,9 +115,11 @@ _NETWORKS = {
 
 @final
 class LPIPS(nn.Module):
-    """The perceptual distance of Zhang et al. 2018, arXiv:1801.03924 (version 0.1), between images in [-1, 1].
+    """The perceptual distance of Zhang et al. 2018, arXiv:1801.03924 (version 0.1), between images
+    in [-1, 1].
 
-    `weights` is a state dict of torchvision's AlexNet or VGG-16, `heads` the linear heads (`lin0.model.1.weight`, ...) published with the paper.
+    `weights` is a state dict of torchvision's AlexNet or VGG-16, `heads` the linear heads
+    (`lin0.model.1.weight`, ...) published with the paper.
     """
 
     shift: Tensor
@@ -119,7 +139,15 @@ class LPIPS(nn.Module):
                 layers.append(nn.MaxPool2d(*pools[i]) if i in pools else nn.ReLU())
         self.features = nn.Sequential(*layers)
         state = _read_state(weights)
-        _load(self.features, {name.removeprefix("features."): v for name, v in state.items() if name.startswith("features.")}, weights)
+        _load(
+            self.features,
+            {
+                name.removeprefix("features."): v
+                for name, v in state.items()
+                if name.startswith("features.")
+            },
+            weights,
+        )
         head_state = _read_state(heads)
         widths = [convolutions[tap - 1][1] for tap in self.taps]
         self.heads = nn.ParameterList()
@@ -127,7 +155,8 @@ class LPIPS(nn.Module):
             name = f"lin{layer}.model.1.weight"
             if name not in head_state or head_state[name].numel() != width:
                 raise CheckpointError(
-                    f"{heads} holds no head {name} of {width} weights for {network}; give the heads file of that network."
+                    f"{heads} holds no head {name} of {width} weights for {network}; give the "
+                    "heads file of that network."
                 )
             self.heads.append(nn.Parameter(head_state[name].reshape(1, width, 1, 1).float()))
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).reshape(1, 3, 1, 1))
@@ -173,18 +202,36 @@ def lpips(
 
 
 @torch.no_grad()
-def fid(x: Signal, reference: Signal, value_range: tuple[float, float] = (-1.0, 1.0), *, weights: str | Path | None = None) -> Learned:
-    """The Fréchet distance of Heusel et al. 2017, arXiv:1706.08500, in the features of a TorchScript module that maps images in [-1, 1] with
-    three channels to features (batch, d); biased upwards for small sets: compare equal numbers of images only."""
+def fid(
+    x: Signal,
+    reference: Signal,
+    value_range: tuple[float, float] = (-1.0, 1.0),
+    *,
+    weights: str | Path | None = None,
+) -> Learned:
+    """The Fréchet distance of Heusel et al. 2017, arXiv:1706.08500, in the features of a
+    TorchScript module that maps images in [-1, 1] with three channels to features (batch, d);
+    biased upwards for small sets: compare equal numbers of images only.
+    """
     if weights is None:
         return Learned("FID", None)
     a, b = features(x, value_range, weights), features(reference, value_range, weights)
-    return Learned("FID", frechet_distance(a.mean(0), a.T.cov(), b.mean(0), b.T.cov()), (file_sha256(weights),))
+    return Learned(
+        "FID", frechet_distance(a.mean(0), a.T.cov(), b.mean(0), b.T.cov()), (file_sha256(weights),)
+    )
 
 
 @torch.no_grad()
-def kid(x: Signal, reference: Signal, value_range: tuple[float, float] = (-1.0, 1.0), *, weights: str | Path | None = None) -> Learned:
-    """The kernel distance of Bińkowski et al. 2018, arXiv:1801.01401, in the same features as `fid`; unbiased, so that it may fall below 0."""
+def kid(
+    x: Signal,
+    reference: Signal,
+    value_range: tuple[float, float] = (-1.0, 1.0),
+    *,
+    weights: str | Path | None = None,
+) -> Learned:
+    """The kernel distance of Bińkowski et al. 2018, arXiv:1801.01401, in the same features as
+    `fid`; unbiased, so that it may fall below 0.
+    """
     if weights is None:
         return Learned("KID", None)
     a, b = features(x, value_range, weights), features(reference, value_range, weights)
@@ -192,23 +239,35 @@ def kid(x: Signal, reference: Signal, value_range: tuple[float, float] = (-1.0, 
 
 
 def features(x: Signal, value_range: tuple[float, float], weights: str | Path) -> Tensor:
-    """The features (batch, d) of images, in double precision, by a TorchScript module read from a file."""
+    """The features (batch, d) of images, in double precision, by a TorchScript module read from a
+    file.
+    """
     try:
         network = torch.jit.load(str(weights), map_location=x.device).eval()
     except (RuntimeError, ValueError, OSError) as error:
-        raise CheckpointError(f"{weights} is not a TorchScript module; save the feature network with torch.jit.save.") from error
-    found = torch.cat([network(_three_channels(part)) for part in _to_unit(x, value_range).split(_BATCH)]).double()
+        raise CheckpointError(
+            f"{weights} is not a TorchScript module; save the feature network with torch.jit.save."
+        ) from error
+    found = torch.cat(
+        [network(_three_channels(part)) for part in _to_unit(x, value_range).split(_BATCH)]
+    ).double()
     if found.ndim != 2 or len(found) != len(x):
-        raise InvalidInput(f"the feature network must map images to (batch, d); it gave {tuple(found.shape)} for {len(x)} images.")
+        raise InvalidInput(
+            f"the feature network must map images to (batch, d); it gave {tuple(found.shape)} for "
+            f"{len(x)} images."
+        )
     return found
 
 
-def frechet_distance(mean_x: Tensor, covariance_x: Tensor, mean_y: Tensor, covariance_y: Tensor) -> float:
+def frechet_distance(
+    mean_x: Tensor, covariance_x: Tensor, mean_y: Tensor, covariance_y: Tensor
+) -> float:
     """The squared Wasserstein-2 distance of two Gaussians.
 
         |m_x - m_y|^2 + tr C_x + tr C_y - 2 sum of the roots of eig(C_x^{1/2} C_y C_x^{1/2})
 
-    The product is symmetrised, so that no matrix root of a non-symmetric matrix is needed; eigenvalues below 0 are rounding and count as 0.
+    The product is symmetrised, so that no matrix root of a non-symmetric matrix is needed;
+    eigenvalues below 0 are rounding and count as 0.
     """
     value, axes = torch.linalg.eigh(covariance_x.double())
     root = (axes * value.clamp(min=0).sqrt()) @ axes.T
@@ -222,7 +281,9 @@ def kernel_distance(x: Tensor, y: Tensor) -> float:
     n, m, d = len(x), len(y), x.shape[1]
     if min(n, m) < 2:
         raise InvalidInput(f"KID needs at least two images on both sides; got {n} and {m}.")
-    k_xx, k_yy, k_xy = ((u.double() @ v.double().T / d + 1) ** 3 for u, v in ((x, x), (y, y), (x, y)))
+    k_xx, k_yy, k_xy = (
+        (u.double() @ v.double().T / d + 1) ** 3 for u, v in ((x, x), (y, y), (x, y))
+    )
     within_x = (k_xx.sum() - k_xx.diagonal().sum()) / (n * (n - 1))
     within_y = (k_yy.sum() - k_yy.diagonal().sum()) / (m * (m - 1))
     return float(within_x + within_y - 2 * k_xy.mean())
@@ -236,7 +297,10 @@ def file_sha256(path: str | Path) -> str:
 
 def _check_there(path: str | Path) -> None:
     if not Path(path).is_file():
-        raise InvalidInput(f"there is no weights file {path}; nothing is downloaded, give the path of a file that is there.")
+        raise InvalidInput(
+            f"there is no weights file {path}; nothing is downloaded, give the path of a file "
+            "that is there."
+        )
 
 
 def _read_state(path: str | Path) -> dict[str, Tensor]:
@@ -250,15 +314,21 @@ def _read_state(path: str | Path) -> dict[str, Tensor]:
         result: dict[str, Tensor] = torch.load(str(path), map_location="cpu", weights_only=True)
         return result
     except Exception as error:
-        raise CheckpointError(f"{path} is not a state dict of tensors (safetensors, or a .pt of tensors alone): {error}") from error
+        raise CheckpointError(
+            f"{path} is not a state dict of tensors (safetensors, or a .pt of tensors alone): "
+            f"{error}"
+        ) from error
 
 
 def _load(module: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
     wanted = module.state_dict()
-    missing = [name for name in wanted if name not in state or state[name].shape != wanted[name].shape]
+    missing = [
+        name for name in wanted if name not in state or state[name].shape != wanted[name].shape
+    ]
     if missing:
         raise CheckpointError(
-            f"{path} lacks features.{missing[0]} of shape {tuple(wanted[missing[0]].shape)}: it belongs to another network."
+            f"{path} lacks features.{missing[0]} of shape {tuple(wanted[missing[0]].shape)}: it "
+            "belongs to another network."
         )
     module.load_state_dict({name: state[name] for name in wanted})
 
@@ -272,6 +342,7 @@ def _to_unit(x: Tensor, value_range: tuple[float, float]) -> Tensor:
 def _three_channels(x: Tensor, smallest: int = 1) -> Tensor:
     if x.ndim != 4 or x.shape[1] not in (1, 3) or min(x.shape[2:]) < smallest:
         raise InvalidInput(
-            f"feature networks read images of 1 or 3 channels and at least {smallest} places per axis; got {tuple(x.shape[1:])}."
+            f"feature networks read images of 1 or 3 channels and at least {smallest} places per "
+            f"axis; got {tuple(x.shape[1:])}."
         )
     return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x

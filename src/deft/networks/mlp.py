@@ -2,7 +2,8 @@
 
     features(c) = [c / 8, sin(2^k c / 8), cos(2^k c / 8)],   k = 0 .. K - 1
 
-log-SNRs run over [-20, 20], so that c / 8 is of order one and the highest frequency resolves steps of about 0.5.
+log-SNRs run over [-20, 20], so that c / 8 is of order one and the highest frequency resolves steps
+of about 0.5.
 """
 
 from __future__ import annotations
@@ -39,10 +40,14 @@ class ScalarFeatures(nn.Module):
 
 @final
 class MLP(nn.Module):
-    """Numbers per signal -> features -> layers with SiLU -> `out` numbers per signal; the last layer's weights start at zero
-    and its bias at `bias`, so that an untrained network is the constant `bias`."""
+    """Numbers per signal -> features -> layers with SiLU -> `out` numbers per signal; the last
+    layer's weights start at zero and its bias at `bias`, so that an untrained network is the
+    constant `bias`.
+    """
 
-    def __init__(self, numbers: int, out: int, width: int = 64, depth: int = 2, bias: float = 0.0) -> None:
+    def __init__(
+        self, numbers: int, out: int, width: int = 64, depth: int = 2, bias: float = 0.0
+    ) -> None:
         super().__init__()
         _check(numbers=numbers, out=out, width=width, depth=depth)
         self.features = ScalarFeatures(numbers)
@@ -66,15 +71,22 @@ class MLP(nn.Module):
 
 @final
 class ResidualMLP(nn.Module):
-    """A vector and a few numbers per signal -> a vector: residual layers behind LayerNorm; the last layer starts at zero, and so does the network."""
+    """A vector and a few numbers per signal -> a vector: residual layers behind LayerNorm; the last
+    layer starts at zero, and so does the network.
+    """
 
-    def __init__(self, in_features: int, out: int, *, numbers: int, width: int = 256, depth: int = 3) -> None:
+    def __init__(
+        self, in_features: int, out: int, *, numbers: int, width: int = 256, depth: int = 3
+    ) -> None:
         super().__init__()
         _check(in_features=in_features, numbers=numbers, out=out, width=width, depth=depth)
         self.features = ScalarFeatures(numbers)
         self.entry = nn.Linear(in_features + self.features.width, width)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)) for _ in range(depth)
+            nn.Sequential(
+                nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)
+            )
+            for _ in range(depth)
         )
         self.norm = nn.LayerNorm(width)
         self.exit = nn.Linear(width, out)
@@ -84,7 +96,9 @@ class ResidualMLP(nn.Module):
     if TYPE_CHECKING:
         __call__: Callable[..., Tensor]
 
-    def forward(self, x: Float[Tensor, "batch in"], c: Float[Tensor, "batch numbers"]) -> Float[Tensor, "batch out"]:
+    def forward(
+        self, x: Float[Tensor, "batch in"], c: Float[Tensor, "batch numbers"]
+    ) -> Float[Tensor, "batch out"]:
         x = self.entry(torch.cat([x, self.features(c)], dim=1))
         for block in self.blocks:
             x = x + block(x)

@@ -2,9 +2,9 @@
 
     (batch, channels, *space), numbers per signal -> (batch, out_channels, *space)
 
-It enters by pixel-unshuffle (`patch`), halves the resolution between levels, and pads inside, so that sizes need not be a
-multiple of anything. Ronneberger et al. 2015, arXiv:1505.04597; residual blocks and scale-shift conditioning as in Dhariwal &
-Nichol 2021, arXiv:2105.05233.
+It enters by pixel-unshuffle (`patch`), halves the resolution between levels, and pads inside, so
+that sizes need not be a multiple of anything. Ronneberger et al. 2015, arXiv:1505.04597; residual
+blocks and scale-shift conditioning as in Dhariwal & Nichol 2021, arXiv:2105.05233.
 """
 
 from __future__ import annotations
@@ -26,27 +26,45 @@ _WIDEST = 100_000
 _CONV: dict[int, type[nn.Conv1d] | type[nn.Conv2d]] = {1: nn.Conv1d, 2: nn.Conv2d}
 
 
-def check_sizes(channels: Sequence[int], blocks: int, patch: int, attention: Sequence[bool], fine: int = 0) -> None:
+def check_sizes(
+    channels: Sequence[int], blocks: int, patch: int, attention: Sequence[bool], fine: int = 0
+) -> None:
     """Raise `InvalidInput` for numbers that make no network."""
     checks.whole("blocks", blocks, least=0, most=1000, meaning="at each size")
     checks.whole("patch", patch, most=1024, meaning="the side of a patch")
-    checks.whole("fine", fine, least=0, most=_WIDEST, meaning="the width of the stage at full resolution, 0 for none")
+    checks.whole(
+        "fine",
+        fine,
+        least=0,
+        most=_WIDEST,
+        meaning="the width of the stage at full resolution, 0 for none",
+    )
     if not channels:
-        raise InvalidInput("channels", given=list(channels), expected="a width for each size, of which there is one or more")
+        raise InvalidInput(
+            "channels",
+            given=list(channels),
+            expected="a width for each size, of which there is one or more",
+        )
     for width in channels:
         checks.whole("channels", width, most=_WIDEST, meaning="the width at each size")
     if len(attention) != len(channels):
-        raise InvalidInput("attention", given=list(attention), expected=f"one truth value for each of the {len(channels)} channels")
+        raise InvalidInput(
+            "attention",
+            given=list(attention),
+            expected=f"one truth value for each of the {len(channels)} channels",
+        )
 
 
 @final
 class UNet(nn.Module):
     """Numbers per signal condition every block; the last convolution starts at zero.
 
-    `channels` gives the width of each level, `blocks` the residual blocks per level, `attention` says for each level whether its
-    blocks are followed by self-attention, `entry` is the width of the first convolution (1 for large patches, which are wide already),
-    `axes` is the number of spatial axes (1 or 2). `fine` is the width of a last residual block at full resolution, which reads the
-    input again beside what left by pixel-shuffle and so mends the seams between patches; 0 is none.
+    `channels` gives the width of each level, `blocks` the residual blocks per level, `attention`
+    says for each level whether its blocks are followed by self-attention, `entry` is the width of
+    the first convolution (1 for large patches, which are wide already), `axes` is the number of
+    spatial axes (1 or 2). `fine` is the width of a last residual block at full resolution, which
+    reads the input again beside what left by pixel-shuffle and so mends the seams between patches;
+    0 is none.
     """
 
     def __init__(
@@ -66,28 +84,49 @@ class UNet(nn.Module):
         super().__init__()
         check_sizes(channels, blocks, patch, attention, fine)
         checks.whole("axes", axes, most=2, meaning="the spatial axes of a signal")
-        for what, count in (("in_channels", in_channels), ("out_channels", out_channels), ("numbers", numbers), ("entry", entry)):
+        for what, count in (
+            ("in_channels", in_channels),
+            ("out_channels", out_channels),
+            ("numbers", numbers),
+            ("entry", entry),
+        ):
             checks.whole(what, count, most=_WIDEST)
         self.patch, self.axes, self.levels = patch, axes, len(channels)
         conv = _CONV[axes]
         width = max(4 * channels[0], 64) if channels[0] >= 32 else 64
         features = ScalarFeatures(numbers)
-        self.embedding = nn.Sequential(features, nn.Linear(features.width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.embedding = nn.Sequential(
+            features,
+            nn.Linear(features.width, width),
+            nn.SiLU(),
+            nn.Linear(width, width),
+            nn.SiLU(),
+        )
         self.enter = conv(in_channels * patch**axes, channels[0], entry, padding=entry // 2)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.shrink, self.grow = nn.ModuleList(), nn.ModuleList()
         size = channels[0]
         sizes: list[list[int]] = []
         for level, c in enumerate(channels):
-            self.shrink.append(nn.Identity() if level == 0 else conv(size, c, 3, stride=2, padding=1))
+            self.shrink.append(
+                nn.Identity() if level == 0 else conv(size, c, 3, stride=2, padding=1)
+            )
             size = c
-            self.down.append(nn.ModuleList(_Block(c, c, width, attention[level], axes) for _ in range(blocks)))
+            self.down.append(
+                nn.ModuleList(_Block(c, c, width, attention[level], axes) for _ in range(blocks))
+            )
             sizes.append([c] * blocks)
         self.middle = _Block(size, size, width, attention[-1], axes)
         for level in reversed(range(self.levels)):
             c = channels[level]
-            self.grow.append(nn.Identity() if level == self.levels - 1 else conv(size, c, 3, padding=1))
-            self.up.append(nn.ModuleList(_Block(2 * c, c, width, attention[level], axes) for _ in range(blocks)))
+            self.grow.append(
+                nn.Identity() if level == self.levels - 1 else conv(size, c, 3, padding=1)
+            )
+            self.up.append(
+                nn.ModuleList(
+                    _Block(2 * c, c, width, attention[level], axes) for _ in range(blocks)
+                )
+            )
             size = c
         last = conv(size, out_channels * patch**axes, 3, padding=1)
         _zero(last)
@@ -97,7 +136,9 @@ class UNet(nn.Module):
     if TYPE_CHECKING:
         __call__: Callable[..., Tensor]
 
-    def forward(self, x: Float[Tensor, "batch channels *space"], c: Float[Tensor, "batch numbers"]) -> Float[Tensor, "batch out *space"]:
+    def forward(
+        self, x: Float[Tensor, "batch channels *space"], c: Float[Tensor, "batch numbers"]
+    ) -> Float[Tensor, "batch out *space"]:
         space = x.shape[2:]
         multiple = self.patch * 2 ** (self.levels - 1)
         pad = [(-n) % multiple for n in space]
@@ -142,13 +183,17 @@ class _Fine(nn.Module):
         __call__: Callable[..., Tensor]
 
     def forward(self, x: Tensor, beside: Tensor, embedding: Tensor) -> Tensor:
-        result: Tensor = x + self.leave(F.silu(self.block(self.enter(torch.cat([x, beside], dim=1)), embedding)))
+        result: Tensor = x + self.leave(
+            F.silu(self.block(self.enter(torch.cat([x, beside], dim=1)), embedding))
+        )
         return result
 
 
 @final
 class _Block(nn.Module):
-    """x + conv(silu(scale-shift(norm(conv(silu(norm(x))))))), then self-attention where asked for."""
+    """x + conv(silu(scale-shift(norm(conv(silu(norm(x))))))), then self-attention where asked
+    for.
+    """
 
     def __init__(self, size_in: int, size: int, embedding: int, attention: bool, axes: int) -> None:
         super().__init__()
@@ -190,7 +235,11 @@ class _Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.norm(x).flatten(2).transpose(1, 2)
         batch, places, size = tokens.shape
-        q, k, v = self.qkv(tokens).reshape(batch, places, 3, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            self.qkv(tokens)
+            .reshape(batch, places, 3, self.heads, size // self.heads)
+            .permute(2, 0, 3, 1, 4)
+        )
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, places, size)
         result: Tensor = x + self.out(mixed).transpose(1, 2).reshape(x.shape)
         return result
@@ -219,7 +268,9 @@ def _unshuffle(x: Tensor, patch: int) -> Tensor:
     x = x.reshape(batch, channels, *(m for n in space for m in (n // patch, patch)))
     inner = [3 + 2 * i for i in range(axes)]
     outer = [2 + 2 * i for i in range(axes)]
-    return x.permute(0, 1, *inner, *outer).reshape(batch, channels * patch**axes, *(n // patch for n in space))
+    return x.permute(0, 1, *inner, *outer).reshape(
+        batch, channels * patch**axes, *(n // patch for n in space)
+    )
 
 
 def _shuffle(x: Tensor, patch: int, axes: int) -> Tensor:
@@ -229,4 +280,6 @@ def _shuffle(x: Tensor, patch: int, axes: int) -> Tensor:
     batch, channels, *space = x.shape
     x = x.reshape(batch, channels // patch**axes, *(patch,) * axes, *space)
     order = [i for pair in zip(range(2 + axes, 2 + 2 * axes), range(2, 2 + axes)) for i in pair]
-    return x.permute(0, 1, *order).reshape(batch, channels // patch**axes, *(n * patch for n in space))
+    return x.permute(0, 1, *order).reshape(
+        batch, channels // patch**axes, *(n * patch for n in space)
+    )

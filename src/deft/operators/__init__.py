@@ -7,8 +7,22 @@ from deft.operators.deepinv import from_deepinv
 from deft.operators.high_dynamic_range import HighDynamicRange
 from deft.operators.identity import Identity
 from deft.operators.inpainting import Inpainting
-from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels, gaussian_kernel, motion_kernel
-from deft.operators.masks import BoxMasks, CartesianMasks, FreeFormMasks, HalfMasks, MaskFiles, Masks, RandomPixelMasks
+from deft.operators.kernels import (
+    GaussianKernels,
+    Kernels,
+    MotionKernels,
+    gaussian_kernel,
+    motion_kernel,
+)
+from deft.operators.masks import (
+    BoxMasks,
+    CartesianMasks,
+    FreeFormMasks,
+    HalfMasks,
+    MaskFiles,
+    Masks,
+    RandomPixelMasks,
+)
 from deft.operators.matrix import Matrix
 from deft.operators.mri import MRI
 from deft.operators.nonlinear_blur import NonlinearBlur

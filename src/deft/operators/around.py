@@ -1,4 +1,6 @@
-"""An operator around another one, whose measurements they are: what is said of y, the inner one says."""
+"""An operator around another one, whose measurements they are: what is said of y, the inner one
+says.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from deft.types import Measurement
 
 
 class Around(ForwardOperator):
-    """The same measurements, of signals in other units or another space; a subclass registers `operator`."""
+    """The same measurements, of signals in other units or another space; a subclass registers
+    `operator`.
+    """
 
     operator: ForwardOperator
 

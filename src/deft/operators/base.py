@@ -2,24 +2,30 @@
 
     y = A(x_0) + noise
 
-What differs per signal (mask, kernel, angles) is registered with `per_signal`; `take` and `repeat` are written once, here. A linear
-operator has its adjoint and solves the normal equations of a Gaussian posterior,
+What differs per signal (mask, kernel, angles) is registered with `per_signal`; `take` and `repeat`
+are written once, here. A linear operator has its adjoint and solves the normal equations of a
+Gaussian posterior,
 
     solve(v, r2, s2) = (r2 A A^T + s2 I)^{-1} v,
 
-in closed form where it knows a singular value decomposition A = U diag(s) V^T, by conjugate gradients where not. At s2 = 0 the inverse is the
-pseudo-inverse, so that adjoint(solve(y, 1, 0)) = A^+ y.
+in closed form where it knows a singular value decomposition A = U diag(s) V^T, by conjugate
+gradients where not. At s2 = 0 the inverse is the pseudo-inverse, so that adjoint(solve(y, 1, 0)) =
+A^+ y.
 
-What a residual y - A(x_0) says about an x_0 that is known to within r, from a measurement with noise s, is its `pull`
+What a residual y - A(x_0) says about an x_0 that is known to within r, from a measurement with
+noise s, is its `pull`
 
     linear:      A^T (r2 A A^T + s2 I)^{-1} residual
-    any other:   J^T residual / (r2 L^2 + s2),    J = dA / dx_0,    L = |A(x_0 + h) - A(x_0)| / |h|,    h along J^T residual, of length r sqrt(d)
+    any other:   J^T residual / (r2 L^2 + s2),    J = dA / dx_0,    L = |A(x_0 + h) - A(x_0)| / |h|,
+    h along J^T residual, of length r sqrt(d)
 
-The latter is the gradient of the log-likelihood log N(y; A(x_0), (s2 + r2 L^2) I), tempered by what the uncertainty of x_0 adds to the noise; an operator
-that knows J well solves its equations instead, J^T (r2 J J^T + s2 I)^{-1} residual (`NonlinearBlur`).
+The latter is the gradient of the log-likelihood log N(y; A(x_0), (s2 + r2 L^2) I), tempered by what
+the uncertainty of x_0 adds to the noise; an operator that knows J well solves its equations
+instead, J^T (r2 J J^T + s2 I)^{-1} residual (`NonlinearBlur`).
 
-Every entry checks what it is given (`checked`), in classes of the user's own too: a real floating tensor, of the shape that `signal_shape` or
-`measurement_shape` says, as many results as signals; `lift` refuses NaN and infinity.
+Every entry checks what it is given (`checked`), in classes of the user's own too: a real floating
+tensor, of the shape that `signal_shape` or `measurement_shape` says, as many results as signals;
+`lift` refuses NaN and infinity.
 """
 
 from __future__ import annotations
@@ -42,9 +48,10 @@ from deft.types import Mask, Measurement, Signal, Times, as_index, expand, norm
 class ForwardOperator(nn.Module, ABC):
     """A: x_0 -> A(x_0), noiseless.
 
-    `symmetries` says in words which signals A cannot tell apart, where `align` knows them; `signal_is` and `measurement_is` what the axes of both are, for
-    errors. An operator for signals of one shape keeps it as `event_shape`. `any_precision` says that A takes signals of a higher precision than that of its
-    parameters, and computes in it.
+    `symmetries` says in words which signals A cannot tell apart, where `align` knows them;
+    `signal_is` and `measurement_is` what the axes of both are, for errors. An operator for signals
+    of one shape keeps it as `event_shape`. `any_precision` says that A takes signals of a higher
+    precision than that of its parameters, and computes in it.
     """
 
     symmetries: str = ""
@@ -53,7 +60,9 @@ class ForwardOperator(nn.Module, ABC):
     measurement_is: str = ""
     _lift_is: str = ""
     event_shape: tuple[int, ...] | None = None
-    _known_shapes: tuple[tuple[int, ...], tuple[int, ...]] | None = None  # of the last signal and its measurement
+    _known_shapes: tuple[tuple[int, ...], tuple[int, ...]] | None = (
+        None  # of the last signal and its measurement
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,36 +73,56 @@ class ForwardOperator(nn.Module, ABC):
         check_entries(cls)
 
     def signal_shape(self) -> Shape | None:
-        """The shape of a signal that A can measure, without its batch; None at an axis of any size, or for any shape. `event_shape` by default."""
+        """The shape of a signal that A can measure, without its batch; None at an axis of any size,
+        or for any shape. `event_shape` by default.
+        """
         return self.event_shape
 
     def measurement_shape(self) -> Shape | None:
-        """The shape of a measurement, as in `signal_shape`; by default what the last signal was measured as, where all signals have one shape."""
-        return None if self._known_shapes is None or self.event_shape is None else self._known_shapes[1]
+        """The shape of a measurement, as in `signal_shape`; by default what the last signal was
+        measured as, where all signals have one shape.
+        """
+        return (
+            None
+            if self._known_shapes is None or self.event_shape is None
+            else self._known_shapes[1]
+        )
 
     def check_measurement(self, y: Measurement) -> None:
-        """Raises `InvalidInput` unless y is a batch of finite measurements of this operator's, as many as it has parameters for."""
+        """Raises `InvalidInput` unless y is a batch of finite measurements of this operator's, as
+        many as it has parameters for.
+        """
         check(self, "check_measurement", "y", y, MEASUREMENT, finite=True)
         if self.signals not in (1, len(y)):
             raise InvalidInput(
-                f"y of {type(self).__name__}", given=f"a batch of {len(y)}", expected=f"{self.signals}, as many as it has parameters for"
+                f"y of {type(self).__name__}",
+                given=f"a batch of {len(y)}",
+                expected=f"{self.signals}, as many as it has parameters for",
             )
 
     def doubts(self, y: Measurement) -> list[str]:
-        """What speaks against y being a measurement of this operator's own conventions (shifted, flipped), each in one sentence; none by default."""
+        """What speaks against y being a measurement of this operator's own conventions (shifted,
+        flipped), each in one sentence; none by default.
+        """
         return []
 
     def residual(self, x_0: Signal, y: Measurement) -> Measurement:
-        """y - A(x_0), zero where nothing is measured. Raises `InvalidInput` where both are not of one shape, which would broadcast."""
+        """y - A(x_0), zero where nothing is measured. Raises `InvalidInput` where both are not of
+        one shape, which would broadcast.
+        """
         predicted = self(x_0)
         if predicted.shape != y.shape:
             raise InvalidInput(
-                f"y of {type(self).__name__}", given=f"the shape {tuple(y.shape)}", expected=f"{tuple(predicted.shape)}, as A(x_0) is"
+                f"y of {type(self).__name__}",
+                given=f"the shape {tuple(y.shape)}",
+                expected=f"{tuple(predicted.shape)}, as A(x_0) is",
             )
         return self.observed(y - predicted)
 
     def per_signal(self, name: str, value: Tensor) -> None:
-        """Register a buffer whose first axis runs over the signals of the batch (length 1: shared by all)."""
+        """Register a buffer whose first axis runs over the signals of the batch (length 1: shared
+        by all).
+        """
         self.register_buffer(name, value)
         self._per_signal = (*self._per_signal, name)
 
@@ -101,21 +130,34 @@ class ForwardOperator(nn.Module, ABC):
     def signals(self) -> int:
         """How many signals it has parameters for; 1 where all share them."""
         parts = [part for part in self.modules() if isinstance(part, ForwardOperator)]
-        return next((n for part in parts for name in part._per_signal if (n := len(getattr(part, name))) != 1), 1)
+        return next(
+            (
+                n
+                for part in parts
+                for name in part._per_signal
+                if (n := len(getattr(part, name))) != 1
+            ),
+            1,
+        )
 
     def take(self, index: Sequence[int] | Tensor) -> Self:
         """The operator of the signals `index`."""
-        return self._indexed(lambda value: value if len(value) == 1 else value[as_index(index).to(value.device)])
+        return self._indexed(
+            lambda value: value if len(value) == 1 else value[as_index(index).to(value.device)]
+        )
 
     def repeat(self, n: int) -> Self:
         """The operator of each signal, `n` times side by side."""
-        return self._indexed(lambda value: value if len(value) == 1 else value.repeat_interleave(n, dim=0))
+        return self._indexed(
+            lambda value: value if len(value) == 1 else value.repeat_interleave(n, dim=0)
+        )
 
     def _indexed(self, pick: Callable[[Tensor], Tensor]) -> Self:
         other = copy.copy(self)
         other._buffers = dict(self._buffers)
         other._modules = {
-            name: module._indexed(pick) if isinstance(module, ForwardOperator) else module for name, module in self._modules.items()
+            name: module._indexed(pick) if isinstance(module, ForwardOperator) else module
+            for name, module in self._modules.items()
         }
         for name in self._per_signal:
             other._buffers[name] = pick(getattr(self, name))
@@ -144,11 +186,14 @@ class ForwardOperator(nn.Module, ABC):
         return self._lift_is or "a rough reconstruction"
 
     def surrogate(self, x_0: Signal) -> Measurement:
-        """What `pull` differentiates in place of A; A itself by default. For maps whose derivative vanishes where it is needed (saturation)."""
+        """What `pull` differentiates in place of A; A itself by default. For maps whose derivative
+        vanishes where it is needed (saturation).
+        """
         return self(x_0)
 
     def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
-        """J^T residual / (r2 L^2 + s2), with L the slope of A along it: where the residual y - A(x_0) pulls an x_0 that is known to within r.
+        """J^T residual / (r2 L^2 + s2), with L the slope of A along it: where the residual y -
+        A(x_0) pulls an x_0 that is known to within r.
 
         It is kept `within_reach`.
         """
@@ -163,7 +208,9 @@ class ForwardOperator(nn.Module, ABC):
         with torch.no_grad():
             moved = self.surrogate((x_0 + spread / size * gradient).detach())
             slope = expand(norm(moved - value), x_0) / spread
-            least = size / expand(norm(residual), x_0).clamp(min=torch.finfo(x_0.dtype).tiny)  # no slope is less: |J^T v| <= |J| |v|
+            least = size / expand(norm(residual), x_0).clamp(
+                min=torch.finfo(x_0.dtype).tiny
+            )  # no slope is less: |J^T v| <= |J| |v|
         gain = torch.where(regular, torch.maximum(slope, least), torch.ones_like(slope)).detach()
         return within_reach(gradient / (r2 * gain**2 + s2), r2)
 
@@ -176,28 +223,36 @@ class ForwardOperator(nn.Module, ABC):
             v = residual if follow else residual.detach().clone()
             if not value.requires_grad:
                 raise InvalidInput(
-                    f"{type(self).__name__} cannot be differentiated, so that a residual does not say where to go; give it a `pull` or a "
+                    f"{type(self).__name__} cannot be differentiated, so that a residual does not "
+                    "say where to go; give it a `pull` or a "
                     "differentiable `surrogate` of its own."
                 )
             return torch.autograd.grad(value, x, v, create_graph=follow)[0], value.detach()
 
     def coverage(self, like: Signal) -> Mask:
-        """One channel in [0, 1]: how far each place of `like` is observed (the mask, for inpainting); ones by default."""
+        """One channel in [0, 1]: how far each place of `like` is observed (the mask, for
+        inpainting); ones by default.
+        """
         return torch.ones_like(like[:, :1])
 
     def align(self, x: Signal, reference: Signal) -> Signal:
-        """x under the symmetry of A, if it has one, that brings it nearest to `reference`; x itself by default.
+        """x under the symmetry of A, if it has one, that brings it nearest to `reference`; x itself
+        by default.
 
         Signals that A cannot tell apart are aligned before they are averaged or compared.
         """
         return x
 
     def observed(self, y: Measurement) -> Measurement:
-        """y with the entries that are no measurements (pixels under a mask) set to zero; y itself by default."""
+        """y with the entries that are no measurements (pixels under a mask) set to zero; y itself
+        by default.
+        """
         return y
 
     def readings(self, y: Measurement) -> dict[str, Measurement]:
-        """Other ways in which an array of that shape may be meant, with their names (a sinogram turned over); none by default."""
+        """Other ways in which an array of that shape may be meant, with their names (a sinogram
+        turned over); none by default.
+        """
         return {}
 
     def count(self, y: Measurement) -> Tensor:
@@ -216,7 +271,9 @@ class LinearOperator(ForwardOperator):
         """A^T y."""
 
     def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
-        """(r2 A A^T + s2 I)^{-1} v, by conjugate gradients; r2 and s2 hold one number per signal or one for all."""
+        """(r2 A A^T + s2 I)^{-1} v, by conjugate gradients; r2 and s2 hold one number per signal or
+        one for all.
+        """
         r2, s2 = expand(torch.as_tensor(r2), v), expand(torch.as_tensor(s2), v)
         return conjugate_gradients(lambda u: r2 * self.linear(self.adjoint(u)) + s2 * u, v)
 
@@ -229,7 +286,9 @@ class LinearOperator(ForwardOperator):
         return self.adjoint(self.solve(residual, r2, s2))
 
     def precondition(self, b: Signal, r2: Tensor, s2: Tensor) -> Signal:
-        """About (r2 A^T A + s2 I)^{-1} b up to a factor: cheap, symmetric and positive; b itself by default. r2 and s2 broadcast against b."""
+        """About (r2 A^T A + s2 I)^{-1} b up to a factor: cheap, symmetric and positive; b itself by
+        default. r2 and s2 broadcast against b.
+        """
         return b
 
     def pseudo_inverse(self, y: Measurement) -> Signal:
@@ -242,7 +301,9 @@ class LinearOperator(ForwardOperator):
 
 
 class SpectralOperator(LinearOperator):
-    """A = U diag(s) V^T, with orthonormal columns in U and V (the thin decomposition: coefficients may be fewer than entries)."""
+    """A = U diag(s) V^T, with orthonormal columns in U and V (the thin decomposition: coefficients
+    may be fewer than entries).
+    """
 
     @abstractmethod
     def singular_values(self, like: Tensor) -> Tensor:
@@ -273,15 +334,26 @@ class SpectralOperator(LinearOperator):
         return self.v(self.singular_values(c) * c)
 
     def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
-        """(r2 A A^T + s2 I)^{-1} v within the range of U; at s2 = 0 singular values below 1e-6 of the signal's largest count as zero."""
+        """(r2 A A^T + s2 I)^{-1} v within the range of U; at s2 = 0 singular values below 1e-6 of
+        the signal's largest count as zero.
+        """
         c = self.u_t(v)
         s = self.singular_values(c)
         r2, s2 = expand(torch.as_tensor(r2), v).to(s), expand(torch.as_tensor(s2), v).to(s)
         null = (s2 == 0) & (s <= 1e-6 * expand(s.flatten(1).amax(1), s))
-        return self.u(torch.where(null, torch.zeros_like(s), 1 / torch.where(null, torch.ones_like(s), r2 * s**2 + s2)) * c)
+        return self.u(
+            torch.where(
+                null, torch.zeros_like(s), 1 / torch.where(null, torch.ones_like(s), r2 * s**2 + s2)
+            )
+            * c
+        )
 
 
 def within_reach(pull: Signal, r2: Tensor) -> Signal:
-    """`pull`, shortened where r2 times it is longer than 3 r per entry (root mean square): beyond, a slope says nothing. r2 broadcasts against it."""
+    """`pull`, shortened where r2 times it is longer than 3 r per entry (root mean square): beyond,
+    a slope says nothing. r2 broadcasts against it.
+    """
     farthest = 3 * math.sqrt(pull[0].numel()) * r2.sqrt()
-    return pull * (farthest / (r2 * expand(norm(pull), pull)).clamp(min=torch.finfo(pull.dtype).tiny)).clamp(max=1)
+    return pull * (
+        farthest / (r2 * expand(norm(pull), pull)).clamp(min=torch.finfo(pull.dtype).tiny)
+    ).clamp(max=1)

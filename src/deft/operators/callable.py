@@ -2,12 +2,14 @@
 
     y = f(x_0) + noise,    f any function of a batch of signals
 
-Where f can be differentiated, a residual pulls like that of any other operator. Where it cannot, a reconstruction from measurements stands in: `lift`
-says which signal a measurement looks like, and the pull is the difference that the residual makes to it,
+Where f can be differentiated, a residual pulls like that of any other operator. Where it cannot, a
+reconstruction from measurements stands in: `lift` says which signal a measurement looks like, and
+the pull is the difference that the residual makes to it,
 
     pull = d / (r2 + s2 k^2),    d = lift(y) - lift(A(x_0)),    k = |d| / |y - A(x_0)|
 
-k^2 s2 being what the noise of y contributes to d; no further than `within_reach`. For f = c times a rotation and its inverse this is A^T (r2 A A^T + s2 I)^{-1} (y - A x_0).
+k^2 s2 being what the noise of y contributes to d; no further than `within_reach`. For f = c times a
+rotation and its inverse this is A^T (r2 A A^T + s2 I)^{-1} (y - A x_0).
 """
 
 from __future__ import annotations
@@ -28,12 +30,16 @@ Function = Callable[..., Tensor]
 
 @final
 class CallableOperator(ForwardOperator):
-    """f(x_0, *parameters), each parameter a tensor whose first axis runs over the signals (length 1: shared by all).
+    """f(x_0, *parameters), each parameter a tensor whose first axis runs over the signals (length
+    1: shared by all).
 
-    `event_shape` is that of the signals. Where `differentiable` is left False the function is called without gradients and need not be written in
-    torch; then `lift(y, *parameters)`, a rough reconstruction, must be given; for another it is, by default, one gradient step from zero. A module given as a
-    function is neither moved nor trained. Everything that a function returns is checked: raises `InvalidInput` for a shape that does not fit and for
-    numbers that are not finite, with their place in the batch. Once a signal was measured, measurements of another shape are refused.
+    `event_shape` is that of the signals. Where `differentiable` is left False the function is
+    called without gradients and need not be written in torch; then `lift(y, *parameters)`, a rough
+    reconstruction, must be given; for another it is, by default, one gradient step from zero. A
+    module given as a function is neither moved nor trained. Everything that a function returns is
+    checked: raises `InvalidInput` for a shape that does not fit and for numbers that are not
+    finite, with their place in the batch. Once a signal was measured, measurements of another shape
+    are refused.
     """
 
     event_shape: tuple[int, ...]
@@ -51,19 +57,25 @@ class CallableOperator(ForwardOperator):
         super().__init__()
         for what, given in (("function", function), ("lift", lift)):
             if not callable(given) and not (given is None and what == "lift"):
-                raise InvalidInput(what, given=type(given).__name__, expected="a function of a batch")
-        self.event_shape, self.differentiable = () if event_shape == () else event_shape_of(event_shape), differentiable
+                raise InvalidInput(
+                    what, given=type(given).__name__, expected="a function of a batch"
+                )
+        self.event_shape, self.differentiable = (
+            () if event_shape == () else event_shape_of(event_shape),
+            differentiable,
+        )
         self.name = name or _name(function)
         if lift is None and not differentiable:
             raise InvalidInput(
-                f"{self.name} has no derivative, so that something must say which signal a measurement looks like: give lift=, a function of y, or "
+                f"{self.name} has no derivative, so that something must say which signal a "
+                "measurement looks like: give lift=, a function of y, or "
                 "differentiable=True where torch can differentiate it."
             )
         self.lift_name = None if lift is None else _name(lift)
         self._functions = (
             function,
             lift,
-        )  # in a tuple, so that a module is not registered: an observation that moves must not drag it along
+        )  # in a tuple, so that a module is not registered: it must not move with an observation
         self._num_parameters = len(parameters)
         for i, value in enumerate(parameters):
             if not isinstance(value, Tensor) or not value.ndim:
@@ -84,25 +96,32 @@ class CallableOperator(ForwardOperator):
         follow = torch.is_grad_enabled() and x_0.requires_grad
         if follow and not self.differentiable:
             raise InvalidInput(
-                f"a derivative of {self.name} is needed, which was given as a black box without one. Use LearnedHTransform, which needs none, or "
+                f"a derivative of {self.name} is needed, which was given as a black box without "
+                "one. Use LearnedHTransform, which needs none, or "
                 "differentiable=True where torch can differentiate it."
             )
         with torch.set_grad_enabled(follow):
             y = self._checked(self._functions[0](x_0, *self.parameters_of_signals), x_0, self.name)
         if follow and not y.requires_grad:
             raise InvalidInput(
-                f"{self.name} was given as differentiable, but its result does not depend on x_0 in a way that torch can follow."
+                f"{self.name} was given as differentiable, but its result does not depend on x_0 "
+                "in a way that torch can follow."
             )
         return y
 
     def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
-        """J^T residual / (r2 L^2 + s2) where f can be differentiated, else the difference that the residual makes to the reconstruction."""
+        """J^T residual / (r2 L^2 + s2) where f can be differentiated, else the difference that the
+        residual makes to the reconstruction.
+        """
         if self.differentiable:
             return super().pull(x_0, residual, r2, s2)
         if not len(x_0):
             return torch.zeros_like(x_0)
         with torch.no_grad():
-            r2, s2 = expand(torch.as_tensor(r2), x_0).to(x_0), expand(torch.as_tensor(s2), x_0).to(x_0)
+            r2, s2 = (
+                expand(torch.as_tensor(r2), x_0).to(x_0),
+                expand(torch.as_tensor(s2), x_0).to(x_0),
+            )
             seen = self(x_0)
             difference = self.lift(seen + residual) - self.lift(seen)
             k = norm(difference) / norm(residual).clamp(min=torch.finfo(residual.dtype).tiny)
@@ -118,23 +137,31 @@ class CallableOperator(ForwardOperator):
             zero, one = y.new_zeros(len(y), *self.event_shape), y.new_ones(1)
             return self.pull(zero, y - self(zero), one, 0 * one)
         with torch.no_grad():
-            x = self._checked(function(y, *self.parameters_of_signals), y, f"the lift of {self.name}")
+            x = self._checked(
+                function(y, *self.parameters_of_signals), y, f"the lift of {self.name}"
+            )
         if tuple(x.shape[1:]) != self.event_shape:
             raise InvalidInput(
-                f"the lift of {self.name} must return signals of shape {self.event_shape}; it returned {tuple(x.shape[1:])}."
+                f"the lift of {self.name} must return signals of shape {self.event_shape}; it "
+                f"returned {tuple(x.shape[1:])}."
             )
         return x
 
     def _checked(self, value: object, given: Tensor, what: str) -> Tensor:
         if not isinstance(value, Tensor):
-            raise InvalidInput(f"{what} must return a torch.Tensor; it returned {type(value).__name__}. Wrap arrays in torch.as_tensor.")
+            raise InvalidInput(
+                f"{what} must return a torch.Tensor; it returned {type(value).__name__}. Wrap "
+                "arrays in torch.as_tensor."
+            )
         if not value.ndim or len(value) != len(given):
             raise InvalidInput(
-                f"{what} was given a batch of {len(given)} and must return as many; it returned the shape {tuple(value.shape)}."
+                f"{what} was given a batch of {len(given)} and must return as many; it returned "
+                f"the shape {tuple(value.shape)}."
             )
         if value.dtype != given.dtype or value.device != given.device:
             raise InvalidInput(
-                f"{what} must return {given.dtype} on {given.device}, as it was given; it returned {value.dtype} on {value.device}. Use .to(x)."
+                f"{what} must return {given.dtype} on {given.device}, as it was given; it "
+                f"returned {value.dtype} on {value.device}. Use .to(x)."
             )
         return self._finite(value, given, what)
 
@@ -146,7 +173,8 @@ class CallableOperator(ForwardOperator):
         kind = "NaN" if bool(value.isnan().any()) else "infinite numbers"
         here = "" if bool(given.isfinite().all()) else "; what it was given was not finite either"
         raise InvalidInput(
-            f"{what} returned {kind} at the batch {'index' if len(where) == 1 else 'indices'} {', '.join(map(str, where[:8]))}"
+            f"{what} returned {kind} at the batch {'index' if len(where) == 1 else 'indices'} "
+            f"{', '.join(map(str, where[:8]))}"
             f"{', ...' if len(where) > 8 else ''} of {len(given)}{here}."
         )
 

@@ -23,12 +23,15 @@ from deft.types import Mask, Measurement, Signal
 
 
 def composed(operator: ForwardOperator, codec: Codec) -> ForwardOperator:
-    """`operator` behind `codec`: a linear operator where both are linear, another one elsewhere. Raises `InvalidInput` where their shapes do not fit."""
+    """`operator` behind `codec`: a linear operator where both are linear, another one elsewhere.
+    Raises `InvalidInput` where their shapes do not fit.
+    """
     if isinstance(operator, _Behind) and operator.codec is codec:
         return operator
     theirs = operator.signal_shape()
     if theirs is not None and (
-        len(theirs) != len(codec.signal_shape) or any(n not in (None, m) for n, m in zip(theirs, codec.signal_shape))
+        len(theirs) != len(codec.signal_shape)
+        or any(n not in (None, m) for n, m in zip(theirs, codec.signal_shape))
     ):
         raise InvalidInput(
             "codec",
@@ -59,8 +62,14 @@ class _Behind(Around):
         return self.codec.encode(self.operator.lift(y))
 
     def coverage(self, like: Signal) -> Mask:
-        """The share of each place of z that is observed, where z and x are both images; ones elsewhere."""
-        seen = self.operator.coverage(torch.zeros((1, *self.codec.signal_shape)).to(like).expand(len(like), *self.codec.signal_shape))
+        """The share of each place of z that is observed, where z and x are both images; ones
+        elsewhere.
+        """
+        seen = self.operator.coverage(
+            torch.zeros((1, *self.codec.signal_shape))
+            .to(like)
+            .expand(len(like), *self.codec.signal_shape)
+        )
         if like.ndim == 4 and seen.ndim == 4:
             return F.adaptive_avg_pool2d(seen, (like.shape[-2], like.shape[-1]))
         return torch.ones_like(like[:, :1])
@@ -93,5 +102,7 @@ class ComposedLinear(_Behind, LinearOperator):
         return self.codec.adjoint(self.operator.adjoint(y))
 
     def pseudo_inverse(self, y: Measurement) -> Signal:
-        """A^+ y, by conjugate gradients on the normal equations, which are consistent whatever y is."""
+        """A^+ y, by conjugate gradients on the normal equations, which are consistent whatever y
+        is.
+        """
         return conjugate_gradients(lambda z: self.adjoint(self.linear(z)), self.adjoint(y))

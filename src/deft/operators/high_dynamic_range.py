@@ -2,8 +2,10 @@
 
     A(x_0) = clip(factor x_0, low, high)
 
-Where A is saturated its derivative is zero, and nothing that follows it can learn that an estimate is too dark or too bright. What guides instead is the
-unsaturated map, J = factor: the residual still says on which side of the clip the measurement lies, and vanishes where both are clipped alike.
+Where A is saturated its derivative is zero, and nothing that follows it can learn that an estimate
+is too dark or too bright. What guides instead is the unsaturated map, J = factor: the residual
+still says on which side of the clip the measurement lies, and vanishes where both are clipped
+alike.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from deft.types import Measurement, Signal, Times, expand
 
 @final
 class HighDynamicRange(ForwardOperator):
-    """A(x_0) = clip(factor x_0, low, high), entry by entry; `clip` is (low, high), in the units of the prior.
+    """A(x_0) = clip(factor x_0, low, high), entry by entry; `clip` is (low, high), in the units of
+    the prior.
 
     Mardani et al. 2023, arXiv:2305.04391, section 5: factor 2, clipped to [-1, 1].
     """
@@ -37,7 +40,9 @@ class HighDynamicRange(ForwardOperator):
         return self.factor * x_0
 
     def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
-        """factor residual / (r2 factor^2 + s2): the pull of the surrogate, in closed form; exact where nothing is clipped."""
+        """factor residual / (r2 factor^2 + s2): the pull of the surrogate, in closed form; exact
+        where nothing is clipped.
+        """
         return self.factor * residual / expand(r2 * self.factor**2 + s2, residual)
 
     def lift(self, y: Measurement) -> Signal:

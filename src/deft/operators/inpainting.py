@@ -2,7 +2,8 @@
 
     A = diag(mask),    y = mask * (x_0 + sigma_y eps)
 
-y keeps the signal's shape, with zeros that are no measurements where the mask is 0; `observed` and `count` leave them out.
+y keeps the signal's shape, with zeros that are no measurements where the mask is 0; `observed` and
+`count` leave them out.
 """
 
 from __future__ import annotations
@@ -49,7 +50,14 @@ class Inpainting(SpectralOperator):
     def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
         """v / (r2 mask + s2), and 0 where that divides by 0."""
         variance = expand(torch.as_tensor(r2), v) * self.mask + expand(torch.as_tensor(s2), v)
-        return torch.where(variance > 0, 1 / torch.where(variance > 0, variance, torch.ones_like(variance)), torch.zeros_like(variance)) * v
+        return (
+            torch.where(
+                variance > 0,
+                1 / torch.where(variance > 0, variance, torch.ones_like(variance)),
+                torch.zeros_like(variance),
+            )
+            * v
+        )
 
     def lift(self, y: Measurement) -> Signal:
         """mask * y."""

@@ -20,7 +20,9 @@ from deft.types import Signal
 
 
 def gaussian_kernel(size: int, std: float | Tensor, axes: int = 2) -> Tensor:
-    """exp(-|x|^2 / (2 std^2)), normalised: (batch or 1, size, ..., size), one for each `std` (in places of the signal)."""
+    """exp(-|x|^2 / (2 std^2)), normalised: (batch or 1, size, ..., size), one for each `std` (in
+    places of the signal).
+    """
     size = _check_size(size)
     if not isinstance(std, Tensor):
         std = checks.positive("std", std, _STD)
@@ -38,13 +40,16 @@ def gaussian_kernel(size: int, std: float | Tensor, axes: int = 2) -> Tensor:
 def motion_kernel(size: int, noise: Noise, smoothness: float = 0.9) -> Tensor:
     """The trace of a shaking camera, one per seed: (batch, size, size).
 
-        velocity_{k+1} = smoothness velocity_k + sqrt(1 - smoothness^2) eps,    position_{k+1} = position_k + velocity_{k+1}
+        velocity_{k+1} = smoothness velocity_k + sqrt(1 - smoothness^2) eps,
+        position_{k+1} = position_k + velocity_{k+1}
 
-    The trace is centred on its mean, scaled so that it just fits into the kernel, and painted with bilinear weights, as long as the camera
-    stays at each place.
+    The trace is centred on its mean, scaled so that it just fits into the kernel, and painted with
+    bilinear weights, as long as the camera stays at each place.
     """
     size = _check_size(size)
-    smoothness = checks.share("smoothness", smoothness, "the correlation of a trace's successive velocities", one=False)
+    smoothness = checks.share(
+        "smoothness", smoothness, "the correlation of a trace's successive velocities", one=False
+    )
     eps = noise.to("cpu").normal(0, (_STEPS, 2))
     velocity, trace = eps[:, 0], []
     for k in range(_STEPS):
@@ -52,8 +57,12 @@ def motion_kernel(size: int, noise: Noise, smoothness: float = 0.9) -> Tensor:
         trace.append(velocity)
     position = torch.stack(trace, dim=1).cumsum(1)
     position = position - position.mean(1, keepdim=True)
-    reach = size // 2 - (size + 1) % 2  # an even kernel has one place less on the far side of its centre
-    position = size // 2 + reach * position / position.abs().flatten(1).amax(1)[:, None, None].clamp(min=1e-12)
+    reach = (
+        size // 2 - (size + 1) % 2
+    )  # an even kernel has one place less on the far side of its centre
+    position = size // 2 + reach * position / position.abs().flatten(1).amax(1)[
+        :, None, None
+    ].clamp(min=1e-12)
     at = torch.arange(size, dtype=position.dtype)
     weights = (1 - (position[..., None] - at).abs()).clamp(min=0)
     return torch.einsum("bki,bkj->bij", weights[:, :, 0], weights[:, :, 1]) / _STEPS
@@ -85,7 +94,9 @@ class Kernels(ABC):
 
 @final
 class GaussianKernels(Kernels):
-    """Gaussian kernels; `std` in places of the signal: one number, or (low, high), between which each signal's own is drawn uniformly."""
+    """Gaussian kernels; `std` in places of the signal: one number, or (low, high), between which
+    each signal's own is drawn uniformly.
+    """
 
     def __init__(self, size: int = 9, std: float | tuple[float, float] = 1.5) -> None:
         low = high = 0.0
@@ -97,7 +108,9 @@ class GaussianKernels(Kernels):
 
     def draw(self, like: Signal, noise: Noise) -> Tensor:
         low, high = self.std
-        std = torch.tensor([low]) if low == high else low + (high - low) * noise.to("cpu").uniform(0)
+        std = (
+            torch.tensor([low]) if low == high else low + (high - low) * noise.to("cpu").uniform(0)
+        )
         return gaussian_kernel(self.size, std, like.ndim - 2).to(like)
 
     def init_args(self) -> dict[str, object]:
@@ -114,7 +127,10 @@ class MotionKernels(Kernels):
 
     def draw(self, like: Signal, noise: Noise) -> Tensor:
         if like.ndim != 4:
-            raise InvalidInput(f"motion kernels blur images, (channels, height, width); got signals of shape {tuple(like.shape[1:])}.")
+            raise InvalidInput(
+                "motion kernels blur images, (channels, height, width); got signals of shape "
+                f"{tuple(like.shape[1:])}."
+            )
         return motion_kernel(self.size, noise, self.smoothness).to(like)
 
     def init_args(self) -> dict[str, object]:

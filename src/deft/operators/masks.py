@@ -1,6 +1,7 @@
 """Masks for inpainting, drawn per signal: 1 = observed, 0 = missing.
 
-A signal's mask depends on its own seed alone. Every class works for images and for 1-D signals; `card` says how to rebuild it.
+A signal's mask depends on its own seed alone. Every class works for images and for 1-D signals;
+`card` says how to rebuild it.
 """
 
 from __future__ import annotations
@@ -39,10 +40,17 @@ class Masks(ABC):
 
 @final
 class BoxMasks(Masks):
-    """A box whose sides are `fraction` of the signal's is missing: in the centre, or (`centred=False`) at a place drawn per signal."""
+    """A box whose sides are `fraction` of the signal's is missing: in the centre, or
+    (`centred=False`) at a place drawn per signal.
+    """
 
     def __init__(self, fraction: float = 0.5, centred: bool = True) -> None:
-        self.fraction, self.centred = checks.share("fraction", fraction, "the box's share of each side", zero=False, one=False), centred
+        self.fraction, self.centred = (
+            checks.share(
+                "fraction", fraction, "the box's share of each side", zero=False, one=False
+            ),
+            centred,
+        )
 
     def draw(self, like: Signal, noise: Noise) -> Mask:
         space = like.shape[2:]
@@ -56,7 +64,9 @@ class BoxMasks(Masks):
                 start = (place[:, axis : axis + 1] * (n - side + 1)).floor()
             at = torch.arange(n, device=like.device)
             inside = ((at >= start) & (at < start + side)).to(like.dtype)
-            hidden = hidden * inside.reshape(len(like), 1, *(n if k == axis else 1 for k in range(len(space))))
+            hidden = hidden * inside.reshape(
+                len(like), 1, *(n if k == axis else 1 for k in range(len(space)))
+            )
         return 1 - hidden
 
     def init_args(self) -> dict[str, object]:
@@ -65,7 +75,9 @@ class BoxMasks(Masks):
 
 @final
 class RandomPixelMasks(Masks):
-    """`keep` of the places are observed, drawn without replacement (their number is the same for every signal)."""
+    """`keep` of the places are observed, drawn without replacement (their number is the same for
+    every signal).
+    """
 
     def __init__(self, keep: float = 0.1) -> None:
         self.keep = checks.share("keep", keep, "the share of observed places", zero=False)
@@ -83,49 +95,87 @@ class RandomPixelMasks(Masks):
 
 @final
 class FreeFormMasks(Masks):
-    """Random brush strokes are missing: between `low` and `high` of the places, the share drawn uniformly per signal.
+    """Random brush strokes are missing: between `low` and `high` of the places, the share drawn
+    uniformly per signal.
 
-    A stroke is a row of discs along a smooth random walk. Strokes are drawn until they cover the share that was drawn, and the last one stops
-    where it is reached, so that the number of missing places is exact. `width` is the range of a stroke's width, as a share of the shortest side.
+    A stroke is a row of discs along a smooth random walk. Strokes are drawn until they cover the
+    share that was drawn, and the last one stops where it is reached, so that the number of missing
+    places is exact. `width` is the range of a stroke's width, as a share of the shortest side.
     """
 
-    def __init__(self, low: float = 0.2, high: float = 0.3, width: tuple[float, float] = (0.06, 0.16)) -> None:
-        least, most = checks.positive_range("low and high", (low, high), "the shares of the signal between which it is hidden, below 1")
+    def __init__(
+        self, low: float = 0.2, high: float = 0.3, width: tuple[float, float] = (0.06, 0.16)
+    ) -> None:
+        least, most = checks.positive_range(
+            "low and high",
+            (low, high),
+            "the shares of the signal between which it is hidden, below 1",
+        )
         if not most < 1:
-            raise InvalidInput("low and high", given=(low, high), expected="shares of the signal that are hidden, 0 < low <= high < 1")
-        thin, wide = checks.positive_range("width", width, "a stroke's width as a share of the shortest side, at most 1")
+            raise InvalidInput(
+                "low and high",
+                given=(low, high),
+                expected="shares of the signal that are hidden, 0 < low <= high < 1",
+            )
+        thin, wide = checks.positive_range(
+            "width", width, "a stroke's width as a share of the shortest side, at most 1"
+        )
         if not wide <= 1:
-            raise InvalidInput("width", given=tuple(width), expected="shares of the shortest side, 0 < low <= high <= 1")
+            raise InvalidInput(
+                "width",
+                given=tuple(width),
+                expected="shares of the shortest side, 0 < low <= high <= 1",
+            )
         self.low, self.high, self.width = least, most, (thin, wide)
 
     def draw(self, like: Signal, noise: Noise) -> Mask:
         space, generators = tuple(like.shape[2:]), noise.generators(0)
         places = math.prod(space)
-        count = torch.tensor([self._count(places, generator) for generator in generators], dtype=torch.long)
-        first = torch.full((len(like), places), math.inf)  # when a place is painted: the number of its first disc, later towards the rim
+        count = torch.tensor(
+            [self._count(places, generator) for generator in generators], dtype=torch.long
+        )
+        first = torch.full(
+            (len(like), places), math.inf
+        )  # when a place is painted: the number of its first disc, later towards the rim
         short = torch.arange(len(like))  # the signals that need more strokes
         for round_ in range(_MAX_ROUNDS):
             where, when = self._strokes(space, [generators[i] for i in short])
-            first[short] = first[short].scatter_reduce(1, where, when + round_ * _STROKES * _DISCS, "amin")
+            first[short] = first[short].scatter_reduce(
+                1, where, when + round_ * _STROKES * _DISCS, "amin"
+            )
             short = short[first[short].isfinite().sum(1) < count[short]]
             if not len(short):
                 break
         order = first.argsort(dim=1, stable=True)
         seen = (torch.arange(places) >= count[:, None]).to(like.dtype)
-        return torch.empty_like(seen).scatter_(1, order, seen).reshape(len(like), 1, *space).to(like.device)
+        return (
+            torch.empty_like(seen)
+            .scatter_(1, order, seen)
+            .reshape(len(like), 1, *space)
+            .to(like.device)
+        )
 
     def init_args(self) -> dict[str, object]:
         return {"low": self.low, "high": self.high, "width": list(self.width)}
 
     def _count(self, places: int, generator: torch.Generator) -> int:
         """How many places are missing."""
-        share = self.low + (self.high - self.low) * float(torch.rand((), generator=generator, dtype=torch.float64))
+        share = self.low + (self.high - self.low) * float(
+            torch.rand((), generator=generator, dtype=torch.float64)
+        )
         return _whole(share * places, self.low * places, self.high * places)
 
-    def _strokes(self, space: tuple[int, ...], generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
-        """The places under a few strokes per signal, as flat indices, and when each is painted: (batch, discs times window)."""
+    def _strokes(
+        self, space: tuple[int, ...], generators: Sequence[torch.Generator]
+    ) -> tuple[Tensor, Tensor]:
+        """The places under a few strokes per signal, as flat indices, and when each is painted:
+        (batch, discs times window).
+        """
         axes, size, reach = len(space), torch.tensor(space, dtype=torch.float32), 0.5 * min(space)
-        walk, start = torch.empty(len(generators), _STROKES, _DISCS, axes), torch.empty(len(generators), _STROKES, 1 + axes)
+        walk, start = (
+            torch.empty(len(generators), _STROKES, _DISCS, axes),
+            torch.empty(len(generators), _STROKES, 1 + axes),
+        )
         for i, generator in enumerate(generators):
             walk[i].normal_(generator=generator)
             start[i].uniform_(generator=generator)
@@ -134,14 +184,18 @@ class FreeFormMasks(Masks):
         low, high = self.width
         radius = (reach * (low + (high - low) * start[:, :, None, :1])).clamp(min=_THINNEST)
         centres = start[:, :, None, 1:] * size + _SPACING * radius * direction.cumsum(2)
-        centres = size - (size - centres.remainder(2 * size)).abs()  # the walk is reflected at the borders
+        centres = (
+            size - (size - centres.remainder(2 * size)).abs()
+        )  # the walk is reflected at the borders
         half = math.ceil(max(reach * high, _THINNEST))
         window = torch.arange(-half, half + 1)
         where, when = torch.zeros((), dtype=torch.long), torch.zeros(())
         for axis, n in enumerate(space):
             shape = (*centres.shape[:3], *(1,) * axis, len(window))
             at = centres[..., axis, None].floor().long() + window
-            distance = ((at + 0.5 - centres[..., axis, None]) / radius).masked_fill((at < 0) | (at >= n), math.inf)
+            distance = ((at + 0.5 - centres[..., axis, None]) / radius).masked_fill(
+                (at < 0) | (at >= n), math.inf
+            )
             where = where[..., None] * n + at.clamp(0, n - 1).reshape(shape)
             when = when[..., None] + (distance**2).reshape(shape)
         disc = torch.arange(_STROKES * _DISCS).reshape(_STROKES, _DISCS, *(1,) * axes)
@@ -153,19 +207,26 @@ _SPACING, _TURN, _THINNEST = 0.6, 0.35, 0.75  # in radii; in radians, about; in 
 
 
 def _whole(wanted: float, low: float, high: float) -> int:
-    """The whole number nearest to `wanted` within [low, high]; the one nearest to the range where it holds none."""
+    """The whole number nearest to `wanted` within [low, high]; the one nearest to the range where
+    it holds none.
+    """
     least, most = math.ceil(low - 1e-9), math.floor(high + 1e-9)
-    return min(max(round(wanted), least), most) if least <= most else max(round(0.5 * (low + high)), 1)
+    return (
+        min(max(round(wanted), least), most) if least <= most else max(round(0.5 * (low + high)), 1)
+    )
 
 
 @final
 class HalfMasks(Masks):
-    """Half of the signal is missing: `hidden` is "left", "right", "top" or "bottom" (1-D: left or right), or None to draw it per signal."""
+    """Half of the signal is missing: `hidden` is "left", "right", "top" or "bottom" (1-D: left or
+    right), or None to draw it per signal.
+    """
 
     def __init__(self, hidden: str | None = None) -> None:
         if hidden is not None and hidden not in _HALVES:
             raise InvalidInput(
-                f"hidden is {', '.join(_HALVES)} or None (drawn per signal); got {hidden!r}{nearest_names(hidden, list(_HALVES))}"
+                f"hidden is {', '.join(_HALVES)} or None (drawn per signal); got "
+                f"{hidden!r}{nearest_names(hidden, list(_HALVES))}"
             )
         self.hidden = hidden
 
@@ -173,7 +234,10 @@ class HalfMasks(Masks):
         space = like.shape[2:]
         halves = [name for name, (axis, _) in _HALVES.items() if axis <= len(space)]
         if self.hidden is not None and self.hidden not in halves:
-            raise InvalidInput(f"a signal of size {tuple(space)} has no {self.hidden} half; choose {' or '.join(halves)}.")
+            raise InvalidInput(
+                f"a signal of size {tuple(space)} has no {self.hidden} half; choose "
+                f"{' or '.join(halves)}."
+            )
         masks = torch.stack([_half(space, *_HALVES[name]) for name in halves]).to(like)
         if self.hidden is not None:
             which = torch.full((len(like),), halves.index(self.hidden))
@@ -202,18 +266,30 @@ def _half(space: Sequence[int], axis: int, far: bool) -> Tensor:
 
 @final
 class CartesianMasks(Masks):
-    """Lines of frequencies for MRI: all of the central ones, and others drawn without replacement; a line runs along all axes but the last.
+    """Lines of frequencies for MRI: all of the central ones, and others drawn without replacement;
+    a line runs along all axes but the last.
 
-    One in `acceleration` lines is measured, their number the same for every signal; `centre` is the central lines' share of all. The frequency 0 stands at
-    n // 2. Zbontar et al. 2018, arXiv:1811.08839 (fastMRI): 4 and 0.08, or 8 and 0.04; there only the expected number is fixed.
+    One in `acceleration` lines is measured, their number the same for every signal; `centre` is the
+    central lines' share of all. The frequency 0 stands at n // 2. Zbontar et al. 2018,
+    arXiv:1811.08839 (fastMRI): 4 and 0.08, or 8 and 0.04; there only the expected number is fixed.
     """
 
     def __init__(self, acceleration: float = 4.0, centre: float = 0.08) -> None:
-        self.acceleration = checks.at_least("acceleration", acceleration, 1, "how many lines there are for each that is measured")
+        self.acceleration = checks.at_least(
+            "acceleration", acceleration, 1, "how many lines there are for each that is measured"
+        )
         self.centre = checks.share("centre", centre, "the share of central lines")
         if not self.centre <= 1 / self.acceleration:
-            expected = f"a share of central lines between 0 and that of all measured lines, {1 / self.acceleration:g}"
-            raise InvalidInput("centre", given=centre, expected=expected, advice="lower centre, or the acceleration")
+            expected = (
+                "a share of central lines between 0 and that of all measured lines, "
+                f"{1 / self.acceleration:g}"
+            )
+            raise InvalidInput(
+                "centre",
+                given=centre,
+                expected=expected,
+                advice="lower centre, or the acceleration",
+            )
 
     def draw(self, like: Signal, noise: Noise) -> Mask:
         n = like.shape[-1]
@@ -223,7 +299,12 @@ class CartesianMasks(Masks):
         start = n // 2 - central // 2
         rank[:, start : start + central] = -1.0
         lines = torch.zeros_like(rank).scatter(1, rank.argsort(dim=1)[:, :count], 1.0)
-        return lines.reshape(len(like), 1, *(1 for _ in like.shape[3:]), n).expand(len(like), 1, *like.shape[2:]).to(like).contiguous()
+        return (
+            lines.reshape(len(like), 1, *(1 for _ in like.shape[3:]), n)
+            .expand(len(like), 1, *like.shape[2:])
+            .to(like)
+            .contiguous()
+        )
 
     def init_args(self) -> dict[str, object]:
         return {"acceleration": self.acceleration, "centre": self.centre}
@@ -231,12 +312,15 @@ class CartesianMasks(Masks):
 
 @final
 class MaskFiles(Masks):
-    """The masks in the pictures of a folder, one drawn per signal: white (at least half of the brightness, or 1 of 0 and 1), or opaque, where observed; `invert` turns them round."""
+    """The masks in the pictures of a folder, one drawn per signal: white (at least half of the
+    brightness, or 1 of 0 and 1), or opaque, where observed; `invert` turns them round.
+    """
 
     def __init__(self, folder: str, invert: bool = False) -> None:
         self.folder, self.invert = str(folder), bool(invert)
         self._masks = [
-            (path.name, torch.from_numpy(pictures.mask(path, self.invert))) for path in pictures.found(folder, "masks", pictures.MASKS)
+            (path.name, torch.from_numpy(pictures.mask(path, self.invert)))
+            for path in pictures.found(folder, "masks", pictures.MASKS)
         ]
 
     def draw(self, like: Signal, noise: Noise) -> Mask:
@@ -244,7 +328,8 @@ class MaskFiles(Masks):
         for name, mask in self._masks:
             if tuple(mask.shape) != space:
                 raise InvalidInput(
-                    f"the mask {name} has the size {tuple(mask.shape)} (height, width), the signal {space}; they must be equal."
+                    f"the mask {name} has the size {tuple(mask.shape)} (height, width), the "
+                    f"signal {space}; they must be equal."
                 )
         which = (noise.to("cpu").uniform(0) * len(self._masks)).long().tolist()
         rows = [self._masks[k][1] for k in which]

@@ -38,8 +38,15 @@ class Matrix(SpectralOperator):
         if a.ndim not in (2, 3) or 0 in a.shape[-2:]:
             raise InvalidInput("a", given=f"the shape {tuple(a.shape)}", expected=expected)
         if a.dtype not in (torch.float32, torch.float64):
-            raise InvalidInput("a", given=str(a.dtype), expected=expected, advice="use a.float(); the decomposition needs it")
-        self.event_shape = tuple(a.shape[-1:]) if event_shape is None else event_shape_of(event_shape)
+            raise InvalidInput(
+                "a",
+                given=str(a.dtype),
+                expected=expected,
+                advice="use a.float(); the decomposition needs it",
+            )
+        self.event_shape = (
+            tuple(a.shape[-1:]) if event_shape is None else event_shape_of(event_shape)
+        )
         if math.prod(self.event_shape) != a.shape[-1]:
             raise InvalidInput(
                 "event_shape",
@@ -54,15 +61,20 @@ class Matrix(SpectralOperator):
         self.per_signal("_v_t", v_t)
 
     @classmethod
-    def of(cls, operator: ForwardOperator, event_shape: Sequence[int], smallest: float = 1e-3) -> Matrix:
-        """The linear part of an operator that all signals share, as a matrix: m d numbers, and the decomposition of A A^T, of m^3 operations.
+    def of(
+        cls, operator: ForwardOperator, event_shape: Sequence[int], smallest: float = 1e-3
+    ) -> Matrix:
+        """The linear part of an operator that all signals share, as a matrix: m d numbers, and the
+        decomposition of A A^T, of m^3 operations.
 
-        It has the singular values above `smallest` times the largest; the rest of the signal counts as not seen. It takes measurements of the operator's own shape and gives flat ones. Raises
+        It has the singular values above `smallest` times the largest; the rest of the signal counts
+        as not seen. It takes measurements of the operator's own shape and gives flat ones. Raises
         `InvalidInput` for an operator that is not linear, or has parameters for each signal.
         """
         if not isinstance(operator, LinearOperator) or operator.signals != 1:
             raise InvalidInput(
-                f"a matrix is made of a linear operator that all signals share; got {type(operator).__name__} for {operator.signals} signals. "
+                "a matrix is made of a linear operator that all signals share; got "
+                f"{type(operator).__name__} for {operator.signals} signals. "
                 "Take one signal's (operator.take([0]))."
             )
         with torch.no_grad():
@@ -83,17 +95,28 @@ class Matrix(SpectralOperator):
 
     @classmethod
     def decomposed(cls, u: Tensor, s: Tensor, v_t: Tensor, event_shape: Sequence[int]) -> Matrix:
-        """U diag(s) V^T from its parts, (n, m, k), (n, k) and (n, k, d) with n = 1 for all signals; the columns of U and the rows of V^T must be orthonormal."""
+        """U diag(s) V^T from its parts, (n, m, k), (n, k) and (n, k, d) with n = 1 for all signals;
+        the columns of U and the rows of V^T must be orthonormal.
+        """
         matrix = cls.__new__(cls)
         LinearOperator.__init__(matrix)
         matrix.event_shape = event_shape_of(event_shape)
-        u, s, v_t = (real_tensor(name, part, "a part of U diag(s) V^T") for name, part in (("u", u), ("s", s), ("v_t", v_t)))
-        fits = u.ndim == v_t.ndim == 3 and s.ndim == 2 and u.shape[2] == s.shape[1] == v_t.shape[1] and len(u) == len(s) == len(v_t)
+        u, s, v_t = (
+            real_tensor(name, part, "a part of U diag(s) V^T")
+            for name, part in (("u", u), ("s", s), ("v_t", v_t))
+        )
+        fits = (
+            u.ndim == v_t.ndim == 3
+            and s.ndim == 2
+            and u.shape[2] == s.shape[1] == v_t.shape[1]
+            and len(u) == len(s) == len(v_t)
+        )
         if not fits or v_t.shape[2] != math.prod(matrix.event_shape):
             raise InvalidInput(
                 "u, s and v_t",
                 given=f"the shapes {tuple(u.shape)}, {tuple(s.shape)} and {tuple(v_t.shape)}",
-                expected=f"(n, m, k), (n, k) and (n, k, d), with d = {math.prod(matrix.event_shape)} entries of the signal",
+                expected="(n, m, k), (n, k) and (n, k, d), with d = "
+                f"{math.prod(matrix.event_shape)} entries of the signal",
             )
         matrix._hold(u, s, v_t)
         return matrix
@@ -104,11 +127,15 @@ class Matrix(SpectralOperator):
         return self._u, self._s, self._v_t
 
     def measurement_shape(self) -> Shape | None:
-        """Any: a matrix `of` an operator takes measurements of that operator's own shape. `u_t` counts their entries."""
+        """Any: a matrix `of` an operator takes measurements of that operator's own shape. `u_t`
+        counts their entries.
+        """
         return None
 
     def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
-        """(r2 A A^T + s2 I)^{-1} v, also outside the range of A, where it is v / s2; at s2 = 0 that part is left out."""
+        """(r2 A A^T + s2 I)^{-1} v, also outside the range of A, where it is v / s2; at s2 = 0 that
+        part is left out.
+        """
         flat = v.flatten(1)
         outside = flat - self.u(self.u_t(flat))
         s2_of = expand(torch.as_tensor(s2), flat).to(flat)
@@ -127,7 +154,9 @@ class Matrix(SpectralOperator):
     def u_t(self, y: Measurement) -> Tensor:
         if y[:1].numel() != self._u.shape[1] * len(y[:1]):
             raise InvalidInput(
-                "y of Matrix", given=f"the shape {tuple(y.shape)}", expected=f"(batch, {self._u.shape[1]}), one entry for each row"
+                "y of Matrix",
+                given=f"the shape {tuple(y.shape)}",
+                expected=f"(batch, {self._u.shape[1]}), one entry for each row",
             )
         return _times(self._u.mT, y.flatten(1))
 

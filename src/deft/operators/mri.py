@@ -2,9 +2,12 @@
 
     A = M F,    F the orthonormal Fourier transform over the two axes of space,    M = diag(mask)
 
-A complex image is a signal of two channels, (real, imaginary), and so is the measurement: torch.view_as_real(z).movedim(-1, 1) of complex numbers z. The
-frequency 0 stands in the middle, at n // 2 of each axis, in the measurement and in the mask, as scanners store them (torch.fft.fftshift of what
-torch.fft.fft2 gives; the image is centred in the same way, its origin at n // 2, and F is orthonormal). y keeps the shape of the signal, with zeros that are no measurements where the mask is 0.
+A complex image is a signal of two channels, (real, imaginary), and so is the measurement:
+torch.view_as_real(z).movedim(-1, 1) of complex numbers z. The frequency 0 stands in the middle, at
+n // 2 of each axis, in the measurement and in the mask, as scanners store them (torch.fft.fftshift
+of what torch.fft.fft2 gives; the image is centred in the same way, its origin at n // 2, and F is
+orthonormal). y keeps the shape of the signal, with zeros that are no measurements where the mask is
+0.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ from deft.types import Mask, Measurement, Signal
 class MRI(SpectralOperator):
     """A = M F, with U = I, s = mask and V^T = F.
 
-    `mask` is (batch or 1, 1, height, width) over the frequencies, 1 = measured, the frequency 0 at (height // 2, width // 2): whole lines of them for Cartesian sampling
+    `mask` is (batch or 1, 1, height, width) over the frequencies, 1 = measured, the frequency 0 at
+    (height // 2, width // 2): whole lines of them for Cartesian sampling
     (`deft.operators.CartesianMasks`). `sigma_y` is the noise of each of the two channels.
     """
 
@@ -69,22 +73,30 @@ class MRI(SpectralOperator):
         return self.mask.to(like.dtype)
 
     def doubts(self, y: Measurement) -> list[str]:
-        """Whether the frequency 0 seems to stand in the corner, and whether most of what the mask calls measured is exactly 0."""
+        """Whether the frequency 0 seems to stand in the corner, and whether most of what the mask
+        calls measured is exactly 0.
+        """
         if not len(y):
             return []
         power, mask, found = y.square().sum(1, keepdim=True), self.mask.to(y), []
         centre = _low_frequencies(y.shape[2:]).to(y)
         corner = torch.fft.ifftshift(centre, dim=(-2, -1))
-        inner, outer = ((power * mask * where).sum((1, 2, 3)) / (mask * where).sum((1, 2, 3)).clamp(min=1) for where in (centre, corner))
+        inner, outer = (
+            (power * mask * where).sum((1, 2, 3)) / (mask * where).sum((1, 2, 3)).clamp(min=1)
+            for where in (centre, corner)
+        )
         if bool((outer > _MUCH * inner).any()):
             found.append(
-                f"{int((outer > _MUCH * inner).sum())} of {len(y)} measurements are strongest in the corners, as if the frequency 0 stood at (0, 0); here it "
-                "stands in the middle: use torch.fft.fftshift(y, dim=(-2, -1)), and the same for the mask"
+                f"{int((outer > _MUCH * inner).sum())} of {len(y)} measurements are strongest in "
+                "the corners, as if the frequency 0 stood at (0, 0); here it "
+                "stands in the middle: use torch.fft.fftshift(y, dim=(-2, -1)), and the same for "
+                "the mask"
             )
         absent = ((power == 0) & (mask > 0)).flatten(1).sum(1) / mask.flatten(1).sum(1).clamp(min=1)
         if bool((absent > 0.5).any()):
             found.append(
-                f"{float(absent.max()):.0%} of the frequencies that the mask calls measured are exactly 0 in y; mask and measurement do not belong together"
+                f"{float(absent.max()):.0%} of the frequencies that the mask calls measured are "
+                "exactly 0 in y; mask and measurement do not belong together"
             )
         return found
 

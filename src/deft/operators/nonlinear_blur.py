@@ -1,19 +1,22 @@
 """Non-linear blur: what a shaking camera makes of a scene, in the light that reached it.
 
     u = (x_0 - low) / (high - low)                                    pixel values in [0, 1]
-    A(x_0) = low + (high - low) R(min(exposure k * R^{-1}(u), 1))     light = R^{-1}(u), blurred, exposed, cut off at the sensor's white
+    A(x_0) = low + (high - low) R(min(exposure k * R^{-1}(u), 1))
+            light = R^{-1}(u), blurred, exposed, cut off at the sensor's white
 
-Light adds up, pixel values do not: the response R of the camera lies between them, and what is blurred is the light. R is the transfer function of sRGB
-(IEC 61966-2-1),
+Light adds up, pixel values do not: the response R of the camera lies between them, and what is
+blurred is the light. R is the transfer function of sRGB (IEC 61966-2-1),
 
     R(l) = 12.92 l below l = 0.0031308,    R(l) = 1.055 l^(1/2.4) - 0.055 above,
 
-continued by the same formulas below 0 and above 1, so that estimates outside of the range have derivatives. Where the sensor is saturated A has none:
-what guides is the map without the white level, as for `HighDynamicRange`. Its derivative at x_0 is a blur between two slopes,
+continued by the same formulas below 0 and above 1, so that estimates outside of the range have
+derivatives. Where the sensor is saturated A has none: what guides is the map without the white
+level, as for `HighDynamicRange`. Its derivative at x_0 is a blur between two slopes,
 
     J = exposure diag(R'(exposure k * R^{-1}(u))) K diag((R^{-1})'(u)),
 
-so that a residual pulls as for a linear operator, by the equations of J (one step of Gauss and Newton):
+so that a residual pulls as for a linear operator, by the equations of J (one step of Gauss and
+Newton):
 
     J^T (r2 J J^T + s2 I)^{-1} residual
 """
@@ -35,20 +38,28 @@ from deft.types import Measurement, Signal, Times, expand
 
 @final
 class NonlinearBlur(ForwardOperator):
-    """Convolution of the light with a kernel per signal, (batch or 1, *size), between the curves of a camera.
+    """Convolution of the light with a kernel per signal, (batch or 1, *size), between the curves of
+    a camera.
 
-    `exposure` is how much of the light is gathered: above 1, highlights are lost. `value_range` is (black, white) of the signal; `border` as in `Blur`.
+    `exposure` is how much of the light is gathered: above 1, highlights are lost. `value_range` is
+    (black, white) of the signal; `border` as in `Blur`.
     """
 
     _lift_is = "its regularised inverse, in light"
 
     def __init__(
-        self, kernel: Tensor, exposure: float = 1.2, border: str = "reflect", value_range: tuple[float, float] = (-1.0, 1.0)
+        self,
+        kernel: Tensor,
+        exposure: float = 1.2,
+        border: str = "reflect",
+        value_range: tuple[float, float] = (-1.0, 1.0),
     ) -> None:
         super().__init__()
         self.blur = Blur(kernel, border)
         self.exposure = checks.positive("exposure", exposure, "the factor on the light of a scene")
-        self.value_range = checks.finite_range("value_range", value_range, "(black, white) of the signal")
+        self.value_range = checks.finite_range(
+            "value_range", value_range, "(black, white) of the signal"
+        )
 
     def signal_shape(self) -> Shape | None:
         return self.blur.signal_shape()
@@ -64,11 +75,16 @@ class NonlinearBlur(ForwardOperator):
         return self._pixels(response(self._exposed(x_0)))
 
     def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
-        """J^T (r2 J J^T + s2 I)^{-1} residual, by conjugate gradients, J being the derivative of the surrogate at x_0; kept `within_reach`."""
+        """J^T (r2 J J^T + s2 I)^{-1} residual, by conjugate gradients, J being the derivative of
+        the surrogate at x_0; kept `within_reach`.
+        """
         if not len(x_0):
             return torch.zeros_like(x_0)
         r2, s2 = expand(torch.as_tensor(r2), x_0).to(x_0), expand(torch.as_tensor(s2), x_0).to(x_0)
-        before, after = _slope_of_light(self._unit(x_0)), self.exposure * _slope_of_response(self._exposed(x_0))
+        before, after = (
+            _slope_of_light(self._unit(x_0)),
+            self.exposure * _slope_of_response(self._exposed(x_0)),
+        )
 
         def transposed(v: Measurement) -> Signal:
             return before * self.blur.adjoint(after * v)
@@ -76,10 +92,14 @@ class NonlinearBlur(ForwardOperator):
         def normal(v: Measurement) -> Measurement:
             return r2 * after * self.blur(before * transposed(v)) + s2 * v
 
-        return within_reach(transposed(conjugate_gradients(normal, residual, _ITERATIONS, _TOLERANCE)), r2)
+        return within_reach(
+            transposed(conjugate_gradients(normal, residual, _ITERATIONS, _TOLERANCE)), r2
+        )
 
     def lift(self, y: Measurement) -> Signal:
-        """The light of y, deblurred by the regularised inverse of `Blur.lift` and seen through the response again, within the range."""
+        """The light of y, deblurred by the regularised inverse of `Blur.lift` and seen through the
+        response again, within the range.
+        """
         light = self.blur.lift(light_of(self._unit(y).clamp(0, 1))) / self.exposure
         return self._pixels(response(light.clamp(0, 1)))
 
@@ -97,13 +117,17 @@ class NonlinearBlur(ForwardOperator):
 
 def response(light: Tensor) -> Tensor:
     """Pixel values of linear light: the transfer function of sRGB."""
-    return torch.where(light <= _TOE, _SLOPE * light, 1.055 * light.clamp(min=_TOE) ** (1 / 2.4) - 0.055)
+    return torch.where(
+        light <= _TOE, _SLOPE * light, 1.055 * light.clamp(min=_TOE) ** (1 / 2.4) - 0.055
+    )
 
 
 def light_of(pixels: Tensor) -> Tensor:
     """Linear light of pixel values: the inverse of `response`."""
     toe = _SLOPE * _TOE
-    return torch.where(pixels <= toe, pixels / _SLOPE, ((pixels.clamp(min=toe) + 0.055) / 1.055) ** 2.4)
+    return torch.where(
+        pixels <= toe, pixels / _SLOPE, ((pixels.clamp(min=toe) + 0.055) / 1.055) ** 2.4
+    )
 
 
 def _slope_of_response(light: Tensor) -> Tensor:
@@ -112,7 +136,9 @@ def _slope_of_response(light: Tensor) -> Tensor:
 
 def _slope_of_light(pixels: Tensor) -> Tensor:
     toe = _SLOPE * _TOE
-    return torch.where(pixels <= toe, 1 / _SLOPE, 2.4 / 1.055 * ((pixels.clamp(min=toe) + 0.055) / 1.055) ** 1.4)
+    return torch.where(
+        pixels <= toe, 1 / _SLOPE, 2.4 / 1.055 * ((pixels.clamp(min=toe) + 0.055) / 1.055) ** 1.4
+    )
 
 
 _TOE, _SLOPE = 0.0031308, 12.92

@@ -49,11 +49,19 @@ def _count(active: Tensor) -> None:
         tally.taken += int(active.sum())
 
 
-def conjugate_gradients(normal: Map, v: Tensor, iterations: int = 100, tolerance: float = 1e-6, precondition: Map | None = None) -> Tensor:
-    """Solve normal(u) = v for a symmetric positive semi-definite map, each signal on its own; starts at zero.
+def conjugate_gradients(
+    normal: Map,
+    v: Tensor,
+    iterations: int = 100,
+    tolerance: float = 1e-6,
+    precondition: Map | None = None,
+) -> Tensor:
+    """Solve normal(u) = v for a symmetric positive semi-definite map, each signal on its own;
+    starts at zero.
 
-    Stops when every residual is below `tolerance` times its right-hand side. A signal that has converged stands still, so that it does not
-    depend on its neighbours. `precondition` is an approximate inverse of `normal`, symmetric and positive too; the identity by default.
+    Stops when every residual is below `tolerance` times its right-hand side. A signal that has
+    converged stands still, so that it does not depend on its neighbours. `precondition` is an
+    approximate inverse of `normal`, symmetric and positive too; the identity by default.
     """
     precondition = precondition or (lambda r: r)
     u, residual = torch.zeros_like(v), v.clone()
@@ -68,12 +76,23 @@ def conjugate_gradients(normal: Map, v: Tensor, iterations: int = 100, tolerance
         curvature = inner(direction, image)
         active = active & (curvature > 0)
         _count(active)
-        step = torch.where(active, size / torch.where(active, curvature, torch.ones_like(curvature)), torch.zeros_like(size))
+        step = torch.where(
+            active,
+            size / torch.where(active, curvature, torch.ones_like(curvature)),
+            torch.zeros_like(size),
+        )
         u = u + expand(step, u) * direction
         residual = residual - expand(step, u) * image
         smoothed = precondition(residual)
         fresh = inner(residual, smoothed)
-        turn = torch.where(active, fresh / torch.where(active, size, torch.ones_like(size)), torch.zeros_like(size))
-        direction = torch.where(expand(active, u), smoothed + expand(turn, u) * direction, direction)
-        size, length = fresh, torch.where(active, inner(residual, residual), torch.zeros_like(length))
+        turn = torch.where(
+            active, fresh / torch.where(active, size, torch.ones_like(size)), torch.zeros_like(size)
+        )
+        direction = torch.where(
+            expand(active, u), smoothed + expand(turn, u) * direction, direction
+        )
+        size, length = (
+            fresh,
+            torch.where(active, inner(residual, residual), torch.zeros_like(length)),
+        )
     return u

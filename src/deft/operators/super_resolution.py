@@ -1,12 +1,18 @@
 """Super-resolution: the signal is seen through a low-pass filter, at every `factor`-th place.
 
-    A = M_1 (x) ... (x) M_d,    M_k: one (n_k / factor, n_k) matrix per spatial axis, the same for every channel
+    A = M_1 (x) ... (x) M_d,
+    M_k: one (n_k / factor, n_k) matrix per spatial axis, the same for every channel
     M_k = U_k diag(s_k) V_k^T,  so that  A = (U_1 (x) ... ) diag(s_1 (x) ...) (V_1 (x) ...)^T
 
-The matrices are small and hold the borders too, so that the adjoint is a true transpose and the inverse a closed form.
+The matrices are small and hold the borders too, so that the adjoint is a true transpose and the
+inverse a closed form.
 
-average   M = block averages: M M^T = I / factor; solve(v) = v / (r2 / factor^d + s2), and A^+ repeats each value over its block.
-bicubic   antialiased: Keys' cubic (a = -1/2), widened by the factor, cut at the borders, rows summing to 1. Keys 1981,
+average
+    M = block averages: M M^T = I / factor; solve(v) = v / (r2 / factor^d + s2),
+        and A^+ repeats each value over its block.
+bicubic
+    antialiased: Keys' cubic (a = -1/2), widened by the factor, cut at the borders,
+        rows summing to 1. Keys 1981,
           doi:10.1109/TASSP.1981.1163711; the convention of Pillow's `Image.resize(..., BICUBIC)`.
 """
 
@@ -30,7 +36,8 @@ from deft.types import Measurement, Signal, Times, expand
 class SuperResolution(SpectralOperator):
     """Averages over blocks of `factor` places per axis, or antialiased bicubic interpolation.
 
-    `event_shape` is the signal's, (channels, *space); each spatial size must be a multiple of `factor`.
+    `event_shape` is the signal's, (channels, *space); each spatial size must be a multiple of
+    `factor`.
     """
 
     def __init__(self, factor: int, event_shape: Sequence[int], kernel: str = "average") -> None:
@@ -40,7 +47,8 @@ class SuperResolution(SpectralOperator):
             raise InvalidInput(
                 "event_shape",
                 given=tuple(event_shape),
-                expected=f"(channels, *space), with spatial sizes that are multiples of {factor}, the factor of super-resolution",
+                expected=f"(channels, *space), with spatial sizes that are multiples of {factor}, "
+                "the factor of super-resolution",
                 advice=_what_fits(space, factor),
             )
         self.factor, self.kernel, self.space = factor, kernel, space
@@ -91,7 +99,9 @@ class SuperResolution(SpectralOperator):
         """Apply each axis' matrix along its axis; the last axis first."""
         for axis in reversed(range(len(self.space))):
             matrix = getattr(self, f"_{name}_{axis}").to(x.dtype)
-            x = torch.movedim(torch.movedim(x, 2 + axis, -1) @ (matrix if transposed else matrix.mT), -1, 2 + axis)
+            x = torch.movedim(
+                torch.movedim(x, 2 + axis, -1) @ (matrix if transposed else matrix.mT), -1, 2 + axis
+            )
         return x
 
 
@@ -101,7 +111,9 @@ def _average(n: int, factor: int) -> Tensor:
 
 
 def _bicubic(n: int, factor: int) -> Tensor:
-    """Keys' cubic at the centres of the blocks, `factor` times as wide, cut at the borders and normalised: (n / factor, n)."""
+    """Keys' cubic at the centres of the blocks, `factor` times as wide, cut at the borders and
+    normalised: (n / factor, n).
+    """
     centres = (torch.arange(n // factor, dtype=torch.float64) + 0.5) * factor
     places = torch.arange(n, dtype=torch.float64) + 0.5
     d = ((places - centres[:, None]) / factor).abs()
@@ -116,7 +128,11 @@ _MATRICES = {"average": _average, "bicubic": _bicubic}
 def check_arguments(factor: float, kernel: str) -> int:
     """The factor. Raises InvalidInput unless it is a whole number, and the kernel is known."""
     checks.name("kernel", kernel, _MATRICES)
-    return checks.whole("factor", factor, meaning="how many places an average or an interpolation makes one of, along each axis")
+    return checks.whole(
+        "factor",
+        factor,
+        meaning="how many places an average or an interpolation makes one of, along each axis",
+    )
 
 
 def _what_fits(space: tuple[int, ...], factor: int) -> str:

@@ -22,7 +22,9 @@ def load(
     """The prior called `name` (deft.priors.resolve)."""
     from deft.priors import resolve
 
-    return resolve.load(name, labels=labels, subfolder=subfolder, schedule=schedule, prediction_type=prediction_type)
+    return resolve.load(
+        name, labels=labels, subfolder=subfolder, schedule=schedule, prediction_type=prediction_type
+    )
 
 
 def __getattr__(name: str) -> Any:

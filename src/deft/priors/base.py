@@ -1,7 +1,8 @@
 """Diffusion priors, known through their denoiser.
 
     x_t = alpha_t x_0 + sigma_t eps
-    x_0_hat = E[x_0 | x_t],    eps_hat = (x_t - alpha_t x_0_hat) / sigma_t,    score = -eps_hat / sigma_t      (Tweedie)
+    x_0_hat = E[x_0 | x_t],    eps_hat = (x_t - alpha_t x_0_hat) / sigma_t,
+    score = -eps_hat / sigma_t      (Tweedie)
 
 A prior is frozen: no method of this library changes its weights.
 """
@@ -31,9 +32,10 @@ from deft.types import Signal, Times, expand
 class Prior(nn.Module, ABC):
     """A diffusion prior p(x_0), known through its denoiser; frozen.
 
-    `scale` is the standard deviation of x_0 (one number over all entries), `value_range` the range of its values where there is
-    one (images: (-1, 1)), `differentiable` says whether gradients pass through `denoise`, `prediction` what its network returns.
-    `codec` leads from its signals to those that are measured and looked at (latents to images); None where they are the same.
+    `scale` is the standard deviation of x_0 (one number over all entries), `value_range` the range
+    of its values where there is one (images: (-1, 1)), `differentiable` says whether gradients pass
+    through `denoise`, `prediction` what its network returns. `codec` leads from its signals to
+    those that are measured and looked at (latents to images); None where they are the same.
     """
 
     schedule: Schedule
@@ -54,7 +56,9 @@ class Prior(nn.Module, ABC):
         return type(self).__name__
 
     def identity(self) -> dict[str, object]:
-        """What a checkpoint records of the prior that it belongs to: name, hash of its weights (None without weights), and what else makes it the denoiser that it is."""
+        """What a checkpoint records of the prior that it belongs to: name, hash of its weights
+        (None without weights), and what else makes it the denoiser that it is.
+        """
         return {
             "name": self.name,
             "hash": self._state_hash(),
@@ -65,7 +69,9 @@ class Prior(nn.Module, ABC):
         }
 
     def _state_hash(self) -> str | None:
-        """The hash of the weights, computed once: anew where a tensor was written to or replaced since; None without weights."""
+        """The hash of the weights, computed once: anew where a tensor was written to or replaced
+        since; None without weights.
+        """
         held = [*self.parameters(), *self.buffers()]
         if not held:
             return None
@@ -82,7 +88,9 @@ class Prior(nn.Module, ABC):
         return 1
 
     def take(self, index: Sequence[int] | Tensor) -> Prior:
-        """The prior of the signals `index` (of `num_observations`); an unconditional prior is the same for all."""
+        """The prior of the signals `index` (of `num_observations`); an unconditional prior is the
+        same for all.
+        """
         return self
 
     def given(self, **context: Tensor) -> Prior:
@@ -94,21 +102,29 @@ class Prior(nn.Module, ABC):
         return self
 
     def on(self, steps: Steps) -> Prior:
-        """The prior bound to the steps that a sampler will take: itself, unless what conditions it depends on them."""
+        """The prior bound to the steps that a sampler will take: itself, unless what conditions it
+        depends on them.
+        """
         return self
 
     def noise(self, noise: Noise, step: int, draws: int | None = None) -> Signal:
-        """eps of one step, in the prior's own space: every draw of a sampler, a path or an objective.
+        """eps of one step, in the prior's own space: every draw of a sampler, a path or an
+        objective.
 
-        (batch, *event), or (batch, draws, *event) for several at once. A prior whose signals fill a part of their space (padded places, a centre of mass at 0)
-        overrides this, so that x_t stays in that part.
+        (batch, *event), or (batch, draws, *event) for several at once. A prior whose signals fill a
+        part of their space (padded places, a centre of mass at 0) overrides this, so that x_t stays
+        in that part.
         """
         return noise.normal(step, self.event_shape if draws is None else (draws, *self.event_shape))
 
     def initial(self, noise: Noise) -> Signal:
         """x_1: a normal draw with the standard deviation of the marginal at t = 1."""
         one = torch.ones(1, dtype=noise.dtype)
-        spread = (self.schedule.alpha(one) ** 2 * self.scale**2 + self.schedule.sigma(one) ** 2).sqrt().item()
+        spread = (
+            (self.schedule.alpha(one) ** 2 * self.scale**2 + self.schedule.sigma(one) ** 2)
+            .sqrt()
+            .item()
+        )
         return spread * self.noise(noise, 0)
 
     def at(self, x_t: Signal, t: Times) -> Denoised:
@@ -118,7 +134,9 @@ class Prior(nn.Module, ABC):
 
     def levels(self, x_t: Signal, t: Times) -> tuple[Tensor, Tensor]:
         """(alpha_t, sigma_t), shaped to broadcast against x_t."""
-        return expand(self.schedule.alpha(t), x_t).to(x_t), expand(self.schedule.sigma(t), x_t).to(x_t)
+        return expand(self.schedule.alpha(t), x_t).to(x_t), expand(self.schedule.sigma(t), x_t).to(
+            x_t
+        )
 
     @property
     def codec(self) -> Codec | None:
@@ -132,7 +150,9 @@ class Prior(nn.Module, ABC):
         return self.event_shape if self.codec is None else self.codec.signal_shape
 
     def decode(self, x_0: Tensor) -> Tensor:
-        """Samples as they are measured and looked at: themselves, unless there is a codec; any number of axes before those of a signal."""
+        """Samples as they are measured and looked at: themselves, unless there is a codec; any
+        number of axes before those of a signal.
+        """
         if self.codec is None:
             return x_0
         lead = x_0.ndim - len(self.event_shape)
@@ -152,16 +172,23 @@ class Prior(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next((p.device for p in chain(self.parameters(), self.buffers())), torch.device("cpu"))
+        return next(
+            (p.device for p in chain(self.parameters(), self.buffers())), torch.device("cpu")
+        )
 
     @property
     def network_dtype(self) -> torch.dtype:
         """The precision of the weights."""
-        return next((p.dtype for p in chain(self.parameters(), self.buffers()) if p.is_floating_point()), torch.get_default_dtype())
+        return next(
+            (p.dtype for p in chain(self.parameters(), self.buffers()) if p.is_floating_point()),
+            torch.get_default_dtype(),
+        )
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of states, noise and samples: single, whatever the network computes in, and double where its weights are."""
+        """The precision of states, noise and samples: single, whatever the network computes in, and
+        double where its weights are.
+        """
         return torch.promote_types(self.network_dtype, torch.float32)
 
     def frozen(self) -> Self:
@@ -173,19 +200,25 @@ _NO_WEIGHTS = "e3b0c44298fc1c14"  # what version 0.1 recorded of a prior without
 
 
 def same_identity(theirs: Mapping[str, object], ours: Mapping[str, object]) -> list[str]:
-    """What differs between a prior as it was recorded and another one, in words; what an earlier version did not record is not compared."""
+    """What differs between a prior as it was recorded and another one, in words; what an earlier
+    version did not record is not compared.
+    """
     found = []
     for name in ("hash", "event_shape", "prediction", "scale", "schedule"):
         if name not in theirs or name not in ours:
             continue
-        a, b = (None if identity[name] == _NO_WEIGHTS else identity[name] for identity in (theirs, ours))
+        a, b = (
+            None if identity[name] == _NO_WEIGHTS else identity[name] for identity in (theirs, ours)
+        )
         if not _alike(a, b):
             found.append(f"{name} {_in_words(a)} there and {_in_words(b)} here")
     return found
 
 
 def is_nameless(identity: Mapping[str, object]) -> bool:
-    """Whether nothing tells this prior from another one of the same shape: it has no weights, and was given no identity."""
+    """Whether nothing tells this prior from another one of the same shape: it has no weights, and
+    was given no identity.
+    """
     return identity.get("hash") in (None, _NO_WEIGHTS)
 
 
@@ -205,12 +238,19 @@ def _alike(a: object, b: object) -> bool:
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(map(_alike, a, b))
     if isinstance(a, (int, float)) and isinstance(b, (int, float)):
-        return math.isclose(a, b, rel_tol=5e-3, abs_tol=0.02) if isinstance(a, float) or isinstance(b, float) else a == b
+        return (
+            math.isclose(a, b, rel_tol=5e-3, abs_tol=0.02)
+            if isinstance(a, float) or isinstance(b, float)
+            else a == b
+        )
     return a == b
 
 
 def _in_words(value: object) -> str:
     if isinstance(value, Mapping) and isinstance(value.get("log_snr"), list):
         ends = value["log_snr"]
-        return f"{value.get('class')} (log-SNR {ends[-1]:g} to {ends[0]:g}, {ends[len(ends) // 2]:g} in the middle)"
+        return (
+            f"{value.get('class')} (log-SNR {ends[-1]:g} to {ends[0]:g}, {ends[len(ends) // 2]:g} "
+            "in the middle)"
+        )
     return str(value)

@@ -1,9 +1,15 @@
-"""What a scheduler's configuration of diffusers says about a network: the noise schedule that it was trained under, and what it predicts.
+"""What a scheduler's configuration of diffusers says about a network: the noise schedule that it
+was trained under, and what it predicts.
 
-    READ       classes whose table of betas says alpha_k^2 = prod_{j <= k} (1 - beta_j); they differ in how they sample, not in what the network knows
-    REFUSED    every other class of diffusers, with the reason: another process, another prediction, or no diffusion of real numbers at all
+    READ
+        classes whose table of betas says alpha_k^2 = prod_{j <= k} (1 - beta_j);
+            they differ in how they sample, not in what the network knows
+    REFUSED
+        every other class of diffusers, with the reason: another process, another prediction,
+            or no diffusion of real numbers at all
 
-A class in neither list (a newer diffusers, somebody's own) is refused by name, and so is a setting that is not known here: nothing falls to a default.
+A class in neither list (a newer diffusers, somebody's own) is refused by name, and so is a setting
+that is not known here: nothing falls to a default.
 """
 
 from __future__ import annotations
@@ -39,7 +45,9 @@ READ = frozenset(
         "UniPCMultistepScheduler",
     ]
 )
-_FLOW = "flow matching (x_t = (1 - t) x_0 + t eps, a velocity), which this adapter does not read yet"
+_FLOW = (
+    "flow matching (x_t = (1 - t) x_0 + t eps, a velocity), which this adapter does not read yet"
+)
 _EDM = "EDM's preconditioned network, which this adapter does not read yet"
 _DISCRETE = "tokens, not real numbers"
 _DISTILLED = "a distilled network, which does not return the mean of x_0"
@@ -70,14 +78,22 @@ REFUSED: dict[str, str] = {
     "PiflowScheduler": _FLOW,
     "RFD4ProteinaScheduler": "frames of proteins",
     "SCMScheduler": _DISTILLED,
-    "ScoreSdeVpScheduler": "the VP process in continuous time, which this adapter does not read yet",
+    "ScoreSdeVpScheduler": "the VP process in continuous time, which this adapter does not read "
+    "yet",
     "TCDScheduler": _DISTILLED,
     "UnCLIPScheduler": "embeddings, not images",
     "VQDiffusionScheduler": _DISCRETE,
 }
 """Why each other class is not read."""
 
-BETAS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
+BETAS = (
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "rescale_betas_zero_snr",
+)
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 _FLOWS = ("use_flow_sigmas", "use_dynamic_shifting")
 _HARMLESS = frozenset(
@@ -130,10 +146,28 @@ _HARMLESS = frozenset(
     ]
 )
 _LATENT_BETAS = frozenset(
-    ["DPMSolverSDEScheduler", "HeunDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler"]
+    [
+        "DPMSolverSDEScheduler",
+        "HeunDiscreteScheduler",
+        "KDPM2AncestralDiscreteScheduler",
+        "KDPM2DiscreteScheduler",
+    ]
 )  # classes whose table, where a configuration does not say, is that of latent diffusion
-_OF_VE = frozenset(["num_train_timesteps", "snr", "sigma_min", "sigma_max", "sampling_eps", "correct_steps", "tensor_format"])
-_ADVICE = "give schedule= (and prediction_type=) if you know under which noise schedule the network was trained"
+_OF_VE = frozenset(
+    [
+        "num_train_timesteps",
+        "snr",
+        "sigma_min",
+        "sigma_max",
+        "sampling_eps",
+        "correct_steps",
+        "tensor_format",
+    ]
+)
+_ADVICE = (
+    "give schedule= (and prediction_type=) if you know under which noise schedule the network was "
+    "trained"
+)
 
 
 NAMED = {
@@ -141,22 +175,35 @@ NAMED = {
     "scaled_linear": ("scaled_linear", 8.5e-4, 0.012),
     "cosine": ("squaredcos_cap_v2", 1e-4, 0.02),
 }
-"""The tables of betas that go by a name: DDPM's, that of latent diffusion, and the squared cosine."""
+"""The tables of betas that go by a name: DDPM's, that of latent diffusion, and the squared cosine.
+"""
 
 
 def named(name: str) -> Schedule:
     """The table of betas of that name. Raises `InvalidInput` for another, with the nearest."""
     kind, start, end = NAMED[checks.name("schedule", name, list(NAMED))]
-    return read({"_class_name": "DDPMScheduler", "beta_schedule": kind, "beta_start": start, "beta_end": end}, "schedule")[0]
+    return read(
+        {
+            "_class_name": "DDPMScheduler",
+            "beta_schedule": kind,
+            "beta_start": start,
+            "beta_end": end,
+        },
+        "schedule",
+    )[0]
 
 
 def read(config: Mapping[str, Any], file: str) -> tuple[Schedule, str]:
-    """The schedule and the prediction of a configuration. Raises `InvalidInput` for one that is not known to be read right."""
+    """The schedule and the prediction of a configuration. Raises `InvalidInput` for one that is not
+    known to be read right.
+    """
     name = config.get("_class_name")
     name = name if isinstance(name, str) else None if name is None else repr(name)
     if name == "ScoreSdeVeScheduler":
         _refuse_unknown(config, _OF_VE, file)
-        return VE(_number(config, "sigma_min", 0.01, file), _number(config, "sigma_max", 1348.0, file)), "score"
+        return VE(
+            _number(config, "sigma_min", 0.01, file), _number(config, "sigma_max", 1348.0, file)
+        ), "score"
     if name in REFUSED:
         raise InvalidInput(
             f"{file}: _class_name",
@@ -168,7 +215,10 @@ def read(config: Mapping[str, Any], file: str) -> tuple[Schedule, str]:
         known = sorted(READ | {"ScoreSdeVeScheduler"})
         near = nearest_names(str(name), known).removeprefix("; ")
         raise InvalidInput(
-            f"{file}: _class_name", given=name, expected="a scheduler of diffusers that is known here", advice=f"{near} {_ADVICE}".strip()
+            f"{file}: _class_name",
+            given=name,
+            expected="a scheduler of diffusers that is known here",
+            advice=f"{near} {_ADVICE}".strip(),
         )
     _check_settings(config, file)
     return VPTabulated(_table(config, file)), _prediction(config, file)
@@ -177,12 +227,24 @@ def read(config: Mapping[str, Any], file: str) -> tuple[Schedule, str]:
 def _check_settings(config: Mapping[str, Any], file: str) -> None:
     for key in _FLOWS:
         if config.get(key):
-            raise InvalidInput(f"{file}: {key}", given=config[key], expected=f"false: it means {_FLOW}", advice=_ADVICE)
+            raise InvalidInput(
+                f"{file}: {key}",
+                given=config[key],
+                expected=f"false: it means {_FLOW}",
+                advice=_ADVICE,
+            )
     if config.get("timestep_type", "discrete") != "discrete":
         raise InvalidInput(
-            f"{file}: timestep_type", given=config["timestep_type"], expected="discrete: the network is told entries of the table", advice=_ADVICE
-        )  # fmt: skip
-    _refuse_unknown(config, {*BETAS, *_FLOWS, *_HARMLESS, "prediction_type", "timestep_type", "timestep_scaling"}, file)
+            f"{file}: timestep_type",
+            given=config["timestep_type"],
+            expected="discrete: the network is told entries of the table",
+            advice=_ADVICE,
+        )
+    _refuse_unknown(
+        config,
+        {*BETAS, *_FLOWS, *_HARMLESS, "prediction_type", "timestep_type", "timestep_scaling"},
+        file,
+    )
 
 
 def _refuse_unknown(config: Mapping[str, Any], known: Collection[str], file: str) -> None:
@@ -197,9 +259,16 @@ def _refuse_unknown(config: Mapping[str, Any], known: Collection[str], file: str
 
 
 def _prediction(config: Mapping[str, Any], file: str) -> str:
-    found = config.get("prediction_type", "epsilon")  # older versions of diffusers know nothing else
+    found = config.get(
+        "prediction_type", "epsilon"
+    )  # older versions of diffusers know nothing else
     if found not in PREDICTIONS:
-        raise InvalidInput(f"{file}: prediction_type", given=found, expected=f"one of {', '.join(PREDICTIONS)}", advice=_ADVICE)
+        raise InvalidInput(
+            f"{file}: prediction_type",
+            given=found,
+            expected=f"one of {', '.join(PREDICTIONS)}",
+            advice=_ADVICE,
+        )
     return str(found)
 
 
@@ -209,18 +278,28 @@ def _table(config: Mapping[str, Any], file: str) -> list[float]:
 
     steps = config.get("num_train_timesteps", 1000)
     if not isinstance(steps, int) or isinstance(steps, bool) or not 2 <= steps <= 100_000:
-        raise InvalidInput(f"{file}: num_train_timesteps", given=steps, expected="a whole number from 2 to 100000")
+        raise InvalidInput(
+            f"{file}: num_train_timesteps", given=steps, expected="a whole number from 2 to 100000"
+        )
     for key in ("beta_start", "beta_end"):
         if not 0 < _number(config, key, 0.01, file) <= 1:
             raise InvalidInput(f"{file}: {key}", given=config[key], expected="a number in (0, 1]")
     rescale = config.get("rescale_betas_zero_snr")
     if rescale is not None and not isinstance(rescale, bool):
-        raise InvalidInput(f"{file}: rescale_betas_zero_snr", given=rescale, expected="true or false")
+        raise InvalidInput(
+            f"{file}: rescale_betas_zero_snr", given=rescale, expected="true or false"
+        )
     if config.get("trained_betas") is not None:
         _check_trained(config, steps, file)
-    usual = {"beta_start": 0.00085, "beta_end": 0.012} if config.get("_class_name") in _LATENT_BETAS else {}
+    usual = (
+        {"beta_start": 0.00085, "beta_end": 0.012}
+        if config.get("_class_name") in _LATENT_BETAS
+        else {}
+    )
     try:
-        result: list[float] = DDPMScheduler(**usual | {key: config[key] for key in BETAS if config.get(key) is not None}).betas.tolist()
+        result: list[float] = DDPMScheduler(
+            **usual | {key: config[key] for key in BETAS if config.get(key) is not None}
+        ).betas.tolist()
         return result
     except NotImplementedError as error:
         raise InvalidInput(
@@ -231,18 +310,34 @@ def _table(config: Mapping[str, Any], file: str) -> list[float]:
         ) from error
     except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidInput(
-            f"{file}: betas", given={key: config.get(key) for key in BETAS}, expected="a table of betas", advice=f"diffusers said: {error}"
+            f"{file}: betas",
+            given={key: config.get(key) for key in BETAS},
+            expected="a table of betas",
+            advice=f"diffusers said: {error}",
         ) from error
 
 
 def _check_trained(config: Mapping[str, Any], steps: int, file: str) -> None:
-    """Raise `InvalidInput` for a table of betas that is none, or is not as long as the configuration says."""
+    """Raise `InvalidInput` for a table of betas that is none, or is not as long as the
+    configuration says.
+    """
     betas = config["trained_betas"]
-    fits = isinstance(betas, (list, tuple)) and all(isinstance(b, (int, float)) and not isinstance(b, bool) and 0 < b <= 1 for b in betas)
+    fits = isinstance(betas, (list, tuple)) and all(
+        isinstance(b, (int, float)) and not isinstance(b, bool) and 0 < b <= 1 for b in betas
+    )
     if not fits:
-        raise InvalidInput(f"{file}: trained_betas", given=betas, expected="a list of numbers in (0, 1], a table of betas", advice=_ADVICE)
+        raise InvalidInput(
+            f"{file}: trained_betas",
+            given=betas,
+            expected="a list of numbers in (0, 1], a table of betas",
+            advice=_ADVICE,
+        )
     if "num_train_timesteps" in config and len(betas) != steps:
-        raise InvalidInput(f"{file}: trained_betas", given=f"{len(betas)} numbers", expected=f"{steps}, as num_train_timesteps says")
+        raise InvalidInput(
+            f"{file}: trained_betas",
+            given=f"{len(betas)} numbers",
+            expected=f"{steps}, as num_train_timesteps says",
+        )
 
 
 def _number(config: Mapping[str, Any], key: str, usual: float, file: str) -> float:

@@ -1,6 +1,7 @@
 """In which precision a network is faster on this machine: measured, not guessed.
 
-bf16 halves the traffic of weights and doubles the arithmetic where the hardware has it; on a CPU without it, it is emulated, and many times slower than fp32.
+bf16 halves the traffic of weights and doubles the arithmetic where the hardware has it; on a CPU
+without it, it is emulated, and many times slower than fp32.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ KEPT = "precision.json"
 @final
 @dataclass(frozen=True)
 class Choice:
-    """The seconds that one forward took in either precision; None for bf16 where it was not tried."""
+    """The seconds that one forward took in either precision; None for bf16 where it was not
+    tried.
+    """
 
     fp32: float
     bf16: float | None
@@ -40,11 +43,21 @@ class Choice:
     def __str__(self) -> str:
         if self.bf16 is None:
             return "fp32: bf16 does not run here"
-        return f"{self.precision}: a forward takes {1000 * self.fp32:.3g} ms in fp32, {1000 * self.bf16:.3g} ms in bf16"
+        return (
+            f"{self.precision}: a forward takes {1000 * self.fp32:.3g} ms in fp32, "
+            f"{1000 * self.bf16:.3g} ms in bf16"
+        )
 
 
-def faster(fp32: Callable[[], object], bf16: Callable[[], object], wait: Callable[[], object], clock: Callable[[], float]) -> Choice:
-    """Either call timed once after a warm-up; `wait` returns when what was asked for is done. A bf16 that raises RuntimeError or NotImplementedError does not count."""
+def faster(
+    fp32: Callable[[], object],
+    bf16: Callable[[], object],
+    wait: Callable[[], object],
+    clock: Callable[[], float],
+) -> Choice:
+    """Either call timed once after a warm-up; `wait` returns when what was asked for is done. A
+    bf16 that raises RuntimeError or NotImplementedError does not count.
+    """
     seconds = _seconds(fp32, wait, clock)
     try:
         return Choice(seconds, _seconds(bf16, wait, clock))
@@ -53,8 +66,12 @@ def faster(fp32: Callable[[], object], bf16: Callable[[], object], wait: Callabl
 
 
 @torch.no_grad()
-def fastest_precision(prior: Prior, batch: int = 2, clock: Callable[[], float] = time.perf_counter) -> Choice:
-    """Which precision one small forward of `prior` is faster in, under torch's autocast on the prior's device; the prior stays as it is."""
+def fastest_precision(
+    prior: Prior, batch: int = 2, clock: Callable[[], float] = time.perf_counter
+) -> Choice:
+    """Which precision one small forward of `prior` is faster in, under torch's autocast on the
+    prior's device; the prior stays as it is.
+    """
     device = prior.device
     x_t = torch.zeros(batch, *prior.event_shape, device=device)
     low, high = prior.schedule.log_snr_range
@@ -68,14 +85,18 @@ def fastest_precision(prior: Prior, batch: int = 2, clock: Callable[[], float] =
     if before is not None:
         prior.precision = "fp32"  # type: ignore[assignment]
     try:
-        return faster(lambda: forward("fp32"), lambda: forward("bf16"), lambda: _wait(device), clock)
+        return faster(
+            lambda: forward("fp32"), lambda: forward("bf16"), lambda: _wait(device), clock
+        )
     finally:
         if before is not None:
             prior.precision = before
 
 
 def chosen(prior: Prior, precision: str, say: Callable[[str], Any] = print) -> Precision:
-    """`precision`, or for "auto" the faster one, saying what was measured. Raises `InvalidInput` for another word."""
+    """`precision`, or for "auto" the faster one, saying what was measured. Raises `InvalidInput`
+    for another word.
+    """
     if precision not in PRECISIONS:
         raise InvalidInput("precision", given=precision, expected=f"one of {', '.join(PRECISIONS)}")
     if precision != "auto":
@@ -86,15 +107,20 @@ def chosen(prior: Prior, precision: str, say: Callable[[str], Any] = print) -> P
 
 
 def settled(prior: Prior, precision: str, out: Path) -> Precision:
-    """`chosen`, once for a run folder: what was measured is kept in OUT/precision.json, so that a run that goes on computes as it began.
+    """`chosen`, once for a run folder: what was measured is kept in OUT/precision.json, so that a
+    run that goes on computes as it began.
 
-    Raises `InvalidInput` for "auto" in a run of several processes, which would each measure for themselves.
+    Raises `InvalidInput` for "auto" in a run of several processes, which would each measure for
+    themselves.
     """
     if precision != "auto":
         return chosen(prior, precision)
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise InvalidInput(
-            "precision", given="auto", expected="fp32 or bf16 in a run of several processes", advice="each would measure for itself"
+            "precision",
+            given="auto",
+            expected="fp32 or bf16 in a run of several processes",
+            advice="each would measure for itself",
         )
     kept = out / KEPT
     try:
@@ -103,7 +129,10 @@ def settled(prior: Prior, precision: str, out: Path) -> Precision:
         pass
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(
-            f"{kept}", given="a file that cannot be read", expected="what a run keeps", advice="say the precision"
+            f"{kept}",
+            given="a file that cannot be read",
+            expected="what a run keeps",
+            advice="say the precision",
         ) from error
     else:
         if found not in ("fp32", "bf16"):
@@ -113,11 +142,20 @@ def settled(prior: Prior, precision: str, out: Path) -> Precision:
     print(f"precision {choice}")
     out.mkdir(parents=True, exist_ok=True)
     with atomic(kept) as stream:
-        stream.write((json.dumps({"precision": choice.precision, "fp32": choice.fp32, "bf16": choice.bf16}) + "\n").encode())
+        stream.write(
+            (
+                json.dumps(
+                    {"precision": choice.precision, "fp32": choice.fp32, "bf16": choice.bf16}
+                )
+                + "\n"
+            ).encode()
+        )
     return choice.precision
 
 
-def _seconds(call: Callable[[], object], wait: Callable[[], object], clock: Callable[[], float]) -> float:
+def _seconds(
+    call: Callable[[], object], wait: Callable[[], object], clock: Callable[[], float]
+) -> float:
     call()
     wait()
     begin = clock()

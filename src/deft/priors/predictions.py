@@ -1,15 +1,24 @@
-"""What a network says, turned into x_0_hat. With eps the noise in x_t = alpha x_0 + sigma eps and f what the network returns:
+"""What a network says, turned into x_0_hat. With eps the noise in x_t = alpha x_0 + sigma eps and f
+what the network returns:
 
     x_0          f = x_0                             x_0_hat = f
     epsilon      f = eps                             x_0_hat = (x_t - sigma f) / alpha
-    v            f = alpha eps - sigma x_0           x_0_hat = (alpha x_t - sigma f) / (alpha^2 + sigma^2)     Salimans & Ho 2022, arXiv:2202.00512
-    velocity     f = eps - x_0                       x_0_hat = (x_t - sigma f) / (alpha + sigma)               Lipman et al. 2023, arXiv:2210.02747
-    score        f = -eps / sigma                    x_0_hat = (x_t + sigma^2 f) / alpha                       Song et al. 2021, arXiv:2011.13456
+    v            f = alpha eps - sigma x_0
+        x_0_hat = (alpha x_t - sigma f) / (alpha^2 + sigma^2)
+                Salimans & Ho 2022, arXiv:2202.00512
+    velocity     f = eps - x_0                       x_0_hat = (x_t - sigma f) / (alpha + sigma)
+            Lipman et al. 2023, arXiv:2210.02747
+    score        f = -eps / sigma                    x_0_hat = (x_t + sigma^2 f) / alpha
+            Song et al. 2021, arXiv:2011.13456
 
-    EDM, with u = x_t / alpha, v = sigma / alpha and s the standard deviation of the data (Karras et al. 2022, arXiv:2206.00364, table 1):
-    f(u / sqrt(s^2 + v^2)),                          x_0_hat = (s^2 u + s v sqrt(s^2 + v^2) f) / (s^2 + v^2)
+    EDM, with u = x_t / alpha, v
+        = sigma / alpha and s the standard deviation of the data (Karras et al. 2022,
+            arXiv:2206.00364, table 1):
+    f(u / sqrt(s^2 + v^2)),
+    x_0_hat = (s^2 u + s v sqrt(s^2 + v^2) f) / (s^2 + v^2)
 
-The first five are what diffusers, flow matching and score-based models call by these names; `sample` is another name of x_0, `v_prediction` of v.
+The first five are what diffusers, flow matching and score-based models call by these names;
+`sample` is another name of x_0, `v_prediction` of v.
 """
 
 from __future__ import annotations
@@ -38,7 +47,9 @@ class Prediction(ABC):
 
     @abstractmethod
     def x_0_hat(self, f: Signal, x_t: Signal, alpha_t: Tensor, sigma_t: Tensor) -> Signal:
-        """E[x_0 | x_t], from what the network returned; alpha_t and sigma_t broadcast against x_t."""
+        """E[x_0 | x_t], from what the network returned; alpha_t and sigma_t broadcast against
+        x_t.
+        """
 
 
 @final
@@ -54,12 +65,16 @@ class Affine(Prediction):
 
 @final
 class EDMPreconditioned(Prediction):
-    """The raw network of EDM, whose input and output are scaled by the noise level; `sigma_data` is the s of its training, 0.5 as published."""
+    """The raw network of EDM, whose input and output are scaled by the noise level; `sigma_data` is
+    the s of its training, 0.5 as published.
+    """
 
     name = "edm"
 
     def __init__(self, sigma_data: float = 0.5) -> None:
-        self.sigma_data = checks.positive("sigma_data", sigma_data, "the standard deviation of the data in EDM's preconditioning")
+        self.sigma_data = checks.positive(
+            "sigma_data", sigma_data, "the standard deviation of the data in EDM's preconditioning"
+        )
 
     def given(self, x_t: Signal, alpha_t: Tensor, sigma_t: Tensor) -> Signal:
         return x_t / (self.sigma_data**2 * alpha_t**2 + sigma_t**2).sqrt()
@@ -74,8 +89,15 @@ PREDICTIONS: dict[str, Prediction] = {
     for one in (
         Affine("x_0", lambda f, x_t, alpha_t, sigma_t: f),
         Affine("epsilon", lambda f, x_t, alpha_t, sigma_t: (x_t - sigma_t * f) / alpha_t),
-        Affine("v", lambda f, x_t, alpha_t, sigma_t: (alpha_t * x_t - sigma_t * f) / (alpha_t**2 + sigma_t**2)),
-        Affine("velocity", lambda f, x_t, alpha_t, sigma_t: (x_t - sigma_t * f) / (alpha_t + sigma_t)),
+        Affine(
+            "v",
+            lambda f, x_t, alpha_t, sigma_t: (
+                (alpha_t * x_t - sigma_t * f) / (alpha_t**2 + sigma_t**2)
+            ),
+        ),
+        Affine(
+            "velocity", lambda f, x_t, alpha_t, sigma_t: (x_t - sigma_t * f) / (alpha_t + sigma_t)
+        ),
         Affine("score", lambda f, x_t, alpha_t, sigma_t: (x_t + sigma_t**2 * f) / alpha_t),
     )
 }
@@ -85,11 +107,15 @@ ALIASES = {"sample": "x_0", "v_prediction": "v"}
 
 
 def prediction(said: str | Prediction) -> Prediction:
-    """A prediction, by its name or as it is. Raises `InvalidInput` for another name, with the nearest."""
+    """A prediction, by its name or as it is. Raises `InvalidInput` for another name, with the
+    nearest.
+    """
     if isinstance(said, Prediction):
         return said
     known = [*PREDICTIONS, *ALIASES]
     if not isinstance(said, str):
-        raise InvalidInput("prediction", given=said, expected=f"a Prediction, or one of {', '.join(known)}")
+        raise InvalidInput(
+            "prediction", given=said, expected=f"a Prediction, or one of {', '.join(known)}"
+        )
     name = checks.name("prediction", said, known)
     return PREDICTIONS[ALIASES.get(name, name)]

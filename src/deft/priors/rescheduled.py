@@ -29,8 +29,9 @@ _TOLERANCE = 1e-2
 class Rescheduled(WrappedPrior):
     """`prior`, run under `schedule`.
 
-    Log-SNRs that the wrapped prior's schedule does not reach raise `ScheduleOutOfRange`: at construction where it is the noise end, from which every
-    sampler starts, in `denoise` elsewhere. Within 0.01 of an end (half a per cent in sigma / alpha) the end itself is taken.
+    Log-SNRs that the wrapped prior's schedule does not reach raise `ScheduleOutOfRange`: at
+    construction where it is the noise end, from which every sampler starts, in `denoise` elsewhere.
+    Within 0.01 of an end (half a per cent in sigma / alpha) the end itself is taken.
     """
 
     def __init__(self, prior: Prior, schedule: Schedule) -> None:
@@ -42,12 +43,20 @@ class Rescheduled(WrappedPrior):
         return Rescheduled(prior, self._asked)
 
     def on(self, steps: Steps) -> Prior:
-        """Itself: published steps belong to the schedule that they were published for, and are refused where they are asked."""
+        """Itself: published steps belong to the schedule that they were published for, and are
+        refused where they are asked.
+        """
         return self
 
     def initial(self, noise: Noise) -> Signal:
-        """The wrapped prior's x_1, scaled to the spread of this schedule's noise end; exact where both noise ends have the same log-SNR."""
-        return self._spread(self.schedule) / self._spread(self.prior.schedule) * self.prior.initial(noise)
+        """The wrapped prior's x_1, scaled to the spread of this schedule's noise end; exact where
+        both noise ends have the same log-SNR.
+        """
+        return (
+            self._spread(self.schedule)
+            / self._spread(self.prior.schedule)
+            * self.prior.initial(noise)
+        )
 
     def denoise(self, x_t: Signal, t: Times) -> Signal:
         t = t.double()
@@ -70,10 +79,14 @@ class Rescheduled(WrappedPrior):
         low, high = self.prior.schedule.log_snr_range
         given = (float(log_snr.min()), float(log_snr.max()))
         if given[0] < low - _TOLERANCE or given[1] > high + _TOLERANCE:
-            asked = f"{given[0]:.2f}" if given[0] == given[1] else f"{given[0]:.2f} to {given[1]:.2f}"
+            asked = (
+                f"{given[0]:.2f}" if given[0] == given[1] else f"{given[0]:.2f} to {given[1]:.2f}"
+            )
             raise ScheduleOutOfRange(
-                f"{type(self._asked).__name__} asks {self.prior.name} for log-SNR {asked}, and its own {type(self.prior.schedule).__name__} knows {low:.2f} "
-                f"to {high:.2f}; choose the ends of the schedule or of the time grid within that range."
+                f"{type(self._asked).__name__} asks {self.prior.name} for log-SNR {asked}, and "
+                f"its own {type(self.prior.schedule).__name__} knows {low:.2f} "
+                f"to {high:.2f}; choose the ends of the schedule or of the time grid within that "
+                "range."
             )
 
 

@@ -1,4 +1,6 @@
-"""A prior from what a user types: a name, a file, a folder, or a repository of the Hugging Face hub."""
+"""A prior from what a user types: a name, a file, a folder, or a repository of the Hugging Face
+hub.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,14 @@ def load(
     prediction_type: str | None = None,
     fetch: bool = True,
 ) -> Prior:
-    """The prior called `name`: one that ships ("digits-32"), a file of `zoo.save`, a local diffusers folder, or a hub id ("google/ddpm-cifar10-32").
+    """The prior called `name`: one that ships ("digits-32"), a file of `zoo.save`, a local
+    diffusers folder, or a hub id ("google/ddpm-cifar10-32").
 
-    `subfolder`, `schedule` (a name of `deft.priors.diffusers_schedulers.NAMED`) and `prediction_type` say of a diffusers folder what it does not say itself; `labels`, one for all signals or one for each, fix the
-    classes of a class-conditional one. With `fetch=False` (a name out of a file) nothing is downloaded. Raises `InvalidInput` for anything else, with the nearest names, and
-    `CheckpointError` for files that cannot be read.
+    `subfolder`, `schedule` (a name of `deft.priors.diffusers_schedulers.NAMED`) and
+    `prediction_type` say of a diffusers folder what it does not say itself; `labels`, one for all
+    signals or one for each, fix the classes of a class-conditional one. With `fetch=False` (a name
+    out of a file) nothing is downloaded. Raises `InvalidInput` for anything else, with the nearest
+    names, and `CheckpointError` for files that cannot be read.
     """
     said = {"subfolder": subfolder, "schedule": schedule, "prediction_type": prediction_type}
     prior = _found(name, {key: value for key, value in said.items() if value is not None}, fetch)
@@ -46,7 +51,12 @@ def _found(name: str | Path, said: Mapping[str, str], fetch: bool) -> Prior:
         return zoo.load(str(name))
     if path.name in ("config.json", "model_index.json") and path.is_file():
         folder = path.parent.parent if path.parent.name.startswith("unet") else path.parent
-        raise InvalidInput("prior", given=str(name), expected="the folder that holds it", advice=f"give the folder: {folder}")
+        raise InvalidInput(
+            "prior",
+            given=str(name),
+            expected="the folder that holds it",
+            advice=f"give the folder: {folder}",
+        )
     if path.is_file() and path.suffix != ".json":
         _refuse(said, name, "a file")
         return _file(path)
@@ -65,9 +75,12 @@ def _found(name: str | Path, said: Mapping[str, str], fetch: bool) -> Prior:
             )
         return _diffusers(name, said)
     if path.suffix in _WEIGHTS or os.sep in str(name):
-        raise InvalidInput("prior", given=str(name), expected="a file or folder that exists; this one does not")
+        raise InvalidInput(
+            "prior", given=str(name), expected="a file or folder that exists; this one does not"
+        )
     raise InvalidInput(
-        f"there is no prior {str(name)!r}: it is neither one that ships ({', '.join(zoo.names()) or 'none'}), nor a file, nor a folder, "
+        f"there is no prior {str(name)!r}: it is neither one that ships "
+        f"({', '.join(zoo.names()) or 'none'}), nor a file, nor a folder, "
         f"nor a hub id (owner/name){nearest_names(str(name), zoo.names())}"
     )
 
@@ -79,16 +92,28 @@ def _file(path: Path) -> Prior:
         raise InvalidInput(
             "prior",
             given=str(path),
-            expected="a file of deft (safetensors), or a folder that diffusers' save_pretrained wrote; this one holds weights without the network that they belong to",
-            advice="build the network in Python, load these weights, and wrap it: DiffusersPrior or CallablePrior",
+            expected="a file of deft (safetensors), or a folder that diffusers' save_pretrained "
+            "wrote; this one holds weights without the network that they belong to",
+            advice="build the network in Python, load these weights, and wrap it: DiffusersPrior "
+            "or CallablePrior",
         )
-    if path.suffix == ".safetensors" and not zoo.is_prior(path) and (path.parent / "config.json").is_file():
+    if (
+        path.suffix == ".safetensors"
+        and not zoo.is_prior(path)
+        and (path.parent / "config.json").is_file()
+    ):
         raise InvalidInput(
-            "prior", given=str(path), expected="the folder that holds it, with its config.json", advice=f"give the folder: {path.parent}"
+            "prior",
+            given=str(path),
+            expected="the folder that holds it, with its config.json",
+            advice=f"give the folder: {path.parent}",
         )
     if path.suffix != ".safetensors":
         raise InvalidInput(
-            "prior", given=str(path), expected="a file of deft (safetensors), or a folder that diffusers' save_pretrained wrote"
+            "prior",
+            given=str(path),
+            expected="a file of deft (safetensors), or a folder that diffusers' save_pretrained "
+            "wrote",
         )
     return zoo.load(path)
 
@@ -102,4 +127,9 @@ def _diffusers(place: str | Path, said: Mapping[str, str]) -> Prior:
 def _refuse(said: Mapping[str, str], name: str | Path, what: str) -> None:
     """Raise for an option that would not be used."""
     for key, value in said.items():
-        raise InvalidInput(key, given=value, expected=f"nothing: {name} is {what}, which says itself", advice=f"leave `{key}` out")
+        raise InvalidInput(
+            key,
+            given=value,
+            expected=f"nothing: {name} is {what}, which says itself",
+            advice=f"leave `{key}` out",
+        )

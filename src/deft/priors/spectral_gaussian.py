@@ -3,8 +3,9 @@
     W_t(x_t) = m + D^T diag(alpha_t v / (alpha_t^2 v + sigma_t^2)) D (x_t - alpha_t m)
     c_t^2    = mean of v sigma_t^2 / (alpha_t^2 v + sigma_t^2)
 
-m is the mean and v are the variances in the basis D. D is one of three: cosines over space with principal axes over channels, the same with the
-principal axes of the low frequencies, or the principal axes of small images. c_t is the standard deviation of what the filter leaves over.
+m is the mean and v are the variances in the basis D. D is one of three: cosines over space with
+principal axes over channels, the same with the principal axes of the low frequencies, or the
+principal axes of small images. c_t is the standard deviation of what the filter leaves over.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _LONGEST = 1 << 13
 
 @final
 class Cosines(nn.Module):
-    """D: cosines over space (the discrete cosine transform of type II), principal axes over channels."""
+    """D: cosines over space (the discrete cosine transform of type II), principal axes over
+    channels.
+    """
 
     axes: Tensor
 
@@ -37,8 +40,10 @@ class Cosines(nn.Module):
                 raise InvalidInput(
                     "event_shape",
                     given=list(event_shape),
-                    expected=f"at most {_LONGEST} places along an axis: the cosines are kept as a matrix of places x places",
-                    advice="train on shorter pieces, or wrap a network of your own with CallablePrior",
+                    expected=f"at most {_LONGEST} places along an axis: the cosines are kept as a "
+                    "matrix of places x places",
+                    advice="train on shorter pieces, or wrap a network of your own with "
+                    "CallablePrior",
                 )
             self.register_buffer(f"cosines_{i}", _cosines(n), persistent=False)
 
@@ -49,7 +54,9 @@ class Cosines(nn.Module):
         self.axes.copy_(torch.linalg.eigh(covariance).eigenvectors.T)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._over_space(torch.einsum("dc,bc...->bd...", self.axes.to(x), x), transpose=False)
+        return self._over_space(
+            torch.einsum("dc,bc...->bd...", self.axes.to(x), x), transpose=False
+        )
 
     def inverse(self, z: Tensor) -> Tensor:
         """D^T z."""
@@ -58,16 +65,19 @@ class Cosines(nn.Module):
     def _over_space(self, x: Tensor, transpose: bool) -> Tensor:
         for i in range(self.space):
             basis = getattr(self, f"cosines_{i}").to(x)
-            x = torch.movedim(torch.movedim(x, i + 2, -1) @ (basis if transpose else basis.T), -1, i + 2)
+            x = torch.movedim(
+                torch.movedim(x, i + 2, -1) @ (basis if transpose else basis.T), -1, i + 2
+            )
         return x
 
 
 @final
 class LowPrincipalAxes(nn.Module):
-    """D: cosines, of which the lowest frequencies (16 per spatial axis, all channels) are turned to their own principal axes.
+    """D: cosines, of which the lowest frequencies (16 per spatial axis, all channels) are turned to
+    their own principal axes.
 
-    For photographs the best that a Gaussian knows beyond a stationary spectrum is in few low frequencies; a full covariance of those costs
-    768 x 768 numbers for an RGB image of any size.
+    For photographs the best that a Gaussian knows beyond a stationary spectrum is in few low
+    frequencies; a full covariance of those costs 768 x 768 numbers for an RGB image of any size.
     """
 
     axes: Tensor
@@ -76,12 +86,18 @@ class LowPrincipalAxes(nn.Module):
         super().__init__()
         self.cosines = Cosines(event_shape)
         self.block = (slice(None), slice(None), *(slice(min(low, n)) for n in event_shape[1:]))
-        self.register_buffer("axes", torch.eye(event_shape[0] * math.prod(min(low, n) for n in event_shape[1:])))
+        self.register_buffer(
+            "axes", torch.eye(event_shape[0] * math.prod(min(low, n) for n in event_shape[1:]))
+        )
 
     def fit(self, centred: Tensor) -> None:
-        """The cosines' axes over channels, then those of the low frequencies, from images (n, channels, *space) of mean zero."""
+        """The cosines' axes over channels, then those of the low frequencies, from images (n,
+        channels, *space) of mean zero.
+        """
         self.cosines.fit(centred)
-        low = torch.cat([self.cosines(chunk)[self.block].flatten(1).double() for chunk in centred.split(1000)])
+        low = torch.cat(
+            [self.cosines(chunk)[self.block].flatten(1).double() for chunk in centred.split(1000)]
+        )
         self.axes.copy_(torch.linalg.eigh(low.T @ low / len(low)).eigenvectors.T)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,7 +115,9 @@ class LowPrincipalAxes(nn.Module):
 
 @final
 class PrincipalAxes(nn.Module):
-    """D: the principal axes of the images themselves, a dense matrix; for signals of a thousand entries or so."""
+    """D: the principal axes of the images themselves, a dense matrix; for signals of a thousand
+    entries or so.
+    """
 
     axes: Tensor
 
@@ -136,7 +154,9 @@ _BASES: dict[str, type[Cosines] | type[LowPrincipalAxes] | type[PrincipalAxes]] 
 
 @final
 class SpectralGaussian(nn.Module):
-    """A Gaussian whose covariance is diagonal in a basis: "cosines", "low-principal" or "principal"."""
+    """A Gaussian whose covariance is diagonal in a basis: "cosines", "low-principal" or
+    "principal".
+    """
 
     mean: Tensor
     variance: Tensor

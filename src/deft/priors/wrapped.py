@@ -17,15 +17,21 @@ from deft.types import Signal
 
 
 class WrappedPrior(Prior):
-    """A prior that changes how another one is asked: another schedule, a measurement, a count of evaluations.
+    """A prior that changes how another one is asked: another schedule, a measurement, a count of
+    evaluations.
 
-    A subclass implements `denoise` and `around`; signals, noise, context, identity, device and precision are those of `prior`.
+    A subclass implements `denoise` and `around`; signals, noise, context, identity, device and
+    precision are those of `prior`.
     """
 
     def __init__(self, prior: Prior) -> None:
         super().__init__()
         self.prior = prior
-        self.schedule, self.event_shape, self.value_range = prior.schedule, prior.event_shape, prior.value_range
+        self.schedule, self.event_shape, self.value_range = (
+            prior.schedule,
+            prior.event_shape,
+            prior.value_range,
+        )
         self.differentiable = prior.differentiable
 
     @abstractmethod

@@ -25,8 +25,10 @@ NoiseLevel = float | tuple[float, float]
 class Problem(ABC):
     """A distribution over operators and noise levels.
 
-    `sigma_y` is the standard deviation of the measurement noise in the units of y: one number, or (low, high), between which each signal's
-    own is drawn log-uniformly. A subclass draws the operator. `window`, in Hounsfield units, is what the prior's [-1, 1] means where a problem depends on it.
+    `sigma_y` is the standard deviation of the measurement noise in the units of y: one number, or
+    (low, high), between which each signal's own is drawn log-uniformly. A subclass draws the
+    operator. `window`, in Hounsfield units, is what the prior's [-1, 1] means where a problem
+    depends on it.
     """
 
     window: tuple[float, float] | None = None
@@ -44,29 +46,55 @@ class Problem(ABC):
 
     def draw(self, x_0: Signal, noise: Noise) -> Observation:
         """Observations of clean signals, each with its own operator and noise level."""
-        likelihood = GaussianLikelihood(self.operator(x_0, noise.stream(1)).to(x_0.device), self._noise_level(noise.stream(2)).to(x_0))
+        likelihood = GaussianLikelihood(
+            self.operator(x_0, noise.stream(1)).to(x_0.device),
+            self._noise_level(noise.stream(2)).to(x_0),
+        )
         return Observation(likelihood.sample(x_0, noise.stream(3)), likelihood)
 
-    def likelihood(self, operator: ForwardOperator, y: Measurement, sigma_y: float | None = None) -> Likelihood:
-        """The likelihood of measurements from elsewhere; sigma_y in the units of y, None: the problem's own. Raises InvalidInput where that is a range."""
+    def likelihood(
+        self, operator: ForwardOperator, y: Measurement, sigma_y: float | None = None
+    ) -> Likelihood:
+        """The likelihood of measurements from elsewhere; sigma_y in the units of y, None: the
+        problem's own. Raises InvalidInput where that is a range.
+        """
         level = self.sigma_y if sigma_y is None else sigma_y
         if isinstance(level, tuple):
-            raise InvalidInput(f"the problem draws sigma_y between {level[0]:g} and {level[1]:g}; say that of these measurements.")
+            raise InvalidInput(
+                f"the problem draws sigma_y between {level[0]:g} and {level[1]:g}; say that of "
+                "these measurements."
+            )
         for doubt in operator.doubts(y):
             warnings.warn(doubt, stacklevel=2)
         if isinstance(level, (int, float)):
-            level = checks.non_negative("sigma_y", level, "the standard deviation of the noise in the units of y", "use 0 for no noise")
+            level = checks.non_negative(
+                "sigma_y",
+                level,
+                "the standard deviation of the noise in the units of y",
+                "use 0 for no noise",
+            )
         return GaussianLikelihood(operator, level)
 
     def _noise_level(self, noise: Noise) -> Tensor:
         return log_uniform(self.sigma_y, noise.uniform(0))
 
 
-def noise_level(what: str, level: object, meaning: str = "the standard deviation of the noise in the units of y") -> NoiseLevel:
-    """A standard deviation >= 0, or the range between whose ends it is drawn log-uniformly, 0 < low <= high; all finite."""
+def noise_level(
+    what: str, level: object, meaning: str = "the standard deviation of the noise in the units of y"
+) -> NoiseLevel:
+    """A standard deviation >= 0, or the range between whose ends it is drawn log-uniformly, 0 < low
+    <= high; all finite.
+    """
     if isinstance(level, (tuple, list)):
-        return checks.positive_range(what, level, f"{meaning}, drawn log-uniformly", "give one number for a level that is the same for all")
-    return checks.non_negative(what, level, meaning, "use 0 for no noise, or (low, high) for levels drawn between them")
+        return checks.positive_range(
+            what,
+            level,
+            f"{meaning}, drawn log-uniformly",
+            "give one number for a level that is the same for all",
+        )
+    return checks.non_negative(
+        what, level, meaning, "use 0 for no noise, or (low, high) for levels drawn between them"
+    )
 
 
 def log_uniform(level: NoiseLevel, u: Tensor) -> Tensor:
@@ -80,4 +108,6 @@ def log_uniform(level: NoiseLevel, u: Tensor) -> Tensor:
 def unknown(argument: str, name: str, known: Collection[str], advice: str = "") -> InvalidInput:
     """What to raise for a name that is none of the known ones; the nearest ones, or the advice."""
     near = nearest_names(name, list(known)).removeprefix("; ")
-    return InvalidInput(argument, given=name, expected=f"one of {', '.join(known)}", advice=near or advice)
+    return InvalidInput(
+        argument, given=name, expected=f"one of {', '.join(known)}", advice=near or advice
+    )

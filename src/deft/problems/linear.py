@@ -11,7 +11,14 @@ from deft.noise import Noise
 from deft.operators import blur, identity, inpainting, mri, super_resolution
 from deft.operators.base import ForwardOperator
 from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels
-from deft.operators.masks import BoxMasks, CartesianMasks, FreeFormMasks, HalfMasks, Masks, RandomPixelMasks
+from deft.operators.masks import (
+    BoxMasks,
+    CartesianMasks,
+    FreeFormMasks,
+    HalfMasks,
+    Masks,
+    RandomPixelMasks,
+)
 from deft.problems.base import NoiseLevel, Problem, unknown
 from deft.storage.cards import card_of
 from deft.types import Mask, Signal
@@ -32,8 +39,9 @@ class Denoising(Problem):
 class Inpainting(Problem):
     """y = mask * (x_0 + sigma_y eps).
 
-    `masks` draws each signal's mask: "freeform" (strokes over 20-30 %), "box" (the centred half of each side), "random" (10 % of the places
-    kept), "half" (which half drawn per signal), or any `Masks`.
+    `masks` draws each signal's mask: "freeform" (strokes over 20-30 %), "box" (the centred half of
+    each side), "random" (10 % of the places kept), "half" (which half drawn per signal), or any
+    `Masks`.
     """
 
     def __init__(self, masks: str | Masks = "freeform", sigma_y: NoiseLevel = 0.0) -> None:
@@ -49,7 +57,8 @@ class Inpainting(Problem):
 
 @final
 class SuperResolution(Problem):
-    """y = A x_0 + sigma_y eps, with A an average over blocks of neighbouring places, or antialiased bicubic interpolation.
+    """y = A x_0 + sigma_y eps, with A an average over blocks of neighbouring places, or antialiased
+    bicubic interpolation.
 
     `factor` is how many places along each axis become one; it divides the signal's sizes.
     """
@@ -62,39 +71,58 @@ class SuperResolution(Problem):
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
         key = (tuple(x_0.shape[1:]), x_0.device)
         if key not in self._operators:
-            self._operators[key] = super_resolution.SuperResolution(self.factor, x_0.shape[1:], self.kernel).to(x_0.device)
-        return self._operators[key].repeat(1)  # a copy: moving an observation to another device leaves this one where it is
+            self._operators[key] = super_resolution.SuperResolution(
+                self.factor, x_0.shape[1:], self.kernel
+            ).to(x_0.device)
+        return self._operators[key].repeat(
+            1
+        )  # a copy: moving an observation to another device leaves this one where it is
 
     def card(self) -> dict[str, object]:
-        return card_of(self, {"factor": self.factor, "kernel": self.kernel, "sigma_y": self.sigma_y})
+        return card_of(
+            self, {"factor": self.factor, "kernel": self.kernel, "sigma_y": self.sigma_y}
+        )
 
 
 @final
 class Deblurring(Problem):
     """y = k * x_0 + sigma_y eps, with a kernel per signal.
 
-    `kernel` is "gaussian" (9 places wide, standard deviation 1.5), "motion" (traces of a shaking camera, 15 places wide), or any `Kernels`;
-    `border` continues the signal, "circular" (closed form) or "reflect" (conjugate gradients), which repeats the edge as scipy's "reflect" does and deepinv's does
-    not.
+    `kernel` is "gaussian" (9 places wide, standard deviation 1.5), "motion" (traces of a shaking
+    camera, 15 places wide), or any `Kernels`; `border` continues the signal, "circular" (closed
+    form) or "reflect" (conjugate gradients), which repeats the edge as scipy's "reflect" does and
+    deepinv's does not.
     """
 
-    def __init__(self, kernel: str | Kernels = "gaussian", border: str = "circular", sigma_y: NoiseLevel = 0.0) -> None:
+    def __init__(
+        self,
+        kernel: str | Kernels = "gaussian",
+        border: str = "circular",
+        sigma_y: NoiseLevel = 0.0,
+    ) -> None:
         super().__init__(sigma_y)
         blur.check_border(border)
-        self.kernels, self.border = _part("kernel", named_kernels(kernel) if isinstance(kernel, str) else kernel, Kernels), border
+        self.kernels, self.border = (
+            _part("kernel", named_kernels(kernel) if isinstance(kernel, str) else kernel, Kernels),
+            border,
+        )
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
         return blur.Blur(self.kernels.draw(x_0, noise), self.border)
 
     def card(self) -> dict[str, object]:
-        return card_of(self, {"kernel": self.kernels.card(), "border": self.border, "sigma_y": self.sigma_y})
+        return card_of(
+            self, {"kernel": self.kernels.card(), "border": self.border, "sigma_y": self.sigma_y}
+        )
 
 
 @final
 class MRI(Problem):
-    """y = M F x_0 + sigma_y eps: lines of frequencies of complex images, (2, height, width), measured with a single coil.
+    """y = M F x_0 + sigma_y eps: lines of frequencies of complex images, (2, height, width),
+    measured with a single coil.
 
-    `masks` draws which frequencies each signal has; `CartesianMasks()` by default, one line in four.
+    `masks` draws which frequencies each signal has; `CartesianMasks()` by default, one line in
+    four.
     """
 
     def __init__(self, masks: Masks | None = None, sigma_y: NoiseLevel = 0.0) -> None:
@@ -111,40 +139,64 @@ class MRI(Problem):
 def _part(what: str, value: Any, kind: type) -> Any:
     """A distribution of the kind that a problem needs."""
     if not isinstance(value, kind):
-        raise InvalidInput(what, given=type(value).__name__, expected=f"a name, or a distribution: deft.operators.{kind.__name__}")
+        raise InvalidInput(
+            what,
+            given=type(value).__name__,
+            expected=f"a name, or a distribution: deft.operators.{kind.__name__}",
+        )
     return value
 
 
 def _observing(masks: Masks, x_0: Signal, noise: Noise) -> Mask:
-    """Masks for a batch, one for each or one for all. Raises InvalidInput where they observe nothing, and warns where they hide nothing, of any signal."""
+    """Masks for a batch, one for each or one for all. Raises InvalidInput where they observe
+    nothing, and warns where they hide nothing, of any signal.
+    """
     drawn, name = masks.draw(x_0, noise), type(masks).__name__
     if tuple(drawn.shape[1:]) != (1, *x_0.shape[2:]) or len(drawn) not in (1, len(x_0)):
-        expected = f"({len(x_0)} or 1, 1, {', '.join(map(str, x_0.shape[2:]))}), one channel for all of a signal"
-        raise InvalidInput(f"the masks of {name}", given=f"the shape {tuple(drawn.shape)}", expected=expected)
+        expected = (
+            f"({len(x_0)} or 1, 1, {', '.join(map(str, x_0.shape[2:]))}), one channel for all of a "
+            "signal"
+        )
+        raise InvalidInput(
+            f"the masks of {name}", given=f"the shape {tuple(drawn.shape)}", expected=expected
+        )
     if drawn.is_meta or not drawn.numel():
         return drawn
     if not bool(drawn.any()):
         advice = "invert them: 1 is observed, 0 missing"
         raise InvalidInput(
-            f"the masks of {name}", given="masks that are 0 everywhere", expected="masks that observe something", advice=advice
+            f"the masks of {name}",
+            given="masks that are 0 everywhere",
+            expected="masks that observe something",
+            advice=advice,
         )
     if bool((drawn == 1).all()):
         warnings.warn(
-            f"the masks of {name} are 1 everywhere in a batch of {len(x_0)}: nothing is missing, and nothing is learned of filling it in.",
+            f"the masks of {name} are 1 everywhere in a batch of {len(x_0)}: nothing is missing, "
+            "and nothing is learned of filling it in.",
             stacklevel=3,
         )
     return drawn
 
 
 _KERNELS: dict[str, Callable[[], Kernels]] = {"gaussian": GaussianKernels, "motion": MotionKernels}
-_MASKS: dict[str, Callable[[], Masks]] = {"freeform": FreeFormMasks, "box": BoxMasks, "random": RandomPixelMasks, "half": HalfMasks}
+_MASKS: dict[str, Callable[[], Masks]] = {
+    "freeform": FreeFormMasks,
+    "box": BoxMasks,
+    "random": RandomPixelMasks,
+    "half": HalfMasks,
+}
 
 
 def named_masks(name: str) -> Masks:
     if name not in _MASKS:
         raise unknown(
-            "masks", name, _MASKS, "masks of your own are MaskFiles(folder): --problem.masks MaskFiles --problem.masks.folder FOLDER"
-        )  # fmt: skip
+            "masks",
+            name,
+            _MASKS,
+            "masks of your own are MaskFiles(folder): --problem.masks "
+            "MaskFiles --problem.masks.folder FOLDER",
+        )
     return _MASKS[name]()
 
 

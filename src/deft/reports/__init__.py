@@ -1,4 +1,6 @@
-"""From methods to a page: `evaluate` fills a run folder, `write_report` turns it into one HTML file."""
+"""From methods to a page: `evaluate` fills a run folder, `write_report` turns it into one HTML
+file.
+"""
 
 from deft.reports.evaluation import evaluate, read_results
 from deft.reports.method import Method

@@ -1,4 +1,5 @@
-"""Figures of calibration: rank histograms, coverage curves, samples beside those of the true posterior.
+"""Figures of calibration: rank histograms, coverage curves, samples beside those of the true
+posterior.
 
 Bands are two standard errors wide on either side. See `deft.metrics.calibration` for what is drawn.
 """
@@ -17,7 +18,9 @@ from deft.reports import chart
 
 
 def rank_chart(histogram: RankHistogram, label: str, *, colour: int = 0) -> str:
-    """The histogram of ranks over that of uniform ones, and the band in which that would lie, as SVG."""
+    """The histogram of ranks over that of uniform ones, and the band in which that would lie, as
+    SVG.
+    """
     bins = len(histogram.ratios)
     names = ["low"] + [""] * (bins - 2) + ["high"] if bins > 1 else [""]
     edges = [float(edge) for k in range(bins) for edge in (k, k + 1)]
@@ -25,21 +28,32 @@ def rank_chart(histogram: RankHistogram, label: str, *, colour: int = 0) -> str:
     band = chart.Band(edges, [max(1 - 2 * e, 0.0) for e in errors], [1 + 2 * e for e in errors])
     bars = chart.Series(label, [], histogram.ratios, colour=colour)
     title = f"{label}: ranks of the truth among samples (p = {histogram.p_value:.2g})"
-    return chart.bar_chart(names, [bars], "rank of the truth", "frequency / expected", title=title, bands=[band])
+    return chart.bar_chart(
+        names, [bars], "rank of the truth", "frequency / expected", title=title, bands=[band]
+    )
 
 
-def coverage_chart(curves: Mapping[str, Coverage], *, title: str = "Coverage of credible intervals") -> str:
-    """The share of truths within intervals against their level, one curve per method, as SVG. Above the diagonal intervals are too wide, below too narrow."""
+def coverage_chart(
+    curves: Mapping[str, Coverage], *, title: str = "Coverage of credible intervals"
+) -> str:
+    """The share of truths within intervals against their level, one curve per method, as SVG. Above
+    the diagonal intervals are too wide, below too narrow.
+    """
     levels = [0.0, 1.0]
     series, bands = [chart.Series("calibrated", levels, levels, faint=True, colour=7)], []
     for i, (label, curve) in enumerate(curves.items()):
         rows = sorted(zip(curve.levels, curve.values, curve.standard_errors))
         x, y = [0.0, *(row[0] for row in rows), 1.0], [0.0, *(row[1] for row in rows), 1.0]
         error = [0.0, *(row[2] for row in rows), 0.0]
-        low, high = [max(v - 2 * e, 0.0) for v, e in zip(y, error)], [min(v + 2 * e, 1.0) for v, e in zip(y, error)]
+        low, high = (
+            [max(v - 2 * e, 0.0) for v, e in zip(y, error)],
+            [min(v + 2 * e, 1.0) for v, e in zip(y, error)],
+        )
         series.append(chart.Series(label, x, y, colour=i))
         bands.append(chart.Band(x, low, high, colour=i))
-    return chart.line_chart(series, "level of the interval", "share of truths within", title=title, bands=bands)
+    return chart.line_chart(
+        series, "level of the interval", "share of truths within", title=title, bands=bands
+    )
 
 
 def posterior_chart(
@@ -49,32 +63,46 @@ def posterior_chart(
     axes: Float[Tensor, "2 dimensions"] | None = None,
     title: str = "Samples and the true posterior",
 ) -> str:
-    """Samples of each method over draws of the true posterior, projected on two `axes`, by default the principal ones of the latter; as SVG.
+    """Samples of each method over draws of the true posterior, projected on two `axes`, by default
+    the principal ones of the latter; as SVG.
 
     Samples with weights are resampled first (`WeightedSamples.resample`).
     """
     axes = principal_axes(reference) if axes is None else axes
     centre = reference.flatten(1).double().mean(0)
     series = [_projected("true posterior", reference, centre, axes, faint=True, colour=7)]
-    series += [_projected(label, x, centre, axes, colour=i) for i, (label, x) in enumerate(samples.items())]
+    series += [
+        _projected(label, x, centre, axes, colour=i) for i, (label, x) in enumerate(samples.items())
+    ]
     return chart.cloud_chart(series, "first axis", "second axis", title=title)
 
 
 def principal_axes(x: Float[Tensor, " draws *event"]) -> Float[Tensor, "2 dimensions"]:
-    """The two directions in which signals vary most, as unit vectors; each points to where its largest entry is positive."""
+    """The two directions in which signals vary most, as unit vectors; each points to where its
+    largest entry is positive.
+    """
     flat = x.flatten(1).double()
     if min(flat.shape) < 2:
-        raise InvalidInput(f"two principal axes need at least two signals with two entries; got {tuple(x.shape)}.")
+        raise InvalidInput(
+            f"two principal axes need at least two signals with two entries; got {tuple(x.shape)}."
+        )
     axes = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)[2][:2]
-    result: Float[Tensor, "2 dimensions"] = axes * axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
+    result: Float[Tensor, "2 dimensions"] = (
+        axes * axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
+    )
     return result
 
 
-def _projected(label: str, x: Tensor, centre: Tensor, axes: Tensor, *, colour: int, faint: bool = False) -> chart.Series:
+def _projected(
+    label: str, x: Tensor, centre: Tensor, axes: Tensor, *, colour: int, faint: bool = False
+) -> chart.Series:
     if x.flatten(1).shape[1] != len(centre) or axes.shape != (2, len(centre)):
         raise InvalidInput(
-            f"signals of {len(centre)} entries are projected on axes of shape (2, {len(centre)}); got {label} of shape {tuple(x.shape)} and axes "
+            f"signals of {len(centre)} entries are projected on axes of shape (2, {len(centre)}); "
+            f"got {label} of shape {tuple(x.shape)} and axes "
             f"{tuple(axes.shape)}."
         )
     place = (x.flatten(1).double() - centre) @ axes.double().T
-    return chart.Series(label, place[:, 0].tolist(), place[:, 1].tolist(), faint=faint, colour=colour)
+    return chart.Series(
+        label, place[:, 0].tolist(), place[:, 1].tolist(), faint=faint, colour=colour
+    )

@@ -1,4 +1,6 @@
-"""What a method costs, in units that no machine changes: evaluations of the prior, and products with its Jacobian."""
+"""What a method costs, in units that no machine changes: evaluations of the prior, and products
+with its Jacobian.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from deft.types import Signal, Times
 
 @final
 class Counted(WrappedPrior):
-    """A prior that counts: signals denoised, and vector-Jacobian products with it (several per evaluation, where a method asks for them).
+    """A prior that counts: signals denoised, and vector-Jacobian products with it (several per
+    evaluation, where a method asks for them).
 
     What is asked of its parts (`take`), and of it in a context (`given`), counts as well.
     """

@@ -2,10 +2,12 @@
 
     theta      the measure over all n images (a mean, a root mean square, a distance between sets)
     theta_(g)  the same without group g of G groups of images
-    SE^2       = (G - 1) / G  sum_g (theta_(g) - mean theta_(.))^2        the jackknife (Efron & Stein 1981, doi:10.1214/aos/1176345462)
+    SE^2       = (G - 1) / G  sum_g (theta_(g) - mean theta_(.))^2
+            the jackknife (Efron & Stein 1981, doi:10.1214/aos/1176345462)
 
-For a mean, with one image per group, SE is the usual s / sqrt(n). The difference of two methods on the same images has the replicates
-theta^a_(g) - theta^b_(g), so that what images have in common drops out.
+For a mean, with one image per group, SE is the usual s / sqrt(n). The difference of two methods on
+the same images has the replicates theta^a_(g) - theta^b_(g), so that what images have in common
+drops out.
 """
 
 from __future__ import annotations
@@ -31,13 +33,19 @@ class Estimate:
     def mean(cls, values: Sequence[float]) -> Estimate:
         """The mean over images."""
         n, total = len(values), math.fsum(values)
-        return cls(total / n, tuple((total - value) / (n - 1) for value in values) if n > 1 else (), n)
+        return cls(
+            total / n, tuple((total - value) / (n - 1) for value in values) if n > 1 else (), n
+        )
 
     @classmethod
     def root_mean_square(cls, values: Sequence[float]) -> Estimate:
         """The root of the mean square over images."""
         squares = cls.mean([value**2 for value in values])
-        return cls(math.sqrt(squares.value), tuple(math.sqrt(max(value, 0.0)) for value in squares.replicates), squares.count)
+        return cls(
+            math.sqrt(squares.value),
+            tuple(math.sqrt(max(value, 0.0)) for value in squares.replicates),
+            squares.count,
+        )
 
     @property
     def standard_error(self) -> float:
@@ -46,7 +54,9 @@ class Estimate:
         if n < 2:
             return math.nan
         centre = math.fsum(self.replicates) / n
-        return math.sqrt((n - 1) / n * math.fsum((value - centre) ** 2 for value in self.replicates))
+        return math.sqrt(
+            (n - 1) / n * math.fsum((value - centre) ** 2 for value in self.replicates)
+        )
 
     def __sub__(self, other: Estimate) -> Estimate:
         """The paired difference; both over the same images in the same groups."""
@@ -55,7 +65,11 @@ class Estimate:
 
     def card(self) -> dict[str, object]:
         """Value and standard error as JSON knows them: None where a number is not finite."""
-        return {"value": finite(self.value), "standard_error": finite(self.standard_error), "images": self.count}
+        return {
+            "value": finite(self.value),
+            "standard_error": finite(self.standard_error),
+            "images": self.count,
+        }
 
 
 def groups(count: int) -> list[list[int]]:

@@ -3,9 +3,10 @@
     observation of image i   drawn from (seed, 4, i)
     sample j of image i      drawn from ((seed, 5, i), j)
 
-A run folder holds the samples of every finished (method, range of images) in `parts/` (deft.reports.parts), and `results.json`; what they are measured by is
-in deft.reports.scores. A method can be added later. A changed configuration in the same folder is an error, and so is a method that does not apply to the prior or
-the observations, before anything is drawn.
+A run folder holds the samples of every finished (method, range of images) in `parts/`
+(deft.reports.parts), and `results.json`; what they are measured by is in deft.reports.scores. A
+method can be added later. A changed configuration in the same folder is an error, and so is a
+method that does not apply to the prior or the observations, before anything is drawn.
 """
 
 from __future__ import annotations
@@ -64,21 +65,31 @@ def evaluate(
     command: str | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Run every method on observations of `images`, and write `results.json`, whose content is returned.
+    """Run every method on observations of `images`, and write `results.json`, whose content is
+    returned.
 
-    Finished parts in the folder `out` are kept: the same call again does only what is missing. `reference` is the label of the method that differences are taken
-    against (the last one by default); `clip` cuts all samples of all methods to the prior's range before anything is measured; `weights` names the user's files for LPIPS, FID and KID, which are not available without; `pictures` says how
-    many images are kept for the report; `paths` > 0 weighs that many paths of each image by every method whose steps have a density (deft.reports.exactness);
-    `batch_size` counts signals and changes no result. One run has the folder at a time (`FolderInUse`). Samples that are not finite are marked, and a warning names their images.
+    Finished parts in the folder `out` are kept: the same call again does only what is missing.
+    `reference` is the label of the method that differences are taken against (the last one by
+    default); `clip` cuts all samples of all methods to the prior's range before anything is
+    measured; `weights` names the user's files for LPIPS, FID and KID, which are not available
+    without; `pictures` says how many images are kept for the report; `paths` > 0 weighs that many
+    paths of each image by every method whose steps have a density (deft.reports.exactness);
+    `batch_size` counts signals and changes no result. One run has the folder at a time
+    (`FolderInUse`). Samples that are not finite are marked, and a warning names their images.
     """
     _check(prior, images, methods, samples, clip, reference, paths)
     at_least_one({"batch_size": batch_size})
     seed = as_seed(seed)
-    files = (weights or Weights()).card()  # now, so that a missing file is found before anything is drawn
+    files = (
+        weights or Weights()
+    ).card()  # now, so that a missing file is found before anything is drawn
     reference = reference or methods[-1].label
     folder = Path(out)
     seeds = {"observations": _seeds(seed, 4, len(images)), "samples": _seeds(seed, 5, len(images))}
-    observation = problem.draw(images.to(prior.device, prior.dtype), Noise(seeds["observations"], prior.device, prior.dtype))
+    observation = problem.draw(
+        images.to(prior.device, prior.dtype),
+        Noise(seeds["observations"], prior.device, prior.dtype),
+    )
     for method in methods:
         count = _count(method, images)
         method.check(prior.take(range(count)), observation.take(range(count)))
@@ -95,23 +106,37 @@ def evaluate(
     }
     if (folder / "results.json").exists() and not (folder / "evaluation.json").exists():
         raise InvalidInput(
-            "out", given=str(folder), expected="a folder without a results.json that is not of an evaluation", advice="use another folder"
+            "out",
+            given=str(folder),
+            expected="a folder without a results.json that is not of an evaluation",
+            advice="use another folder",
         )
     with locked(folder):
         claim(folder / "evaluation.json", common, "this evaluation")
         for method in methods:
-            claim(folder / "parts" / method.folder / "method.json", method.card(), f"the method {method.label!r}")
+            claim(
+                folder / "parts" / method.folder / "method.json",
+                method.card(),
+                f"the method {method.label!r}",
+            )
         _keep_pictures(folder, images[:pictures], observation, prior.value_range)
 
         truth = images.cpu()
         scores: dict[str, Scores] = {}
         exactness: dict[str, dict[str, object] | None] = {}
         trained = any(method.training_seconds for method in methods)
-        with tqdm(total=sum(_count(method, images) for method in methods), disable=not progress, desc="evaluating", unit="image") as bar:
+        with tqdm(
+            total=sum(_count(method, images) for method in methods),
+            disable=not progress,
+            desc="evaluating",
+            unit="image",
+        ) as bar:
             for method in methods:
                 bar.set_description(method.label)
                 here = observation.take(range(_count(method, images)))
-                parts = draw(prior, here, method, folder, samples, seeds["samples"], batch_size, bar)
+                parts = draw(
+                    prior, here, method, folder, samples, seeds["samples"], batch_size, bar
+                )
                 scores[method.label] = Scores(
                     parts,
                     truth,
@@ -119,12 +144,18 @@ def evaluate(
                     prior.value_range,
                     clip,
                     weights or Weights(),
-                    own_evaluations=method.h_transform.network_evaluations_per_step if method.h_transform else 0,
+                    own_evaluations=method.h_transform.network_evaluations_per_step
+                    if method.h_transform
+                    else 0,
                     training_seconds=method.training_seconds if trained else None,
                 )
                 if observation.operator.symmetries:
                     _keep_aligned(folder, method.label, scores[method.label].samples)
-                exactness[method.label] = path_weights(prior, here, method, folder, paths, seeds["samples"], batch_size) if paths else None
+                exactness[method.label] = (
+                    path_weights(prior, here, method, folder, paths, seeds["samples"], batch_size)
+                    if paths
+                    else None
+                )
 
         results = {
             **common,
@@ -146,7 +177,10 @@ def evaluate(
             "reference": reference,
             "measures": [vars(measure) for measure in MEASURES],
             "best": {measure.key: best(measure, methods, scores) for measure in MEASURES},
-            "methods": [_report(method, scores, reference) | {"path_weights": exactness[method.label]} for method in methods],
+            "methods": [
+                _report(method, scores, reference) | {"path_weights": exactness[method.label]}
+                for method in methods
+            ],
         }
         _warn_of_broken(scores)
         with atomic(folder / "results.json") as file:
@@ -163,12 +197,16 @@ def read_results(folder: str | Path) -> dict[str, Any]:
 
 
 def read_samples(folder: str | Path, label: str, count: int) -> Tensor:
-    """The samples of a method's first images, aligned if that is how they were scored: (images, samples, *event)."""
+    """The samples of a method's first images, aligned if that is how they were scored: (images,
+    samples, *event).
+    """
     aligned = _aligned_file(folder, label)
     if aligned.exists():
         with np.load(aligned, allow_pickle=False) as stored:
             return torch.from_numpy(stored["samples"])[:count]
-    parts = sorted(read_parts(Path(folder) / "parts" / folder_name(label)), key=lambda part: part.start)
+    parts = sorted(
+        read_parts(Path(folder) / "parts" / folder_name(label)), key=lambda part: part.start
+    )
     return torch.cat([part.samples for part in parts])[:count] if parts else torch.empty(0)
 
 
@@ -196,7 +234,9 @@ def _report(method: Method, scores: Mapping[str, Scores], reference: str) -> dic
         "broken_images": own.broken_images,
         "weights": own.cards or None,
         "collapsed": sum(bool(card["collapsed"]) for card in own.cards),
-        "parameters": sum(p.numel() for p in method.h_transform.parameters()) if method.h_transform else 0,
+        "parameters": sum(p.numel() for p in method.h_transform.parameters())
+        if method.h_transform
+        else 0,
         "summary": summary,
         "difference": difference,
         "per_image": {key: [finite(v) for v in values] for key, values in own.per_image.items()},
@@ -208,7 +248,8 @@ def _warn_of_broken(scores: Mapping[str, Scores]) -> None:
         if own.broken:
             images = some([str(i + 1) for i in own.broken_images])
             warnings.warn(
-                f"{label}: NaN or infinite values in {number(own.broken, 'sample')} (image {images}); they are marked, and measures over them have no value.",
+                f"{label}: NaN or infinite values in {number(own.broken, 'sample')} (image "
+                f"{images}); they are marked, and measures over them have no value.",
                 stacklevel=3,
             )
 
@@ -221,7 +262,10 @@ def _first_sentence(problem: Problem) -> str:
 def _memory_in_words(prior: Prior, batch_size: int) -> str:
     """What the peak memory is that of, or why there is none."""
     if prior.device.type == "cuda":
-        return f"the most that the GPU held, prior included, with at most {batch_size} signals denoised at once"
+        return (
+            f"the most that the GPU held, prior included, with at most {batch_size} signals "
+            "denoised at once"
+        )
     return "not measured: on a CPU torch does not count what it allocates"
 
 
@@ -233,7 +277,9 @@ def _count(method: Method, images: Signal) -> int:
     return min(method.images or len(images), len(images))
 
 
-def _keep_pictures(folder: Path, images: Signal, observation: Observation, value_range: tuple[float, float] | None) -> None:
+def _keep_pictures(
+    folder: Path, images: Signal, observation: Observation, value_range: tuple[float, float] | None
+) -> None:
     """The first images and what was measured of them, for the report."""
     some = observation.take(range(len(images)))
     buffer = io.BytesIO()
@@ -261,35 +307,71 @@ def _keep_aligned(folder: Path, label: str, samples: Tensor) -> None:
         file.write(buffer.getvalue())
 
 
-def _check(prior: Prior, images: Signal, methods: Sequence[Method], samples: int, clip: bool, reference: str | None, paths: int) -> None:
+def _check(
+    prior: Prior,
+    images: Signal,
+    methods: Sequence[Method],
+    samples: int,
+    clip: bool,
+    reference: str | None,
+    paths: int,
+) -> None:
     if prior.codec is not None:
         raise InvalidInput(
-            "prior", given=f"{prior.name}, whose signals are codes of a {type(prior.codec).__name__}", expected="a prior of what is measured",
+            "prior",
+            given=f"{prior.name}, whose signals are codes of a {type(prior.codec).__name__}",
+            expected="a prior of what is measured",
             advice="sample it in Python, and compare what prior.decode(x_0) gives",
-        )  # fmt: skip
+        )
     if len(images) == 0 or tuple(images.shape[1:]) != tuple(prior.event_shape):
-        raise InvalidInput(f"the prior's signals have shape {tuple(prior.event_shape)}; got images of shape {tuple(images.shape)}.")
+        raise InvalidInput(
+            f"the prior's signals have shape {tuple(prior.event_shape)}; got images of shape "
+            f"{tuple(images.shape)}."
+        )
     if prior.num_observations not in (1, len(images)):
         raise InvalidInput(
-            f"the prior is given context for {prior.num_observations} signals and there are {len(images)} images; give one for all, or one for each."
+            f"the prior is given context for {prior.num_observations} signals and there are "
+            f"{len(images)} images; give one for all, or one for each."
         )
     if not bool(torch.isfinite(images).all()):
         broken = (~torch.isfinite(images)).flatten(1).any(1).nonzero().flatten().tolist()
         given = f"NaN or infinite values in image {some([str(i + 1) for i in broken])}"
-        raise InvalidInput("images", given=given, expected="finite values", advice="mend these images, or leave them out")
+        raise InvalidInput(
+            "images",
+            given=given,
+            expected="finite values",
+            advice="mend these images, or leave them out",
+        )
     if samples < 1 or not methods:
-        raise InvalidInput(f"an evaluation needs at least one method and one sample per image; got {len(methods)} and {samples}.")
+        raise InvalidInput(
+            "an evaluation needs at least one method and one sample per image; got "
+            f"{len(methods)} and {samples}."
+        )
     if paths < 0 or paths == 1:
-        raise InvalidInput("paths", given=paths, expected="at least 2, the paths of each image that are weighed", advice="use 0 for none")
+        raise InvalidInput(
+            "paths",
+            given=paths,
+            expected="at least 2, the paths of each image that are weighed",
+            advice="use 0 for none",
+        )
     if clip and prior.value_range is None:
-        raise InvalidInput("clip=True needs a prior whose card gives a value_range; this one has none.")
+        raise InvalidInput(
+            "clip=True needs a prior whose card gives a value_range; this one has none."
+        )
     low, high = prior.value_range or (-math.inf, math.inf)
     if float(images.min()) < low - 1e-3 or float(images.max()) > high + 1e-3:
         raise InvalidInput(
-            f"the prior's range is [{low:g}, {high:g}]; the images hold values in [{float(images.min()):g}, {float(images.max()):g}]."
+            f"the prior's range is [{low:g}, {high:g}]; the images hold values in "
+            f"[{float(images.min()):g}, {float(images.max()):g}]."
         )
     folders = [method.folder for method in methods]
     if len(set(folders)) < len(folders):
-        raise InvalidInput(f"methods need different labels, since each has a folder of its own; got {', '.join(m.label for m in methods)}.")
+        raise InvalidInput(
+            "methods need different labels, since each has a folder of its own; got "
+            f"{', '.join(m.label for m in methods)}."
+        )
     if reference is not None and reference not in [method.label for method in methods]:
-        raise InvalidInput(f"the reference {reference!r} is none of the methods {', '.join(m.label for m in methods)}.")
+        raise InvalidInput(
+            f"the reference {reference!r} is none of the methods "
+            f"{', '.join(m.label for m in methods)}."
+        )

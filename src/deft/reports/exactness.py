@@ -2,7 +2,8 @@
 
     ESS / N of N paths of each image, and log p(y); 1 is exact        see deft.paths
 
-For methods whose steps have a density (DDIM with eta > 0, sigma_y > 0); of any other it is said why not. What the paths cost is in no table.
+For methods whose steps have a density (DDIM with eta > 0, sigma_y > 0); of any other it is said why
+not. What the paths cost is in no table.
 """
 
 from __future__ import annotations
@@ -21,11 +22,23 @@ from deft.storage.atomic import atomic
 
 
 def path_weights(
-    prior: Prior, observation: Observation, method: Method, folder: Path, paths: int, seeds: Sequence[int], batch_size: int
+    prior: Prior,
+    observation: Observation,
+    method: Method,
+    folder: Path,
+    paths: int,
+    seeds: Sequence[int],
+    batch_size: int,
 ) -> dict[str, object]:
-    """The weights of `paths` paths of each image, a card each; or, under `reason`, why there are none. One image at a time, each kept when it is done."""
+    """The weights of `paths` paths of each image, a card each; or, under `reason`, why there are
+    none. One image at a time, each kept when it is done.
+    """
     if method.h_transform is None:
-        return {"paths": paths, "cards": [], "reason": "the prior alone does not see the measurement"}
+        return {
+            "paths": paths,
+            "cards": [],
+            "reason": "the prior alone does not see the measurement",
+        }
     kept = folder / "parts" / method.folder / f"paths-{paths}.json"
     cards = _kept(kept) if kept.exists() else []
     try:
@@ -47,7 +60,11 @@ def _kept(path: Path) -> list[dict[str, object]]:
     try:
         cards = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); delete it, and the same call will make it again.") from error
+        raise CheckpointError(
+            f"{path} cannot be read ({error}); delete it, and the same call will make it again."
+        ) from error
     if not isinstance(cards, list) or not all(isinstance(card, dict) for card in cards):
-        raise CheckpointError(f"{path} holds no cards of weights; delete it, and the same call will make it again.")
+        raise CheckpointError(
+            f"{path} holds no cards of weights; delete it, and the same call will make it again."
+        )
     return cards

@@ -1,7 +1,8 @@
 """Pictures as PNG, with numpy and Pillow alone.
 
-Signals with one channel are grey, with three in colour; of others the first channel is shown. Signals along one axis are drawn as curves. Standard
-deviations have a perceptual colour map of their own, dark for certain.
+Signals with one channel are grey, with three in colour; of others the first channel is shown.
+Signals along one axis are drawn as curves. Standard deviations have a perceptual colour map of
+their own, dark for certain.
 """
 
 from __future__ import annotations
@@ -16,12 +17,27 @@ from numpy.typing import NDArray
 Picture = NDArray[np.uint8]
 _BROKEN = (255, 0, 255)
 
-# Eleven places of the colour map `magma` (Smith & van der Walt 2015, public domain); lightness rises evenly.
-_MAGMA = ("000004", "140e36", "3b0f70", "641a80", "8c2981", "b73779", "de4968", "f7705c", "fe9f6d", "fecf92", "fcfdbf")
+# Eleven places of the colour map `magma` (Smith & van der Walt 2015, public domain); lightness
+# rises evenly.
+_MAGMA = (
+    "000004",
+    "140e36",
+    "3b0f70",
+    "641a80",
+    "8c2981",
+    "b73779",
+    "de4968",
+    "f7705c",
+    "fe9f6d",
+    "fecf92",
+    "fcfdbf",
+)
 
 
 def picture(x: NDArray[Any], value_range: tuple[float, float]) -> Picture:
-    """A signal (channels, *space) as (height, width, 3); values beyond the range are shown at its ends."""
+    """A signal (channels, *space) as (height, width, 3); values beyond the range are shown at its
+    ends.
+    """
     low, high = value_range
     if x.ndim == 2:
         return _curve(x[0], low, high)
@@ -31,19 +47,27 @@ def picture(x: NDArray[Any], value_range: tuple[float, float]) -> Picture:
 
 
 def drawn(x: NDArray[Any], value_range: tuple[float, float]) -> Picture:
-    """A sample as a picture, in which values that are not finite are magenta; a curve of which any is not is magenta as a whole."""
+    """A sample as a picture, in which values that are not finite are magenta; a curve of which any
+    is not is magenta as a whole.
+    """
     broken = ~np.isfinite(x).all(axis=0)
     shown = picture(np.where(np.isfinite(x), x, value_range[0]), value_range)
     if not broken.any():
         return shown
-    return np.where(broken[..., None] if x.ndim > 2 else True, np.array(_BROKEN, dtype=np.uint8), shown)
+    return np.where(
+        broken[..., None] if x.ndim > 2 else True, np.array(_BROKEN, dtype=np.uint8), shown
+    )
 
 
 def heat(x: NDArray[Any], high: float) -> Picture:
     """Values (height, width) between 0 and `high` in colour."""
-    table = np.array([[int(code[i : i + 2], 16) for i in (0, 2, 4)] for code in _MAGMA], dtype=np.float64)
+    table = np.array(
+        [[int(code[i : i + 2], 16) for i in (0, 2, 4)] for code in _MAGMA], dtype=np.float64
+    )
     place = np.clip(np.nan_to_num(x, nan=high) / max(high, 1e-12), 0, 1) * (len(table) - 1)
-    rgb = np.stack([np.interp(place, np.arange(len(table)), table[:, c]) for c in range(3)], axis=-1)
+    rgb = np.stack(
+        [np.interp(place, np.arange(len(table)), table[:, c]) for c in range(3)], axis=-1
+    )
     return np.round(rgb if x.ndim == 2 else np.repeat(rgb[None], 24, axis=0)).astype(np.uint8)
 
 
@@ -58,7 +82,9 @@ def with_scale(shown: Picture, high: float) -> Picture:
     width = picture.shape[1]
     start, end = gap + int(font.getlength("0")) + gap, width - int(font.getlength(label)) - 2 * gap
     strip = Image.new("RGB", (width, 18), "white")
-    strip.paste(Image.fromarray(heat(np.linspace(0, 1, end - start)[None].repeat(10, 0), 1.0)), (start, 4))
+    strip.paste(
+        Image.fromarray(heat(np.linspace(0, 1, end - start)[None].repeat(10, 0), 1.0)), (start, 4)
+    )
     draw = ImageDraw.Draw(strip)
     draw.text((gap, 2), "0", fill="#222", font=font)
     draw.text((end + gap, 2), label, fill="#222", font=font)
@@ -71,7 +97,9 @@ def heat_gradient() -> str:
 
 
 def hatch(shown: Picture, coverage: NDArray[Any]) -> Picture:
-    """A measurement with the places that were not observed (coverage 0, shape (1, *space)) hatched in a neutral tone."""
+    """A measurement with the places that were not observed (coverage 0, shape (1, *space)) hatched
+    in a neutral tone.
+    """
     if coverage.ndim != 3 or shown.shape[:2] != coverage.shape[1:]:
         return shown
     rows, columns = np.indices(shown.shape[:2])
@@ -84,16 +112,26 @@ def png(shown: Picture, scale: int = 1) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(np.kron(shown, np.ones((scale, scale, 1), dtype=np.uint8)) if scale > 1 else shown).save(buffer, "PNG", optimize=True)
+    Image.fromarray(
+        np.kron(shown, np.ones((scale, scale, 1), dtype=np.uint8)) if scale > 1 else shown
+    ).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
 def enlargement(shape: tuple[int, ...], wanted: int = 112) -> int:
-    """By which whole factor a signal of this event shape is enlarged to be about `wanted` pixels wide."""
+    """By which whole factor a signal of this event shape is enlarged to be about `wanted` pixels
+    wide.
+    """
     return 1 if len(shape) < 3 else max(1, round(wanted / max(shape[1:])))
 
 
-def grid(rows: Sequence[Sequence[Picture | None]], columns: Sequence[str], *, scale: int = 3, gap: int = 6) -> Picture:
+def grid(
+    rows: Sequence[Sequence[Picture | None]],
+    columns: Sequence[str],
+    *,
+    scale: int = 3,
+    gap: int = 6,
+) -> Picture:
     """Pictures of one size in rows, with a label above each column; None leaves a place empty."""
     from PIL import Image, ImageDraw, ImageFont
 
@@ -102,7 +140,9 @@ def grid(rows: Sequence[Sequence[Picture | None]], columns: Sequence[str], *, sc
     font = ImageFont.load_default(size=13)
     lines = [_wrapped(label, font, width) for label in columns]
     top = gap + 16 * max(len(line) for line in lines)
-    sheet = Image.new("RGB", (len(columns) * (width + gap) + gap, top + len(rows) * (height + gap)), "white")
+    sheet = Image.new(
+        "RGB", (len(columns) * (width + gap) + gap, top + len(rows) * (height + gap)), "white"
+    )
     draw = ImageDraw.Draw(sheet)
     for j, label in enumerate(lines):
         for k, line in enumerate(label):
@@ -128,12 +168,18 @@ def _wrapped(label: str, font: Any, width: int) -> list[str]:
     return lines or [""]
 
 
-def _curve(values: NDArray[Any], low: float, high: float, height: int = 96, width: int = 192) -> Picture:
+def _curve(
+    values: NDArray[Any], low: float, high: float, height: int = 96, width: int = 192
+) -> Picture:
     from PIL import Image, ImageDraw
 
     margin = 0.08 * (high - low)
     sheet = Image.new("RGB", (2 * width, 2 * height), "white")
     place = np.linspace(4, 2 * width - 4, len(values))
-    level = 2 * height * (1 - (np.nan_to_num(values) - low + margin) / max(high - low + 2 * margin, 1e-12))
+    level = (
+        2
+        * height
+        * (1 - (np.nan_to_num(values) - low + margin) / max(high - low + 2 * margin, 1e-12))
+    )
     ImageDraw.Draw(sheet).line(list(zip(place.tolist(), level.tolist())), fill="#1f4e79", width=3)
     return np.asarray(sheet.resize((width, height), Image.Resampling.LANCZOS))

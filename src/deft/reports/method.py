@@ -1,4 +1,6 @@
-"""What an evaluation compares, a method being an h-transform with a sampler, and how a run folder tells one from another."""
+"""What an evaluation compares, a method being an h-transform with a sampler, and how a run folder
+tells one from another.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,9 @@ from deft.storage.table import public_name
 class Method:
     """What is compared: an h-transform (None: the prior alone) with a sampler.
 
-    `training_seconds` is what the h-transform took to learn; `tuned` the table of a tuned parameter, as it should stand in the report; `images` limits
-    an expensive method to the first few images.
+    `training_seconds` is what the h-transform took to learn; `tuned` the table of a tuned
+    parameter, as it should stand in the report; `images` limits an expensive method to the first
+    few images.
     """
 
     label: str
@@ -53,11 +56,17 @@ class Method:
 
     def card(self) -> dict[str, object]:
         """What its samples depend on."""
-        return {"label": self.label, "h_transform": describe(self.h_transform), "sampler": describe(self.sampler)}
+        return {
+            "label": self.label,
+            "h_transform": describe(self.h_transform),
+            "sampler": describe(self.sampler),
+        }
 
     def posterior(self, prior: Prior, observation: Observation) -> Posterior:
         """What a sampler of posteriors sees; the h-transform is moved to the prior's device."""
-        return Posterior(prior, (self.h_transform or NoConditioning()).to(prior.device).eval(), observation)
+        return Posterior(
+            prior, (self.h_transform or NoConditioning()).to(prior.device).eval(), observation
+        )
 
     def samples(
         self,
@@ -72,7 +81,13 @@ class Method:
         """`num_samples` for each observation."""
         h_transform = None if self.h_transform is None else self.h_transform.to(prior.device).eval()
         return self.sampler.draw(
-            prior, num_samples, observation=observation, h_transform=h_transform, seed=seed, batch_size=batch_size, on_step=on_step
+            prior,
+            num_samples,
+            observation=observation,
+            h_transform=h_transform,
+            seed=seed,
+            batch_size=batch_size,
+            on_step=on_step,
         )
 
     @property
@@ -81,9 +96,13 @@ class Method:
         return self.sampler.conditions or not isinstance(self.h_transform, NoConditioning | None)
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        """Raise where the method does not apply to a prior or an observation, with its label; the prior is not evaluated."""
+        """Raise where the method does not apply to a prior or an observation, with its label; the
+        prior is not evaluated.
+        """
         try:
-            h_transform = None if self.h_transform is None else self.h_transform.to(prior.device).eval()
+            h_transform = (
+                None if self.h_transform is None else self.h_transform.to(prior.device).eval()
+            )
             self.sampler.check(prior, observation, h_transform)
         except DeftError as error:
             raise type(error)(f"{self.label}: {error}") from error
@@ -107,7 +126,11 @@ def describe(value: object) -> object:
         return {str(key): describe(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [describe(item) for item in value]
-    kind = value if isinstance(value, type) or not hasattr(value, "__dict__") or hasattr(value, "__code__") else type(value)
+    kind = (
+        value
+        if isinstance(value, type) or not hasattr(value, "__dict__") or hasattr(value, "__code__")
+        else type(value)
+    )
     path = f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', repr(kind))}"
     if kind is value:
         return path
@@ -119,5 +142,9 @@ def describe(value: object) -> object:
     }
     if isinstance(value, nn.Module):
         card["hash"] = of_state(value)
-        card |= {name: describe(part) for name, part in value.named_modules() if name and isinstance(part, HTransform)}
+        card |= {
+            name: describe(part)
+            for name, part in value.named_modules()
+            if name and isinstance(part, HTransform)
+        }
     return card

@@ -2,8 +2,9 @@
 
     sample j of image i      drawn from (seed of the image, j)
 
-A part holds all samples of a range of images, what they cost, and what is known of their weights where they had any. It is written in one step, so that a run that
-was stopped goes on where it stopped.
+A part holds all samples of a range of images, what they cost, and what is known of their weights
+where they had any. It is written in one step, so that a run that was stopped goes on where it
+stopped.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ from deft.storage.claims import claim as claim
 class Part:
     """Samples of some images: (images, samples, *event), with what they cost.
 
-    `iterations` are those of conjugate gradients; `memory` is the most bytes that a GPU held meanwhile, None on a CPU, where torch does not count; `weights` has a card per image where samples were chosen
-    from weighted ones.
+    `iterations` are those of conjugate gradients; `memory` is the most bytes that a GPU held
+    meanwhile, None on a CPU, where torch does not count; `weights` has a card per image where
+    samples were chosen from weighted ones.
     """
 
     start: int
@@ -54,7 +56,9 @@ class Part:
     def first(self, count: int) -> Part:
         """The first images of the part, with their share of the costs."""
         share = min(count / max(len(self.samples), 1), 1.0)
-        evaluations, gradients, iterations = (round(share * n) for n in (self.evaluations, self.gradients, self.iterations))
+        evaluations, gradients, iterations = (
+            round(share * n) for n in (self.evaluations, self.gradients, self.iterations)
+        )
         return replace(
             self,
             samples=self.samples[:count],
@@ -67,23 +71,50 @@ class Part:
 
 
 def draw(
-    prior: Prior, observation: Observation, method: Method, folder: Path, samples: int, seeds: Sequence[int], batch_size: int, bar: tqdm
+    prior: Prior,
+    observation: Observation,
+    method: Method,
+    folder: Path,
+    samples: int,
+    seeds: Sequence[int],
+    batch_size: int,
+    bar: tqdm,
 ) -> list[Part]:
-    """All parts of a method: those that are there, and those that are missing, each written when it is done; `seeds` has one for each image."""
+    """All parts of a method: those that are there, and those that are missing, each written when it
+    is done; `seeds` has one for each image.
+    """
     where = folder / "parts" / method.folder
     parts = [part for part in read_parts(where) if part.start < len(observation)]
     done = {part.start + i for part in parts for i in range(len(part.samples))}
     bar.update(len(done & set(range(len(observation)))))
-    for chunk in _missing(len(observation), done, max(1, batch_size // max(method.sampler.signals(samples), 1))):
+    for chunk in _missing(
+        len(observation), done, max(1, batch_size // max(method.sampler.signals(samples), 1))
+    ):
         counted = Counted(prior.take(chunk))
         _begin(prior.device)
         start = time.perf_counter()
         with _explained(method, folder), solvers.counted() as solves:
-            # what a method does first is timed too: a measurement may be lifted by a long computation
-            drawn = method.samples(counted, observation.take(chunk), samples, seed=[seeds[i] for i in chunk], batch_size=batch_size)
+            # what a method does first is timed too: a measurement may be lifted by a long
+            # computation
+            drawn = method.samples(
+                counted,
+                observation.take(chunk),
+                samples,
+                seed=[seeds[i] for i in chunk],
+                batch_size=batch_size,
+            )
         memory = _end(prior.device)
         seconds = time.perf_counter() - start
-        part = Part(chunk[0], drawn.x_0.float().cpu(), seconds, counted.evaluations, counted.gradients, memory, drawn.weights, solves.taken)
+        part = Part(
+            chunk[0],
+            drawn.x_0.float().cpu(),
+            seconds,
+            counted.evaluations,
+            counted.gradients,
+            memory,
+            drawn.weights,
+            solves.taken,
+        )
         _write_part(where, part)
         parts.append(part)
         bar.update(len(chunk))
@@ -98,7 +129,9 @@ def _explained(method: Method, folder: Path) -> Iterator[None]:
     except KeyboardInterrupt as error:
         number = signals.number_of(error)
         raise signals.Stopped(
-            f"stopped{signals.by(number)} in {method.label}; what is finished is in {folder}: the same call goes on from there.", number
+            f"stopped{signals.by(number)} in {method.label}; what is finished is in {folder}: the "
+            "same call goes on from there.",
+            number,
         ) from error
     except OutOfMemory as error:
         raise OutOfMemory(f"{method.label}: {error} Finished parts are kept.") from error
@@ -122,8 +155,13 @@ def _missing(count: int, done: set[int], size: int) -> list[range]:
 def _write_part(where: Path, part: Part) -> None:
     buffer = io.BytesIO()
     costs = np.array([part.seconds, part.evaluations, part.gradients], dtype=np.float64)
-    known = json.dumps({"memory": part.memory, "iterations": part.iterations, "weights": list(part.weights)}, allow_nan=False)
-    np.savez(buffer, start=part.start, samples=part.samples.numpy(), costs=costs, known=np.array(known))
+    known = json.dumps(
+        {"memory": part.memory, "iterations": part.iterations, "weights": list(part.weights)},
+        allow_nan=False,
+    )
+    np.savez(
+        buffer, start=part.start, samples=part.samples.numpy(), costs=costs, known=np.array(known)
+    )
     with atomic(where / f"{part.start:06d}-{part.start + len(part.samples):06d}.npz") as file:
         file.write(buffer.getvalue())
 
@@ -135,12 +173,31 @@ def read_parts(where: Path) -> list[Part]:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 seconds, evaluations, gradients = stored["costs"].tolist()
-                known = json.loads(str(stored["known"])) if "known" in stored.files else {}  # which earlier versions did not record
-                part = Part(int(stored["start"]), torch.from_numpy(stored["samples"]), seconds, int(evaluations), int(gradients))
+                known = (
+                    json.loads(str(stored["known"])) if "known" in stored.files else {}
+                )  # which earlier versions did not record
+                part = Part(
+                    int(stored["start"]),
+                    torch.from_numpy(stored["samples"]),
+                    seconds,
+                    int(evaluations),
+                    int(gradients),
+                )
                 known["weights"] = tuple(known.get("weights", ()))
-                parts.append(replace(part, **{name: known[name] for name in ("memory", "iterations", "weights") if name in known}))
+                parts.append(
+                    replace(
+                        part,
+                        **{
+                            name: known[name]
+                            for name in ("memory", "iterations", "weights")
+                            if name in known
+                        },
+                    )
+                )
         except Exception as error:
-            raise CheckpointError(f"{path} cannot be read ({error}); delete it, and the same call will make it again.") from error
+            raise CheckpointError(
+                f"{path} cannot be read ({error}); delete it, and the same call will make it again."
+            ) from error
     return parts
 
 

@@ -11,12 +11,16 @@ from pathlib import Path
 
 
 def commit() -> str | None:
-    """The commit of the library's own source, with `+changes` where tracked files differ from it; None outside a checkout."""
+    """The commit of the library's own source, with `+changes` where tracked files differ from it;
+    None outside a checkout.
+    """
     here = Path(__file__).resolve()
     if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
         return None
     head = _git(here.parent, "rev-parse", "HEAD")
-    changes = _git(here.parent, "status", "--porcelain", "--untracked-files=no", ":/src", ":/pyproject.toml")
+    changes = _git(
+        here.parent, "status", "--porcelain", "--untracked-files=no", ":/src", ":/pyproject.toml"
+    )
     return f"{head}+changes" if changes else head
 
 
@@ -34,7 +38,12 @@ def versions() -> dict[str, str]:
         own = metadata.version("deft-diffusion")
     except metadata.PackageNotFoundError:
         from deft import __version__ as own
-    return {"deft": own, "python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
+    return {
+        "deft": own,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+    }
 
 
 def machine(device: str) -> str:
@@ -49,7 +58,13 @@ def machine(device: str) -> str:
 
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

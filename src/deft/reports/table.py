@@ -1,7 +1,8 @@
 """Results as a table, in HTML and in Markdown.
 
-A cell is `value ± standard error`. The best value of a column is marked only where `evaluate` found that it beats every other conditional method by more
-than two standard errors of the paired difference; costs and the misfit, for which 1 is right, have no best.
+A cell is `value ± standard error`. The best value of a column is marked only where `evaluate` found
+that it beats every other conditional method by more than two standard errors of the paired
+difference; costs and the misfit, for which 1 is right, have no best.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from deft.reports.words import number
 @final
 @dataclass(frozen=True)
 class Cell:
-    """What stands in one place: the number, its error in a smaller type, and whether it is marked."""
+    """What stands in one place: the number, its error in a smaller type, and whether it is
+    marked.
+    """
 
     text: str
     error: str = ""
@@ -42,29 +45,50 @@ class Table:
 
     def markdown(self) -> str:
         """The table in GitHub's Markdown."""
-        heads = ["method", *(f"{title} ({unit})" if unit else title for title, unit in self.columns)]
+        heads = [
+            "method",
+            *(f"{title} ({unit})" if unit else title for title, unit in self.columns),
+        ]
         lines = ["| " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(self.columns)]
         for name, note, cells in self.rows:
             label = f"{name} ({note})" if note else name
-            lines.append("| " + " | ".join([label, *(cell.markdown for cell in cells)]).replace("\n", " ") + " |")
+            lines.append(
+                "| "
+                + " | ".join([label, *(cell.markdown for cell in cells)]).replace("\n", " ")
+                + " |"
+            )
         return "\n".join(lines) + "\n"
 
     def html(self) -> str:
         """The table in HTML, in a frame that scrolls sideways where the page is narrow."""
-        heads = "".join(f"<th>{escape(title)}{f'<small>{escape(unit)}</small>' if unit else ''}</th>" for title, unit in self.columns)
+        heads = "".join(
+            f"<th>{escape(title)}{f'<small>{escape(unit)}</small>' if unit else ''}</th>"
+            for title, unit in self.columns
+        )
         body = []
         for name, note, cells in self.rows:
             shown = "".join(
-                f"<td{' class=best' if cell.best else ''}>{escape(cell.text)}{f'<small>±&#8239;{escape(cell.error)}</small>' if cell.error else ''}</td>"
+                f"<td{' class=best' if cell.best else ''}>{escape(cell.text)}"
+                f"{f'<small>±&#8239;{escape(cell.error)}</small>' if cell.error else ''}</td>"
                 for cell in cells
             )
-            body.append(f"<tr><th scope=row>{escape(name)}{f'<small>{escape(note)}</small>' if note else ''}</th>{shown}</tr>")
-        return f'<div class="scroll"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+            body.append(
+                f"<tr><th scope=row>{escape(name)}"
+                f"{f'<small>{escape(note)}</small>' if note else ''}</th>{shown}</tr>"
+            )
+        return (
+            f'<div class="scroll"><table><thead><tr><th></th>{heads}</tr></thead>'
+            f"<tbody>{''.join(body)}</tbody></table></div>"
+        )
 
 
 def results_table(results: Mapping[str, Any]) -> Table:
     """Every measure of every method."""
-    measures = [m for m in results["measures"] if any(m["key"] in method["summary"] for method in results["methods"])]
+    measures = [
+        m
+        for m in results["measures"]
+        if any(m["key"] in method["summary"] for method in results["methods"])
+    ]
     rows = []
     for method in results["methods"]:
         cells = []
@@ -76,27 +100,41 @@ def results_table(results: Mapping[str, Any]) -> Table:
 
 
 def difference_table(results: Mapping[str, Any]) -> Table:
-    """Every method minus the reference, on the same images, with standard errors of the paired difference."""
+    """Every method minus the reference, on the same images, with standard errors of the paired
+    difference.
+    """
     measures = [
-        m for m in results["measures"] if m["better"] != "none" and any(m["key"] in method["difference"] for method in results["methods"])
+        m
+        for m in results["measures"]
+        if m["better"] != "none"
+        and any(m["key"] in method["difference"] for method in results["methods"])
     ]
     rows = []
     for method in results["methods"]:
         if method["label"] != results["reference"]:
-            cells = [_cell(method["difference"].get(measure["key"]), measure, False, signed=True) for measure in measures]
+            cells = [
+                _cell(method["difference"].get(measure["key"]), measure, False, signed=True)
+                for measure in measures
+            ]
             rows.append((method["label"], _note(method, results), cells))
     return Table([(_title(m, results), m["unit"]) for m in measures], rows)
 
 
 def weights_table(results: Mapping[str, Any]) -> Table:
-    """What is known of weights: of samples that were chosen by theirs, and of paths that were weighed to see how exact an h-transform is."""
+    """What is known of weights: of samples that were chosen by theirs, and of paths that were
+    weighed to see how exact an h-transform is.
+    """
     rows = []
     for method in results["methods"]:
         if method.get("weights"):
-            rows.append((method["label"], "samples chosen by weight", _weight_cells(method["weights"])))
+            rows.append(
+                (method["label"], "samples chosen by weight", _weight_cells(method["weights"]))
+            )
         paths = method.get("path_weights")
         if paths and method["conditional"] and not method.get("weights"):
-            rows.append((method["label"], paths["reason"] or "paths", _weight_cells(paths["cards"])))
+            rows.append(
+                (method["label"], paths["reason"] or "paths", _weight_cells(paths["cards"]))
+            )
     heads = [
         ("log p(y)", "nats"),
         ("N", "per image"),
@@ -109,15 +147,26 @@ def weights_table(results: Mapping[str, Any]) -> Table:
 
 
 def _weight_cells(cards: Sequence[Mapping[str, Any]]) -> list[Cell]:
-    """Over images: the mean of log p(y), with the standard error that the weights state, and the effective sample sizes."""
+    """Over images: the mean of log p(y), with the standard error that the weights state, and the
+    effective sample sizes.
+    """
     if not cards:
         return [Cell("–")] * 6
     errors = [card["standard_error"] for card in cards]
-    error = "not known" if None in errors else f"{math.fsum(e**2 for e in errors) ** 0.5 / len(errors):.2g}"
+    error = (
+        "not known"
+        if None in errors
+        else f"{math.fsum(e**2 for e in errors) ** 0.5 / len(errors):.2g}"
+    )
     shares = [card["effective_sample_size"] / card["samples"] for card in cards]
     collapsed = sum(bool(card["collapsed"]) for card in cards)
     return [
-        Cell(f"{math.fsum(card['log_evidence'] for card in cards) / len(cards):.2f}".replace("-", "−"), error),
+        Cell(
+            f"{math.fsum(card['log_evidence'] for card in cards) / len(cards):.2f}".replace(
+                "-", "−"
+            ),
+            error,
+        ),
         Cell(str(max(card["samples"] for card in cards))),
         Cell(f"{statistics.median(shares):.2g}"),
         Cell(f"{min(shares):.2g}"),
@@ -127,7 +176,9 @@ def _weight_cells(cards: Sequence[Mapping[str, Any]]) -> list[Cell]:
 
 
 def tuning_table(tuned: Mapping[str, Any]) -> Table:
-    """Values of a tuned parameter with what each scored on validation images; the chosen one is marked. `tuned` is `Tuned.card()`, or has `values`, `scores` and `best`."""
+    """Values of a tuned parameter with what each scored on validation images; the chosen one is
+    marked. `tuned` is `Tuned.card()`, or has `values`, `scores` and `best`.
+    """
     metric, parameter = str(tuned.get("metric", "score")), str(tuned.get("parameter", "value"))
     table = tuned.get("table") or zip(tuned.get("values", ()), tuned.get("scores", ()))
     best = tuned.get("value", tuned.get("best"))
@@ -142,7 +193,9 @@ def tuning_table(tuned: Mapping[str, Any]) -> Table:
     return Table([(metric, "")], rows)
 
 
-def _cell(card: Mapping[str, Any] | None, measure: Mapping[str, Any], best: bool, signed: bool = False) -> Cell:
+def _cell(
+    card: Mapping[str, Any] | None, measure: Mapping[str, Any], best: bool, signed: bool = False
+) -> Cell:
     if card is None:
         return Cell("–")
     value, error, digits = card["value"], card["standard_error"], measure["digits"]
@@ -152,7 +205,9 @@ def _cell(card: Mapping[str, Any] | None, measure: Mapping[str, Any], best: bool
     text = f"{value:{'+' if signed else ''}.{digits}f}" if abs(value) < 1e6 else f"{value:.3g}"
     if cost and 0 < abs(value) < 0.01:
         text = f"{value:.1g}"
-    return Cell(text.replace("-", "−"), "" if cost or error is None else f"{error:.{digits}f}", best)
+    return Cell(
+        text.replace("-", "−"), "" if cost or error is None else f"{error:.{digits}f}", best
+    )
 
 
 def _title(measure: Mapping[str, Any], results: Mapping[str, Any]) -> str:
@@ -163,9 +218,13 @@ def _title(measure: Mapping[str, Any], results: Mapping[str, Any]) -> str:
 def _note(method: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     parts = [method["notes"]] if method["notes"] else []
     if method["images"] < results["images"]["count"]:
-        parts.append("first image only" if method["images"] == 1 else f"first {method['images']} images only")
+        parts.append(
+            "first image only" if method["images"] == 1 else f"first {method['images']} images only"
+        )
     if method["broken_samples"]:
         parts.append(f"{number(method['broken_samples'], 'sample')} not finite")
     if method.get("collapsed"):
-        parts.append(f"weights collapsed on {method['collapsed']} of {number(method['images'], 'image')}")
+        parts.append(
+            f"weights collapsed on {method['collapsed']} of {number(method['images'], 'image')}"
+        )
     return "; ".join(parts)

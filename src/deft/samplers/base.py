@@ -25,7 +25,9 @@ from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.samplers.arguments import Seed, at_most, observation_seeds, room_for_batch, sample_count
 from deft.samplers.grids import TimeGrid
-from deft.samplers.grids import UniformLogSNR as UniformLogSNR  # where files of earlier versions name them
+from deft.samplers.grids import (
+    UniformLogSNR as UniformLogSNR,
+)  # where files of earlier versions name them
 from deft.samplers.grids import UniformTime as UniformTime
 from deft.steps import State, walk
 from deft.transitions import Steps
@@ -37,14 +39,17 @@ Watch = Callable[[State], None]
 @final
 @dataclass(frozen=True)
 class Draws:
-    """Samples of equal weight, (observations, samples, *event); `weights` holds, where they were chosen from weighted ones, what is known of those, a card per observation."""
+    """Samples of equal weight, (observations, samples, *event); `weights` holds, where they were
+    chosen from weighted ones, what is known of those, a card per observation.
+    """
 
     x_0: Float[Tensor, "observations samples *event"]
     weights: tuple[Mapping[str, object], ...] = ()
 
 
 class Sampling(ABC):
-    """A way to samples of equal weight of a prior, or of a posterior: a sampler, or weighted samples that are chosen from.
+    """A way to samples of equal weight of a prior, or of a posterior: a sampler, or weighted
+    samples that are chosen from.
 
     `conditions` says that it conditions by itself: it is given no h-transform.
     """
@@ -63,20 +68,37 @@ class Sampling(ABC):
         batch_size: int | None = None,
         on_step: Watch | None = None,
     ) -> Draws:
-        """`num_samples` for each observation; seeds and `batch_size` are as in `Sampler`. `prior` may be a posterior already; without an `observation` it is sampled as it is."""
+        """`num_samples` for each observation; seeds and `batch_size` are as in `Sampler`. `prior`
+        may be a posterior already; without an `observation` it is sampled as it is.
+        """
 
     @abstractmethod
-    def check(self, prior: Prior, observation: Observation | None = None, h_transform: HTransform | None = None) -> None:
-        """Raise `InvalidInput` where this does not apply to a prior, or to what it is conditioned on; the prior is not evaluated."""
+    def check(
+        self,
+        prior: Prior,
+        observation: Observation | None = None,
+        h_transform: HTransform | None = None,
+    ) -> None:
+        """Raise `InvalidInput` where this does not apply to a prior, or to what it is conditioned
+        on; the prior is not evaluated.
+        """
 
     def signals(self, num_samples: int) -> int:
-        """How many signals are denoised side by side for `num_samples` samples of one observation."""
+        """How many signals are denoised side by side for `num_samples` samples of one
+        observation.
+        """
         return num_samples
 
 
-def conditioned(prior: Prior, observation: Observation | None, h_transform: HTransform | None) -> Prior:
+def conditioned(
+    prior: Prior, observation: Observation | None, h_transform: HTransform | None
+) -> Prior:
     """What a method that samples from a prior is given: the posterior, or the prior alone."""
-    return prior if observation is None else Posterior(prior, h_transform or NoConditioning(), observation)
+    return (
+        prior
+        if observation is None
+        else Posterior(prior, h_transform or NoConditioning(), observation)
+    )
 
 
 class Stepping(Sampling):
@@ -95,7 +117,12 @@ class Stepping(Sampling):
         return self.grid.times(prior.schedule, self.steps).to(prior.device)
 
     def _walked(
-        self, times: Tensor, start: Signal, step: Callable[[State, Times], State], on_step: Watch | None, bar: tqdm | None
+        self,
+        times: Tensor,
+        start: Signal,
+        step: Callable[[State, Times], State],
+        on_step: Watch | None,
+        bar: tqdm | None,
     ) -> State:
         """The state at the last time."""
         for state in walk(times, State(start, times[:1]), step):
@@ -120,7 +147,13 @@ class Stepping(Sampling):
         noise = Noise(seeds, prior.device, prior.dtype).repeat(num_samples)
         owner = torch.arange(len(seeds)).repeat_interleave(num_samples)
         size = batch_size or max(len(noise), 1)
-        bar = tqdm(total=len(noise) * self.steps, disable=not progress, desc="sampling", unit="eval", leave=False)
+        bar = tqdm(
+            total=len(noise) * self.steps,
+            disable=not progress,
+            desc="sampling",
+            unit="eval",
+            leave=False,
+        )
         parts = []
         for start in range(0, len(noise), size):
             part = slice(start, start + size)
@@ -128,7 +161,9 @@ class Stepping(Sampling):
                 parts.append(run(owner[part], noise.take(part), bar))
         bar.close()
         x_0 = torch.cat(parts) if parts else torch.empty((0, *prior.event_shape))
-        result: Float[Tensor, "observations samples *event"] = x_0.unflatten(0, (len(seeds), num_samples))
+        result: Float[Tensor, "observations samples *event"] = x_0.unflatten(
+            0, (len(seeds), num_samples)
+        )
         return result
 
 
@@ -149,10 +184,17 @@ class Sampler(Stepping):
         return prior.initial(noise)
 
     def finish(self, prior: Prior, state: State, noise: Noise) -> Signal:
-        """x_0, from the last time of the grid: the denoiser's own, unless a method says how it ends."""
+        """x_0, from the last time of the grid: the denoiser's own, unless a method says how it
+        ends.
+        """
         return prior.denoise(state.x_t, state.t)
 
-    def check(self, prior: Prior, observation: Observation | None = None, h_transform: HTransform | None = None) -> None:
+    def check(
+        self,
+        prior: Prior,
+        observation: Observation | None = None,
+        h_transform: HTransform | None = None,
+    ) -> None:
         prior = conditioned(prior, observation, h_transform)
         prior.on(Steps(prior.schedule, self.times_of(prior), self.eta))
 
@@ -168,15 +210,18 @@ class Sampler(Stepping):
     ) -> Float[Tensor, "observations samples *event"]:
         """Draw `num_samples` for each observation: (observations, samples, *event).
 
-        Sample j of an observation depends on (seed of the observation, j) alone; an integer `seed` gives observation i the seed (seed, i).
-        `batch_size` is the largest number of signals denoised at once; `on_step` sees the state after every step. Raises `OutOfMemory`.
+        Sample j of an observation depends on (seed of the observation, j) alone; an integer `seed`
+        gives observation i the seed (seed, i). `batch_size` is the largest number of signals
+        denoised at once; `on_step` sees the state after every step. Raises `OutOfMemory`.
         """
         self.check(prior)
 
         def run(owner: Tensor, noise: Noise, bar: tqdm) -> Signal:
             return self.run(prior.take(owner), noise, on_step=on_step, bar=bar)
 
-        return self._in_chunks(prior, prior.num_observations, num_samples, seed, batch_size, progress, run)
+        return self._in_chunks(
+            prior, prior.num_observations, num_samples, seed, batch_size, progress, run
+        )
 
     def draw(
         self,
@@ -193,10 +238,13 @@ class Sampler(Stepping):
         return Draws(self(prior, num_samples, seed=seed, batch_size=batch_size, on_step=on_step))
 
     @torch.no_grad()
-    def run(self, prior: Prior, noise: Noise, *, on_step: Watch | None = None, bar: tqdm | None = None) -> Signal:
+    def run(
+        self, prior: Prior, noise: Noise, *, on_step: Watch | None = None, bar: tqdm | None = None
+    ) -> Signal:
         """One signal for each seed of `noise`, all at once: (batch, *event).
 
-        A posterior has as many observations as there are seeds, or one. `on_step` sees the state after every step; `bar` counts evaluations.
+        A posterior has as many observations as there are seeds, or one. `on_step` sees the state
+        after every step; `bar` counts evaluations.
         """
         times = self.times_of(prior)
         prior = prior.on(Steps(prior.schedule, times, self.eta))
@@ -204,4 +252,6 @@ class Sampler(Stepping):
         def step(state: State, s: Times) -> State:
             return self.step(prior, state, s, noise)
 
-        return self.finish(prior, self._walked(times, self.start(prior, noise), step, on_step, bar), noise)
+        return self.finish(
+            prior, self._walked(times, self.start(prior, noise), step, on_step, bar), noise
+        )

@@ -1,7 +1,7 @@
 """What samplers that condition inside their step ask of a prior and an observation.
 
-Each of these methods changes the step and not only the estimate, so that no h-transform describes it.
-They read y and its operator, evaluate the prior by itself, and never differentiate it.
+Each of these methods changes the step and not only the estimate, so that no h-transform describes
+it. They read y and its operator, evaluate the prior by itself, and never differentiate it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,12 @@ def gaussian(prior: Prior, observation: Observation, method: str) -> None:
         )
 
 
-def spectral_operator(prior: Prior, observation: Observation, method: str, decomposed: SpectralOperator | None = None) -> SpectralOperator:
-    """The operator of an observation, which knows its singular values, or the same one `decomposed` beforehand; `InvalidInput` for another."""
+def spectral_operator(
+    prior: Prior, observation: Observation, method: str, decomposed: SpectralOperator | None = None
+) -> SpectralOperator:
+    """The operator of an observation, which knows its singular values, or the same one `decomposed`
+    beforehand; `InvalidInput` for another.
+    """
     gaussian(prior, observation, method)
     operator = decomposed or observation.operator
     if not isinstance(operator, SpectralOperator):
@@ -40,13 +44,20 @@ def spectral_operator(prior: Prior, observation: Observation, method: str, decom
             given=name,
             expected="a SpectralOperator",
             advice=derivative.instead(prior, observation, method)
-            + (", or write it as Matrix.of(operator, event_shape), where m x d numbers fit in memory" if matrix else ""),
+            + (
+                ", or write it as Matrix.of(operator, event_shape), where m x d numbers fit in "
+                "memory"
+                if matrix
+                else ""
+            ),
         )
     return operator
 
 
 def agrees(decomposed: SpectralOperator, observation: Observation) -> None:
-    """`InvalidInput` where a decomposed operator is not the observation's: on one random signal they differ by more than 1 %."""
+    """`InvalidInput` where a decomposed operator is not the observation's: on one random signal
+    they differ by more than 1 %.
+    """
     if decomposed is observation.operator or not len(observation):
         return
     one = observation.take([0])
@@ -59,13 +70,17 @@ def agrees(decomposed: SpectralOperator, observation: Observation) -> None:
         ours = decomposed(x_0).flatten(1)
     if ours.shape != theirs.shape or float((ours - theirs).norm()) > 0.01 * float(theirs.norm()):
         raise InvalidInput(
-            f"the decomposed operator gives {tuple(ours.shape[1:])} numbers, and other ones than {type(operator).__name__} of the observation, which gives {tuple(theirs.shape[1:])}; "
+            f"the decomposed operator gives {tuple(ours.shape[1:])} numbers, and other ones than "
+            f"{type(operator).__name__} of the observation, which gives "
+            f"{tuple(theirs.shape[1:])}; "
             "decompose that one: Matrix.of(observation.operator, prior.event_shape)."
         )
 
 
 def differentiable(prior: Prior, observation: Observation, method: str) -> None:
-    """`InvalidInput` for an operator that is neither linear nor can be differentiated, and a warning where the derivative is zero."""
+    """`InvalidInput` for an operator that is neither linear nor can be differentiated, and a
+    warning where the derivative is zero.
+    """
     gaussian(prior, observation, method)
     derivative.need_derivative(prior, observation, method)
     derivative.warn_if_flat(prior, observation, method)
@@ -75,7 +90,9 @@ def reciprocal(singular_values: Tensor) -> Tensor:
     """1 / s, and 0 for singular values below 1e-6 of the signal's largest."""
     regular = singular_values > 1e-6 * expand(singular_values.flatten(1).amax(1), singular_values)
     return torch.where(
-        regular, 1 / torch.where(regular, singular_values, torch.ones_like(singular_values)), torch.zeros_like(singular_values)
+        regular,
+        1 / torch.where(regular, singular_values, torch.ones_like(singular_values)),
+        torch.zeros_like(singular_values),
     )
 
 
@@ -88,6 +105,8 @@ def misfit_gradient(observation: Observation, x_0: Signal, method: str) -> Signa
     if gradient is None:
         name = type(observation.operator).__name__
         raise InvalidInput(
-            f"{method} needs a linear operator, or one that can be differentiated", given=name, advice="use LearnedHTransform"
+            f"{method} needs a linear operator, or one that can be differentiated",
+            given=name,
+            advice="use LearnedHTransform",
         )
     return gradient

@@ -1,4 +1,5 @@
-"""DDIM: steps that keep the marginals of the prior, from deterministic (eta = 0) to ancestral (eta = 1, DDPM).
+"""DDIM: steps that keep the marginals of the prior, from deterministic (eta = 0) to ancestral (eta
+= 1, DDPM).
 
 x_s = a x_0_hat + b x_t + c z,    c = eta sigma_s sqrt(1 - (alpha_t sigma_s / (alpha_s sigma_t))^2)
 """
@@ -22,8 +23,9 @@ from deft.types import Times
 class DDIM(Sampler):
     """One evaluation, one Gaussian step.
 
-    Song et al. 2021, arXiv:2010.02502, eq. 12 and 16, for any schedule. `eta` = 0 follows the probability-flow ODE to first order, `eta` = 1 is
-    DDPM (Ho et al. 2020, arXiv:2006.11239). The default grid is uniform in time.
+    Song et al. 2021, arXiv:2010.02502, eq. 12 and 16, for any schedule. `eta` = 0 follows the
+    probability-flow ODE to first order, `eta` = 1 is DDPM (Ho et al. 2020, arXiv:2006.11239). The
+    default grid is uniform in time.
     """
 
     def __init__(self, steps: int, eta: float = 0.0, grid: TimeGrid | None = None) -> None:
@@ -32,5 +34,7 @@ class DDIM(Sampler):
 
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         transition = Transition.between(prior.schedule, state.t, s, self.eta)
-        x_s = drawn(transition, prior.denoise(state.x_t, state.t), state.x_t, prior, noise, state.step + 1)
+        x_s = drawn(
+            transition, prior.denoise(state.x_t, state.t), state.x_t, prior, noise, state.step + 1
+        )
         return State(x_s, s, state.step + 1)

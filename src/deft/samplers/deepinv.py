@@ -2,7 +2,8 @@
 
 x = model(y, physics)
 
-The prior, the h-transform and the sampler are those of this library; the measurement, its operator and its noise are deepinv's. Images are in deepinv's [0, 1] again.
+The prior, the h-transform and the sampler are those of this library; the measurement, its operator
+and its noise are deepinv's. Images are in deepinv's [0, 1] again.
 """
 
 from __future__ import annotations
@@ -21,15 +22,24 @@ from deft.types import Measurement, Signal
 
 @final
 class DeepinvReconstructor(nn.Module):
-    """`model(y, physics)`, the mean of `num_samples` samples for each measurement; `model.samples(y, physics)` returns them all.
+    """`model(y, physics)`, the mean of `num_samples` samples for each measurement;
+    `model.samples(y, physics)` returns them all.
 
-    One is a draw of the posterior, the mean of several the better estimate. Samplers that condition by themselves take None for an h-transform. `seed` is
-    the sampler's, so that the same measurement gives the same result. What the prior means by [0, 1] is its value_range; a prior without one speaks the physics' units.
-    Raises `InvalidInput` for a physics that cannot be adapted (`observation_from_deepinv`).
+    One is a draw of the posterior, the mean of several the better estimate. Samplers that condition
+    by themselves take None for an h-transform. `seed` is the sampler's, so that the same
+    measurement gives the same result. What the prior means by [0, 1] is its value_range; a prior
+    without one speaks the physics' units. Raises `InvalidInput` for a physics that cannot be
+    adapted (`observation_from_deepinv`).
     """
 
     def __init__(
-        self, prior: Prior, h_transform: HTransform | None, sampler: Sampling, num_samples: int = 1, seed: Seed = 0, adjoint: str = "own"
+        self,
+        prior: Prior,
+        h_transform: HTransform | None,
+        sampler: Sampling,
+        num_samples: int = 1,
+        seed: Seed = 0,
+        adjoint: str = "own",
     ) -> None:
         super().__init__()
         self.prior, self.h_transform, self.sampler = prior, h_transform, sampler
@@ -38,9 +48,19 @@ class DeepinvReconstructor(nn.Module):
     def samples(self, y: Measurement, physics: Any) -> Tensor:
         """(measurements, samples, *event), in the physics' units."""
         observation = observation_from_deepinv(
-            y.to(self.prior.device, self.prior.dtype), physics, self.prior.event_shape, self.prior.value_range, adjoint=self.adjoint
+            y.to(self.prior.device, self.prior.dtype),
+            physics,
+            self.prior.event_shape,
+            self.prior.value_range,
+            adjoint=self.adjoint,
         )
-        x_0 = self.sampler.draw(self.prior, self.num_samples, observation=observation, h_transform=self.h_transform, seed=self.seed).x_0
+        x_0 = self.sampler.draw(
+            self.prior,
+            self.num_samples,
+            observation=observation,
+            h_transform=self.h_transform,
+            seed=self.seed,
+        ).x_0
         if self.prior.value_range is None:
             return x_0
         low, high = self.prior.value_range

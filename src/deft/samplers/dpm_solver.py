@@ -1,6 +1,7 @@
 """DPM-Solver++: the probability-flow ODE, solved exactly but for the estimate.
 
-    x_s = (sigma_s / sigma_t) x_t + alpha_s (1 - exp(-h)) D,    h = lambda_s - lambda_t,    lambda = log(alpha / sigma)
+    x_s = (sigma_s / sigma_t) x_t + alpha_s (1 - exp(-h)) D,    h = lambda_s - lambda_t,
+    lambda = log(alpha / sigma)
 
 D is x_0_hat, extrapolated to the middle of the step in lambda.
 """
@@ -26,8 +27,9 @@ class DPMSolver(Sampler):
 
         D = (1 + h / (2 h')) x_0_hat_t - h / (2 h') x_0_hat_r,    h' = lambda_t - lambda_r
 
-    with r the time of the step before; the first step takes D = x_0_hat_t. Lu et al. 2022, arXiv:2211.01095, Algorithm 2. The last step is the
-    denoiser's own. The default grid is uniform in log-SNR.
+    with r the time of the step before; the first step takes D = x_0_hat_t. Lu et al. 2022,
+    arXiv:2211.01095, Algorithm 2. The last step is the denoiser's own. The default grid is uniform
+    in log-SNR.
     """
 
     def __init__(self, steps: int, grid: TimeGrid | None = None) -> None:

@@ -2,7 +2,8 @@
 
     u = x_t / alpha_t,   v = sigma_t / alpha_t:      du / dv = eps_hat = (u - x_0_hat) / v
 
-In these variables every schedule follows the same ODE (Karras et al. 2022, arXiv:2206.00364, Section 2), and a schedule is a choice of times.
+In these variables every schedule follows the same ODE (Karras et al. 2022, arXiv:2206.00364,
+Section 2), and a schedule is a choice of times.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ class Heun(Sampler):
 
         u' = u_t + (v_s - v_t) eps_hat_t,    u_s = u_t + (v_s - v_t) (eps_hat_t + eps_hat'_s) / 2
 
-    Karras et al. 2022, arXiv:2206.00364, Algorithm 1, for any schedule; the last step is the denoiser's own, as theirs is. Two evaluations a step,
-    one for the last: 2 * steps - 1. The default grid is uniform in log-SNR.
+    Karras et al. 2022, arXiv:2206.00364, Algorithm 1, for any schedule; the last step is the
+    denoiser's own, as theirs is. Two evaluations a step, one for the last: 2 * steps - 1. The
+    default grid is uniform in log-SNR.
     """
 
     def __init__(self, steps: int, grid: TimeGrid | None = None) -> None:

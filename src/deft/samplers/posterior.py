@@ -27,12 +27,16 @@ from deft.types import Signal, Times
 
 
 class PosteriorSampler(Stepping):
-    """Draws samples of p(x_0 | y) by steps that read y themselves; it never differentiates the prior."""
+    """Draws samples of p(x_0 | y) by steps that read y themselves; it never differentiates the
+    prior.
+    """
 
     conditions = True
 
     @abstractmethod
-    def step(self, prior: Prior, observation: Observation, state: State, s: Times, noise: Noise) -> State:
+    def step(
+        self, prior: Prior, observation: Observation, state: State, s: Times, noise: Noise
+    ) -> State:
         """From time t to s < t."""
 
     def start(self, prior: Prior, observation: Observation, noise: Noise) -> Signal:
@@ -40,13 +44,20 @@ class PosteriorSampler(Stepping):
         return prior.initial(noise)
 
     def finish(self, prior: Prior, observation: Observation, state: State, noise: Noise) -> Signal:
-        """x_0, from the last time of the grid: the denoiser's own, unless a method says how it ends."""
+        """x_0, from the last time of the grid: the denoiser's own, unless a method says how it
+        ends.
+        """
         return prior.denoise(state.x_t, state.t)
 
     def applies(self, prior: Prior, observation: Observation) -> None:
         """Raise `InvalidInput` where the method does not apply; the prior is not evaluated."""
 
-    def check(self, prior: Prior, observation: Observation | None = None, h_transform: HTransform | None = None) -> None:
+    def check(
+        self,
+        prior: Prior,
+        observation: Observation | None = None,
+        h_transform: HTransform | None = None,
+    ) -> None:
         self.applies(prior, self._observation(prior, observation, h_transform))
 
     def __call__(
@@ -60,12 +71,21 @@ class PosteriorSampler(Stepping):
         on_step: Watch | None = None,
         progress: bool = False,
     ) -> Float[Tensor, "observations samples *event"]:
-        """Draw `num_samples` for each observation, as a `Sampler` does of a `Posterior`: (observations, samples, *event)."""
+        """Draw `num_samples` for each observation, as a `Sampler` does of a `Posterior`:
+        (observations, samples, *event).
+        """
         fit = self._observation(prior, observation, None)
         return self._drawn(prior, fit, num_samples, seed, batch_size, on_step, progress)
 
     def _drawn(
-        self, prior: Prior, fit: Observation, num_samples: int, seed: Seed, batch_size: int | None, on_step: Watch | None, progress: bool
+        self,
+        prior: Prior,
+        fit: Observation,
+        num_samples: int,
+        seed: Seed,
+        batch_size: int | None,
+        on_step: Watch | None,
+        progress: bool,
     ) -> Tensor:
         self.applies(prior, fit)
 
@@ -89,8 +109,18 @@ class PosteriorSampler(Stepping):
         return Draws(self._drawn(prior, fit, num_samples, seed, batch_size, on_step, False))
 
     @torch.no_grad()
-    def run(self, prior: Prior, observation: Observation, noise: Noise, *, on_step: Watch | None = None, bar: tqdm | None = None) -> Signal:
-        """One signal for each seed of `noise`, as many as there are observations, or of one: (batch, *event)."""
+    def run(
+        self,
+        prior: Prior,
+        observation: Observation,
+        noise: Noise,
+        *,
+        on_step: Watch | None = None,
+        bar: tqdm | None = None,
+    ) -> Signal:
+        """One signal for each seed of `noise`, as many as there are observations, or of one:
+        (batch, *event).
+        """
 
         def step(state: State, s: Times) -> State:
             return self.step(prior, observation, state, s, noise)
@@ -99,10 +129,17 @@ class PosteriorSampler(Stepping):
         state = self._walked(self.times_of(prior), start, step, on_step, bar)
         return self.finish(prior, observation, state, noise)
 
-    def _observation(self, prior: Prior, observation: Observation | None, h_transform: HTransform | None) -> Observation:
-        """The observation in the prior's precision and space. Raises `InvalidInput` where something conditions already."""
+    def _observation(
+        self, prior: Prior, observation: Observation | None, h_transform: HTransform | None
+    ) -> Observation:
+        """The observation in the prior's precision and space. Raises `InvalidInput` where something
+        conditions already.
+        """
         name = type(self).__name__
-        advice = f"call {name}(...)(prior, observation, num_samples), or keep the h-transform and use DDIM, Heun or DPMSolver"
+        advice = (
+            f"call {name}(...)(prior, observation, num_samples), or keep the h-transform and use "
+            "DDIM, Heun or DPMSolver"
+        )
         if not isinstance(observation, Observation):
             raise InvalidInput(
                 f"{name} conditions by itself",
@@ -111,5 +148,10 @@ class PosteriorSampler(Stepping):
                 advice=advice,
             )
         if not isinstance(h_transform, NoConditioning | None):
-            raise InvalidInput(f"{name} conditions by itself", given=type(h_transform).__name__, expected="no h-transform", advice=advice)
+            raise InvalidInput(
+                f"{name} conditions by itself",
+                given=type(h_transform).__name__,
+                expected="no h-transform",
+                advice=advice,
+            )
         return fitted(prior, observation)

@@ -1,10 +1,16 @@
-"""Replacement: what is measured is overwritten with a noised copy of the measurement; RePaint travels back in time to let the rest follow.
+"""Replacement: what is measured is overwritten with a noised copy of the measurement; RePaint
+travels back in time to let the rest follow.
 
-    step t -> s     x_s = (I - P) x_s' + P (alpha_s A^+ y + sigma_s z),    x_s' a DDPM step of the prior,    P = A^+ A (the mask)
-    travel s -> t   x_t = (alpha_t / alpha_s) x_s + sqrt(sigma_t^2 - (alpha_t sigma_s / alpha_s)^2) z
+    step t -> s     x_s = (I - P) x_s' + P (alpha_s A^+ y + sigma_s z),
+    x_s' a DDPM step of the prior,    P = A^+ A (the mask)
+    travel s -> t
+            x_t = (alpha_t / alpha_s) x_s + sqrt(sigma_t^2 - (alpha_t sigma_s / alpha_s)^2) z
 
-After each `jump_length` steps the path goes back to where they began, and takes them again, `resamplings` times in all. The first pass over each stretch does not know what comes of the noise in the copy: replacement alone
-is biased towards the prior, however small the steps. Without measurement noise the bias goes to 0 as `resamplings` grows and the steps shrink; A^+ y keeps the noise of a noisy measurement, and so does the sample.
+After each `jump_length` steps the path goes back to where they began, and takes them again,
+`resamplings` times in all. The first pass over each stretch does not know what comes of the noise
+in the copy: replacement alone is biased towards the prior, however small the steps. Without
+measurement noise the bias goes to 0 as `resamplings` grows and the steps shrink; A^+ y keeps the
+noise of a noisy measurement, and so does the sample.
 """
 
 from __future__ import annotations
@@ -31,17 +37,39 @@ from deft.types import Signal, Times, expand
 
 @final
 class Replacement(PosteriorSampler):
-    """Replacement with RePaint's time travel; it conditions by itself: `Replacement(...)(prior, observation, num_samples)`.
+    """Replacement with RePaint's time travel; it conditions by itself: `Replacement(...)(prior,
+    observation, num_samples)`.
 
-    Lugmayr et al. 2022, arXiv:2201.09865, Algorithm 1 and its schedule of jumps: with N steps, one from each multiple of `jump_length` below N - `jump_length`, counted from the clean end. The j forward steps of
-    a jump are one draw here, whose law is the same. `resamplings` = 1 is replacement without travel (Song et al. 2021, arXiv:2011.13456, appendix I.2). The operator is an inpainting, or another whose
-    non-zero singular values are all equal (block averages, the identity), where P is applied in its singular basis. Raises `InvalidInput` for another operator.
+    Lugmayr et al. 2022, arXiv:2201.09865, Algorithm 1 and its schedule of jumps: with N steps, one
+    from each multiple of `jump_length` below N - `jump_length`, counted from the clean end. The j
+    forward steps of a jump are one draw here, whose law is the same. `resamplings` = 1 is
+    replacement without travel (Song et al. 2021, arXiv:2011.13456, appendix I.2). The operator is
+    an inpainting, or another whose non-zero singular values are all equal (block averages, the
+    identity), where P is applied in its singular basis. Raises `InvalidInput` for another operator.
     """
 
-    def __init__(self, steps: int = 250, jump_length: int = 10, resamplings: int = 10, grid: TimeGrid | None = None) -> None:
-        jump_length = checks.whole("jump_length", jump_length, meaning="the steps that a jump goes back")
-        resamplings = checks.whole("resamplings", resamplings, most=MOST_STEPS, meaning="the times that each stretch is gone over")
-        self.steps, self.jump_length, self.resamplings, self.grid = at_least_one(steps), jump_length, resamplings, grid or UniformTime()
+    def __init__(
+        self,
+        steps: int = 250,
+        jump_length: int = 10,
+        resamplings: int = 10,
+        grid: TimeGrid | None = None,
+    ) -> None:
+        jump_length = checks.whole(
+            "jump_length", jump_length, meaning="the steps that a jump goes back"
+        )
+        resamplings = checks.whole(
+            "resamplings",
+            resamplings,
+            most=MOST_STEPS,
+            meaning="the times that each stretch is gone over",
+        )
+        self.steps, self.jump_length, self.resamplings, self.grid = (
+            at_least_one(steps),
+            jump_length,
+            resamplings,
+            grid or UniformTime(),
+        )
 
     @property
     def evaluations(self) -> int:
@@ -51,7 +79,9 @@ class Replacement(PosteriorSampler):
     def applies(self, prior: Prior, observation: Observation) -> None:
         _projection(prior, observation)
 
-    def step(self, prior: Prior, observation: Observation, state: State, s: Times, noise: Noise) -> State:
+    def step(
+        self, prior: Prior, observation: Observation, state: State, s: Times, noise: Noise
+    ) -> State:
         here = noise.stream(state.step + 1)
         draws = (prior.noise(here, k) for k in count())
         known, operator = _projection(prior, observation)
@@ -68,7 +98,9 @@ class Replacement(PosteriorSampler):
             return keep * x_s + (sigma_t**2 - (keep * sigma_s) ** 2).sqrt() * next(draws)
 
         x_s = reverse(state.x_t, state.t, s)
-        stretch = (*state.memory, state.t)[-self.jump_length :]  # the times from which the last steps went
+        stretch = (*state.memory, state.t)[
+            -self.jump_length :
+        ]  # the times from which the last steps went
         left = self.steps - 2 - state.step  # steps from s to the end of the grid
         if left % self.jump_length == 0 and left < self.steps - self.jump_length:
             for _ in range(self.resamplings - 1):
@@ -88,7 +120,9 @@ def _projection(prior: Prior, observation: Observation) -> tuple[Signal, Spectra
     operator = spectral_operator(prior, observation, "Replacement")
     known = operator.pseudo_inverse(observation.y)
     inverted = reciprocal(operator.singular_values(operator.v_t(known)))
-    uneven = (inverted > 0) & (inverted < (1 - 1e-3) * expand(inverted.flatten(1).amax(1), inverted))
+    uneven = (inverted > 0) & (
+        inverted < (1 - 1e-3) * expand(inverted.flatten(1).amax(1), inverted)
+    )
     if bool(uneven.any()):
         raise InvalidInput(
             "Replacement overwrites what is measured, which must be a part of the signal as it is",
@@ -102,4 +136,6 @@ def _projection(prior: Prior, observation: Observation) -> tuple[Signal, Spectra
 def _projected(operator: SpectralOperator, x: Signal) -> Signal:
     """P x = A^+ A x."""
     c = operator.v_t(x)
-    return operator.v(torch.where(reciprocal(operator.singular_values(c)) > 0, c, torch.zeros_like(c)))
+    return operator.v(
+        torch.where(reciprocal(operator.singular_values(c)) > 0, c, torch.zeros_like(c))
+    )

@@ -4,7 +4,8 @@
 
     log p(y) ~ logsumexp(log w) - log N,    ESS = (sum w)^2 / sum w^2
 
-The relative variance of the estimate of p(y) is (N / ESS - 1) / (N - 1); where particles were resampled, it comes from their ancestors (`relative_variance`).
+The relative variance of the estimate of p(y) is (N / ESS - 1) / (N - 1); where particles were
+resampled, it comes from their ancestors (`relative_variance`).
 """
 
 from __future__ import annotations
@@ -31,11 +32,13 @@ COLLAPSED = 2.0
 @final
 @dataclass(frozen=True)
 class WeightedSamples:
-    """Samples with weights: averages under `weights` are averages under the posterior, as the number of samples grows.
+    """Samples with weights: averages under `weights` are averages under the posterior, as the
+    number of samples grows.
 
-    `log_evidence` estimates log p(y) in nats, with its `standard_error` (infinite where resampling has left one ancestor only, from which nothing can be
-    said). `ess_by_step` holds the effective sample size at every step, before resampling, the last one that of the samples given; its minimum says how far
-    to trust them.
+    `log_evidence` estimates log p(y) in nats, with its `standard_error` (infinite where resampling
+    has left one ancestor only, from which nothing can be said). `ess_by_step` holds the effective
+    sample size at every step, before resampling, the last one that of the samples given; its
+    minimum says how far to trust them.
     """
 
     x_0: Float[Tensor, "observations samples *event"]
@@ -62,25 +65,41 @@ class WeightedSamples:
 
     @property
     def collapsed(self) -> Tensor:
-        """Where the weights were, at some step, on fewer than two samples: there the samples say little."""
+        """Where the weights were, at some step, on fewer than two samples: there the samples say
+        little.
+        """
         return self.lowest_ess < COLLAPSED
 
     def mean(self) -> Float[Tensor, " observations *event"]:
         """The average of the samples under their weights: an estimate of E[x_0 | y]."""
         return torch.einsum("ns,ns...->n...", self.weights.to(self.x_0), self.x_0)
 
-    def resample(self, num_samples: int, *, seed: Seed = 0) -> Float[Tensor, "observations samples *event"]:
-        """`num_samples` samples of equal weight for each observation, seeded as in `Sampler`; one may come several times."""
+    def resample(
+        self, num_samples: int, *, seed: Seed = 0
+    ) -> Float[Tensor, "observations samples *event"]:
+        """`num_samples` samples of equal weight for each observation, seeded as in `Sampler`; one
+        may come several times.
+        """
         noise = Noise(observation_seeds(seed, len(self.x_0)), dtype=torch.float64)
-        ancestors = systematic(self.log_weights, noise.uniform(0).to(self.log_weights.device), num_samples)
-        return torch.stack([x_0[index] for x_0, index in zip(self.x_0, ancestors)]) if len(self.x_0) else self.x_0[:, :0]
+        ancestors = systematic(
+            self.log_weights, noise.uniform(0).to(self.log_weights.device), num_samples
+        )
+        return (
+            torch.stack([x_0[index] for x_0, index in zip(self.x_0, ancestors)])
+            if len(self.x_0)
+            else self.x_0[:, :0]
+        )
 
     def card(self) -> list[dict[str, object]]:
-        """What a result says of each observation, as JSON knows it; a standard error that is not known is None."""
+        """What a result says of each observation, as JSON knows it; a standard error that is not
+        known is None.
+        """
         return [
             {
                 "log_evidence": float(self.log_evidence[i]),
-                "standard_error": float(self.standard_error[i]) if math.isfinite(self.standard_error[i]) else None,
+                "standard_error": float(self.standard_error[i])
+                if math.isfinite(self.standard_error[i])
+                else None,
                 "samples": self.x_0.shape[1],
                 "effective_sample_size": float(self.effective_sample_size[i]),
                 "lowest_ess": float(self.lowest_ess[i]),
@@ -93,12 +112,24 @@ class WeightedSamples:
     def __str__(self) -> str:
         lines = []
         for i, card in enumerate(self.card()):
-            error = f"{card['standard_error']:.2g}" if card["standard_error"] is not None else "not known"
+            error = (
+                f"{card['standard_error']:.2g}"
+                if card["standard_error"] is not None
+                else "not known"
+            )
             line = (
                 f"observation {i}: log p(y) = {card['log_evidence']:.4g} ± {error}, "
-                f"effective sample size {card['effective_sample_size']:.1f} of {card['samples']}, at its lowest {card['lowest_ess']:.1f}"
+                f"effective sample size {card['effective_sample_size']:.1f} of {card['samples']}, "
+                f"at its lowest {card['lowest_ess']:.1f}"
             )
-            lines.append(line + ("; the weights collapsed: samples and log p(y) are not to be trusted" if card["collapsed"] else ""))
+            lines.append(
+                line
+                + (
+                    "; the weights collapsed: samples and log p(y) are not to be trusted"
+                    if card["collapsed"]
+                    else ""
+                )
+            )
         return "\n".join(lines)
 
 
@@ -111,10 +142,14 @@ def effective_sample_size(log_weights: Float[Tensor, "*batch samples"]) -> Float
     return (2 * log_w.logsumexp(-1) - (2 * log_w).logsumexp(-1)).exp().nan_to_num(0.0)
 
 
-def log_evidence(log_weights: Float[Tensor, "*batch samples"]) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """logsumexp(log w) - log N, which estimates log p(y), and its standard error, for independent samples.
+def log_evidence(
+    log_weights: Float[Tensor, "*batch samples"],
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """logsumexp(log w) - log N, which estimates log p(y), and its standard error, for independent
+    samples.
 
-    The standard error is that of log of a mean, to first order: sd(w) / (mean(w) sqrt(N)); it is itself too small where the effective sample size is small.
+    The standard error is that of log of a mean, to first order: sd(w) / (mean(w) sqrt(N)); it is
+    itself too small where the effective sample size is small.
     """
     log_w = log_weights.double()
     n = log_w.shape[-1]
@@ -122,14 +157,19 @@ def log_evidence(log_weights: Float[Tensor, "*batch samples"]) -> tuple[Float[Te
     return log_w.logsumexp(-1) - math.log(n), relative_variance(log_w, own).sqrt()
 
 
-def relative_variance(log_weights: Float[Tensor, "*batch samples"], ancestors: Int[Tensor, "*batch samples"]) -> Float[Tensor, "*batch"]:
-    """The variance of the estimate of p(y) over its square, from the first ancestor of every sample.
+def relative_variance(
+    log_weights: Float[Tensor, "*batch samples"], ancestors: Int[Tensor, "*batch samples"]
+) -> Float[Tensor, "*batch"]:
+    """The variance of the estimate of p(y) over its square, from the first ancestor of every
+    sample.
 
         V = 1 - N / (N - 1) (1 - sum_e (sum_{j from e} W_j)^2),    W = w / sum w
 
-    Lee & Whiteley 2018, arXiv:1509.00394, eq. 5, for systematic resampling: their factor is N / (N - 1) to the power of one more than the number of
-    resamplings, which takes off a noise in the sizes of families that multinomial resampling has and systematic resampling has not. Without resampling
-    V = (N / ESS - 1) / (N - 1), the variance of a mean. Infinite where one ancestor is left.
+    Lee & Whiteley 2018, arXiv:1509.00394, eq. 5, for systematic resampling: their factor is N / (N
+    - 1) to the power of one more than the number of resamplings, which takes off a noise in the
+    sizes of families that multinomial resampling has and systematic resampling has not. Without
+    resampling V = (N / ESS - 1) / (N - 1), the variance of a mean. Infinite where one ancestor is
+    left.
     """
     n = log_weights.shape[-1]
     weights = log_weights.double().softmax(-1)
@@ -140,13 +180,18 @@ def relative_variance(log_weights: Float[Tensor, "*batch samples"], ancestors: I
 
 
 def systematic(
-    log_weights: Float[Tensor, "batch samples"], u: Float[Tensor, " batch"], num_samples: int | None = None
+    log_weights: Float[Tensor, "batch samples"],
+    u: Float[Tensor, " batch"],
+    num_samples: int | None = None,
 ) -> Int[Tensor, "batch chosen"]:
-    """Which samples survive: sample j comes N w_j times on average, and never more than one more or one fewer.
+    """Which samples survive: sample j comes N w_j times on average, and never more than one more or
+    one fewer.
 
-        the sample in whose part of [0, 1], cut up by the cumulative weights, (u + i) / N falls,    i = 0, ..., N - 1
+        the sample in whose part of [0, 1], cut up by the cumulative weights, (u + i) / N falls,
+        i = 0, ..., N - 1
 
-    Kitagawa 1996, doi:10.2307/1390750; one uniform draw `u` for each row. N is `num_samples`, by default the number that there are.
+    Kitagawa 1996, doi:10.2307/1390750; one uniform draw `u` for each row. N is `num_samples`, by
+    default the number that there are.
     """
     n = num_samples if num_samples is not None else log_weights.shape[1]
     edges = log_weights.double().softmax(1).cumsum(1)
@@ -158,14 +203,18 @@ def systematic(
 def weighable(prior: Prior, what: str) -> Posterior:
     """The posterior, if its samples can have weights; raises `InvalidInput` where not."""
     if not isinstance(prior, Posterior):
-        raise InvalidInput(f"{what} weighs samples by p(y | x_0) and needs a Posterior(prior, h_transform, observation); got {prior.name}.")
+        raise InvalidInput(
+            f"{what} weighs samples by p(y | x_0) and needs a Posterior(prior, h_transform, "
+            f"observation); got {prior.name}."
+        )
     silent = (prior.observation.sigma_y == 0).nonzero().flatten().tolist()
     if silent:
         raise InvalidInput(
             f"{what} needs a density p(y | x_0), and a measurement without noise has none",
             given=f"sigma_y = 0 (observation {silent[0]})",
             expected="a sigma_y > 0",
-            advice="give the noise that there is, or sample without weights: use the sampler DDIM, Heun or DPMSolver",
+            advice="give the noise that there is, or sample without weights: use the sampler "
+            "DDIM, Heun or DPMSolver",
         )
     return prior
 
@@ -174,8 +223,10 @@ def has_density(eta: float, what: str) -> float:
     """eta, if steps with it have a density; raises `InvalidInput` where not."""
     if not 0 < eta <= 1:
         raise InvalidInput(
-            f"{what} needs steps with a density, which is 0 < eta <= 1 (1 is DDPM); got eta = {eta:g}. "
-            "Deterministic samplers (DDIM with eta = 0, Heun, DPMSolver) have no weights; use them without."
+            f"{what} needs steps with a density, which is 0 < eta <= 1 (1 is DDPM); got eta = "
+            f"{eta:g}. "
+            "Deterministic samplers (DDIM with eta = 0, Heun, DPMSolver) have no weights; use "
+            "them without."
         )
     return eta
 
@@ -184,18 +235,25 @@ def gaussian_steps(sampler: Sampling, what: str) -> DDIM:
     """The sampler, if its steps have a density that is known; raises `InvalidInput` where not."""
     if not isinstance(sampler, DDIM):
         raise InvalidInput(
-            f"{what} needs steps of one evaluation and one Gaussian draw; {type(sampler).__name__} has others; use DDIM with eta > 0."
+            f"{what} needs steps of one evaluation and one Gaussian draw; "
+            f"{type(sampler).__name__} has others; use DDIM with eta > 0."
         )
     has_density(sampler.eta, what)
     return sampler
 
 
-def check_finite(log_weights: Float[Tensor, " batch"], owner: Int[Tensor, " batch"], where: str) -> None:
-    """Raise `WeightsNotFinite`, which says at which step and for which observation (`owner` holds that of each sample)."""
+def check_finite(
+    log_weights: Float[Tensor, " batch"], owner: Int[Tensor, " batch"], where: str
+) -> None:
+    """Raise `WeightsNotFinite`, which says at which step and for which observation (`owner` holds
+    that of each sample).
+    """
     broken = ~log_weights.isfinite()
     if bool(broken.any()):
         observation = owner[broken.cpu()][0]
         raise WeightsNotFinite(
-            f"{int(broken[owner == observation].sum())} of {int((owner == observation).sum())} log weights of observation {int(observation)} are not finite at "
-            f"{where}. A proposal that diverges does this (a guidance weight too large, too few steps), or a sigma_y too small for the precision of the prior."
+            f"{int(broken[owner == observation].sum())} of {int((owner == observation).sum())} "
+            f"log weights of observation {int(observation)} are not finite at "
+            f"{where}. A proposal that diverges does this (a guidance weight too large, too few "
+            "steps), or a sigma_y too small for the precision of the prior."
         )

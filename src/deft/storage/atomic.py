@@ -1,7 +1,9 @@
 """Files that are never half-written.
 
-A file is written beside its destination, flushed to the disk, and moved over it in one step: at every moment the destination holds the old content or
-the new one. Two processes that write the same file do not meet: each has a temporary name of its own, and what a killed one left behind is removed by the next.
+A file is written beside its destination, flushed to the disk, and moved over it in one step: at
+every moment the destination holds the old content or the new one. Two processes that write the same
+file do not meet: each has a temporary name of its own, and what a killed one left behind is removed
+by the next.
 """
 
 from __future__ import annotations
@@ -18,11 +20,15 @@ from typing import BinaryIO
 
 @contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path` when the block ends without an error, and leaves no trace otherwise."""
+    """A binary file that takes the place of `path` when the block ends without an error, and leaves
+    no trace otherwise.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
-    beside = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}.partial")
+    beside = path.with_name(
+        f".{path.name}.{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}.partial"
+    )
     try:
         with open(beside, "xb") as file:
             yield file
@@ -31,7 +37,9 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
         os.replace(beside, path)
     except BaseException as error:
         beside.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # a full disk does not say which file it was
+        if (
+            isinstance(error, OSError) and error.filename is None
+        ):  # a full disk does not say which file it was
             error.filename = str(path)
         raise
     _sync_folder(path.parent)

@@ -15,7 +15,9 @@ LARGEST = 16_000_000  # bytes of one card
 
 
 def parsed(text: str | bytes, what: str) -> object:
-    """JSON out of a file: finite, of bounded size and depth. Raises `InvalidInput`, with `what` it was, for anything else."""
+    """JSON out of a file: finite, of bounded size and depth. Raises `InvalidInput`, with `what` it
+    was, for anything else.
+    """
 
     def refuse(name: str) -> object:
         raise InvalidInput(what, given=name, expected="finite numbers")
@@ -25,21 +27,31 @@ def parsed(text: str | bytes, what: str) -> object:
     try:
         value = json.loads(text, parse_constant=refuse)
     except RecursionError as error:
-        raise InvalidInput(what, given="lists or objects nested without end", expected=f"at most {DEEPEST} levels") from error
+        raise InvalidInput(
+            what, given="lists or objects nested without end", expected=f"at most {DEEPEST} levels"
+        ) from error
     except InvalidInput:
         raise
     except ValueError as error:
-        raise InvalidInput(what, given=f"text that is no JSON ({str(error).splitlines()[0]})", expected="JSON") from error
+        raise InvalidInput(
+            what, given=f"text that is no JSON ({str(error).splitlines()[0]})", expected="JSON"
+        ) from error
     if not _shallow(value):
-        raise InvalidInput(what, given="lists or objects nested deeper", expected=f"at most {DEEPEST} levels")
+        raise InvalidInput(
+            what, given="lists or objects nested deeper", expected=f"at most {DEEPEST} levels"
+        )
     return value
 
 
 def _shallow(value: object) -> bool:
-    """Whether nothing is nested deeper than `DEEPEST`; without recursion, for a file may hold anything."""
+    """Whether nothing is nested deeper than `DEEPEST`; without recursion, for a file may hold
+    anything.
+    """
     level = [value]
     for _ in range(DEEPEST + 1):
-        level = [inner for item in level for inner in _contents(item) if isinstance(inner, (dict, list))]
+        level = [
+            inner for item in level for inner in _contents(item) if isinstance(inner, (dict, list))
+        ]
         if not level:
             return True
     return False

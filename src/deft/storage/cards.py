@@ -1,10 +1,14 @@
 """The one codec of cards: objects as plain values, and back.
 
-    written:   {"class": "Inpainting", "args": {"masks": {"class": "BoxMasks", "args": {"fraction": 0.5, "centred": true}}, "sigma_y": 0.05}}
+    written:
+        {"class": "Inpainting", "args": {"masks": {"class": "BoxMasks", "args": {"fraction": 0.5,
+            "centred": true}}, "sigma_y": 0.05}}
 
-A class goes by its public name (deft.storage.table), one of the user's own by its dotted path. Reading checks names, types, ranges and sizes (deft.storage.schema) before anything is
-built. Nothing that a file says is imported, called or opened, but for what the user allows in that call: `allow` names modules, whose classes and functions are then taken from the
-file, and folders, whose mask files are then read.
+A class goes by its public name (deft.storage.table), one of the user's own by its dotted path.
+Reading checks names, types, ranges and sizes (deft.storage.schema) before anything is built.
+Nothing that a file says is imported, called or opened, but for what the user allows in that call:
+`allow` names modules, whose classes and functions are then taken from the file, and folders, whose
+mask files are then read.
 """
 
 from __future__ import annotations
@@ -22,12 +26,23 @@ from deft.storage.schema import fields_of
 from deft.storage.table import KINDS, modern, public_name
 
 Allow = Collection[str] | str
-LEARNED = ("Calibrated", "ConditionalScore", "FlatHTransform", "LearnedHTransform", "PaperHTransform")
+LEARNED = (
+    "Calibrated",
+    "ConditionalScore",
+    "FlatHTransform",
+    "LearnedHTransform",
+    "PaperHTransform",
+)
 
 
 def card_of(value: object, args: Mapping[str, object]) -> dict[str, object]:
-    """The card of an object that these arguments build; nested objects that have a card are written as theirs, tuples as lists."""
-    return {"class": public_name(type(value)), "args": {name: plain(item) for name, item in args.items()}}
+    """The card of an object that these arguments build; nested objects that have a card are written
+    as theirs, tuples as lists.
+    """
+    return {
+        "class": public_name(type(value)),
+        "args": {name: plain(item) for name, item in args.items()},
+    }
 
 
 def plain(value: object) -> object:
@@ -47,11 +62,20 @@ def names(allow: Allow) -> tuple[str, ...]:
     return (allow,) if isinstance(allow, str) else tuple(allow)
 
 
-def build(card: object, kind: str, *, allow: Allow = (), where: str = "the card", given: Mapping[str, object] | None = None) -> Any:
+def build(
+    card: object,
+    kind: str,
+    *,
+    allow: Allow = (),
+    where: str = "the card",
+    given: Mapping[str, object] | None = None,
+) -> Any:
     """The object that a card out of a file describes.
 
-    `kind` is what it must be ("problem", "h-transform", ...); `given` holds arguments that come from elsewhere and override nothing. Raises `InvalidInput` for a class that is neither
-    in the table nor allowed, and for arguments of a wrong type, range or size; before anything is imported or built.
+    `kind` is what it must be ("problem", "h-transform", ...); `given` holds arguments that come
+    from elsewhere and override nothing. Raises `InvalidInput` for a class that is neither in the
+    table nor allowed, and for arguments of a wrong type, range or size; before anything is imported
+    or built.
     """
     card = noted(card, where)
     check(card, (kind,), names(allow), where)
@@ -59,27 +83,44 @@ def build(card: object, kind: str, *, allow: Allow = (), where: str = "the card"
 
 
 def noted(card: object, where: str) -> object:
-    """A card with the dotted paths of version 0.1 replaced by public names, and a warning that says so."""
+    """A card with the dotted paths of version 0.1 replaced by public names, and a warning that says
+    so.
+    """
     fresh = modern(card)
     if fresh != card and isinstance(card, Mapping) and "class_path" in card:
         warnings.warn(
-            f"{where} names classes by the dotted paths of version 0.1; it is read as before, and saving it again renews it.", stacklevel=3
+            f"{where} names classes by the dotted paths of version 0.1; it is read as before, and "
+            "saving it again renews it.",
+            stacklevel=3,
         )
     return fresh
 
 
 def check(card: object, kinds: Sequence[str], allowed: Collection[str], where: str) -> None:
-    """Raise `InvalidInput` where a card, or one within it, cannot be built: nothing is imported that is not in the table or allowed."""
+    """Raise `InvalidInput` where a card, or one within it, cannot be built: nothing is imported
+    that is not in the table or allowed.
+    """
     name, args = _parts(card, where)
     for kind in kinds:
         if name in KINDS[kind].homes and (kind != "h-transform" or name in LEARNED):
             _check_args(fields_of(kind, name), args, allowed, f"{where}: {name}")
             return
-    known = [known for kind in kinds for known in (LEARNED if kind == "h-transform" else KINDS[kind].homes)]
+    known = [
+        known
+        for kind in kinds
+        for known in (LEARNED if kind == "h-transform" else KINDS[kind].homes)
+    ]
     if "." not in name:
         near = nearest_names(name, known).removeprefix("; ")
-        raise InvalidInput(f"{where}: class", given=name, expected=f"a {' or '.join(kinds)}: {', '.join(known)}", advice=near)
-    _check_allowed(name, allowed, f"{where}: class", near=nearest_names(name.rpartition(".")[2], known))
+        raise InvalidInput(
+            f"{where}: class",
+            given=name,
+            expected=f"a {' or '.join(kinds)}: {', '.join(known)}",
+            advice=near,
+        )
+    _check_allowed(
+        name, allowed, f"{where}: class", near=nearest_names(name.rpartition(".")[2], known)
+    )
     Plain().check(f"{where}: {name}", args)
     for argument, value in args.items():
         if isinstance(value, Mapping) and "class" in value:
@@ -87,7 +128,9 @@ def check(card: object, kinds: Sequence[str], allowed: Collection[str], where: s
 
 
 def described(card: object) -> str:
-    """`Inpainting(masks=BoxMasks(fraction=0.5), sigma_y=0.05)` for a card of a class, whichever version wrote it; other values as JSON writes them."""
+    """`Inpainting(masks=BoxMasks(fraction=0.5), sigma_y=0.05)` for a card of a class, whichever
+    version wrote it; other values as JSON writes them.
+    """
     card = modern(card)
     if card is None:
         return "nothing"
@@ -96,7 +139,11 @@ def described(card: object) -> str:
 
         return shown(json.dumps(card))
     args = card.get("args", {name: value for name, value in card.items() if name != "class"})
-    inside = ", ".join(f"{name}={_described(value)}" for name, value in args.items()) if isinstance(args, Mapping) else ""
+    inside = (
+        ", ".join(f"{name}={_described(value)}" for name, value in args.items())
+        if isinstance(args, Mapping)
+        else ""
+    )
     return shown(f"{str(card['class']).rpartition('.')[2]}({inside})")
 
 
@@ -105,42 +152,61 @@ def _described(value: object) -> object:
 
 
 def function(path: str) -> Callable[..., Any]:
-    """The Python function of this dotted path, written in that module; the caller knows that the user named it."""
+    """The Python function of this dotted path, written in that module; the caller knows that the
+    user named it.
+    """
     module_name, _, name = path.rpartition(".")
     try:
         module = import_module(module_name or "deft.problems")
     except ImportError as error:
         raise InvalidInput(
-            "function", given=path, expected="the dotted path of a function in a module on the path", advice=f"importing it said: {error}"
+            "function",
+            given=path,
+            expected="the dotted path of a function in a module on the path",
+            advice=f"importing it said: {error}",
         ) from error
     found = getattr(module, name, None)
     if not module_name or not inspect.isfunction(found) or found.__module__ != module.__name__:
-        known = [key for key, value in vars(module).items() if inspect.isfunction(value) and value.__module__ == module.__name__]
+        known = [
+            key
+            for key, value in vars(module).items()
+            if inspect.isfunction(value) and value.__module__ == module.__name__
+        ]
         raise InvalidInput(
             "function",
             given=path,
-            expected=f"the dotted path of a function written in that module; {module.__name__} has {', '.join(known) or 'none'}",
+            expected=f"the dotted path of a function written in that module; {module.__name__} "
+            f"has {', '.join(known) or 'none'}",
             advice=nearest_names(name, known).removeprefix("; "),
         )
     return found
 
 
 def _parts(card: object, where: str) -> tuple[str, Mapping[str, object]]:
-    if not isinstance(card, Mapping) or set(card) - {"class", "args"} or not isinstance(card.get("class"), str):
-        raise InvalidInput(where, given=card, expected='an object {"class": NAME, "args": {...}} and nothing else')
+    if (
+        not isinstance(card, Mapping)
+        or set(card) - {"class", "args"}
+        or not isinstance(card.get("class"), str)
+    ):
+        raise InvalidInput(
+            where, given=card, expected='an object {"class": NAME, "args": {...}} and nothing else'
+        )
     args = card.get("args") or {}
     if not isinstance(args, Mapping) or not all(isinstance(name, str) for name in args):
         raise InvalidInput(f"{where}: args", given=args, expected="an object")
     return card["class"], args
 
 
-def _check_args(fields: Mapping[str, Field], args: Mapping[str, object], allowed: Collection[str], where: str) -> None:
+def _check_args(
+    fields: Mapping[str, Field], args: Mapping[str, object], allowed: Collection[str], where: str
+) -> None:
     if "fingerprint" in args:
         raise InvalidInput(
             where,
             given=f"a user's own operator, {shown(args.get('operator'))}",
             expected="something that a card can rebuild",
-            advice="construct the operator and pass deft.problems.Fixed(operator, sigma_y) as the problem",
+            advice="construct the operator and pass deft.problems.Fixed(operator, sigma_y) as the "
+            "problem",
         )
     for name, value in args.items():
         if name not in fields:
@@ -163,12 +229,18 @@ def _check_reach(field: Field, value: object, allowed: Collection[str], where: s
         for module in field.needs:
             if module not in allowed:
                 raise InvalidInput(
-                    where, given=value, expected=f"nothing that calls {module}, unless you name it in this call", advice=_trust(module)
+                    where,
+                    given=value,
+                    expected=f"nothing that calls {module}, unless you name it in this call",
+                    advice=_trust(module),
                 )
         _check_allowed(str(value), allowed, where)
     elif isinstance(field, Folder) and not any(_same_folder(str(value), name) for name in allowed):
         raise InvalidInput(
-            where, given=value, expected="a folder that you name in this call", advice=f"to read the files in it, give allow={str(value)!r}"
+            where,
+            given=value,
+            expected="a folder that you name in this call",
+            advice=f"to read the files in it, give allow={str(value)!r}",
         )
     elif isinstance(field, Part):
         check(value, field.kinds, allowed, where)
@@ -182,11 +254,19 @@ def _check_allowed(path: str, allowed: Collection[str], where: str, near: str = 
         raise InvalidInput(where, given=path, expected="a class of this library", advice=near)
     if not any(module == name or module.startswith(f"{name}.") for name in allowed):
         trust = _trust(module.partition(".")[0])
-        raise InvalidInput(where, given=path, expected="something of this library, or of a module that you name in this call", advice=trust)
+        raise InvalidInput(
+            where,
+            given=path,
+            expected="something of this library, or of a module that you name in this call",
+            advice=trust,
+        )
 
 
 def _trust(module: str) -> str:
-    return f"if you trust whoever made the file, give allow={module!r}, which takes classes and functions of that module from it"
+    return (
+        f"if you trust whoever made the file, give allow={module!r}, which takes classes and "
+        "functions of that module from it"
+    )
 
 
 def _same_folder(given: str, named: str) -> bool:
@@ -201,12 +281,25 @@ def _built(card: object, kinds: Sequence[str], given: Mapping[str, object]) -> A
     parameters = inspect.signature(cls).parameters
     twice = [argument for argument in args if argument in given and argument in parameters]
     if twice:
-        raise InvalidInput(f"{name}.{twice[0]}", given=args[twice[0]], expected="nothing: it comes with the prior")
+        raise InvalidInput(
+            f"{name}.{twice[0]}", given=args[twice[0]], expected="nothing: it comes with the prior"
+        )
     passed = {argument: value for argument, value in given.items() if argument in parameters}
-    missing = [p.name for p in parameters.values() if p.default is p.empty and p.kind in _NAMED and p.name not in {**args, **passed}]
+    missing = [
+        p.name
+        for p in parameters.values()
+        if p.default is p.empty and p.kind in _NAMED and p.name not in {**args, **passed}
+    ]
     if missing:
-        raise InvalidInput(f"{name} needs {', '.join(missing)}; got {', '.join(args) or 'nothing'}.")
-    return cls(**passed, **{argument: _value(value, fields.get(argument), given) for argument, value in args.items()})
+        raise InvalidInput(
+            f"{name} needs {', '.join(missing)}; got {', '.join(args) or 'nothing'}."
+        )
+    return cls(
+        **passed,
+        **{
+            argument: _value(value, fields.get(argument), given) for argument, value in args.items()
+        },
+    )
 
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -219,12 +312,18 @@ def _own(name: str, kinds: Sequence[str]) -> type:
         found = getattr(import_module(module), last, None)
     except ImportError as error:
         raise InvalidInput(
-            "class", given=name, expected="a class that can be imported here", advice=f"importing it said: {error}"
+            "class",
+            given=name,
+            expected="a class that can be imported here",
+            advice=f"importing it said: {error}",
         ) from error
     bases = tuple(KINDS[kind].base_class() for kind in kinds)
     if not (isinstance(found, type) and issubclass(found, bases)) or inspect.isabstract(found):
         raise InvalidInput(
-            "class", given=name, expected=f"a {' or '.join(kinds)}, derived from {' or '.join(KINDS[k].base for k in kinds)}"
+            "class",
+            given=name,
+            expected=f"a {' or '.join(kinds)}, derived from "
+            f"{' or '.join(KINDS[k].base for k in kinds)}",
         )
     return found
 

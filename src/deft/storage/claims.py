@@ -1,7 +1,9 @@
 """What a folder remembers of the run that filled it, and what differs from it now.
 
-A configuration is JSON, with the public names of classes, also where an earlier version wrote dotted paths. Two are compared name by name, `problem.sigma_y`, down to where one of them is no object, or they are objects of different classes. What
-an earlier version did not record is not compared, but for the generator of the noise, which is known.
+A configuration is JSON, with the public names of classes, also where an earlier version wrote
+dotted paths. Two are compared name by name, `problem.sigma_y`, down to where one of them is no
+object, or they are objects of different classes. What an earlier version did not record is not
+compared, but for the generator of the noise, which is known.
 """
 
 from __future__ import annotations
@@ -16,7 +18,13 @@ from deft.errors import CheckpointError, InvalidInput
 from deft.storage.atomic import atomic
 from deft.storage.table import modern
 
-_LATER = ("fingerprint", "signals", "schedule", "prediction", "scale")  # of data, of a user's own operator, and of a prior
+_LATER = (
+    "fingerprint",
+    "signals",
+    "schedule",
+    "prediction",
+    "scale",
+)  # of data, of a user's own operator, and of a prior
 _EARLIER = {"noise": "mt19937"}  # what held before it was recorded: the generator of the draws
 
 
@@ -39,35 +47,60 @@ class Difference:
 
 
 def differences(
-    theirs: Mapping[str, Any], ours: Mapping[str, Any], *, free: Collection[str] = (), named_only: bool = False
+    theirs: Mapping[str, Any],
+    ours: Mapping[str, Any],
+    *,
+    free: Collection[str] = (),
+    named_only: bool = False,
 ) -> list[Difference]:
-    """What differs between a recorded configuration and the present one, but for the names in `free` (of the first level).
+    """What differs between a recorded configuration and the present one, but for the names in
+    `free` (of the first level).
 
-    With `named_only` what the record does not name is not compared: options that an earlier version did not have.
+    With `named_only` what the record does not name is not compared: options that an earlier version
+    did not have.
     """
     theirs, ours = modern(theirs), modern(plain(ours))  # type: ignore[assignment]
     theirs = {**{name: value for name, value in _EARLIER.items() if name in ours}, **theirs}
     ours = as_recorded(ours, theirs)
     return [
-        one for name in {**theirs, **ours} if name not in free for one in _between(name, theirs.get(name), ours.get(name), name in theirs, named_only)
-    ]  # fmt: skip
+        one
+        for name in {**theirs, **ours}
+        if name not in free
+        for one in _between(name, theirs.get(name), ours.get(name), name in theirs, named_only)
+    ]
 
 
-def _between(name: str, old: object, new: object, recorded: bool, named_only: bool) -> list[Difference]:
+def _between(
+    name: str, old: object, new: object, recorded: bool, named_only: bool
+) -> list[Difference]:
     if named_only and not recorded:
         return []
-    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.get("class") == new.get("class"):
+    if (
+        isinstance(old, Mapping)
+        and isinstance(new, Mapping)
+        and old.get("class") == new.get("class")
+    ):
         return [
-            one for key in {**old, **new} for one in _between(f"{name}.{key}", old.get(key), new.get(key), key in old, named_only)
-        ]  # fmt: skip
+            one
+            for key in {**old, **new}
+            for one in _between(f"{name}.{key}", old.get(key), new.get(key), key in old, named_only)
+        ]
     return [] if old == new else [Difference(name, old, new)]
 
 
 def as_recorded(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Our configuration without what earlier versions did not record and theirs lacks: what is not known is not compared."""
-    kept = {name: value for name, value in ours.items() if name not in _LATER or theirs.get(name) is not None}
+    """Our configuration without what earlier versions did not record and theirs lacks: what is not
+    known is not compared.
+    """
+    kept = {
+        name: value
+        for name, value in ours.items()
+        if name not in _LATER or theirs.get(name) is not None
+    }
     return {
-        name: as_recorded(value, theirs[name]) if isinstance(value, Mapping) and isinstance(theirs.get(name), Mapping) else value
+        name: as_recorded(value, theirs[name])
+        if isinstance(value, Mapping) and isinstance(theirs.get(name), Mapping)
+        else value
         for name, value in kept.items()
     }
 
@@ -79,9 +112,11 @@ def plain(card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def claim(path: Path, card: Mapping[str, Any], what: str, *, update: bool = False) -> None:
-    """Record a configuration in a file, or raise `InvalidInput` where another one has been recorded, naming what differs.
+    """Record a configuration in a file, or raise `InvalidInput` where another one has been
+    recorded, naming what differs.
 
-    With `update` what an earlier version did not record is added. Raises `CheckpointError` where the record is damaged.
+    With `update` what an earlier version did not record is added. Raises `CheckpointError` where
+    the record is damaged.
     """
     ours = plain(card)
     if not path.exists():
@@ -96,7 +131,9 @@ def claim(path: Path, card: Mapping[str, Any], what: str, *, update: bool = Fals
 
 
 def claim_yaml(folder: Path, resolved: str, what: str, *, free: Collection[str] = ()) -> None:
-    """Record a command's options, as YAML, in `config.yaml`, or raise as `claim` does; `free` ones may differ, and are those of the last call."""
+    """Record a command's options, as YAML, in `config.yaml`, or raise as `claim` does; `free` ones
+    may differ, and are those of the last call.
+    """
     import yaml
 
     path = folder / "config.yaml"
@@ -107,7 +144,9 @@ def claim_yaml(folder: Path, resolved: str, what: str, *, free: Collection[str] 
             raise _damaged(path, error) from error
         if not isinstance(theirs, Mapping):
             raise _damaged(path, "it holds no options")
-        changed = differences(_json(theirs), _json(yaml.safe_load(resolved) or {}), free=free, named_only=True)
+        changed = differences(
+            _json(theirs), _json(yaml.safe_load(resolved) or {}), free=free, named_only=True
+        )
         if changed:
             raise another(folder, what, changed)
     keep_yaml(folder, resolved)
@@ -122,12 +161,15 @@ def keep_yaml(folder: Path, resolved: str) -> None:
 def another(folder: Path, what: str, changed: list[Difference]) -> InvalidInput:
     """The error for a folder that holds results of another configuration."""
     return InvalidInput(
-        f"{folder} holds results of {what} in another configuration: {'; '.join(map(str, changed))}. Use another folder, or delete this one."
+        f"{folder} holds results of {what} in another configuration: "
+        f"{'; '.join(map(str, changed))}. Use another folder, or delete this one."
     )
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """An object that `write_json` wrote. Raises `CheckpointError` where it is missing, damaged or something else."""
+    """An object that `write_json` wrote. Raises `CheckpointError` where it is missing, damaged or
+    something else.
+    """
     try:
         known = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -150,5 +192,6 @@ def _json(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _damaged(path: Path, error: object) -> CheckpointError:
     return CheckpointError(
-        f"{path} cannot be read ({error}); it says how the results beside it were made. Delete it if they are of the present configuration, or use another folder."
+        f"{path} cannot be read ({error}); it says how the results beside it were made. Delete it "
+        "if they are of the present configuration, or use another folder."
     )

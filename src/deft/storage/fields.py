@@ -1,6 +1,7 @@
 """What one value of a card may be: types, ranges and sizes.
 
-A field checks a value and says in words what it expected, so that a card out of a file is refused with one line.
+A field checks a value and says in words what it expected, so that a card out of a file is refused
+with one line.
 """
 
 from __future__ import annotations
@@ -53,7 +54,11 @@ class Whole(Field):
         return f"a whole number from {self.low} to {self.high}"
 
     def fits(self, value: object) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
+        return (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and self.low <= value <= self.high
+        )
 
 
 @final
@@ -69,7 +74,11 @@ class Real(Field):
         return f"a number between {self.low:g} and {self.high:g}"
 
     def fits(self, value: object) -> bool:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
+        return (
+            isinstance(value, (int, float))
+            and not isinstance(value, bool)
+            and self.low <= value <= self.high
+        )
 
 
 @final
@@ -127,13 +136,20 @@ class Choice(Field):
 @final
 @dataclass(frozen=True)
 class Function(Field):
-    """The dotted path of a function of the user's own: it is imported where the user names its module in the call."""
+    """The dotted path of a function of the user's own: it is imported where the user names its
+    module in the call.
+    """
 
     needs: tuple[str, ...] = ()
     words = "the dotted path of a function, module.name"
 
     def fits(self, value: object) -> bool:
-        return isinstance(value, str) and len(value) <= 200 and all(part.isidentifier() for part in value.split(".")) and "." in value
+        return (
+            isinstance(value, str)
+            and len(value) <= 200
+            and all(part.isidentifier() for part in value.split("."))
+            and "." in value
+        )
 
 
 @final
@@ -166,7 +182,9 @@ class Items(Field):
     def fits(self, value: object) -> bool:
         if not isinstance(value, (list, tuple)) or not self.least <= len(value) <= self.most:
             return False
-        return all(map(self.of.fits, value)) and (self.product is None or math.prod(value) <= self.product)
+        return all(map(self.of.fits, value)) and (
+            self.product is None or math.prod(value) <= self.product
+        )
 
     def check(self, where: str, value: object) -> None:
         if isinstance(value, (list, tuple)) and self.least <= len(value) <= self.most:
@@ -224,7 +242,10 @@ class OneOf(Field):
 class Plain(Field):
     """Numbers, texts, lists and objects that are shown and never built: at most `DEEPEST` deep."""
 
-    words = f"numbers, texts, lists and objects, at most {DEEPEST} deep, each text of at most {LONGEST} characters"
+    words = (
+        f"numbers, texts, lists and objects, at most {DEEPEST} deep, each text of at most "
+        f"{LONGEST} characters"
+    )
 
     def fits(self, value: object) -> bool:
         return _is_plain(value, DEEPEST)
@@ -251,14 +272,20 @@ class Object(Field):
         return True
 
     def check(self, where: str, value: object) -> None:
-        if not isinstance(value, Mapping) or not all(isinstance(name, str) and len(name) <= 200 for name in value):
+        if not isinstance(value, Mapping) or not all(
+            isinstance(name, str) and len(name) <= 200 for name in value
+        ):
             raise InvalidInput(where or "the card", given=value, expected=self.words)
         for name in self.needed:
             if name not in value:
-                raise InvalidInput(_inside(where, name), given="nothing", expected=self.fields[name].words)
+                raise InvalidInput(
+                    _inside(where, name), given="nothing", expected=self.fields[name].words
+                )
         for name, item in value.items():
             if name not in self.fields and not self.open:
-                raise InvalidInput(_inside(where, name), given=item, expected=f"one of {', '.join(self.fields)}")
+                raise InvalidInput(
+                    _inside(where, name), given=item, expected=f"one of {', '.join(self.fields)}"
+                )
             self.fields.get(name, Plain()).check(_inside(where, name), item)
 
 
@@ -276,5 +303,12 @@ def _is_plain(value: object, depth: int) -> bool:
     if isinstance(value, (int, float)):
         return -1e30 <= value <= 1e30
     if isinstance(value, Mapping):
-        return all(isinstance(k, str) and len(k) <= LONGEST and _is_plain(v, depth - 1) for k, v in value.items())
-    return isinstance(value, (list, tuple)) and len(value) <= _MOST_ITEMS and all(_is_plain(item, depth - 1) for item in value)
+        return all(
+            isinstance(k, str) and len(k) <= LONGEST and _is_plain(v, depth - 1)
+            for k, v in value.items()
+        )
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) <= _MOST_ITEMS
+        and all(_is_plain(item, depth - 1) for item in value)
+    )

@@ -2,8 +2,9 @@
 
     fingerprint(a, b, ...) = SHA-256 of (kind, shape, length, content) of each part
 
-Every part is written with its kind and its length, so that different parts never give the same bytes. What checkpoints record of a prior and of data
-(`of_state`, `of_values`) are hashes of values in half precision, so that a network and its fp16 file are the same network.
+Every part is written with its kind and its length, so that different parts never give the same
+bytes. What checkpoints record of a prior and of data (`of_state`, `of_values`) are hashes of values
+in half precision, so that a network and its fp16 file are the same network.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def digest(*parts: bytes | str) -> str:
 
 
 def fingerprint(*parts: object) -> str:
-    """The hash of tensors, arrays, bytes, text, and of anything that JSON can hold: 64 hexadecimal digits. Tensors count with their type and shape."""
+    """The hash of tensors, arrays, bytes, text, and of anything that JSON can hold: 64 hexadecimal
+    digits. Tensors count with their type and shape.
+    """
     found = hashlib.sha256()
     for part in parts:
         kind, content = _written(part)
@@ -45,17 +48,23 @@ def of_file(path: str | Path) -> str:
 
 
 def of_values(value: Tensor) -> str:
-    """The hash of a tensor's shape and its values in half precision, shortened to 16 hexadecimal digits."""
+    """The hash of a tensor's shape and its values in half precision, shortened to 16 hexadecimal
+    digits.
+    """
     return digest(f"{tuple(value.shape)}", value.detach().cpu().half().numpy().tobytes())[:_SHORT]
 
 
 def of_state(module: nn.Module) -> str:
-    """The hash of a module's state (names, shapes and values in half precision), shortened to 16 hexadecimal digits."""
+    """The hash of a module's state (names, shapes and values in half precision), shortened to 16
+    hexadecimal digits.
+    """
     return of_named(module.state_dict())
 
 
 def of_named(tensors: Mapping[str, Tensor], *, start: str = "", between: str = "") -> str:
-    """The hash of named tensors in half precision, whole numbers as they are, in the order of their names; shortened to 16 hexadecimal digits."""
+    """The hash of named tensors in half precision, whole numbers as they are, in the order of their
+    names; shortened to 16 hexadecimal digits.
+    """
     found = hashlib.sha256(start.encode())
     for name, value in sorted(tensors.items()):
         found.update(f"{name}{between}{tuple(value.shape)}".encode())
@@ -81,7 +90,10 @@ def _written(part: object) -> tuple[str, bytes]:
         value: Any = part
         value = value.detach().cpu().contiguous()
         plain = value.reshape(-1).view(torch.uint8) if value.numel() else value
-        return f"tensor {str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}", plain.numpy().tobytes() if value.numel() else b""
+        return (
+            f"tensor {str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}",
+            plain.numpy().tobytes() if value.numel() else b"",
+        )
     if hasattr(part, "tobytes") and hasattr(part, "dtype"):
         array: Any = part
         return f"tensor {array.dtype} {tuple(array.shape)}", array.tobytes()

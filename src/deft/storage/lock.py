@@ -1,10 +1,13 @@
 """One run per folder.
 
-    .deft-lock      held by the process that writes to the folder; says which one: host, process, start, command
+    .deft-lock
+        held by the process that writes to the folder; says which one: host, process, start, command
 
-The lock is the operating system's (fcntl, which works over NFS): it ends with its process, however that ends. Where there is none (Windows, a file system without
-locks) the file itself is the lock: whoever creates it holds it, and one whose process no longer runs on this machine is taken over. The file is
-removed at the end; what a killed run left is taken over, and said where that run was on another machine.
+The lock is the operating system's (fcntl, which works over NFS): it ends with its process, however
+that ends. Where there is none (Windows, a file system without locks) the file itself is the lock:
+whoever creates it holds it, and one whose process no longer runs on this machine is taken over. The
+file is removed at the end; what a killed run left is taken over, and said where that run was on
+another machine.
 """
 
 from __future__ import annotations
@@ -43,7 +46,9 @@ if hasattr(os, "register_at_fork"):
 @final
 @dataclass
 class _Held:
-    """A lock of this process: by which thread, how often, and the open file, where it is the operating system's."""
+    """A lock of this process: by which thread, how often, and the open file, where it is the
+    operating system's.
+    """
 
     thread: int
     times: int
@@ -52,7 +57,8 @@ class _Held:
 
 @contextmanager
 def locked(folder: str | Path) -> Iterator[None]:
-    """Hold the folder, which is made where it is missing, within the block; the same thread may hold it again inside.
+    """Hold the folder, which is made where it is missing, within the block; the same thread may
+    hold it again inside.
 
     Raises `FolderInUse` where another run holds it, and OSError where it cannot be written to.
     """
@@ -81,7 +87,9 @@ def locked(folder: str | Path) -> Iterator[None]:
 
 
 def first_process() -> bool:
-    """Whether this is the first process of a run of several (torchrun, accelerate launch): the one that holds the folder for all of them."""
+    """Whether this is the first process of a run of several (torchrun, accelerate launch): the one
+    that holds the folder for all of them.
+    """
     try:
         return int(os.environ.get("WORLD_SIZE", "1")) <= 1 or int(os.environ.get("RANK", "0")) == 0
     except ValueError:
@@ -102,7 +110,9 @@ def _taken(path: Path, folder: Path) -> int | None:
                 os.close(file)
                 break
             if _is_there(path, file):
-                _warn_of(folder, _parsed(os.pread(file, _MOST_BYTES, 0)))  # closing a second descriptor would end the lock
+                _warn_of(
+                    folder, _parsed(os.pread(file, _MOST_BYTES, 0))
+                )  # closing a second descriptor would end the lock
                 _say(file)
                 return file
             os.close(file)
@@ -111,7 +121,9 @@ def _taken(path: Path, folder: Path) -> int | None:
 
 
 def _create(path: Path, folder: Path) -> None:
-    """Take the folder by creating the file; one of a process that no longer runs here is taken over."""
+    """Take the folder by creating the file; one of a process that no longer runs here is taken
+    over.
+    """
     for _ in range(2):
         beside = path.with_name(f"{NAME}-{os.getpid()}-{threading.get_ident()}")
         beside.write_text(json.dumps(_own()))
@@ -141,10 +153,15 @@ def _put(beside: Path, path: Path) -> None:
 
 
 def _is_over(known: Mapping[str, Any]) -> bool:
-    """Whether the process that left a lock is known to have ended. An empty file is ours: it was opened before it turned out that there are no locks."""
+    """Whether the process that left a lock is known to have ended. An empty file is ours: it was
+    opened before it turned out that there are no locks.
+    """
     number = known.get("process")
     return not known or (
-        known.get("host") == socket.gethostname() and isinstance(number, int) and number != os.getpid() and not alive(number)
+        known.get("host") == socket.gethostname()
+        and isinstance(number, int)
+        and number != os.getpid()
+        and not alive(number)
     )
 
 
@@ -200,7 +217,8 @@ def _warn_of(folder: Path, known: Mapping[str, Any]) -> None:
     """Say whose lock is taken over, where it cannot be asked."""
     if known and known.get("host") != socket.gethostname():
         warnings.warn(
-            f"{folder} was left locked by {_described(known)}, which no longer holds it: taken over. Where that machine does not share its locks with this one, "
+            f"{folder} was left locked by {_described(known)}, which no longer holds it: taken "
+            "over. Where that machine does not share its locks with this one, "
             "make sure that it has ended.",
             stacklevel=4,
         )
@@ -211,11 +229,15 @@ def _in_use(folder: Path, path: Path, known: Mapping[str, Any], who: str = "") -
         f"the folder {folder} is in use",
         given=who or _described(known),
         expected="one run per folder",
-        advice=f"wait for that run or stop it, or give another folder; if it no longer runs, delete {path}",
+        advice="wait for that run or stop it, or give another folder; if it no longer runs, "
+        f"delete {path}",
     )
 
 
 def _described(known: Mapping[str, Any]) -> str:
     if not known:
         return "another run, which does not say which one"
-    return f"process {known.get('process')} on {known.get('host')}, since {known.get('started')}: {known.get('command')}"
+    return (
+        f"process {known.get('process')} on {known.get('host')}, since {known.get('started')}: "
+        f"{known.get('command')}"
+    )

@@ -1,6 +1,7 @@
 """What a card may hold: the fields of each class, checked before anything is built or allocated.
 
-The fields of a class follow from the annotations of its constructor; how large a number may be, from the name of the argument (`LIMITS`).
+The fields of a class follow from the annotations of its constructor; how large a number may be,
+from the name of the argument (`LIMITS`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,20 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from deft.storage.fields import Choice, Field, Flag, Folder, Function, Items, Nothing, OneOf, Part, Real, Text, Whole
+from deft.storage.fields import (
+    Choice,
+    Field,
+    Flag,
+    Folder,
+    Function,
+    Items,
+    Nothing,
+    OneOf,
+    Part,
+    Real,
+    Text,
+    Whole,
+)
 from deft.storage.table import KINDS
 
 _MOST_ENTRIES = 1 << 28  # of one signal
@@ -57,7 +71,9 @@ _CALLED = {
 
 @cache
 def fields_of(kind: str, name: str) -> Mapping[str, Field]:
-    """The fields of a class of the table, by the names of its arguments; what a tensor or a function of Python's is has no place on a card and is left out."""
+    """The fields of a class of the table, by the names of its arguments; what a tensor or a
+    function of Python's is has no place on a card and is left out.
+    """
     return fields_of_class(KINDS[kind].find(name), name)
 
 
@@ -85,13 +101,20 @@ def _field(argument: str, hint: Any, called: Field | None) -> Field | None:
     """The field of an annotation, or None for one that no card can hold."""
     origin, inside = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        fields = tuple(field for part in inside if (field := _field(argument, part, called)) is not None)
+        fields = tuple(
+            field for part in inside if (field := _field(argument, part, called)) is not None
+        )
         return OneOf(fields) if len(fields) > 1 else (fields[0] if fields else None)
     if origin is typing.Literal and all(isinstance(value, str) for value in inside):
         return Choice(inside)
     if hint is str:
         return called or Text(200)
-    simple: dict[Any, Callable[[], Field]] = {bool: Flag, float: Real, type(None): Nothing, int: lambda: WHOLE.get(argument, Whole())}
+    simple: dict[Any, Callable[[], Field]] = {
+        bool: Flag,
+        float: Real,
+        type(None): Nothing,
+        int: lambda: WHOLE.get(argument, Whole()),
+    }
     if hint in simple:
         return simple[hint]()
     if origin is tuple and Ellipsis not in inside:
@@ -100,5 +123,9 @@ def _field(argument: str, hint: Any, called: Field | None) -> Field | None:
     if origin in (list, tuple, Sequence) and inside:
         each = _field(argument, inside[0], None)
         return Items(each) if each else None
-    kinds = tuple(kind.name for kind in KINDS.values() if isinstance(hint, type) and issubclass(hint, kind.base_class()))
+    kinds = tuple(
+        kind.name
+        for kind in KINDS.values()
+        if isinstance(hint, type) and issubclass(hint, kind.base_class())
+    )
     return Part(kinds) if kinds else None

@@ -2,8 +2,10 @@
 
     {"class": "Inpainting", "args": {"masks": "box", "sigma_y": 0.05}}
 
-A file can name what stands here, and nothing else: no name that comes out of a file is ever imported. A new class has its row here (a test walks the package and says
-which is missing). The dotted paths of version 0.1, `{"class_path": "deft.problems.Inpainting", "init_args": {...}}`, are read through the aliases that follow from the rows.
+A file can name what stands here, and nothing else: no name that comes out of a file is ever
+imported. A new class has its row here (a test walks the package and says which is missing). The
+dotted paths of version 0.1, `{"class_path": "deft.problems.Inpainting", "init_args": {...}}`, are
+read through the aliases that follow from the rows.
 """
 
 from __future__ import annotations
@@ -15,12 +17,16 @@ from typing import final
 
 _PROBLEMS = {
     "deft.problems.linear": "Deblurring Denoising Inpainting MRI SuperResolution",
-    "deft.problems.nonlinear": "HighDynamicRange NonlinearBlur PhaseRetrieval PoissonPhaseRetrieval",
+    "deft.problems.nonlinear": "HighDynamicRange NonlinearBlur PhaseRetrieval "
+    "PoissonPhaseRetrieval",
     "deft.problems.tomography": "Tomography",
     "deft.problems.own": "BlackBox Fixed",
     "deft.problems.deepinv": "Deepinv",
 }
-_MASKS = {"deft.operators.masks": "BoxMasks CartesianMasks FreeFormMasks HalfMasks MaskFiles RandomPixelMasks"}
+_MASKS = {
+    "deft.operators.masks": "BoxMasks CartesianMasks FreeFormMasks HalfMasks MaskFiles "
+    "RandomPixelMasks"
+}
 _KERNELS = {"deft.operators.kernels": "GaussianKernels MotionKernels"}
 _OPERATORS = {
     "deft.operators.blur": "CircularBlur ReflectBlur",
@@ -72,7 +78,11 @@ _SAMPLERS = {
     "deft.samplers.replacement": "Replacement",
     "deft.samplers.smc": "ResampledSMC",
 }
-_GRIDS = {"deft.samplers.grids": "UniformLogSNR UniformTime", "deft.samplers.daps": "Karras", "deft.samplers.diffpir": "RootTime"}
+_GRIDS = {
+    "deft.samplers.grids": "UniformLogSNR UniformTime",
+    "deft.samplers.daps": "Karras",
+    "deft.samplers.diffpir": "RootTime",
+}
 _OBJECTIVES = {"deft.training.denoising": "DenoisingScoreMatching"}
 
 
@@ -90,12 +100,16 @@ class Kind:
         return _found(self.base)
 
     def find(self, name: str) -> type:
-        """The class of a public name. Raises KeyError for a name that is not in the table; nothing is imported then."""
+        """The class of a public name. Raises KeyError for a name that is not in the table; nothing
+        is imported then.
+        """
         return _found(f"{self.homes[name]}.{name}")
 
 
 def _kind(name: str, base: str, rows: Mapping[str, str]) -> Kind:
-    return Kind(name, base, {cls: home for home, classes in rows.items() for cls in classes.split()})
+    return Kind(
+        name, base, {cls: home for home, classes in rows.items() for cls in classes.split()}
+    )
 
 
 KINDS: dict[str, Kind] = {
@@ -134,7 +148,9 @@ def public_name(cls: type) -> str:
 
 
 def dotted(cls: type) -> str:
-    """The dotted path that a YAML file gives: it stays the same where a class moves into a room of its own."""
+    """The dotted path that a YAML file gives: it stays the same where a class moves into a room of
+    its own.
+    """
     home = _home(cls) or cls.__module__
     return f"{'deft.problems' if home.startswith('deft.problems.') else home}.{cls.__qualname__}"
 
@@ -149,10 +165,15 @@ def _home(cls: type) -> str:
 
 
 def modern(value: object) -> object:
-    """A value out of a file with the dotted paths of version 0.1 replaced by public names: `class` and `args` in place of `class_path` and `init_args`."""
+    """A value out of a file with the dotted paths of version 0.1 replaced by public names: `class`
+    and `args` in place of `class_path` and `init_args`.
+    """
     if isinstance(value, Mapping):
         names = {"class_path": "class", "init_args": "args"} if "class_path" in value else {}
-        return {names.get(key, key): _public(item) if key == "class_path" else modern(item) for key, item in value.items()}
+        return {
+            names.get(key, key): _public(item) if key == "class_path" else modern(item)
+            for key, item in value.items()
+        }
     return [modern(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 

@@ -1,9 +1,12 @@
 """Tensors with a card in one safetensors file, sealed by a hash.
 
-    metadata    kind, card (JSON), sha256: the hash of the whole file, header, card and tensors, with zeros where the hash itself stands
+    metadata
+        kind, card (JSON), sha256: the hash of the whole file, header, card and tensors,
+            with zeros where the hash itself stands
 
-The hash is verified whenever the file is read, so that a file that was damaged anywhere is refused. It guards against damage, not against forgery: whoever writes a file can seal it.
-Files of version 0.1 (format 1) have no hash and are still read. No pickle is ever written, and none is executed.
+The hash is verified whenever the file is read, so that a file that was damaged anywhere is refused.
+It guards against damage, not against forgery: whoever writes a file can seal it. Files of version
+0.1 (format 1) have no hash and are still read. No pickle is ever written, and none is executed.
 """
 
 from __future__ import annotations
@@ -34,7 +37,9 @@ _ADVICE = "copy it again from where it came from, or delete it"
 @final
 @dataclass(frozen=True)
 class Header:
-    """What a file says before its tensors: its kind, its card, the shape and type of each tensor; `sealed` is False for a file of version 0.1, which has no hash."""
+    """What a file says before its tensors: its kind, its card, the shape and type of each tensor;
+    `sealed` is False for a file of version 0.1, which has no hash.
+    """
 
     kind: str
     card: dict[str, Any]
@@ -43,7 +48,9 @@ class Header:
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, object], kind: str) -> None:
-    """One sealed file, replaced in one step. Raises `CheckpointError` where the disk refuses; an earlier file is then intact."""
+    """One sealed file, replaced in one step. Raises `CheckpointError` where the disk refuses; an
+    earlier file is then intact.
+    """
     content = sealed_bytes(tensors, card, kind)
     try:
         with atomic(path) as file:
@@ -53,7 +60,9 @@ def write(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, object],
 
 
 def sealed_bytes(tensors: Mapping[str, Tensor], card: Mapping[str, object], kind: str) -> bytes:
-    """The content of a file: written with zeros in place of the hash, which then takes their place."""
+    """The content of a file: written with zeros in place of the hash, which then takes their
+    place.
+    """
     from safetensors.torch import save
 
     own = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
@@ -65,14 +74,20 @@ def sealed_bytes(tensors: Mapping[str, Tensor], card: Mapping[str, object], kind
 
 
 def header(path: str | Path, kind: str | None = None, fields: Object | None = None) -> Header:
-    """The card of a file, whose hash is verified; no tensor is built. Raises `CheckpointError` for a damaged or foreign file, or one of another kind than asked for."""
+    """The card of a file, whose hash is verified; no tensor is built. Raises `CheckpointError` for
+    a damaged or foreign file, or one of another kind than asked for.
+    """
     path = Path(path)
     with _mapped(path) as content:
         return _verified(path, content, kind, fields)
 
 
-def read(path: str | Path, kind: str, fields: Object | None = None) -> tuple[dict[str, Tensor], Header]:
-    """The tensors and the card of a file, all verified. Raises `CheckpointError` for anything damaged, foreign, of another kind, or not finite (with the name of the tensor)."""
+def read(
+    path: str | Path, kind: str, fields: Object | None = None
+) -> tuple[dict[str, Tensor], Header]:
+    """The tensors and the card of a file, all verified. Raises `CheckpointError` for anything
+    damaged, foreign, of another kind, or not finite (with the name of the tensor).
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -82,13 +97,17 @@ def read(path: str | Path, kind: str, fields: Object | None = None) -> tuple[dic
     try:
         tensors = load(content)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} cannot be read as safetensors: {error}", advice=_ADVICE) from error
+        raise CheckpointError(
+            f"{path} cannot be read as safetensors: {error}", advice=_ADVICE
+        ) from error
     finite(path, tensors)
     return tensors, found
 
 
 def foreign(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of any safetensors file, which has no hash unless it is one of this library's. Raises `CheckpointError` where it is damaged."""
+    """The tensors of any safetensors file, which has no hash unless it is one of this library's.
+    Raises `CheckpointError` where it is damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -99,12 +118,18 @@ def foreign(path: str | Path) -> dict[str, Tensor]:
     try:
         return load(content)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} cannot be read as safetensors: {error}", advice=_ADVICE) from error
+        raise CheckpointError(
+            f"{path} cannot be read as safetensors: {error}", advice=_ADVICE
+        ) from error
 
 
 def finite(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
     """Raise `CheckpointError`, with their names, where tensors hold NaN or infinite values."""
-    broken = [name for name, value in tensors.items() if value.is_floating_point() and not bool(value.isfinite().all())]
+    broken = [
+        name
+        for name, value in tensors.items()
+        if value.is_floating_point() and not bool(value.isfinite().all())
+    ]
     if broken:
         more = f" and {len(broken) - 5} more" if len(broken) > 5 else ""
         raise CheckpointError(
@@ -116,7 +141,9 @@ def finite(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def kind_of(path: str | Path) -> str | None:
-    """What a file of this library says that it is; None for any other safetensors file. Raises `CheckpointError` for anything else."""
+    """What a file of this library says that it is; None for any other safetensors file. Raises
+    `CheckpointError` for anything else.
+    """
     path = Path(path)
     with _mapped(path) as content:
         metadata = _table(path, content)[0].get("__metadata__")
@@ -128,11 +155,16 @@ def refusal(path: Path, error: OSError) -> str:
     """What to say when a file cannot be written."""
     kept = f"the earlier {path} is intact" if path.exists() else "no earlier one exists"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full: {path} could not be written; {kept}. Free some space and run the same call again."
+        return (
+            f"the disk is full: {path} could not be written; {kept}. Free some space and run the "
+            "same call again."
+        )
     return f"{path} could not be written ({error.strerror or error}); {kept}."
 
 
-def _verified(path: Path, content: bytes | mmap.mmap, kind: str | None, fields: Object | None) -> Header:
+def _verified(
+    path: Path, content: bytes | mmap.mmap, kind: str | None, fields: Object | None
+) -> Header:
     table, length = _table(path, content)
     metadata = table.get("__metadata__")
     metadata = metadata if isinstance(metadata, dict) else {}
@@ -143,26 +175,41 @@ def _verified(path: Path, content: bytes | mmap.mmap, kind: str | None, fields: 
             if isinstance(found, str) and {"card", "architecture"} & set(metadata)
             else "it holds no card of this library"
         )
-        raise CheckpointError(f"{path} is a safetensors file but no {kind or 'file of this library'}: {what}.")
+        raise CheckpointError(
+            f"{path} is a safetensors file but no {kind or 'file of this library'}: {what}."
+        )
     if length != len(content):
-        raise CheckpointError(f"{path} is truncated: it has {len(content)} bytes and should have {length}", advice=_ADVICE)
+        raise CheckpointError(
+            f"{path} is truncated: it has {len(content)} bytes and should have {length}",
+            advice=_ADVICE,
+        )
     seal = metadata.get("sha256")
     if seal is not None and not _intact(content, seal):
-        raise CheckpointError(f"{path} is damaged: its content does not have the hash that it was written with", advice=_ADVICE)
+        raise CheckpointError(
+            f"{path} is damaged: its content does not have the hash that it was written with",
+            advice=_ADVICE,
+        )
     try:
         card = _card(metadata)
         if seal is None and card.get("format", 1) != 1:
             raise CheckpointError(
-                f"{path} is damaged: a file of format {card.get('format')} has a hash, and this one has none", advice=_ADVICE
+                f"{path} is damaged: a file of format {card.get('format')} has a hash, and this "
+                "one has none",
+                advice=_ADVICE,
             )
         _check_format(path, card)
         if fields is not None:
             fields.check("card", card)
     except InvalidInput as error:
         raise CheckpointError(
-            f"the card of {path}: {error.what}", given=error.given, expected=error.expected, advice=error.advice
+            f"the card of {path}: {error.what}",
+            given=error.given,
+            expected=error.expected,
+            advice=error.advice,
         ) from error
-    shapes = {name: tuple(entry["shape"]) for name, entry in table.items() if name != "__metadata__"}
+    shapes = {
+        name: tuple(entry["shape"]) for name, entry in table.items() if name != "__metadata__"
+    }
     return Header(found, card, shapes, seal is not None)
 
 
@@ -180,9 +227,17 @@ def _card(metadata: Mapping[str, object]) -> dict[str, Any]:
 def _check_format(path: Path, card: Mapping[str, object]) -> None:
     version = card.get("format", 1)
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise CheckpointError(f"{path}: format", given=version, expected=f"a whole number from 1 to {FORMAT}", advice="the file is damaged")
+        raise CheckpointError(
+            f"{path}: format",
+            given=version,
+            expected=f"a whole number from 1 to {FORMAT}",
+            advice="the file is damaged",
+        )
     if version > FORMAT:
-        raise CheckpointError(f"{path} has format {version} and this version of the library reads up to {FORMAT}; update deft-diffusion.")
+        raise CheckpointError(
+            f"{path} has format {version} and this version of the library reads up to {FORMAT}; "
+            "update deft-diffusion."
+        )
 
 
 def _intact(content: bytes | mmap.mmap, seal: object) -> bool:
@@ -230,7 +285,8 @@ def _table(path: Path, content: bytes | mmap.mmap) -> tuple[dict[str, Any], int]
     if text[:1] != b"{" or size > _MAX_HEADER:
         if content[:4] == b"PK\x03\x04" or content[:1] == b"\x80":
             raise CheckpointError(
-                f"{path} is a pickle or a torch .pt file; checkpoints of this library are safetensors files. Its weights alone can be read "
+                f"{path} is a pickle or a torch .pt file; checkpoints of this library are "
+                "safetensors files. Its weights alone can be read "
                 "with deft.training.checkpoint.read_weights."
             )
         raise CheckpointError(f"{path} is no safetensors file", advice=_ADVICE)
@@ -239,8 +295,14 @@ def _table(path: Path, content: bytes | mmap.mmap) -> tuple[dict[str, Any], int]
     try:
         table = json.loads(text)
         entries = {name: entry for name, entry in table.items() if name != "__metadata__"}
-        ends = [entry["data_offsets"][1] for entry in entries.values() if tuple(entry["shape"]) is not None]
+        ends = [
+            entry["data_offsets"][1]
+            for entry in entries.values()
+            if tuple(entry["shape"]) is not None
+        ]
         length = 8 + size + max(ends, default=0)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path} is no safetensors file, or a damaged one", advice=_ADVICE) from error
+        raise CheckpointError(
+            f"{path} is no safetensors file, or a damaged one", advice=_ADVICE
+        ) from error
     return table, length

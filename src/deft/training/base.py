@@ -28,9 +28,11 @@ _LOOKED_AT = 16
 @final
 @dataclass(frozen=True)
 class Batch:
-    """What a loss is taken on: the source of all that is drawn, one seed each, and the clean signals, for an objective that learns from some.
+    """What a loss is taken on: the source of all that is drawn, one seed each, and the clean
+    signals, for an objective that learns from some.
 
-    `denoised` is what the prior said about them, where that is known beforehand (deft.training.bank).
+    `denoised` is what the prior said about them, where that is known beforehand
+    (deft.training.bank).
     """
 
     images: Signal | None
@@ -45,7 +47,9 @@ class Batch:
         """The clean signals. Raises `InvalidInput` where there are none."""
         if self.images is None:
             raise InvalidInput(
-                "this objective learns from clean signals", given="none", expected="images, a data set, or a Source that has some"
+                "this objective learns from clean signals",
+                given="none",
+                expected="images, a data set, or a Source that has some",
             )
         return self.images
 
@@ -53,7 +57,9 @@ class Batch:
 @final
 @dataclass(frozen=True)
 class Loss:
-    """The loss of each signal, and beside it what is shown of it, by name, all (batch,): the log keeps means."""
+    """The loss of each signal, and beside it what is shown of it, by name, all (batch,): the log
+    keeps means.
+    """
 
     value: LogProb
     shown: Mapping[str, Tensor] = field(default_factory=dict)
@@ -69,9 +75,11 @@ def gathered(parts: Sequence[Loss]) -> Loss:
 
 
 class Objective(nn.Module, ABC):
-    """A loss for a learned h-transform whose minimiser is the h-transform. Owns its parameters and state; all of it is saved and resumed.
+    """A loss for a learned h-transform whose minimiser is the h-transform. Owns its parameters and
+    state; all of it is saved and resumed.
 
-    A subclass implements `loss`; one that draws what it learns from says so in `batches`, and `validation`, `progress` and `where` say what it shows.
+    A subclass implements `loss`; one that draws what it learns from says so in `batches`, and
+    `validation`, `progress` and `where` say what it shows.
     """
 
     @abstractmethod
@@ -79,10 +87,14 @@ class Objective(nn.Module, ABC):
         """The loss of each signal of a batch."""
 
     def batches(self, source: Source | None) -> Source:
-        """What training draws its batches from: the data, unless the objective needs none (`Draws`). Raises `InvalidInput` where there is none and it needs some."""
+        """What training draws its batches from: the data, unless the objective needs none
+        (`Draws`). Raises `InvalidInput` where there is none and it needs some.
+        """
         if source is None:
             raise InvalidInput(
-                f"{type(self).__name__} learns from clean signals", given="no images", expected="a tensor, a data set or a Source"
+                f"{type(self).__name__} learns from clean signals",
+                given="no images",
+                expected="a tensor, a data set or a Source",
             )
         return source
 
@@ -95,7 +107,9 @@ class Objective(nn.Module, ABC):
         return f"loss {means['loss']:.4g}"
 
     def where(self, prior: Prior, shown: Mapping[str, Tensor]) -> str:
-        """At what signals a loss was taken, for the error where it is not finite; empty where there is nothing to say."""
+        """At what signals a loss was taken, for the error where it is not finite; empty where there
+        is nothing to say.
+        """
         return ""
 
     def card(self) -> dict[str, object]:
@@ -115,18 +129,25 @@ def validate(
     dtype: torch.dtype,
     seed: int = 0,
 ) -> Validation:
-    """What an objective says of `draws` fixed draws, which depend on `seed` alone and run through the items of the source in order, again where it has fewer."""
+    """What an objective says of `draws` fixed draws, which depend on `seed` alone and run through
+    the items of the source in order, again where it has fewer.
+    """
     taken = []
     for start in range(0, draws, batch_size):
         places = range(start, min(start + batch_size, draws))
         noise = Noise([mix(seed, 7, k) for k in places], device, dtype)
         taken.append(loss(source.batch([k % len(source) for k in places], noise)))
     found = gathered(taken)
-    return objective.validation(found.value.double().cpu(), {name: value.double().cpu() for name, value in found.shown.items()})
+    return objective.validation(
+        found.value.double().cpu(),
+        {name: value.double().cpu() for name, value in found.shown.items()},
+    )
 
 
 class Source(ABC):
-    """What training draws its batches from: `len(source)` items, each of which gives a batch entry."""
+    """What training draws its batches from: `len(source)` items, each of which gives a batch
+    entry.
+    """
 
     @abstractmethod
     def __len__(self) -> int:
@@ -134,27 +155,37 @@ class Source(ABC):
 
     @abstractmethod
     def batch(self, index: Sequence[int], noise: Noise) -> Batch:
-        """The items `index`; `noise` has one seed for each, and all that is drawn for an item comes from it."""
+        """The items `index`; `noise` has one seed for each, and all that is drawn for an item comes
+        from it.
+        """
 
     def card(self) -> dict[str, object]:
-        """What a resumable run records of its data: a subclass adds what else its batches depend on."""
+        """What a resumable run records of its data: a subclass adds what else its batches depend
+        on.
+        """
         return {"items": len(self), "fingerprint": self.fingerprint()}
 
     def fingerprint(self) -> str | None:
-        """A hash of sixteen items, evenly spaced, in half precision: other data of the same number have another.
+        """A hash of sixteen items, evenly spaced, in half precision: other data of the same number
+        have another.
 
-        None where an item is not the same twice (a data set that draws at random), so that there is nothing to compare.
+        None where an item is not the same twice (a data set that draws at random), so that there is
+        nothing to compare.
         """
         places = sorted({round(i * (len(self) - 1) / (_LOOKED_AT - 1)) for i in range(_LOOKED_AT)})
-        first, second = (of_values(self.batch(places, Noise(range(len(places)))).x_0) for _ in range(2))
+        first, second = (
+            of_values(self.batch(places, Noise(range(len(places)))).x_0) for _ in range(2)
+        )
         return first if first == second else None
 
 
 @final
 class Images(Source):
-    """Clean signals: a tensor (n, *event), or a Dataset of tensors or of tuples that begin with one.
+    """Clean signals: a tensor (n, *event), or a Dataset of tensors or of tuples that begin with
+    one.
 
-    `flip` mirrors each signal along its last axis with probability 1/2. Raises `InvalidInput` where signals do not fit the prior.
+    `flip` mirrors each signal along its last axis with probability 1/2. Raises `InvalidInput` where
+    signals do not fit the prior.
     """
 
     def __init__(self, images: Tensor | Dataset[Any], prior: Prior, *, flip: bool = False) -> None:
@@ -191,12 +222,14 @@ class Images(Source):
         if not isinstance(item, Tensor) or not item.is_floating_point():
             kind = str(item.dtype) if isinstance(item, Tensor) else type(item).__name__
             raise InvalidInput(
-                f"training takes floating-point tensors in the prior's range {self.prior.value_range}; got {kind}; "
+                "training takes floating-point tensors in the prior's range "
+                f"{self.prior.value_range}; got {kind}; "
                 "deft.data.Arrays converts integers, deft.data.ImageFolder reads files."
             )
         if tuple(item.shape) != tuple(self.prior.event_shape):
             raise InvalidInput(
-                f"the images have shape {tuple(item.shape)} and {self.prior.name} takes {tuple(self.prior.event_shape)}; "
+                f"the images have shape {tuple(item.shape)} and {self.prior.name} takes "
+                f"{tuple(self.prior.event_shape)}; "
                 "deft.data.ImageFolder resizes, crops and converts channels on request."
             )
         self._check_values(item)
@@ -211,16 +244,23 @@ class Images(Source):
         slack = 0.02 * (most - least)
         if low < least - slack or high > most + slack:
             raise InvalidInput(
-                f"the images have values in [{low:g}, {high:g}] and {self.prior.name} takes [{least:g}, {most:g}]; "
+                f"the images have values in [{low:g}, {high:g}] and {self.prior.name} takes "
+                f"[{least:g}, {most:g}]; "
                 "convert them (deft.data.convert_range) first."
             )
 
     def _check_not_from_zero(self, images: Tensor) -> None:
         low, high = float(images.min()), float(images.max())
-        if self.prior.value_range is not None and self.prior.value_range[0] < 0 <= low and len(images) > 1:
+        if (
+            self.prior.value_range is not None
+            and self.prior.value_range[0] < 0 <= low
+            and len(images) > 1
+        ):
             raise InvalidInput(
-                f"no value of {len(images)} images is negative (they are in [{low:g}, {high:g}]) and {self.prior.name} takes values in "
-                f"{self.prior.value_range}; convert them (deft.data.convert_range) first. A torch Dataset is taken as it is."
+                f"no value of {len(images)} images is negative (they are in [{low:g}, {high:g}]) "
+                f"and {self.prior.name} takes values in "
+                f"{self.prior.value_range}; convert them (deft.data.convert_range) first. A torch "
+                "Dataset is taken as it is."
             )
 
 
@@ -249,6 +289,9 @@ class Order:
         epoch, place = divmod(k, self.items)
         if epoch != self.epoch:
             generator = torch.Generator().manual_seed(mix(self.seed, 5, epoch))
-            self.epoch, self.permutation = epoch, torch.randperm(self.items, generator=generator).tolist()
+            self.epoch, self.permutation = (
+                epoch,
+                torch.randperm(self.items, generator=generator).tolist(),
+            )
         result: int = self.permutation[place]
         return result

@@ -2,7 +2,8 @@
 
     total = seconds of the run + total of the run that it began from
 
-A card says `seconds` of its own run, `seconds_before` of those that it began from, and `began_from`, the file. What ships without either began from nothing, as far as is known.
+A card says `seconds` of its own run, `seconds_before` of those that it began from, and
+`began_from`, the file. What ships without either began from nothing, as far as is known.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ _DEEPEST = 100  # runs
 
 
 def seconds(card: Mapping[str, object] | None) -> float:
-    """What the h-transform of a card took to learn, with the runs that it began from; 0 where the card does not say."""
+    """What the h-transform of a card took to learn, with the runs that it began from; 0 where the
+    card does not say.
+    """
     training = (card or {}).get("training")
     if not isinstance(training, Mapping):
         return 0.0
@@ -37,7 +40,9 @@ def facts(initial: Path, own: float) -> dict[str, object]:
 
 
 def seconds_of(path: Path, depth: int = 0) -> float:
-    """The same of a file: an h-transform, or the state of a run that has not ended, whose beginning is in the config.yaml beside it."""
+    """The same of a file: an h-transform, or the state of a run that has not ended, whose beginning
+    is in the config.yaml beside it.
+    """
     if kind_of(path) != state.KIND:
         return seconds(checkpoint.read_card(path))
     progress = header(path, state.KIND, state.CARD).card.get("progress")

@@ -1,7 +1,10 @@
-"""Checkpoints of learned h-transforms: one sealed safetensors file with a JSON card in its metadata (deft.storage.tensors).
+"""Checkpoints of learned h-transforms: one sealed safetensors file with a JSON card in its metadata
+(deft.storage.tensors).
 
-The card says what the weights are (class and arguments), for which prior (name and hash of its weights), for which problem, and how they came to be;
-it can be read without torch. A file is safe to open, whoever wrote it: classes go by public names (deft.storage.cards), and sizes are checked before anything is allocated.
+The card says what the weights are (class and arguments), for which prior (name and hash of its
+weights), for which problem, and how they came to be; it can be read without torch. A file is safe
+to open, whoever wrote it: classes go by public names (deft.storage.cards), and sizes are checked
+before anything is allocated.
 """
 
 from __future__ import annotations
@@ -31,11 +34,18 @@ FORMAT = tensors.FORMAT
 KIND = "deft h-transform"
 
 _BIN = Object(
-    {"low": Real(), "high": Real(), "count": Whole(0), "loss": Real(), "without": Real()}, ("low", "high", "count", "loss", "without")
+    {"low": Real(), "high": Real(), "count": Whole(0), "loss": Real(), "without": Real()},
+    ("low", "high", "count", "loss", "without"),
 )
 _METRICS = Object({"loss": Real(), "without": Real(), "bins": Items(_BIN, most=1000)}, open=True)
 _PRIOR = Object(
-    {"name": Text(200), "hash": OneOf((Text(128), Nothing())), "event_shape": Items(Whole(1), 1, 8)}, ("event_shape",), open=True
+    {
+        "name": Text(200),
+        "hash": OneOf((Text(128), Nothing())),
+        "event_shape": Items(Whole(1), 1, 8),
+    },
+    ("event_shape",),
+    open=True,
 )
 CARD = Object(
     {
@@ -54,22 +64,33 @@ CARD = Object(
 """What the card of an h-transform may hold."""
 
 
-def save(path: str | Path, h_transform: HTransform, prior: Prior, card: Mapping[str, object]) -> None:
-    """Write an h-transform. `card` adds to what is recorded of itself (format, architecture, prior, schedule): `problem`, `training`, `metrics`.
+def save(
+    path: str | Path, h_transform: HTransform, prior: Prior, card: Mapping[str, object]
+) -> None:
+    """Write an h-transform. `card` adds to what is recorded of itself (format, architecture, prior,
+    schedule): `problem`, `training`, `metrics`.
 
-    The file is replaced in one step. Raises `CheckpointError` where the disk is full (an earlier file is then intact), and where weights are not finite.
+    The file is replaced in one step. Raises `CheckpointError` where the disk is full (an earlier
+    file is then intact), and where weights are not finite.
     """
-    own = {"architecture": architecture(h_transform), "prior": prior.identity(), "schedule": schedule_card(prior.schedule)}
+    own = {
+        "architecture": architecture(h_transform),
+        "prior": prior.identity(),
+        "schedule": schedule_card(prior.schedule),
+    }
     weights = h_transform.state_dict()
     tensors.finite(Path(path), weights)
     tensors.write(Path(path), weights, modern(cards.plain({**card, **own})), KIND)  # type: ignore[arg-type]
 
 
-def load(path: str | Path, prior: Prior, *, problem: Problem | None = None, allow: Allow = ()) -> tuple[HTransform, dict[str, object]]:
+def load(
+    path: str | Path, prior: Prior, *, problem: Problem | None = None, allow: Allow = ()
+) -> tuple[HTransform, dict[str, object]]:
     """The h-transform in a file, on the prior's device, and its card.
 
-    `allow` names modules of the user's own that the file may name. Raises `CheckpointError` where the file was made for another prior, or for another problem than the one given,
-    is damaged, holds weights that are not finite, or names a class that is neither this library's nor allowed.
+    `allow` names modules of the user's own that the file may name. Raises `CheckpointError` where
+    the file was made for another prior, or for another problem than the one given, is damaged,
+    holds weights that are not finite, or names a class that is neither this library's nor allowed.
     """
     path = Path(path)
     card = read_card(path)
@@ -81,7 +102,9 @@ def load(path: str | Path, prior: Prior, *, problem: Problem | None = None, allo
     try:
         h_transform.load_state_dict(weights)
     except RuntimeError as error:
-        raise CheckpointError(f"the weights in {path} do not fit the architecture on its card: {error}") from error
+        raise CheckpointError(
+            f"the weights in {path} do not fit the architecture on its card: {error}"
+        ) from error
     h_transform.trained_sigma_y = trained_for(card)
     return h_transform.to(prior.device), card
 
@@ -92,9 +115,11 @@ def shipped() -> list[str]:
 
 
 def located(place: str | Path) -> Path:
-    """The file of an h-transform: of a run folder, of one that ships, by its name, or the file itself.
+    """The file of an h-transform: of a run folder, of one that ships, by its name, or the file
+    itself.
 
-    Raises `CheckpointError` where there is nothing, with the names of what ships that are near, and for a run that has not ended.
+    Raises `CheckpointError` where there is nothing, with the names of what ships that are near, and
+    for a run that has not ended.
     """
     path = Path(place)
     if path.is_dir():
@@ -103,20 +128,26 @@ def located(place: str | Path) -> Path:
                 f"{path}",
                 given="a training run that has not ended",
                 expected="one that has written h.safetensors",
-                advice="give the training command again, which goes on from where it stopped; --initial of deft train starts another run from its weights",
+                advice="give the training command again, which goes on from where it stopped; "
+                "--initial of deft train starts another run from its weights",
             )
         return path / "h.safetensors"
     if path.exists():
         return path
     if str(place) in shipped():
         return FOLDER / f"{place}.safetensors"
-    raise CheckpointError(f"{path} does not exist, and no h-transform of that name ships (deft list){nearest_names(str(place), shipped())}")
+    raise CheckpointError(
+        f"{path} does not exist, and no h-transform of that name ships (deft "
+        f"list){nearest_names(str(place), shipped())}"
+    )
 
 
 def load_average(path: str | Path, prior: Prior, *, allow: Allow = ()) -> HTransform:
-    """The averaged weights in the state of a run that has not ended, such as one that diverged: what another run may start from.
+    """The averaged weights in the state of a run that has not ended, such as one that diverged:
+    what another run may start from.
 
-    Raises `CheckpointError` where the file is no such state, is damaged, or was made for another prior.
+    Raises `CheckpointError` where the file is no such state, is damaged, or was made for another
+    prior.
     """
     path = Path(path)
     head = tensors.header(path, state.KIND, state.CARD)
@@ -125,17 +156,25 @@ def load_average(path: str | Path, prior: Prior, *, allow: Allow = ()) -> HTrans
     card = {"prior": config.get("prior"), "architecture": config.get("h_transform")}
     _check_prior(path, card, prior)
     weights, _ = tensors.read(path, state.KIND, state.CARD)
-    shapes = {name.removeprefix("h."): shape for name, shape in head.shapes.items() if name.startswith("h.")}
+    shapes = {
+        name.removeprefix("h."): shape
+        for name, shape in head.shapes.items()
+        if name.startswith("h.")
+    }
     h_transform = _build(path, card, prior, shapes, allow)
     try:
         state.restore_average(weights, h_transform)
     except (RuntimeError, KeyError) as error:
-        raise CheckpointError(f"the weights in {path} do not fit the architecture on its card: {error}") from error
+        raise CheckpointError(
+            f"the weights in {path} do not fit the architecture on its card: {error}"
+        ) from error
     return h_transform.to(prior.device)
 
 
 def read_card(path: str | Path) -> dict[str, object]:
-    """The card alone, with public names whichever version wrote it; no tensor is built. The hash of the file is verified."""
+    """The card alone, with public names whichever version wrote it; no tensor is built. The hash of
+    the file is verified.
+    """
     path = Path(path)
     head = tensors.header(path, KIND)
     card = cards.noted(head.card, str(path))
@@ -147,7 +186,9 @@ def read_card(path: str | Path) -> dict[str, object]:
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a foreign file: safetensors, or a .pt file, of which weights alone are read and no code is executed."""
+    """The tensors of a foreign file: safetensors, or a .pt file, of which weights alone are read
+    and no code is executed.
+    """
     path = Path(path)
     if not path.exists():
         raise CheckpointError(f"{path} does not exist.")
@@ -159,38 +200,66 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises many kinds
         raise CheckpointError(
-            f"{path} is damaged, or holds more than weights, which is not executed: {str(error).splitlines()[0] if str(error) else error!r}"
+            f"{path} is damaged, or holds more than weights, which is not executed: "
+            f"{str(error).splitlines()[0] if str(error) else error!r}"
         ) from error
-    while isinstance(content, dict) and not any(isinstance(value, Tensor) for value in content.values()):
-        inside = [name for name in ("state_dict", "model", "ema", "params") if isinstance(content.get(name), dict)]
+    while isinstance(content, dict) and not any(
+        isinstance(value, Tensor) for value in content.values()
+    ):
+        inside = [
+            name
+            for name in ("state_dict", "model", "ema", "params")
+            if isinstance(content.get(name), dict)
+        ]
         if not inside:
             break
         content = content[inside[0]]
-    if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
-        found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise CheckpointError(f"{path} holds no dictionary of tensors, nor one under state_dict, model, ema or params; it holds {found}.")
+    if (
+        not isinstance(content, dict)
+        or not content
+        or not all(isinstance(value, Tensor) for value in content.values())
+    ):
+        found = (
+            ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        )
+        raise CheckpointError(
+            f"{path} holds no dictionary of tensors, nor one under state_dict, model, ema or "
+            f"params; it holds {found}."
+        )
     return content
 
 
 def check_problem(path: str | Path, card: Mapping[str, object], problem: Problem) -> None:
     """Raise `CheckpointError` where the file was trained for another problem."""
     theirs, ours = modern(card.get("problem")), modern(cards.plain(problem.card()))
-    if theirs != (as_recorded(ours, theirs) if isinstance(theirs, Mapping) and isinstance(ours, Mapping) else ours):
+    if theirs != (
+        as_recorded(ours, theirs)
+        if isinstance(theirs, Mapping) and isinstance(ours, Mapping)
+        else ours
+    ):
         theirs_in_words = described(theirs) if theirs is not None else "an unnamed problem"
         raise CheckpointError(
-            f"{path} was trained for {theirs_in_words}; it was asked to serve {described(ours)}. Train one for this problem."
+            f"{path} was trained for {theirs_in_words}; it was asked to serve {described(ours)}. "
+            "Train one for this problem."
         )
 
 
 def architecture(h_transform: HTransform) -> dict[str, object]:
-    """The card of an h-transform: its class and the arguments that build it; `scale` is the prior's and comes with the weights."""
+    """The card of an h-transform: its class and the arguments that build it; `scale` is the prior's
+    and comes with the weights.
+    """
     config = getattr(h_transform, "config", None)
     if config is None:
         raise CheckpointError(
-            f"{type(h_transform).__name__} has no `config` (the arguments that build it), so that it could not be loaded again."
+            f"{type(h_transform).__name__} has no `config` (the arguments that build it), so that "
+            "it could not be loaded again."
         )
     return cards.card_of(
-        h_transform, {name: architecture(value) if isinstance(value, HTransform) else value for name, value in config.items()}
+        h_transform,
+        {
+            name: architecture(value) if isinstance(value, HTransform) else value
+            for name, value in config.items()
+        },
     )
 
 
@@ -206,59 +275,91 @@ def _check_prior(path: Path, card: Mapping[str, Any], prior: Prior) -> None:
     different = same_identity(theirs, ours)
     if different:
         raise CheckpointError(
-            f"{path} was trained for the prior {theirs.get('name')} (hash {theirs.get('hash')}, shape {theirs.get('event_shape')}); "
-            f"the prior given is {ours.get('name')} (hash {ours.get('hash')}, shape {ours.get('event_shape')}): {'; '.join(different)}. "
+            f"{path} was trained for the prior {theirs.get('name')} (hash {theirs.get('hash')}, "
+            f"shape {theirs.get('event_shape')}); "
+            f"the prior given is {ours.get('name')} (hash {ours.get('hash')}, shape "
+            f"{ours.get('event_shape')}): {'; '.join(different)}. "
             "Give that prior, or train an h-transform for this one."
         )
     if is_nameless(theirs):
         warnings.warn(
-            f"{path} is tied to no prior: the one that it was trained for, {theirs.get('name')}, has no weights and was given no identity, so that nobody can tell whether this is "
+            f"{path} is tied to no prior: the one that it was trained for, {theirs.get('name')}, "
+            "has no weights and was given no identity, so that nobody can tell whether this is "
             "the same; CallablePrior(..., identity='name and version') says which one it is.",
             stacklevel=4,
         )
 
 
-def _build(path: Path, card: Mapping[str, Any], prior: Prior, shapes: Mapping[str, tuple[int, ...]], allow: Allow) -> HTransform:
-    """The h-transform of a card, which the weights fit: it is built without memory first, so that no file can ask for more than it holds."""
+def _build(
+    path: Path,
+    card: Mapping[str, Any],
+    prior: Prior,
+    shapes: Mapping[str, tuple[int, ...]],
+    allow: Allow,
+) -> HTransform:
+    """The h-transform of a card, which the weights fit: it is built without memory first, so that
+    no file can ask for more than it holds.
+    """
     made, given = card.get("architecture"), {"scale": prior.scale}
     try:
         cards.check(made, ("h-transform",), cards.names(allow), "architecture")
         if isinstance(made, Mapping) and made["class"] in cards.LEARNED:
             _check_signals(made, prior, "architecture")
             _check_shapes(path, made, given, shapes, allow)
-        result: HTransform = cards.build(made, "h-transform", allow=allow, where="architecture", given=given)
+        result: HTransform = cards.build(
+            made, "h-transform", allow=allow, where="architecture", given=given
+        )
         return result
     except InvalidInput as error:
         raise _of(path, error) from error
     except (TypeError, ValueError, IndexError) as error:
-        raise CheckpointError(f"the architecture on the card of {path} cannot be built: {error}.") from error
+        raise CheckpointError(
+            f"the architecture on the card of {path} cannot be built: {error}."
+        ) from error
 
 
 def _check_signals(made: Mapping[str, Any], prior: Prior, where: str) -> None:
-    """Raise where an architecture is for other signals than the prior's: what it computes of their shape would have no bound."""
+    """Raise where an architecture is for other signals than the prior's: what it computes of their
+    shape would have no bound.
+    """
     for name, value in (made.get("args") or {}).items():
         if name == "event_shape" and list(value) != list(prior.event_shape):
-            raise InvalidInput(f"{where}.event_shape", given=value, expected=f"{list(prior.event_shape)}, that of the prior")
+            raise InvalidInput(
+                f"{where}.event_shape",
+                given=value,
+                expected=f"{list(prior.event_shape)}, that of the prior",
+            )
         if isinstance(value, Mapping) and "class" in value:
             _check_signals(value, prior, f"{where}.{name}")
 
 
-def _check_shapes(path: Path, made: object, given: Mapping[str, object], shapes: Mapping[str, tuple[int, ...]], allow: Allow) -> None:
+def _check_shapes(
+    path: Path,
+    made: object,
+    given: Mapping[str, object],
+    shapes: Mapping[str, tuple[int, ...]],
+    allow: Allow,
+) -> None:
     import torch
 
     with torch.device("meta"):
         empty = cards.build(made, "h-transform", allow=allow, where="architecture", given=given)
     expected = {name: tuple(value.shape) for name, value in empty.state_dict().items()}
     if expected != shapes:
-        wrong = sorted(name for name in {*expected, *shapes} if expected.get(name) != shapes.get(name))
+        wrong = sorted(
+            name for name in {*expected, *shapes} if expected.get(name) != shapes.get(name)
+        )
         first = wrong[0]
         raise CheckpointError(
             f"the weights in {path} do not fit the architecture on its card: {first}",
             given=shapes.get(first, "nothing"),
-            expected=f"{expected.get(first, 'nothing')}; {len(wrong)} of {len(expected)} tensors differ",
+            expected=f"{expected.get(first, 'nothing')}; {len(wrong)} of {len(expected)} tensors "
+            "differ",
         )
 
 
 def _of(path: Path, error: DeftError) -> CheckpointError:
     """An error of a card as one of its file."""
-    return CheckpointError(f"{path}: {error.what}", given=error.given, expected=error.expected, advice=error.advice)
+    return CheckpointError(
+        f"{path}: {error.what}", given=error.given, expected=error.expected, advice=error.advice
+    )

@@ -1,16 +1,20 @@
 """Denoising score matching for the h-transform.
 
-    loss_i = mean over entries of ((x_0 - x_0_hat - shift) / r_t)^2,    r_t^2 = s^2 sigma_t^2 / (alpha_t^2 s^2 + sigma_t^2),  s = prior.scale
+    loss_i = mean over entries of ((x_0 - x_0_hat - shift) / r_t)^2,
+    r_t^2 = s^2 sigma_t^2 / (alpha_t^2 s^2 + sigma_t^2),  s = prior.scale
 
-x_0 is drawn from the data, y from p(y | x_0), t from a `TimeLaw`, x_t = alpha_t x_0 + sigma_t eps, and x_0_hat = E[x_0 | x_t] comes from the frozen
-prior. The minimiser of a squared error is a conditional mean, so that x_0_hat + shift = E[x_0 | x_t, y].
+x_0 is drawn from the data, y from p(y | x_0), t from a `TimeLaw`, x_t = alpha_t x_0 + sigma_t eps,
+and x_0_hat = E[x_0 | x_t] comes from the frozen prior. The minimiser of a squared error is a
+conditional mean, so that x_0_hat + shift = E[x_0 | x_t, y].
 
-Denker et al. 2024, arXiv:2406.01781, eq. 10, in units of the estimate instead of the noise: with eps_hat - eps = (alpha_t / sigma_t) (x_0 - x_0_hat),
+Denker et al. 2024, arXiv:2406.01781, eq. 10, in units of the estimate instead of the noise: with
+eps_hat - eps = (alpha_t / sigma_t) (x_0 - x_0_hat),
 
     ||eps_hat - sigma_t grad log h - eps||^2 = (alpha_t / sigma_t)^2 ||x_0 - x_0_hat - shift||^2,
 
-so that the loss above is the paper's with weight sigma_t^2 / (alpha_t^2 r_t^2): 1 at low noise, and at high noise not vanishing with the log-SNR. The
-minimiser is the same under every weight. `weighting="eps"` gives the paper's own.
+so that the loss above is the paper's with weight sigma_t^2 / (alpha_t^2 r_t^2): 1 at low noise, and
+at high noise not vanishing with the log-SNR. The minimiser is the same under every weight.
+`weighting="eps"` gives the paper's own.
 """
 
 from __future__ import annotations
@@ -42,12 +46,13 @@ _OBSERVATION, _TIME, _EPS = 1, 2, 3  # streams of a batch's noise
 @final
 @dataclass(frozen=True)
 class TimeLaw:
-    """Where in log-SNR training happens: a normal, mixed with a uniform part that keeps every noise level in sight.
+    """Where in log-SNR training happens: a normal, mixed with a uniform part that keeps every noise
+    level in sight.
 
         log-SNR ~ (1 - uniform) N(mean, std^2) + uniform U(low, high)
 
-    `low` and `high` bound both parts; they default to, and are cut to, the range of the schedule. The normal is truncated, not clamped, so that nothing piles
-    up at the ends.
+    `low` and `high` bound both parts; they default to, and are cut to, the range of the schedule.
+    The normal is truncated, not clamped, so that nothing piles up at the ends.
     """
 
     mean: float = -1.0
@@ -73,7 +78,8 @@ class TimeLaw:
         high = end if self.high is None else min(self.high, end)
         if not low < high:
             raise InvalidInput(
-                f"TimeLaw asks for log-SNRs in [{self.low}, {self.high}] and the schedule runs over [{start:.3g}, {end:.3g}]."
+                f"TimeLaw asks for log-SNRs in [{self.low}, {self.high}] and the schedule runs "
+                f"over [{start:.3g}, {end:.3g}]."
             )
         return low, high
 
@@ -83,7 +89,13 @@ class TimeLaw:
         u = noise.uniform(0, (2,))
         flat = low + (high - low) * u[:, 1]
         normal = torch.distributions.Normal(torch.zeros((), dtype=u.dtype, device=u.device), 1.0)
-        ends = normal.cdf(torch.tensor([(low - self.mean) / self.std, (high - self.mean) / self.std], dtype=u.dtype, device=u.device))
+        ends = normal.cdf(
+            torch.tensor(
+                [(low - self.mean) / self.std, (high - self.mean) / self.std],
+                dtype=u.dtype,
+                device=u.device,
+            )
+        )
         place = (ends[0] + (ends[1] - ends[0]) * u[:, 1]).clamp(1e-7, 1 - 1e-7)
         peaked = (self.mean + self.std * normal.icdf(place)).clamp(low, high)
         return schedule.snap(schedule.time(torch.where(u[:, 0] < self.uniform, flat, peaked)))
@@ -91,11 +103,14 @@ class TimeLaw:
 
 @final
 class DenoisingScoreMatching(Objective):
-    """The objective of DEFT: its minimiser is E[x_0 | x_t, y] - E[x_0 | x_t], and the prior is never differentiated.
+    """The objective of DEFT: its minimiser is E[x_0 | x_t, y] - E[x_0 | x_t], and the prior is
+    never differentiated.
 
-    `log_snr_mean`, `log_snr_std` and `uniform` make a `TimeLaw`; `times` gives one whole. `weighting` is "spread" (units of r_t) or "eps" (the paper's).
-    A signal is measured afresh whenever it is drawn, or with `measurements` so many times in all, whose lifts are kept in memory in half precision: for an operator whose lift is
-    a reconstruction that takes long (phase retrieval). Which ones, its values and the number say.
+    `log_snr_mean`, `log_snr_std` and `uniform` make a `TimeLaw`; `times` gives one whole.
+    `weighting` is "spread" (units of r_t) or "eps" (the paper's). A signal is measured afresh
+    whenever it is drawn, or with `measurements` so many times in all, whose lifts are kept in
+    memory in half precision: for an operator whose lift is a reconstruction that takes long (phase
+    retrieval). Which ones, its values and the number say.
     """
 
     def __init__(
@@ -111,7 +126,10 @@ class DenoisingScoreMatching(Objective):
     ) -> None:
         super().__init__()
         if measurements is not None and measurements < 1:
-            raise InvalidInput(f"measurements is how many a signal has, at least one, or None, afresh every time; got {measurements}.")
+            raise InvalidInput(
+                "measurements is how many a signal has, at least one, or None, afresh every "
+                f"time; got {measurements}."
+            )
         if weighting not in ("spread", "eps"):
             raise InvalidInput(f"weighting is 'spread' or 'eps'; got {weighting!r}.")
         self.problem, self.weighting = problem, weighting
@@ -119,7 +137,9 @@ class DenoisingScoreMatching(Objective):
         self.measurements, self._lifts = measurements, dict[int, Tensor]()
 
     def loss(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Loss:
-        with torch.autocast(batch.x_0.device.type, enabled=False):  # half precision is for networks, not for operators
+        with torch.autocast(
+            batch.x_0.device.type, enabled=False
+        ):  # half precision is for networks, not for operators
             observation = self._observed(prior, batch.x_0, batch.noise.stream(_OBSERVATION))
         denoised: Denoised | Asked
         if batch.denoised is None:
@@ -127,13 +147,28 @@ class DenoisingScoreMatching(Objective):
             with torch.no_grad():
                 denoised = ask(h_transform, prior, x_t, t, observation)
         else:
-            stays(h_transform, "a bank, which holds what the prior says of x_t, as the training data", "train on the images themselves")
+            stays(
+                h_transform,
+                "a bank, which holds what the prior says of x_t, as the training data",
+                "train on the images themselves",
+            )
             denoised = batch.denoised
         return self.loss_from(h_transform, prior.scale, denoised, observation, batch.x_0)
 
-    def loss_from(self, h_transform: HTransform, scale: float, denoised: Denoised | Asked, observation: Observation, x_0: Signal) -> Loss:
+    def loss_from(
+        self,
+        h_transform: HTransform,
+        scale: float,
+        denoised: Denoised | Asked,
+        observation: Observation,
+        x_0: Signal,
+    ) -> Loss:
         """The loss where the prior has spoken already; `scale` is the prior's."""
-        unit = denoised.sigma_t / denoised.alpha_t if self.weighting == "eps" else denoised.spread(scale)
+        unit = (
+            denoised.sigma_t / denoised.alpha_t
+            if self.weighting == "eps"
+            else denoised.spread(scale)
+        )
         error = x_0 - denoised.x_0_hat
         left_over = error - h_transform.shift(denoised, observation)  # type: ignore[arg-type]
         return Loss(
@@ -158,22 +193,36 @@ class DenoisingScoreMatching(Objective):
 
     def card(self) -> dict[str, object]:
         kept = {} if self.measurements is None else {"measurements": self.measurements}
-        return {**super().card(), "problem": self.problem.card(), "times": asdict(self.times), "weighting": self.weighting, **kept}
+        return {
+            **super().card(),
+            "problem": self.problem.card(),
+            "times": asdict(self.times),
+            "weighting": self.weighting,
+            **kept,
+        }
 
     def _observed(self, prior: Prior, x_0: Signal, noise: Noise) -> Observation:
         if self.measurements is None:
             return measured(self.problem, prior, x_0, noise)
-        seeds = [mix(_hash(signal), seed % self.measurements) for signal, seed in zip(x_0, noise.seeds, strict=True)]
+        seeds = [
+            mix(_hash(signal), seed % self.measurements)
+            for signal, seed in zip(x_0, noise.seeds, strict=True)
+        ]
         observation = measured(self.problem, prior, x_0, Noise(seeds, noise.device, noise.dtype))
         missing = [i for i, seed in enumerate(seeds) if seed not in self._lifts]
         if missing:
             fresh = observation.take(missing).lifted
-            self._lifts |= {seeds[i]: lifted.to("cpu", torch.float16) for i, lifted in zip(missing, fresh, strict=True)}
+            self._lifts |= {
+                seeds[i]: lifted.to("cpu", torch.float16)
+                for i, lifted in zip(missing, fresh, strict=True)
+            }
         return observation.with_lift(torch.stack([self._lifts[seed] for seed in seeds]).to(x_0))
 
 
 def measured(problem: Problem, prior: Prior, x_0: Signal, noise: Noise) -> Observation:
-    """What a problem measures of signals of a prior: of what its codec decodes, where it has one."""
+    """What a problem measures of signals of a prior: of what its codec decodes, where it has
+    one.
+    """
     observation = problem.draw(prior.decode(x_0), noise)
     return observation if prior.codec is None else observation.behind(prior.codec)
 
@@ -184,7 +233,9 @@ def _hash(signal: Signal) -> int:
 
 
 def noised(prior: Prior, times: TimeLaw, x_0: Signal, noise: Noise) -> Denoised:
-    """What the prior says about a noisy version of x_0, at a time drawn from `times`; without gradients."""
+    """What the prior says about a noisy version of x_0, at a time drawn from `times`; without
+    gradients.
+    """
     t, x_t = _noisy_point(prior, times, x_0, noise)
     with torch.no_grad():
         return prior.at(x_t, t)

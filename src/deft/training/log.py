@@ -1,4 +1,6 @@
-"""The log of a training run: what it measures of itself, line by line in a file, and in TensorBoard where that is asked for."""
+"""The log of a training run: what it measures of itself, line by line in a file, and in TensorBoard
+where that is asked for.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from deft.storage.tensors import refusal
 
 @final
 class Log:
-    """metrics.jsonl: one JSON object per line, each with its step; lines after the step that a run goes on from are dropped."""
+    """metrics.jsonl: one JSON object per line, each with its step; lines after the step that a run
+    goes on from are dropped.
+    """
 
     def __init__(self, folder: Path | None, step: int, tensorboard: bool) -> None:
         self.lines: list[dict[str, Any]] = []
@@ -22,7 +26,11 @@ class Log:
         if self.path is None:
             return
         if step and self.path.exists():
-            self.lines = [line for line in map(_parsed, self.path.read_text().splitlines()) if line is not None and line["step"] <= step]
+            self.lines = [
+                line
+                for line in map(_parsed, self.path.read_text().splitlines())
+                if line is not None and line["step"] <= step
+            ]
         try:
             with atomic(self.path) as file:
                 file.write("".join(json.dumps(line) + "\n" for line in self.lines).encode())
@@ -40,7 +48,9 @@ class Log:
         if self.board is not None:
             for name, value in line.get("validation", line).items():
                 if isinstance(value, float):
-                    self.board.add_scalar(f"validation/{name}" if "validation" in line else name, value, line["step"])
+                    self.board.add_scalar(
+                        f"validation/{name}" if "validation" in line else name, value, line["step"]
+                    )
 
     def __enter__(self) -> Log:
         return self
@@ -65,5 +75,8 @@ def _tensorboard(folder: Path | None) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise InvalidInput("tensorboard is not installed; `pip install deft-diffusion[tracking]`, or read metrics.jsonl.") from error
+        raise InvalidInput(
+            "tensorboard is not installed; `pip install deft-diffusion[tracking]`, or read "
+            "metrics.jsonl."
+        ) from error
     return SummaryWriter(folder)

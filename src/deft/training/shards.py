@@ -1,9 +1,13 @@
-"""The entries of a bank in a folder: one growing npy file in shards of `SHARD` entries, each sealed by a hash.
+"""The entries of a bank in a folder: one growing npy file in shards of `SHARD` entries, each sealed
+by a hash.
 
     bank.npy     the entries, appended and flushed
-    bank.json    {"format": 2, "card": ..., "done": entries that count, "shards": the SHA-256 of each shard, the first with the file's header, "sha256": that of all this}
+    bank.json
+        {"format": 2, "card": ..., "done": entries that count, "shards": the SHA-256 of each shard,
+            the first with the file's header, "sha256": that of all this}
 
-The card is replaced after the entries, so that what it counts is on the disk. A shard is verified when it is first read.
+The card is replaced after the entries, so that what it counts is on the disk. A shard is verified
+when it is first read.
 """
 
 from __future__ import annotations
@@ -44,7 +48,13 @@ _OWN = Object(
     open=True,
 )
 CARD = Object(
-    {"format": Whole(1), "card": _OWN, "done": Whole(0, 1 << 40), "shards": Items(Text(64)), "sha256": Text(64)},
+    {
+        "format": Whole(1),
+        "card": _OWN,
+        "done": Whole(0, 1 << 40),
+        "shards": Items(Text(64)),
+        "sha256": Text(64),
+    },
     ("format", "card", "done", "shards", "sha256"),
 )
 """What `bank.json` may hold."""
@@ -57,15 +67,20 @@ def entry_type(event_shape: Sequence[int]) -> np.dtype:
 
 
 def check_room(evaluations: int, event_shape: Sequence[int], folder: Path) -> None:
-    """Raise `InvalidInput` where a bank would be larger than what is free on the disk of a folder, which need not be there yet."""
+    """Raise `InvalidInput` where a bank would be larger than what is free on the disk of a folder,
+    which need not be there yet.
+    """
     each = entry_type(event_shape).itemsize
-    free = shutil.disk_usage(next(place for place in (folder, *folder.absolute().parents) if place.is_dir())).free
+    free = shutil.disk_usage(
+        next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    ).free
     if evaluations * each > free:
         raise InvalidInput(
             "evaluations",
             given=evaluations,
             expected=f"at most {free // each}, for which the disk has room",
-            advice=f"the bank would take {evaluations * each / 1e9:,.1f} GB and {free / 1e9:,.1f} GB are free",
+            advice=f"the bank would take {evaluations * each / 1e9:,.1f} GB and {free / 1e9:,.1f} "
+            "GB are free",
         )
 
 
@@ -73,8 +88,16 @@ def check_room(evaluations: int, event_shape: Sequence[int], folder: Path) -> No
 class Shards:
     """The entries of a bank, as an array that is read by index; `append` where it still grows."""
 
-    def __init__(self, folder: Path, card: dict[str, Any], done: int, digests: list[str] | None) -> None:
-        self.folder, self.path, self.card, self.done, self.digests = folder, folder / "bank.npy", card, done, digests
+    def __init__(
+        self, folder: Path, card: dict[str, Any], done: int, digests: list[str] | None
+    ) -> None:
+        self.folder, self.path, self.card, self.done, self.digests = (
+            folder,
+            folder / "bank.npy",
+            card,
+            done,
+            digests,
+        )
         self.type = entry_type(card["event_shape"])
         self.head = _header(self.type, card["evaluations"])
         self._verified: set[int] = set()
@@ -82,7 +105,9 @@ class Shards:
 
     @classmethod
     def open(cls, folder: Path) -> Shards:
-        """The entries in a folder. Raises `CheckpointError` where the card or the file's header is damaged."""
+        """The entries in a folder. Raises `CheckpointError` where the card or the file's header is
+        damaged.
+        """
         found = cls(folder, *_read(folder))
         expected = len(found.head) + found.done * found.type.itemsize
         try:
@@ -90,19 +115,26 @@ class Shards:
                 head, size = file.read(len(found.head)), os.fstat(file.fileno()).st_size
         except OSError as error:
             raise CheckpointError(
-                f"{found.path} is missing or damaged ({error.strerror or error}); delete the folder and build the bank again."
+                f"{found.path} is missing or damaged ({error.strerror or error}); delete the "
+                "folder and build the bank again."
             ) from error
         if size < expected:
             raise CheckpointError(
-                f"{found.path} is truncated ({size} bytes, {expected} expected); delete {folder} and build the bank again."
+                f"{found.path} is truncated ({size} bytes, {expected} expected); delete {folder} "
+                "and build the bank again."
             )
         if head != found.head:
-            raise CheckpointError(f"{found.path} is damaged: its header is another one; delete {folder} and build the bank again.")
+            raise CheckpointError(
+                f"{found.path} is damaged: its header is another one; delete {folder} and build "
+                "the bank again."
+            )
         return found
 
     @classmethod
     def grow(cls, folder: Path, card: dict[str, Any]) -> Shards:
-        """A bank that is begun, or gone on with. Raises `CheckpointError` where the folder holds another one, or a damaged one."""
+        """A bank that is begun, or gone on with. Raises `CheckpointError` where the folder holds
+        another one, or a damaged one.
+        """
         ours = json.loads(json.dumps(card))
         if not (folder / "bank.json").exists():
             begun = cls(folder, ours, 0, [])
@@ -113,7 +145,10 @@ class Shards:
         found = cls.open(folder)
         different = _different(ours, found.card)
         if different:
-            raise CheckpointError(f"{folder} holds another bank: {'; '.join(different)}. Give another folder, or delete that one.")
+            raise CheckpointError(
+                f"{folder} holds another bank: {'; '.join(different)}. Give another folder, or "
+                "delete that one."
+            )
         found._go_on()
         return found
 
@@ -127,7 +162,9 @@ class Shards:
         return np.array(self._entries()[index])
 
     def append(self, entries: np.ndarray) -> None:
-        """Add entries at the end, and count them. Raises `CheckpointError` where the disk refuses."""
+        """Add entries at the end, and count them. Raises `CheckpointError` where the disk
+        refuses.
+        """
         self._write(len(self.head) + self.done * self.type.itemsize, entries.tobytes())
         self._take_in(entries)
         self.done += len(entries)
@@ -137,9 +174,12 @@ class Shards:
         return np.memmap(self.path, self.type, "r", len(self.head), (self.done,))
 
     def _verify(self, shard: int) -> None:
-        if self.digests is not None and (shard >= len(self.digests) or self._digest(shard).hexdigest() != self.digests[shard]):
+        if self.digests is not None and (
+            shard >= len(self.digests) or self._digest(shard).hexdigest() != self.digests[shard]
+        ):
             raise CheckpointError(
-                f"{self.path} is damaged: the entries from {shard * SHARD} do not have the hash that they were written with; delete {self.folder} and build "
+                f"{self.path} is damaged: the entries from {shard * SHARD} do not have the hash "
+                f"that they were written with; delete {self.folder} and build "
                 "the bank again."
             )
         self._verified.add(shard)
@@ -150,7 +190,9 @@ class Shards:
         return digest
 
     def _go_on(self) -> None:
-        """Verify the shard that still grows, and take its hash up again; a bank of version 0.1 gets its hashes now."""
+        """Verify the shard that still grows, and take its hash up again; a bank of version 0.1 gets
+        its hashes now.
+        """
         if self.digests is None:
             self.digests = [self._digest(k).hexdigest() for k in range(-(-self.done // SHARD))]
         if self.done % SHARD or not self.done:
@@ -192,14 +234,21 @@ class Shards:
         whole = [*self.digests, *([self._open.hexdigest()] if self.done % SHARD else [])]
         try:
             with atomic(self.folder / "bank.json") as file:
-                file.write(_sealed({"format": FORMAT, "card": self.card, "done": self.done, "shards": whole}))
+                file.write(
+                    _sealed(
+                        {"format": FORMAT, "card": self.card, "done": self.done, "shards": whole}
+                    )
+                )
         except OSError as error:
             raise CheckpointError(refusal(self.folder / "bank.json", error)) from error
 
 
 def _header(entries: np.dtype, count: int) -> bytes:
     head = io.BytesIO()
-    np.lib.format.write_array_header_1_0(head, {"descr": np.lib.format.dtype_to_descr(entries), "fortran_order": False, "shape": (count,)})
+    np.lib.format.write_array_header_1_0(
+        head,
+        {"descr": np.lib.format.dtype_to_descr(entries), "fortran_order": False, "shape": (count,)},
+    )
     return head.getvalue()
 
 
@@ -226,14 +275,25 @@ def _read(folder: Path) -> tuple[dict[str, Any], int, list[str] | None]:
         if isinstance(found, dict) and "card" not in found and found.get("format") == 1:
             _OWN.check("card", {name: value for name, value in found.items() if name != "done"})
             Whole(0, found["evaluations"]).check("done", found.get("done"))
-            return {name: value for name, value in found.items() if name != "done"}, found["done"], None
+            return (
+                {name: value for name, value in found.items() if name != "done"},
+                found["done"],
+                None,
+            )
         CARD.check("", found)
     except DeftError as error:
-        raise CheckpointError(f"{path} is damaged: {error.what}", given=error.given, expected=error.expected, advice=again) from error
+        raise CheckpointError(
+            f"{path} is damaged: {error.what}",
+            given=error.given,
+            expected=error.expected,
+            advice=again,
+        ) from error
     assert isinstance(found, dict)
     seal = found.pop("sha256")
     if seal != fingerprint(found) or text != _sealed(found):
-        raise CheckpointError(f"{path} is damaged: it does not have the hash that it was written with", advice=again)
+        raise CheckpointError(
+            f"{path} is damaged: it does not have the hash that it was written with", advice=again
+        )
     if found["format"] != FORMAT or found["done"] > found["card"]["evaluations"]:
         raise CheckpointError(f"{path} is no card of a bank that this version can read.")
     return found["card"], found["done"], found["shards"]

@@ -1,7 +1,8 @@
 """The state of a training run: all that moves, in one safetensors file.
 
-Data position, observations, times and noise are functions of (seed, sample), so that what moves is the step, the weights, their average and the optimiser. It
-is written at optimiser steps only. Two files are kept: the last state and the one before.
+Data position, observations, times and noise are functions of (seed, sample), so that what moves is
+the step, the weights, their average and the optimiser. It is written at optimiser steps only. Two
+files are kept: the last state and the one before.
 """
 
 from __future__ import annotations
@@ -35,7 +36,14 @@ _PROGRESS = {
 CARD = Object(
     {
         "format": Whole(1),
-        "config": Object({"steps": Whole(0), "prior": Object({"name": Text(200)}, open=True), "h_transform": Plain()}, open=True),
+        "config": Object(
+            {
+                "steps": Whole(0),
+                "prior": Object({"name": Text(200)}, open=True),
+                "h_transform": Plain(),
+            },
+            open=True,
+        ),
         "progress": Object(_PROGRESS, ("step",)),
     },
     ("config", "progress"),
@@ -106,24 +114,37 @@ class StateFile:
     """The last state of a run in `folder`, and the one before."""
 
     def __init__(self, folder: Path) -> None:
-        self.path, self.previous = folder / "state.safetensors", folder / "state.previous.safetensors"
+        self.path, self.previous = (
+            folder / "state.safetensors",
+            folder / "state.previous.safetensors",
+        )
 
     def write(self, tensors: Mapping[str, Tensor], card: Mapping[str, object]) -> None:
-        """Save; the earlier state becomes `previous`. Raises `CheckpointError` where the disk refuses; the earlier state is then intact."""
+        """Save; the earlier state becomes `previous`. Raises `CheckpointError` where the disk
+        refuses; the earlier state is then intact.
+        """
         fresh = self.path.with_name("state.next.safetensors")
         try:
             files.write(fresh, tensors, card, KIND)
         except CheckpointError as error:
             if isinstance(error.__cause__, OSError):
-                last = f" The last good state is that of step {self.last_step()}." if self.path.exists() else ""
-                raise CheckpointError(files.refusal(self.path, error.__cause__) + last) from error.__cause__
+                last = (
+                    f" The last good state is that of step {self.last_step()}."
+                    if self.path.exists()
+                    else ""
+                )
+                raise CheckpointError(
+                    files.refusal(self.path, error.__cause__) + last
+                ) from error.__cause__
             raise
         if self.path.exists():
             os.replace(self.path, self.previous)
         os.replace(fresh, self.path)
 
     def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The last state whole, or None where there is none. Raises `CheckpointError` for a damaged file: never silently an older state."""
+        """The last state whole, or None where there is none. Raises `CheckpointError` for a damaged
+        file: never silently an older state.
+        """
         path = self.path
         if not path.exists():  # killed between the two renames
             path = self.previous
@@ -135,9 +156,13 @@ class StateFile:
         except CheckpointError as error:
             other = self.previous if path == self.path else None
             advice = (
-                f"Delete it and run the same call again to go on from {other}" if other and other.exists() else "Delete it to start again"
+                f"Delete it and run the same call again to go on from {other}"
+                if other and other.exists()
+                else "Delete it to start again"
             )
-            raise CheckpointError(f"this run cannot be resumed: {error} {advice}, or give another folder `out`.") from error
+            raise CheckpointError(
+                f"this run cannot be resumed: {error} {advice}, or give another folder `out`."
+            ) from error
 
     def last_step(self) -> int | None:
         """The step of the last state, or None where there is none that can be read."""
@@ -149,7 +174,11 @@ class StateFile:
 
 
 def flatten(
-    module: nn.Module, objective: nn.Module, average: Average, optimiser: torch.optim.Optimizer, best: Mapping[str, Tensor] | None
+    module: nn.Module,
+    objective: nn.Module,
+    average: Average,
+    optimiser: torch.optim.Optimizer,
+    best: Mapping[str, Tensor] | None,
 ) -> dict[str, Tensor]:
     """Every tensor of a run, under names that say whose it is."""
     tensors = {f"h.{name}": value for name, value in module.state_dict().items()}
@@ -157,12 +186,18 @@ def flatten(
     tensors |= {f"ema.{name}": value for name, value in average.values.items()}
     tensors |= {f"best.{name}": value for name, value in (best or {}).items()}
     for i, entry in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{i}.{name}": torch.as_tensor(value) for name, value in entry.items()}
+        tensors |= {
+            f"optimiser.{i}.{name}": torch.as_tensor(value) for name, value in entry.items()
+        }
     return tensors
 
 
 def restore(
-    tensors: Mapping[str, Tensor], module: nn.Module, objective: nn.Module, average: Average, optimiser: torch.optim.Optimizer
+    tensors: Mapping[str, Tensor],
+    module: nn.Module,
+    objective: nn.Module,
+    average: Average,
+    optimiser: torch.optim.Optimizer,
 ) -> dict[str, Tensor] | None:
     """The inverse of `flatten`; gives back the best weights, if any were kept."""
     module.load_state_dict(_under("h.", tensors))
@@ -172,14 +207,18 @@ def restore(
     for name, value in _under("optimiser.", tensors).items():
         i, _, key = name.partition(".")
         entries.setdefault(int(i), {})[key] = value
-    optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
+    optimiser.load_state_dict(
+        {"state": entries, "param_groups": optimiser.state_dict()["param_groups"]}
+    )
     best = _under("best.", tensors)
     return {name: value.to(average.values[name].device) for name, value in best.items()} or None
 
 
 @torch.no_grad()
 def restore_average(tensors: Mapping[str, Tensor], module: nn.Module) -> None:
-    """The averaged parameters of a run, and nothing else of it; raises what torch raises where they do not fit."""
+    """The averaged parameters of a run, and nothing else of it; raises what torch raises where they
+    do not fit.
+    """
     module.load_state_dict(_under("h.", tensors))
     average = _under("ema.", tensors)
     for name, p in module.named_parameters():
@@ -187,4 +226,8 @@ def restore_average(tensors: Mapping[str, Tensor], module: nn.Module) -> None:
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }

@@ -1,6 +1,7 @@
 """At which noise levels an h-transform earns its keep.
 
-loss(h) against loss(no h), in bins of log-SNR, on fixed images, observations, times and noise (deft.training.loop draws them)
+loss(h) against loss(no h), in bins of log-SNR, on fixed images, observations, times and noise
+(deft.training.loop draws them)
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class Bin:
 @final
 @dataclass(frozen=True)
 class Validation:
-    """The loss over all draws; of an objective that compares with no h, also that loss, and both by noise level, from noise to signal."""
+    """The loss over all draws; of an objective that compares with no h, also that loss, and both by
+    noise level, from noise to signal.
+    """
 
     loss: float
     without: float | None = None
@@ -43,7 +46,9 @@ class Validation:
 
     @classmethod
     def by_noise_level(cls, value: Tensor, without: Tensor, log_snr: Tensor) -> Validation:
-        """From the losses of all draws, with h and without, and the log-SNRs at which they were taken."""
+        """From the losses of all draws, with h and without, and the log-SNRs at which they were
+        taken.
+        """
         return cls(float(value.mean()), float(without.mean()), _bins(value, without, log_snr))
 
     def table(self) -> str:
@@ -52,8 +57,17 @@ class Validation:
             return f"validation loss {self.loss:.4g}"
         lines = ["    log-SNR        draws     with h  without h   ratio"]
         for b in self.bins:
-            lines.append(f"[{b.low:6.1f}, {b.high:6.1f})  {b.count:6d}  {b.loss:9.4g}  {b.without:9.4g}  {b.ratio:6.3f}")
-        return "\n".join([*lines, f"{'all':16}  {sum(b.count for b in self.bins):6d}  {self.loss:9.4g}  {self.without:9.4g}"])
+            lines.append(
+                f"[{b.low:6.1f}, {b.high:6.1f})  {b.count:6d}  {b.loss:9.4g}  {b.without:9.4g}  "
+                f"{b.ratio:6.3f}"
+            )
+        return "\n".join(
+            [
+                *lines,
+                f"{'all':16}  {sum(b.count for b in self.bins):6d}  {self.loss:9.4g}  "
+                f"{self.without:9.4g}",
+            ]
+        )
 
     def card(self) -> dict[str, object]:
         """The same as JSON."""
@@ -74,5 +88,7 @@ def _bins(value: Tensor, without: Tensor, log_snr: Tensor) -> tuple[Bin, ...]:
             continue
         low = _EDGES[i - 1] if i else min(float(log_snr.min().floor()), _EDGES[0])
         high = _EDGES[i] if i < len(_EDGES) else max(float(log_snr.max().ceil()), _EDGES[-1])
-        bins.append(Bin(low, high, int(mine.sum()), float(value[mine].mean()), float(without[mine].mean())))
+        bins.append(
+            Bin(low, high, int(mine.sum()), float(value[mine].mean()), float(without[mine].mean()))
+        )
     return tuple(bins)

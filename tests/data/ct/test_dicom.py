@@ -16,7 +16,13 @@ class TestDicom:
     def test_slices_are_in_their_order_and_in_hounsfield_units(self, tmp_path):
         hu = stack(n=3, height=4, width=4)
         for k, place in enumerate((20.0, -5.0, 7.5)):
-            self.write(tmp_path / f"{k}.dcm", (hu[k].astype(int) + 1024) // 2, place, slope=2.0, PixelSpacing=[0.7, 0.705])
+            self.write(
+                tmp_path / f"{k}.dcm",
+                (hu[k].astype(int) + 1024) // 2,
+                place,
+                slope=2.0,
+                PixelSpacing=[0.7, 0.705],
+            )
         (one,) = read_dicom(tmp_path)
         assert one.patient == "P1"
         assert one.spacing == (0.7, 0.705)
@@ -29,7 +35,13 @@ class TestDicom:
         for patient in ("B", "A"):
             for k in range(2):
                 (tmp_path / patient).mkdir(exist_ok=True)
-                self.write(tmp_path / patient / f"IM{k}", stack(n=1)[0] + 1024, k, patient, series=f"1.{ord(patient)}")
+                self.write(
+                    tmp_path / patient / f"IM{k}",
+                    stack(n=1)[0] + 1024,
+                    k,
+                    patient,
+                    series=f"1.{ord(patient)}",
+                )
         assert [one.patient for one in read_dicom(tmp_path)] == ["A", "B"]
         train, test = Slices.dicom(tmp_path).split([0.5, 0.5])
         assert len(train) == len(test) == 2
@@ -51,12 +63,16 @@ class TestDicom:
     def test_mixed_sizes(self, tmp_path):
         self.write(tmp_path / "a.dcm", stack(n=1)[0], 0.0)
         self.write(tmp_path / "b.dcm", stack(n=1, height=6)[0], 1.0)
-        with pytest.raises(BadImage, match=r"mixed slice sizes .* a\.dcm is 8 x 8 and b\.dcm 6 x 8"):
+        with pytest.raises(
+            BadImage, match=r"mixed slice sizes .* a\.dcm is 8 x 8 and b\.dcm 6 x 8"
+        ):
             read_dicom(tmp_path)
 
     def test_mixed_sizes_between_series(self, tmp_path):
         self.write(tmp_path / "a.dcm", stack(n=1)[0] + 1024, patient="A", series="1.1")
-        self.write(tmp_path / "b.dcm", stack(n=1, height=4, width=4)[0] + 1024, patient="B", series="1.2")
+        self.write(
+            tmp_path / "b.dcm", stack(n=1, height=4, width=4)[0] + 1024, patient="B", series="1.2"
+        )
         with pytest.raises(BadImage, match="say a `size` that divides both"):
             Slices.dicom(tmp_path)
         assert len(Slices.dicom(tmp_path, size=4)) == 2
@@ -84,8 +100,16 @@ def test_an_extra_that_is_missing(monkeypatch, tmp_path):
 
 
 HU = stack(n=4)
-SEG, CAPTURE, REPORT = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.88.67"
-STRUCTURES, STATE, MR = "1.2.840.10008.5.1.4.1.1.481.3", "1.2.840.10008.5.1.4.1.1.11.1", "1.2.840.10008.5.1.4.1.1.4"
+SEG, CAPTURE, REPORT = (
+    "1.2.840.10008.5.1.4.1.1.66.4",
+    "1.2.840.10008.5.1.4.1.1.7",
+    "1.2.840.10008.5.1.4.1.1.88.67",
+)
+STRUCTURES, STATE, MR = (
+    "1.2.840.10008.5.1.4.1.1.481.3",
+    "1.2.840.10008.5.1.4.1.1.11.1",
+    "1.2.840.10008.5.1.4.1.1.4",
+)
 CORONAL = [1, 0, 0, 0, 0, -1]
 
 
@@ -100,7 +124,16 @@ def one(folder, name="x.dcm", values=None, place=6.0, **tags):
 
 
 def without_pixels(data):
-    for name in ("PixelData", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel"):
+    for name in (
+        "PixelData",
+        "Rows",
+        "Columns",
+        "BitsAllocated",
+        "BitsStored",
+        "HighBit",
+        "PixelRepresentation",
+        "SamplesPerPixel",
+    ):
         delattr(data, name)
 
 
@@ -108,7 +141,12 @@ def colour(folder):
     values = np.zeros((8, 8 * 3), np.int16)
 
     def edit(data):
-        data.Columns, data.SamplesPerPixel, data.PhotometricInterpretation, data.PlanarConfiguration = 8, 3, "RGB", 0
+        (
+            data.Columns,
+            data.SamplesPerPixel,
+            data.PhotometricInterpretation,
+            data.PlanarConfiguration,
+        ) = 8, 3, "RGB", 0
         data.BitsAllocated = data.BitsStored = 8
         data.HighBit, data.PixelRepresentation, data.PixelData = 7, 0, bytes(192)
 
@@ -134,26 +172,57 @@ def written(name, content):
 LEFT_OUT = {
     "localizer": (lambda f: one(f, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "1 localizer"),
     "localizer without rescale tags": (
-        lambda f: one(f, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], slope=None, intercept=None),
+        lambda f: one(
+            f, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], slope=None, intercept=None
+        ),
         "1 localizer",
     ),
-    "localizer at a slice's place": (lambda f: one(f, place=2.0, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "1 localizer"),
-    "topogram": (lambda f: one(f, SeriesDescription="Topogram 0.6 T20s", series="1.2.4"), "1 localizer"),
+    "localizer at a slice's place": (
+        lambda f: one(f, place=2.0, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]),
+        "1 localizer",
+    ),
+    "topogram": (
+        lambda f: one(f, SeriesDescription="Topogram 0.6 T20s", series="1.2.4"),
+        "1 localizer",
+    ),
     "scout": (lambda f: one(f, ImageOrientationPatient=CORONAL), "1 scout"),
-    "scout of another size": (lambda f: one(f, values=HU[3][:6], ImageOrientationPatient=CORONAL), "1 scout"),
+    "scout of another size": (
+        lambda f: one(f, values=HU[3][:6], ImageOrientationPatient=CORONAL),
+        "1 scout",
+    ),
     "secondary capture": (lambda f: one(f, SOPClassUID=CAPTURE), "1 secondary capture"),
     "secondary capture without a place": (
-        lambda f: one(f, SOPClassUID=CAPTURE, slope=None, intercept=None, ImagePositionPatient=None),
+        lambda f: one(
+            f, SOPClassUID=CAPTURE, slope=None, intercept=None, ImagePositionPatient=None
+        ),
         "1 secondary capture",
     ),
     "colour": (colour, "1 picture in colour"),
-    "segmentation": (lambda f: one(f, values=HU, SOPClassUID=SEG, Modality="SEG"), "1 of the modality SEG"),
-    "segmentation that says CT": (lambda f: one(f, SOPClassUID=SEG), "1 object of the class Segmentation Storage"),
-    "dose report": (lambda f: one(f, SOPClassUID=REPORT, Modality="SR", edit=without_pixels), "1 of the modality SR"),
-    "structures": (lambda f: one(f, SOPClassUID=STRUCTURES, Modality="RTSTRUCT", edit=without_pixels), "1 of the modality RTSTRUCT"),
-    "presentation state": (lambda f: one(f, SOPClassUID=STATE, Modality="PR", edit=without_pixels), "1 of the modality PR"),
+    "segmentation": (
+        lambda f: one(f, values=HU, SOPClassUID=SEG, Modality="SEG"),
+        "1 of the modality SEG",
+    ),
+    "segmentation that says CT": (
+        lambda f: one(f, SOPClassUID=SEG),
+        "1 object of the class Segmentation Storage",
+    ),
+    "dose report": (
+        lambda f: one(f, SOPClassUID=REPORT, Modality="SR", edit=without_pixels),
+        "1 of the modality SR",
+    ),
+    "structures": (
+        lambda f: one(f, SOPClassUID=STRUCTURES, Modality="RTSTRUCT", edit=without_pixels),
+        "1 of the modality RTSTRUCT",
+    ),
+    "presentation state": (
+        lambda f: one(f, SOPClassUID=STATE, Modality="PR", edit=without_pixels),
+        "1 of the modality PR",
+    ),
     "object without an image": (lambda f: one(f, edit=without_pixels), "1 object without an image"),
-    "magnetic resonance": (lambda f: one(f, SOPClassUID=MR, Modality="MR", series="1.9"), "1 of the modality MR"),
+    "magnetic resonance": (
+        lambda f: one(f, SOPClassUID=MR, Modality="MR", series="1.9"),
+        "1 of the modality MR",
+    ),
     "positron emission": (lambda f: one(f, Modality="PT", series="1.9"), "1 of the modality PT"),
     "truncated pixels": (truncated, "1 damaged file"),
     "truncated header": (cut_header, "1 damaged file"),
@@ -163,7 +232,10 @@ LEFT_OUT = {
     "text": (written("notes.txt", b"These are slices."), "1 other file (notes.txt)"),
     "picture": (written("x.png", b"\x89PNG"), "1 other file (x.png)"),
     "empty without a suffix": (written("IM9", b""), "1 other file (IM9)"),
-    "the same slice twice": (lambda f: write_dicom(f / "copy.dcm", HU[1] + 1024, 2.0), "1 repeated slice ("),
+    "the same slice twice": (
+        lambda f: write_dicom(f / "copy.dcm", HU[1] + 1024, 2.0),
+        "1 repeated slice (",
+    ),
 }
 
 
@@ -188,9 +260,18 @@ class TestWhatIsLeftOut:
         with pytest.raises(BadImage):
             read_dicom(tmp_path, strict=True)
 
-    @pytest.mark.parametrize("name", [name for name in LEFT_OUT if name not in ("the same slice twice", "scout", "scout of another size")])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            name
+            for name in LEFT_OUT
+            if name not in ("the same slice twice", "scout", "scout of another size")
+        ],
+    )
     def test_alone_it_is_an_error(self, tmp_path, name):
-        if name == "secondary capture":  # with places and rescale tags: some program exported slices so
+        if (
+            name == "secondary capture"
+        ):  # with places and rescale tags: some program exported slices so
             return
         LEFT_OUT[name][0](tmp_path)
         with pytest.raises(BadImage):
@@ -201,7 +282,10 @@ class TestWhatIsLeftOut:
         for k in range(7):
             (tmp_path / f"note{k}.txt").write_text("")
         one(tmp_path, "s.dcm", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
-        with pytest.warns(UserWarning, match=r"skipped 8 of 11 .*: 7 other files, 1 localizer \(note0\.txt, .*, \.\.\.\)"):
+        with pytest.warns(
+            UserWarning,
+            match=r"skipped 8 of 11 .*: 7 other files, 1 localizer \(note0\.txt, .*, \.\.\.\)",
+        ):
             assert len(read_dicom(tmp_path)[0].hu) == 3
 
     def test_hidden_files_and_the_index_of_a_disc(self, tmp_path, recwarn):
@@ -215,13 +299,17 @@ class TestWhatIsLeftOut:
 
     def test_slices_that_were_exported_as_secondary_captures(self, tmp_path):
         good(tmp_path, SOPClassUID=CAPTURE)
-        with pytest.warns(UserWarning, match="secondary captures with places and rescale tags are read as slices"):
+        with pytest.warns(
+            UserWarning, match="secondary captures with places and rescale tags are read as slices"
+        ):
             (found,) = read_dicom(tmp_path)
         np.testing.assert_array_equal(found.hu, HU[:3])
 
 
 class TestNames:
-    @pytest.mark.parametrize("name", ["1.2.840.0", "IM0001", "slice.DCM", "a.IMA", "x.dcm.bak", "image.0001"])
+    @pytest.mark.parametrize(
+        "name", ["1.2.840.0", "IM0001", "slice.DCM", "a.IMA", "x.dcm.bak", "image.0001"]
+    )
     def test_files_are_found_by_their_content(self, tmp_path, name, recwarn):
         one(tmp_path, name)
         np.testing.assert_array_equal(read_dicom(tmp_path)[0].hu, HU[3:])
@@ -275,22 +363,52 @@ def all_with(**tags):
 
 
 REFUSED = {
-    "one without a place": (missing_place, "2 slices with a position and 1 without", "a position for every slice"),
+    "one without a place": (
+        missing_place,
+        "2 slices with a position and 1 without",
+        "a position for every slice",
+    ),
     "two orientations": (halves(ImageOrientationPatient=CORONAL), "2 such as", "one orientation"),
-    "one slice that is turned over": (one_with(ImageOrientationPatient=[-1, 0, 0, 0, -1, 0]), "such as x.dcm", "one orientation"),
-    "one without an orientation": (one_with(ImageOrientationPatient=None), "none", "one orientation"),
-    "two spacings": (halves(PixelSpacing=[0.5, 0.5]), "(0.7, 0.7) and (0.5, 0.5)", "one pixel spacing"),
+    "one slice that is turned over": (
+        one_with(ImageOrientationPatient=[-1, 0, 0, 0, -1, 0]),
+        "such as x.dcm",
+        "one orientation",
+    ),
+    "one without an orientation": (
+        one_with(ImageOrientationPatient=None),
+        "none",
+        "one orientation",
+    ),
+    "two spacings": (
+        halves(PixelSpacing=[0.5, 0.5]),
+        "(0.7, 0.7) and (0.5, 0.5)",
+        "one pixel spacing",
+    ),
     "one without a spacing": (one_with(PixelSpacing=None), "none", "one pixel spacing"),
     "different slices at one place": (one_with(place=2.0), "at 2 mm", "one slice for each place"),
-    "pixels that are not square": (all_with(PixelSpacing=[0.5, 1.0]), "0.5 x 1 mm", "the same spacing"),
+    "pixels that are not square": (
+        all_with(PixelSpacing=[0.5, 1.0]),
+        "0.5 x 1 mm",
+        "the same spacing",
+    ),
     "a spacing of 0": (all_with(PixelSpacing=[0, 0]), "(0.0, 0.0)", "lengths > 0"),
     "a negative spacing": (all_with(PixelSpacing=[-1, -1]), "(-1.0, -1.0)", "lengths > 0"),
     "one spacing": (all_with(PixelSpacing=[1.0]), "1.0", "2 numbers"),
     "a place of two numbers": (one_with(ImagePositionPatient=[0, 0]), "(0.0, 0.0)", "3 numbers"),
-    "a place that is not finite": (one_with(ImagePositionPatient=[0, 0, "nan"]), "nan", "3 numbers"),
-    "no orientation at all": (all_with(ImageOrientationPatient=[0, 0, 0, 0, 0, 0]), "(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)", "right angles"),
+    "a place that is not finite": (
+        one_with(ImagePositionPatient=[0, 0, "nan"]),
+        "nan",
+        "3 numbers",
+    ),
+    "no orientation at all": (
+        all_with(ImageOrientationPatient=[0, 0, 0, 0, 0, 0]),
+        "(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)",
+        "right angles",
+    ),
     "no place and no number": (
-        lambda f: [write_dicom(f / f"{k}.dcm", HU[k] + 1024, ImagePositionPatient=None) for k in range(2)],
+        lambda f: [
+            write_dicom(f / f"{k}.dcm", HU[k] + 1024, ImagePositionPatient=None) for k in range(2)
+        ],
         "",
         "so that slices have an order",
     ),
@@ -303,7 +421,9 @@ REFUSED = {
     "another unit": (all_with(RescaleType="HU_MOD"), "", ""),
     "electron density": (all_with(RescaleType="ED"), "", ""),
     "nothing but padding": (
-        lambda f: write_dicom(f / "a.dcm", np.full((8, 8), -2000, np.int16), PixelPaddingValue=-2000),
+        lambda f: write_dicom(
+            f / "a.dcm", np.full((8, 8), -2000, np.int16), PixelPaddingValue=-2000
+        ),
         "",
         "",
     ),
@@ -313,7 +433,9 @@ REFUSED = {
         "31743 HU",
     ),
     "a shift of the bits": (
-        lambda f: write_dicom(f / "a.dcm", ((HU[0] + 1024).astype(np.uint16) << 4), BitsStored=12, HighBit=15),
+        lambda f: write_dicom(
+            f / "a.dcm", ((HU[0] + 1024).astype(np.uint16) << 4), BitsStored=12, HighBit=15
+        ),
         "HighBit 15",
         "HighBit = BitsStored - 1",
     ),
@@ -335,8 +457,14 @@ class TestWhatIsRefused:
     @pytest.mark.parametrize(
         ("values", "advice"),
         [
-            (np.arange(64, dtype=np.uint16).reshape(8, 8) * 14, "slope and intercept"),  # stored values, which begin at 0
-            (np.arange(64, dtype=np.uint16).reshape(8, 8) // 2, "slope and intercept"),  # attenuation in 1/m
+            (
+                np.arange(64, dtype=np.uint16).reshape(8, 8) * 14,
+                "slope and intercept",
+            ),  # stored values, which begin at 0
+            (
+                np.arange(64, dtype=np.uint16).reshape(8, 8) // 2,
+                "slope and intercept",
+            ),  # attenuation in 1/m
             (np.arange(64, dtype=np.uint16).reshape(8, 8) % 2, "window"),
         ],
     )
@@ -376,8 +504,14 @@ class TestSeveralSeries:
     def two(self, folder):
         for name, k in (("1.2.3", 0), ("1.2.4", 2)):
             for i in range(2):
-                described = {"SeriesDescription": f"Thorax {name[-1]}", "SeriesNumber": name[-1], "StudyInstanceUID": "1.1"}
-                write_dicom(folder / f"{name}-{i}.dcm", HU[k + i] + 1024, i, series=name, **described)
+                described = {
+                    "SeriesDescription": f"Thorax {name[-1]}",
+                    "SeriesNumber": name[-1],
+                    "StudyInstanceUID": "1.1",
+                }
+                write_dicom(
+                    folder / f"{name}-{i}.dcm", HU[k + i] + 1024, i, series=name, **described
+                )
 
     def test_each_is_one(self, tmp_path):
         self.two(tmp_path)
@@ -390,7 +524,10 @@ class TestSeveralSeries:
         with pytest.raises(InvalidInput) as raised:
             Slices.dicom(tmp_path)
         assert raised.value.given == "2 series"
-        assert "1.2.3 (Thorax 3, 2 slices, 8 x 8); 1.2.4 (Thorax 4, 2 slices, 8 x 8)" in raised.value.expected
+        assert (
+            "1.2.3 (Thorax 3, 2 slices, 8 x 8); 1.2.4 (Thorax 4, 2 slices, 8 x 8)"
+            in raised.value.expected
+        )
         assert "series='1.2.3'" in raised.value.advice
         assert len(Slices.dicom(tmp_path, series="all")) == 4
 
@@ -404,7 +541,15 @@ class TestSeveralSeries:
     def test_a_name_that_several_have(self, tmp_path):
         self.two(tmp_path)
         for k in range(2):
-            one(tmp_path, f"c{k}.dcm", HU[k] + 1024, k, series="1.2.5", SeriesDescription="Thorax 4", StudyInstanceUID="1.1")
+            one(
+                tmp_path,
+                f"c{k}.dcm",
+                HU[k] + 1024,
+                k,
+                series="1.2.5",
+                SeriesDescription="Thorax 4",
+                StudyInstanceUID="1.1",
+            )
         with pytest.raises(InvalidInput) as raised:
             Slices.dicom(tmp_path, series="Thorax 4")
         assert "series='1.2.4'" in raised.value.advice
@@ -440,7 +585,10 @@ class TestSeveralSeries:
 def test_damaged_files_alone(tmp_path):
     for name in ("a", "b"):
         (tmp_path / f"{name}.dcm").write_bytes(b"no such thing")
-    with pytest.raises(BadImage, match=r"holds no CT slices .* 2 damaged files .*a\.dcm is truncated or no DICOM file"):
+    with pytest.raises(
+        BadImage,
+        match=r"holds no CT slices .* 2 damaged files .*a\.dcm is truncated or no DICOM file",
+    ):
         read_dicom(tmp_path)
 
 
@@ -487,7 +635,18 @@ class TestDamage:
             changed[draw.integers(128, len(whole))] = draw.integers(256)
             self.read(tmp_path, bytes(changed))
 
-    @pytest.mark.parametrize("tag", ["Modality", "SOPClassUID", "PatientID", "RescaleSlope", "ImagePositionPatient", "Rows", "BitsStored"])
+    @pytest.mark.parametrize(
+        "tag",
+        [
+            "Modality",
+            "SOPClassUID",
+            "PatientID",
+            "RescaleSlope",
+            "ImagePositionPatient",
+            "Rows",
+            "BitsStored",
+        ],
+    )
     def test_a_type_of_value_that_is_none(self, tmp_path, content, tag):
         """pydicom converts a tag when it is asked for, and raises errors of many kinds then."""
         import struct

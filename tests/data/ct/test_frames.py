@@ -48,7 +48,13 @@ class TestEnhanced:
 
     def test_a_localizer_among_the_files(self, tmp_path):
         write_enhanced(tmp_path / "a.dcm", HU[:2] + 1024, [0, 1], [-1024] * 2)
-        write_enhanced(tmp_path / "b.dcm", HU[2:3] + 1024, [2], [-1024], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER", "NONE"])
+        write_enhanced(
+            tmp_path / "b.dcm",
+            HU[2:3] + 1024,
+            [2],
+            [-1024],
+            ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER", "NONE"],
+        )
         with pytest.warns(UserWarning, match="1 localizer"):
             np.testing.assert_array_equal(read_dicom(tmp_path)[0].hu, HU[:2])
 
@@ -59,7 +65,9 @@ class TestEnhanced:
 
         write_enhanced(tmp_path / "a.dcm", HU[:3] + 1024, [0, 1, 2], [-1024] * 3)
         data = pydicom.dcmread(tmp_path / "a.dcm")
-        for item, kind in zip(data.PerFrameFunctionalGroupsSequence, ("AXIAL", "LOCALIZER", "AXIAL"), strict=True):
+        for item, kind in zip(
+            data.PerFrameFunctionalGroupsSequence, ("AXIAL", "LOCALIZER", "AXIAL"), strict=True
+        ):
             said = Dataset()
             said.FrameType = ["ORIGINAL", "PRIMARY", kind, "NONE"]
             item.CTImageFrameTypeSequence = [said]

@@ -72,7 +72,9 @@ class TestLoDoPaB:
     def test_a_file_that_is_missing_in_between(self, tmp_path):
         for number in (0, 2):
             self.write(tmp_path, number, stack(n=2))
-        with pytest.warns(UserWarning, match="lacks file 001 of the part train, and reads the 2 others"):
+        with pytest.warns(
+            UserWarning, match="lacks file 001 of the part train, and reads the 2 others"
+        ):
             assert len(Slices.lodopab(tmp_path)) == 4
         (tmp_path / "patient_ids_rand_train.csv").write_text("7\n7\n8\n8\n9\n9\n")
         with pytest.warns(UserWarning, match="lacks file"), pytest.raises(BadImage) as raised:
@@ -95,7 +97,9 @@ class TestLoDoPaB:
             if kind == "group":
                 file.create_group("data")
             else:
-                file["data"] = np.full((2, 3, 4), b"a") if kind == "text" else np.zeros((2, 3, 4, 5))
+                file["data"] = (
+                    np.full((2, 3, 4), b"a") if kind == "text" else np.zeros((2, 3, 4, 5))
+                )
         with pytest.raises(BadImage, match=r"ground_truth_train_000\.hdf5"):
             Slices.lodopab(tmp_path)
 

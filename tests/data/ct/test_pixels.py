@@ -12,7 +12,9 @@ HU = stack(n=4)
 
 
 class TestPadding:
-    """A field of view with padding around it; what is right is air, -1000 HU, before anything is averaged."""
+    """A field of view with padding around it; what is right is air, -1000 HU, before anything is
+    averaged.
+    """
 
     @staticmethod
     def framed(padding, inside=1024, kind=np.int16):
@@ -51,7 +53,9 @@ class TestPadding:
 
         other = ("US", 63536) if kind == np.int16 else ("SS", -2000)
         values = self.framed(-2000 if kind == np.int16 else 63536, kind=kind)
-        write_dicom(tmp_path / "a.dcm", values, edit=lambda data: data.add(DataElement(0x00280120, *other)))
+        write_dicom(
+            tmp_path / "a.dcm", values, edit=lambda data: data.add(DataElement(0x00280120, *other))
+        )
         self.check(tmp_path)
 
     @pytest.mark.parametrize(

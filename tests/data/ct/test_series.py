@@ -60,10 +60,16 @@ class TestWhatIsSaid:
         [
             (all_with(PixelSpacing=[0.7, 0.8]), "0.7 x 0.8 mm are not quite square"),
             (all_with(GantryDetectorTilt=15), "tilted by 15 degrees"),
-            (all_with(ImageOrientationPatient=[1, 0, 0, 0, 0.9659258, 0.2588190]), "oblique by 15.0 degrees"),
+            (
+                all_with(ImageOrientationPatient=[1, 0, 0, 0, 0.9659258, 0.2588190]),
+                "oblique by 15.0 degrees",
+            ),
             (all_with(ImageOrientationPatient=[-1, 0, 0, 0, -1, 0]), "turned or mirrored"),
             (all_with(PatientID=""), "no PatientID"),
-            (all_with(PhotometricInterpretation="MONOCHROME1"), "MONOCHROME1 concerns the display alone"),
+            (
+                all_with(PhotometricInterpretation="MONOCHROME1"),
+                "MONOCHROME1 concerns the display alone",
+            ),
             (all_with(LossyImageCompression="01"), "compressed with loss"),
             (one_at(20.0), "2 to 16 mm (usually 2), with 1 gap where slices may be missing"),
             (one_at(5.0), "unevenly spaced, 1 to 2 mm"),
@@ -80,13 +86,23 @@ class TestWhatIsSaid:
 
     def test_planes(self, tmp_path):
         for k in range(3):
-            write_dicom(tmp_path / f"{k}", HU[k] + 1024, ImageOrientationPatient=CORONAL, ImagePositionPatient=[0, 2 * k, 0])
+            write_dicom(
+                tmp_path / f"{k}",
+                HU[k] + 1024,
+                ImageOrientationPatient=CORONAL,
+                ImagePositionPatient=[0, 2 * k, 0],
+            )
         with pytest.warns(UserWarning, match="coronal, not axial"):
             read_dicom(tmp_path)
 
     def test_the_order_without_places(self, tmp_path):
         for k, number in enumerate((3, 1, 2)):
-            write_dicom(tmp_path / f"{k}.dcm", HU[k] + 1024, ImagePositionPatient=None, InstanceNumber=number)
+            write_dicom(
+                tmp_path / f"{k}.dcm",
+                HU[k] + 1024,
+                ImagePositionPatient=None,
+                InstanceNumber=number,
+            )
         with pytest.warns(UserWarning, match="order of InstanceNumber"):
             (found,) = read_dicom(tmp_path)
         np.testing.assert_array_equal(found.hu, HU[[1, 2, 0]])

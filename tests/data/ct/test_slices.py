@@ -42,7 +42,11 @@ class TestSlices:
     @pytest.mark.parametrize(
         ("hu", "settings", "says"),
         [
-            (stack().reshape(1, 6, 8, 8), {}, r"got the shape \(1, 6, 8, 8\), a volume of each signal where slices are expected"),
+            (
+                stack().reshape(1, 6, 8, 8),
+                {},
+                r"got the shape \(1, 6, 8, 8\), a volume of each signal where slices are expected",
+            ),
             (stack()[0], {}, "no stack of slices"),
             (stack().astype(np.uint8), {}, "8-bit values are no Hounsfield units"),
             (np.random.default_rng(0).uniform(0, 1.4, (2, 4, 4)), {}, "look like attenuations"),
@@ -73,7 +77,9 @@ class TestOpen:
         np.save(tmp_path / "channels.npy", hu[:, None])
         slices = Slices.open(tmp_path / "x.npy", event_shape, (-1000.0, 1000.0))
         torch.testing.assert_close(slices[2], Slices(hu, (-1000.0, 1000.0))[2])
-        torch.testing.assert_close(slices[2], Slices.open(tmp_path / "channels.npy", event_shape, (-1000.0, 1000.0))[2])
+        torch.testing.assert_close(
+            slices[2], Slices.open(tmp_path / "channels.npy", event_shape, (-1000.0, 1000.0))[2]
+        )
         small = Slices.open(tmp_path / "x.npy", (1, 4, 4), "full", average=True)
         torch.testing.assert_close(small[1], Slices(hu, size=4)[1])
         assert not holds_slices(tmp_path / "x.npy")
@@ -106,9 +112,13 @@ class TestOpen:
     def test_errors(self, tmp_path):
         np.save(tmp_path / "x.npy", stack())
         np.save(tmp_path / "volumes.npy", stack(n=4).reshape(2, 2, 8, 8))
-        with pytest.raises(BadImage, match=r"slices of 8 x 8 and the prior takes 4 x 4; fit='resize'"):
+        with pytest.raises(
+            BadImage, match=r"slices of 8 x 8 and the prior takes 4 x 4; fit='resize'"
+        ):
             Slices.open(tmp_path / "x.npy", (1, 4, 4), "full")
-        with pytest.raises(InvalidInput, match=r"the prior takes \(3, 8, 8\); give a prior of one channel"):
+        with pytest.raises(
+            InvalidInput, match=r"the prior takes \(3, 8, 8\); give a prior of one channel"
+        ):
             Slices.open(tmp_path / "x.npy", (3, 8, 8), "full")
         with pytest.raises(InvalidInput, match="a volume of each signal where slices are expected"):
             Slices.open(tmp_path / "volumes.npy", (1, 8, 8), "full")
@@ -171,14 +181,17 @@ class TestCopies:
         assert np.array_equal(hu, before)
 
     def test_a_mapped_file_is_not_handed_out(self, tmp_path):
-        """Memory that is mapped for reading ends the process that writes to it; hence another process."""
+        """Memory that is mapped for reading ends the process that writes to it; hence another
+        process.
+        """
         files = {kind: tmp_path / f"{kind}.npy" for kind in ("float32", "float64", "int16")}
         for kind, path in files.items():
             np.save(path, stack().astype(kind))
         before = {path: path.read_bytes() for path in files.values()}
         code = (
             "import sys\nfrom deft.data import Slices\nfor path in sys.argv[1:]:\n"
-            "    s = Slices.read(path, 'full'); s.slice(0).add_(1); s[0].add_(1); s.take([0]).slice(0).zero_()\nprint('alive')"
+            "    s = Slices.read(path, 'full'); s.slice(0).add_(1); s[0].add_(1); "
+            "s.take([0]).slice(0).zero_()\nprint('alive')"
         )
         command = [sys.executable, "-W", "error", "-c", code, *map(str, files.values())]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

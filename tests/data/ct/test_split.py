@@ -24,15 +24,26 @@ class TestSplit:
         assert abs(len(sets[0]) - 70) <= 10
 
     def test_few_long_series_do_not_make_a_set(self):
-        """Two of 87 patients have 70 % of the slices: a set of them alone would have its share of slices, and nothing of the others."""
-        patients = ["head"] * 107 + ["abdomen"] * 119 + [f"p{i}" for i in range(85)] + [f"p{i}" for i in range(10)]
+        """Two of 87 patients have 70 % of the slices: a set of them alone would have its share
+        of slices, and nothing of the others.
+        """
+        patients = (
+            ["head"] * 107
+            + ["abdomen"] * 119
+            + [f"p{i}" for i in range(85)]
+            + [f"p{i}" for i in range(10)]
+        )
         sets = split_patients(patients, [0.7, 0.15, 0.15])
         assert all(len({patients[i] for i in chosen}) > 10 for chosen in sets)
 
     def test_it_depends_on_the_seed_and_on_nothing_else(self):
         patients = [f"p{i // 3}" for i in range(60)]
         again = split_patients(list(patients), [0.5, 0.5], seed=1)
-        assert again == split_patients(patients, [0.5, 0.5], seed=1) != split_patients(patients, [0.5, 0.5], seed=2)
+        assert (
+            again
+            == split_patients(patients, [0.5, 0.5], seed=1)
+            != split_patients(patients, [0.5, 0.5], seed=2)
+        )
 
     def test_one_patient_with_most_of_the_slices(self):
         sets = split_patients(["long"] * 90 + ["a", "b"], [0.8, 0.1, 0.1])
@@ -74,7 +85,14 @@ def test_every_slice_is_in_one_set_and_every_patient_too(patients, sets, seed):
 class TestNames:
     @pytest.mark.parametrize(
         "patients",
-        [["a", "", "b"], ["a", None, "b"], [1.0, math.nan, 2.0], np.array([1.0, np.nan, 2.0]), ["a", "nan", "b"], ["a", "  ", "b"]],
+        [
+            ["a", "", "b"],
+            ["a", None, "b"],
+            [1.0, math.nan, 2.0],
+            np.array([1.0, np.nan, 2.0]),
+            ["a", "nan", "b"],
+            ["a", "  ", "b"],
+        ],
     )
     def test_a_slice_of_nobody(self, patients):
         with pytest.raises(InvalidInput, match="slice 1 has no name") as raised:
@@ -89,11 +107,28 @@ class TestNames:
         assert raised.value.expected == "one name for each slice"
 
     def test_space_and_bytes(self):
-        assert patient_names([" a", b"a", 7, np.int64(7), np.str_("b")], 5) == ["a", "a", "7", "7", "b"]
+        assert patient_names([" a", b"a", 7, np.int64(7), np.str_("b")], 5) == [
+            "a",
+            "a",
+            "7",
+            "7",
+            "b",
+        ]
 
 
 @pytest.mark.parametrize(
-    "fractions", [[], [0.5, math.nan], [1.5, -0.5], [0.5, 0.6], [0.5, 0.5, 0.0], ["half", "half"], 0.5, None, [math.inf]]
+    "fractions",
+    [
+        [],
+        [0.5, math.nan],
+        [1.5, -0.5],
+        [0.5, 0.6],
+        [0.5, 0.5, 0.0],
+        ["half", "half"],
+        0.5,
+        None,
+        [math.inf],
+    ],
 )
 def test_shares(fractions):
     with pytest.raises(InvalidInput) as raised:

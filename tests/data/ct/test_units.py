@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from deft.data import Slices
-from deft.data.ct import WINDOWS, display, levels_to_hounsfield, to_attenuation, to_hounsfield, window
+from deft.data.ct import (
+    WINDOWS,
+    display,
+    levels_to_hounsfield,
+    to_attenuation,
+    to_hounsfield,
+    window,
+)
 from deft.data.ct.units import check_hounsfield, without_padding
 from deft.errors import BadImage, InvalidInput
 from deft.noise import Noise
@@ -32,8 +39,12 @@ class TestUnits:
 
     def test_levels(self):
         images = np.array([[[10, 60, 85, 110]], [[0, 30, 45, 60]]], np.uint8)
-        hu = levels_to_hounsfield(images, np.array([10, 30], np.uint8), np.array([110, 60], np.uint8))
-        np.testing.assert_allclose(hu, [[[-1000, -500, -250, 0]], [[-1000, -1000, -500, 0]]], atol=1e-3)
+        hu = levels_to_hounsfield(
+            images, np.array([10, 30], np.uint8), np.array([110, 60], np.uint8)
+        )
+        np.testing.assert_allclose(
+            hu, [[[-1000, -500, -250, 0]], [[-1000, -1000, -500, 0]]], atol=1e-3
+        )
         with pytest.raises(InvalidInput, match="image 1 has the levels 30 and 30"):
             levels_to_hounsfield(images, np.array([10, 30]), np.array([110, 30]))
         with pytest.raises(InvalidInput, match="n levels each"):
@@ -74,7 +85,13 @@ class TestWindow:
         assert "chest" in raised.value.advice
 
     @pytest.mark.parametrize(
-        ("given", "near"), [("lungs", "lung"), ("Chest", "chest"), ("ABDOMEN", "abdomen"), ("mediastinal", "mediastinum")]
+        ("given", "near"),
+        [
+            ("lungs", "lung"),
+            ("Chest", "chest"),
+            ("ABDOMEN", "abdomen"),
+            ("mediastinal", "mediastinum"),
+        ],
     )
     def test_unknown_names(self, given, near):
         with pytest.raises(InvalidInput) as raised:
@@ -84,7 +101,12 @@ class TestWindow:
         assert f"did you mean {near}" in raised.value.advice
 
     def test_what_is_one(self):
-        assert window([-1000, 400]) == window(np.array([-1000, 400])) == window("chest") == (-1000.0, 400.0)
+        assert (
+            window([-1000, 400])
+            == window(np.array([-1000, 400]))
+            == window("chest")
+            == (-1000.0, 400.0)
+        )
 
 
 @pytest.mark.parametrize("mu_water", [0.0, -0.2, math.nan, math.inf])
@@ -147,7 +169,10 @@ class TestWhatCannotBeHounsfieldUnits:
             (body(0, 80), "brain"),  # cut to its window before
             (np.zeros((2, 4, 4)), "full"),  # water
             (np.full((2, 4, 4), -1000.0), "full"),
-            (np.where(np.arange(4)[:, None, None] == 0, body(0, 255), body(-1000, 100)), "full"),  # one slice without air, others with it
+            (
+                np.where(np.arange(4)[:, None, None] == 0, body(0, 255), body(-1000, 100)),
+                "full",
+            ),  # one slice without air, others with it
         ],
     )
     def test_taken_without_a_word(self, hu, through, recwarn):
@@ -165,7 +190,9 @@ class TestWhatCannotBeHounsfieldUnits:
 
 
 class TestPadding:
-    """A disc with -2000 around it, as scanners store: it is no tissue, and is air before it is averaged."""
+    """A disc with -2000 around it, as scanners store: it is no tissue, and is air before it is
+    averaged.
+    """
 
     def test_it_is_air_before_the_average(self):
         hu = np.zeros((1, 4, 4), np.int16)

@@ -1,4 +1,6 @@
-"""The weights of a back-projection against quadratures that are written down here: half gaps, and Parker's weights."""
+"""The weights of a back-projection against quadratures that are written down here: half gaps,
+and Parker's weights.
+"""
 
 import math
 from functools import cache
@@ -34,13 +36,18 @@ def half_gaps(angles, period=180.0):
     places = sorted(set(turned))
     width = {}
     for k, place in enumerate(places):
-        before, after = places[k - 1] - (period if k == 0 else 0), places[(k + 1) % len(places)] + (period if k + 1 == len(places) else 0)
+        before, after = (
+            places[k - 1] - (period if k == 0 else 0),
+            places[(k + 1) % len(places)] + (period if k + 1 == len(places) else 0),
+        )
         width[place] = (after - before) / 2 / turned.count(place)
     return torch.tensor([math.radians(width[place]) for place in turned], dtype=torch.float64)
 
 
 def parker(count, span, gamma):
-    """Of `count` views over an arc of 180 degrees + 2 delta, each in the middle of its part: (views, rays)."""
+    """Of `count` views over an arc of 180 degrees + 2 delta, each in the middle of its part:
+    (views, rays).
+    """
     delta = math.radians(span - 180) / 2
     rows = []
     for k in range(count):
@@ -69,7 +76,11 @@ def compare(operator, x, widths, shares, monkeypatch, noise=0.0):
     found = operator.lift(y)
     with monkeypatch.context() as patch:
         patch.setattr(backprojection, "widths", lambda angles, geometry: widths[None])
-        patch.setattr(backprojection, "redundancy", lambda angles, geometry, like: None if shares is None else shares[None])
+        patch.setattr(
+            backprojection,
+            "redundancy",
+            lambda angles, geometry, like: None if shares is None else shares[None],
+        )
         reference = operator.lift(y)
     inside = x > 0.999
     assert 0.9 < float(found[inside].mean()) < 1.1
@@ -77,7 +88,9 @@ def compare(operator, x, widths, shares, monkeypatch, noise=0.0):
 
 
 def random_angles(count, over, seed):
-    return over * torch.rand(count, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return over * torch.rand(
+        count, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 PARALLEL = {
@@ -99,7 +112,11 @@ PARALLEL = {
     "some left out": views(90)[torch.arange(90) % 10 != 3],
     "ten degrees left out": torch.cat([views(80, 80.0), 90 + views(90, 90.0)]),
     "pairs": torch.cat([views(45), views(45) + 0.3]),
-    **{f"random {count}, {seed}": random_angles(count, 180.0, seed) for count in (20, 60, 120) for seed in range(3)},
+    **{
+        f"random {count}, {seed}": random_angles(count, 180.0, seed)
+        for count in (20, 60, 120)
+        for seed in range(3)
+    },
     "random over a turn": random_angles(90, 360.0, 7),
 }
 
@@ -140,7 +157,9 @@ def test_full_turns_of_a_fan(angles, monkeypatch):
 
 
 def test_a_fan_that_sees_some_rays_once_and_some_never():
-    """Less than 180 degrees and the fan: what is measured twice still counts once, and the middle, which is seen from everywhere, keeps its level."""
+    """Less than 180 degrees and the fan: what is measured twice still counts once, and the
+    middle, which is seen from everywhere, keeps its level.
+    """
     x = disc(64)
     operator = scan(64, views(100, 200.0), fan=(100.0, 50.0))
     found = operator.lift(chords(operator))
@@ -156,20 +175,29 @@ class TestWidths:
         """All views of one angle are as one."""
         x = torch.ones(1, 1, 8, 8)
         lifted = [
-            Tomography(8, angles).lift(Tomography(8, angles)(x)) for angles in ([0.0], [0.0, 0.0], [0.0, 180.0], [30.0, 210.0, 390.0])
+            Tomography(8, angles).lift(Tomography(8, angles)(x))
+            for angles in ([0.0], [0.0, 0.0], [0.0, 180.0], [30.0, 210.0, 390.0])
         ]
         assert float(lifted[0].mean()) > 0.5
         torch.testing.assert_close(lifted[1], lifted[0])
         torch.testing.assert_close(lifted[2], lifted[0])
         assert float(lifted[3].mean()) > 0.5
 
-    @pytest.mark.parametrize(("count", "span"), [(60, 90.0), (30, 90.0), (60, 120.0), (60, 140.0), (12, 90.0)])
+    @pytest.mark.parametrize(
+        ("count", "span"), [(60, 90.0), (30, 90.0), (60, 120.0), (60, 140.0), (12, 90.0)]
+    )
     def test_holes_are_not_filled(self, count, span):
         torch.testing.assert_close(
-            self.widths(views(count, span)), torch.full((count,), span / count, dtype=torch.float64), atol=1e-4, rtol=0
+            self.widths(views(count, span)),
+            torch.full((count,), span / count, dtype=torch.float64),
+            atol=1e-4,
+            rtol=0,
         )
         torch.testing.assert_close(
-            self.widths(torch.cat([views(count, span)] * 2)).sum(), torch.tensor(span, dtype=torch.float64), atol=1e-3, rtol=0
+            self.widths(torch.cat([views(count, span)] * 2)).sum(),
+            torch.tensor(span, dtype=torch.float64),
+            atol=1e-3,
+            rtol=0,
         )
 
     def test_two_holes(self):
@@ -185,12 +213,19 @@ class TestWidths:
         order = torch.randperm(30)
         widths = self.widths(angles)
         torch.testing.assert_close(self.widths(angles[order]), widths[order])
-        torch.testing.assert_close(self.widths(angles + 180.0 * torch.randint(-3, 3, (30,))), widths)
+        torch.testing.assert_close(
+            self.widths(angles + 180.0 * torch.randint(-3, 3, (30,))), widths
+        )
 
     def test_around_zero(self):
         """Angles that differ by rounding are one, also where one of them is below 0."""
         widths = self.widths([0.0, 60.0, 120.0, -1e-6, 180.0 - 1e-6])
-        torch.testing.assert_close(widths, torch.tensor([20.0, 60.0, 60.0, 20.0, 20.0], dtype=torch.float64), atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            widths,
+            torch.tensor([20.0, 60.0, 60.0, 20.0, 20.0], dtype=torch.float64),
+            atol=1e-4,
+            rtol=0,
+        )
 
     def test_the_rays_of_a_fan_that_are_measured_twice_share(self):
         """w(theta, gamma) + w(theta + 180 - 2 gamma, -gamma) = 1, for every scan that sees both."""
@@ -206,10 +241,14 @@ class TestWidths:
 
 @pytest.mark.parametrize(("count", "span"), [(60, 180.0), (20, 180.0), (60, 90.0)])
 def test_what_shipped_h_transforms_read(count, span):
-    """The geometries of h-ct-128: even views, each of which stands for span / count, as when they were trained."""
+    """The geometries of h-ct-128: even views, each of which stands for span / count, as when
+    they were trained.
+    """
     operator = Tomography(32, views(count, span))
     widths = backprojection.widths(operator.angles, operator._geometry)[0]
-    torch.testing.assert_close(widths, torch.full((count,), math.radians(span / count), dtype=torch.float64))
+    torch.testing.assert_close(
+        widths, torch.full((count,), math.radians(span / count), dtype=torch.float64)
+    )
 
 
 def test_each_signal_has_weights_of_its_own():

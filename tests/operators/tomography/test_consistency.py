@@ -56,7 +56,11 @@ def test_no_false_alarm_at_low_counts(photons):
 )
 def test_other_readings_are_doubted(name, turned, says, noise):
     operator, y = sinogram(name, noise)
-    for scan, measured in ((operator, y), (InUnits(operator, 1.0), y), (Transmission(operator, 1e4), 1e4 * (-y).exp())):
+    for scan, measured in (
+        (operator, y),
+        (InUnits(operator, 1.0), y),
+        (Transmission(operator, 1e4), 1e4 * (-y).exp()),
+    ):
         observation = Observation(turned(measured), GaussianLikelihood(scan, 0.1))
         with pytest.warns(UserWarning, match=f"signal (0, )?1 fits much better with .*({says})"):
             assert len(warn_doubts(observation)) == 1
@@ -71,11 +75,18 @@ class Upright:
         self.known, self.schedule = known, VPLinear()
 
     def at(self, x_t, t):
-        share = (x_t * self.known).sum((2, 3), keepdim=True) / (self.known**2).sum() / self.schedule.alpha(t).to(x_t)
+        share = (
+            (x_t * self.known).sum((2, 3), keepdim=True)
+            / (self.known**2).sum()
+            / self.schedule.alpha(t).to(x_t)
+        )
         return type("Denoised", (), {"x_0_hat": share * self.known})
 
 
-@pytest.mark.parametrize(("name", "turned"), [("60", (-1,)), ("60", (-2,)), ("60", (-1, -2)), ("limited", (-1,)), ("20", (-1, -2))])
+@pytest.mark.parametrize(
+    ("name", "turned"),
+    [("60", (-1,)), ("60", (-2,)), ("60", (-1, -2)), ("limited", (-1,)), ("20", (-1, -2))],
+)
 def test_a_prior_knows_what_is_upright(name, turned):
     """An even scan that is turned over is that of an image turned over: a prior can tell."""
     operator, _ = sinogram(name)
@@ -83,7 +94,9 @@ def test_a_prior_knows_what_is_upright(name, turned):
     prior = Upright((shepp_logan(48) * (1 + 0.6 * at - 0.8 * at[:, None]))[None, None])
     y = operator(prior.known)
     y = y + 0.02 * y.abs().mean() * torch.randn_like(y)
-    right, wrong = (Observation(each, GaussianLikelihood(operator, 0.1)) for each in (y, y.flip(*turned)))
+    right, wrong = (
+        Observation(each, GaussianLikelihood(operator, 0.1)) for each in (y, y.flip(*turned))
+    )
     assert warn_doubts(right, prior) == []
     assert warn_doubts(wrong) == []
     with pytest.warns(UserWarning, match="look much more like signals of the prior with"):
@@ -92,7 +105,9 @@ def test_a_prior_knows_what_is_upright(name, turned):
 
 def test_shipped_geometries_at_their_noise():
     for settings in ({"views": 60}, {"views": 20}, {"views": 60, "span": 90.0}):
-        problem = Problem(**settings, window=(-1000.0, 1500.0), mu_water=0.2, field=40.0, sigma_y=0.08115)
+        problem = Problem(
+            **settings, window=(-1000.0, 1500.0), mu_water=0.2, field=40.0, sigma_y=0.08115
+        )
         x = 1.2 * shepp_logan(64)[None, None] - 1
         assert warn_doubts(problem.draw(x, Noise([0]))) == []
 

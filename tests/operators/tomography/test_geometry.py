@@ -11,20 +11,59 @@ from deft.operators import Tomography, Transmission, views
 from deft.operators.tomography import geometry
 
 SCAN = {
-    "size": [0, -3, 2.5, "8", None, True, (8,), (8, 9, 10), (8, 0), math.nan, 10**9, (10**5, 10**5)],
+    "size": [
+        0,
+        -3,
+        2.5,
+        "8",
+        None,
+        True,
+        (8,),
+        (8, 9, 10),
+        (8, 0),
+        math.nan,
+        10**9,
+        (10**5, 10**5),
+    ],
     "angles": [
-        [], [math.nan], [math.inf], "all", None, [1j], [True, False], [[[0.0]]], 3.0, [1e30], [0.0, "a"],
-        torch.linspace(0, math.pi, 180), torch.arange(60) * math.pi / 60, torch.linspace(0, 2 * math.pi, 90), [0.0, math.pi / 2],
-        -torch.linspace(0, math.pi, 30), torch.arange(7) * math.pi / 7, views(60, math.pi),
+        [],
+        [math.nan],
+        [math.inf],
+        "all",
+        None,
+        [1j],
+        [True, False],
+        [[[0.0]]],
+        3.0,
+        [1e30],
+        [0.0, "a"],
+        torch.linspace(0, math.pi, 180),
+        torch.arange(60) * math.pi / 60,
+        torch.linspace(0, 2 * math.pi, 90),
+        [0.0, math.pi / 2],
+        -torch.linspace(0, math.pi, 30),
+        torch.arange(7) * math.pi / 7,
+        views(60, math.pi),
     ],
     "detectors": [0, -1, 12.5, math.nan, math.inf, "12", True, 10**12, 1j],
     "spacing": [0.0, -1.0, math.nan, math.inf, "1", 1j, 1e-9, True],
     "pixel": [0.0, -1.0, math.nan, math.inf, "1", None],
-    "fan": [(math.nan, 1), (5.0, 5.0), (100.0, -1.0), (math.inf, 1.0), (100.0,), (1, 2, 3), 100.0, "ab", (100.0, math.nan), ("a", 1)],
+    "fan": [
+        (math.nan, 1),
+        (5.0, 5.0),
+        (100.0, -1.0),
+        (math.inf, 1.0),
+        (100.0,),
+        (1, 2, 3),
+        100.0,
+        "ab",
+        (100.0, math.nan),
+        ("a", 1),
+    ],
     "centre": ["midle", None, 3],
     "filter": ["han", None, 3],
     "stored": ["yes", 1],
-}  # fmt: skip
+}
 
 
 def unchecked(function):
@@ -46,9 +85,20 @@ def made(**settings):
     return scan
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in SCAN.items() for value in values])
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in SCAN.items() for value in values]
+)
 def test_what_is_no_scan(name, value, monkeypatch):
-    for helper in ("geometry", "whole", "real", "positive", "checked_angles", "_image_size", "distances", "check_name"):
+    for helper in (
+        "geometry",
+        "whole",
+        "real",
+        "positive",
+        "checked_angles",
+        "_image_size",
+        "distances",
+        "check_name",
+    ):
         monkeypatch.setattr(geometry, helper, unchecked(getattr(geometry, helper)))
     from deft.operators.tomography import operator
 
@@ -63,8 +113,22 @@ def test_what_is_no_scan(name, value, monkeypatch):
 
 @pytest.mark.parametrize(
     ("count", "span", "start"),
-    [(0, 180, 0), (2.5, 180, 0), (-1, 180, 0), (math.nan, 180, 0), (True, 180, 0), (60, 0, 0), (60, math.nan, 0), (60, math.inf, 0), (60, 180, math.nan), (60, 1e9, 0), (10**9, 180, 0), ("6", 180, 0), (60, None, 0)],
-)  # fmt: skip
+    [
+        (0, 180, 0),
+        (2.5, 180, 0),
+        (-1, 180, 0),
+        (math.nan, 180, 0),
+        (True, 180, 0),
+        (60, 0, 0),
+        (60, math.nan, 0),
+        (60, math.inf, 0),
+        (60, 180, math.nan),
+        (60, 1e9, 0),
+        (10**9, 180, 0),
+        ("6", 180, 0),
+        (60, None, 0),
+    ],
+)
 def test_what_are_no_views(count, span, start, monkeypatch):
     for helper in ("whole", "real"):
         monkeypatch.setattr(geometry, helper, unchecked(getattr(geometry, helper)))
@@ -84,7 +148,18 @@ class TestRadians:
         with pytest.warns(UserWarning, match=r"40 views .* within 3\.0.* degrees.*rad2deg"):
             Tomography(64, 0.01 + 3.05 * torch.linspace(0, 1, 40))
 
-    @pytest.mark.parametrize("angles", [[0.0], [0.0, 0.0], [0.0, 1.0, 2.0], views(60), views(8, 10.0), views(20, 20.0, -10.0), [0.5]])
+    @pytest.mark.parametrize(
+        "angles",
+        [
+            [0.0],
+            [0.0, 0.0],
+            [0.0, 1.0, 2.0],
+            views(60),
+            views(8, 10.0),
+            views(20, 20.0, -10.0),
+            [0.5],
+        ],
+    )
     def test_degrees_are_not(self, angles):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -94,9 +169,16 @@ class TestRadians:
 class TestTensors:
     scan = Tomography(8, views(5), detectors=12)
 
-    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool, torch.complex64])
+    @pytest.mark.parametrize(
+        "dtype",
+        [torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool, torch.complex64],
+    )
     def test_numbers_that_are_not_real_enough(self, dtype):
-        for function, shape in ((self.scan, (1, 1, 8, 8)), (self.scan.lift, (1, 1, 5, 12)), (self.scan.adjoint, (1, 1, 5, 12))):
+        for function, shape in (
+            (self.scan, (1, 1, 8, 8)),
+            (self.scan.lift, (1, 1, 5, 12)),
+            (self.scan.adjoint, (1, 1, 5, 12)),
+        ):
             with pytest.raises(InvalidInput) as raised:
                 function(torch.ones(shape, dtype=dtype))
             assert str(dtype).removeprefix("torch.") in raised.value.given
@@ -110,10 +192,25 @@ class TestTensors:
         assert "NaN or infinite, in entry 2 of the batch" in raised.value.given
 
 
-@pytest.mark.parametrize("photons", [0.0, -1.0, math.nan, math.inf, "many", None, 1j, torch.ones(2, 2), torch.tensor([1.0, math.nan])])
+@pytest.mark.parametrize(
+    "photons",
+    [
+        0.0,
+        -1.0,
+        math.nan,
+        math.inf,
+        "many",
+        None,
+        1j,
+        torch.ones(2, 2),
+        torch.tensor([1.0, math.nan]),
+    ],
+)
 def test_photons(photons):
     with pytest.raises(InvalidInput) as raised:
-        unchecked(Transmission.__init__)(Transmission.__new__(Transmission), Tomography(8, [0.0]), photons)
+        unchecked(Transmission.__init__)(
+            Transmission.__new__(Transmission), Tomography(8, [0.0]), photons
+        )
     assert "> 0" in raised.value.expected
 
 
@@ -121,7 +218,15 @@ class TestConventions:
     def test_they_are_lines_of_a_key_and_a_value(self):
         lines = Tomography((6, 8), views(60), pixel=0.5, detectors=9).conventions().splitlines()
         found = {line.split("  ")[0]: line for line in lines}
-        assert set(found) >= {"image", "sinogram", "rotation centre", "detector", "cells", "angles", "beam"}
+        assert set(found) >= {
+            "image",
+            "sinogram",
+            "rotation centre",
+            "detector",
+            "cells",
+            "angles",
+            "beam",
+        }
         assert "60 views, 9 detectors" in found["sinogram"]
         assert "row 2.5, column 3.5, detector 4" in found["rotation centre"]
         assert "60 views from 0 to 177 in steps of 3" in found["angles"]
@@ -132,7 +237,9 @@ class TestConventions:
         assert "the source at -40 f, the detector at 20 f" in text
 
     def test_what_they_say_is_so(self):
-        """A point on the right and above the middle: at 0 degrees right of the detector's middle, at 90 above it, counted from below."""
+        """A point on the right and above the middle: at 0 degrees right of the detector's
+        middle, at 90 above it, counted from below.
+        """
         x = torch.zeros(1, 1, 9, 9)
         x[..., 1, 6] = 1
         y = Tomography(9, [0.0, 90.0], detectors=9)(x)[0, 0]

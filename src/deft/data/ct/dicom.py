@@ -1,7 +1,8 @@
 """DICOM by series: what a folder holds is grouped by its series first, and then read.
 
-Foreign objects (localizers, secondary captures, segmentations, dose reports, other modalities, other files) and damaged files are left out and counted in one
-warning, or fatal with `strict`; what contradicts itself within a series is an error.
+Foreign objects (localizers, secondary captures, segmentations, dose reports, other modalities,
+other files) and damaged files are left out and counted in one warning, or fatal with `strict`; what
+contradicts itself within a series is an error.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ _SHOWN = 5
 @final
 @dataclass(frozen=True)
 class Series:
-    """One DICOM series: slices in HU, (n, height, width), in the order of their places along the patient."""
+    """One DICOM series: slices in HU, (n, height, width), in the order of their places along the
+    patient.
+    """
 
     hu: np.ndarray
     patient: str
@@ -57,9 +60,16 @@ class _Report:
     def leave_out(self, file: Path, what: str) -> None:
         """Raises BadImage with `strict`."""
         if self.strict:
-            raise BadImage(f"{file}", given=what, expected="CT slices alone, each once", advice="it would be skipped without strict")
+            raise BadImage(
+                f"{file}",
+                given=what,
+                expected="CT slices alone, each once",
+                advice="it would be skipped without strict",
+            )
         if what != _OTHER:
-            self.first = self.first or BadImage(f"{file} is {_article(what)}; Hounsfield units are defined for CT slices.")
+            self.first = self.first or BadImage(
+                f"{file} is {_article(what)}; Hounsfield units are defined for CT slices."
+            )
         self.left_out.append((file, what))
 
     def damaged(self, file: Path, error: BadImage) -> None:
@@ -76,19 +86,32 @@ class _Report:
     def summary(self) -> str:
         """What was left out, counted by kind, with the first names."""
         kinds = Counter(what for _, what in self.left_out)
-        names = ", ".join(dict.fromkeys(file.name for file, _ in self.left_out[:_SHOWN])) + (", ..." if len(self.left_out) > _SHOWN else "")
+        names = ", ".join(dict.fromkeys(file.name for file, _ in self.left_out[:_SHOWN])) + (
+            ", ..." if len(self.left_out) > _SHOWN else ""
+        )
         return f"{', '.join(f'{n} {_plural(what, n)}' for what, n in kinds.items())} ({names})"
 
     def warn(self) -> None:
         if self.left_out:
-            warnings.warn(f"{self.path}: skipped {len(self.left_out)} of {self.count} files: {self.summary()}.", stacklevel=4)
+            warnings.warn(
+                f"{self.path}: skipped {len(self.left_out)} of {self.count} files: "
+                f"{self.summary()}.",
+                stacklevel=4,
+            )
         if self.said:
-            lines = [f"{what} ({_names(list(dict.fromkeys(whose)))})" for what, whose in self.said.items()]
+            lines = [
+                f"{what} ({_names(list(dict.fromkeys(whose)))})"
+                for what, whose in self.said.items()
+            ]
             warnings.warn(f"{self.path}: {'; '.join(lines)}.", stacklevel=4)
 
 
 def _plural(what: str, n: int) -> str:
-    return f"{what}s" if n > 1 and what.rpartition(" ")[2] in ("file", "localizer", "capture", "slice") else what
+    return (
+        f"{what}s"
+        if n > 1 and what.rpartition(" ")[2] in ("file", "localizer", "capture", "slice")
+        else what
+    )
 
 
 def _names(whose: list[str]) -> str:
@@ -96,20 +119,29 @@ def _names(whose: list[str]) -> str:
     return f"series {', '.join(whose[:3])}{more}"
 
 
-def read_dicom(folder: str | Path, *, series: str | None = None, strict: bool = False) -> list[Series]:
-    """The CT series of the DICOM files below a folder (or of one file), in the order of their patients and names; `series` names one of them.
+def read_dicom(
+    folder: str | Path, *, series: str | None = None, strict: bool = False
+) -> list[Series]:
+    """The CT series of the DICOM files below a folder (or of one file), in the order of their
+    patients and names; `series` names one of them.
 
         HU = RescaleSlope * value + RescaleIntercept
 
-    A series is named by its SeriesInstanceUID, description or number. What is no CT slice is skipped with one warning, or fatal with `strict`. Raises BadImage,
-    with the file, for a series without rescale tags or of another unit, for a volume in one file that says nothing of its frames, for mixed sizes, orientations
-    and spacings, for missing places, for different slices at one place, for pixels that are not square, and where nothing is left.
+    A series is named by its SeriesInstanceUID, description or number. What is no CT slice is
+    skipped with one warning, or fatal with `strict`. Raises BadImage, with the file, for a series
+    without rescale tags or of another unit, for a volume in one file that says nothing of its
+    frames, for mixed sizes, orientations and spacings, for missing places, for different slices at
+    one place, for pixels that are not square, and where nothing is left.
     """
     return read_series(folder, series, strict, one_per_study=False)
 
 
-def read_series(folder: str | Path, series: str | None, strict: bool, *, one_per_study: bool) -> list[Series]:
-    """`read_dicom`; with `one_per_study`, raises InvalidInput where a study has several series and none of them is named ("all" names all)."""
+def read_series(
+    folder: str | Path, series: str | None, strict: bool, *, one_per_study: bool
+) -> list[Series]:
+    """`read_dicom`; with `one_per_study`, raises InvalidInput where a study has several series and
+    none of them is named ("all" names all).
+    """
     report = _Report(Path(folder), strict)
     groups = _chosen(_grouped(report), series, one_per_study, report.path)
     found = [_read(group, report) for group in groups]
@@ -142,8 +174,12 @@ def _grouped(report: _Report) -> dict[_Key, list[Frame]]:
             report.leave_out(file, _OTHER)
             continue
         frames += [frame for frame in found if not frame.what]
-        captures += [frame for frame in found if frame.what == CAPTURE and frame.position is not None]
-        for what in dict.fromkeys(frame.what for frame in found if frame.what and frame not in captures):
+        captures += [
+            frame for frame in found if frame.what == CAPTURE and frame.position is not None
+        ]
+        for what in dict.fromkeys(
+            frame.what for frame in found if frame.what and frame not in captures
+        ):
             report.leave_out(file, what)
     if frames:
         for capture in captures:
@@ -163,7 +199,9 @@ def _article(what: str) -> str:
 
 
 def _header(pydicom: Any, file: Path) -> Any | None:
-    """The tags of a file without its pixels; None for a file that turns out to be no DICOM file. Raises Unreadable for a damaged one."""
+    """The tags of a file without its pixels; None for a file that turns out to be no DICOM file.
+    Raises Unreadable for a damaged one.
+    """
     sure = file.suffix.lower() in (".dcm", ".ima", ".dicom") or has_mark(file)
     try:
         header = pydicom.dcmread(file, stop_before_pixels=True, force=not has_mark(file))
@@ -191,13 +229,20 @@ def _nothing(report: _Report) -> BadImage:
     if report.first is not None and len(report.left_out) == 1:
         return report.first
     if report.first is not None:
-        return BadImage(f"{report.path} holds no CT slices that can be read, but {report.summary()}; the first: {report.first}")
+        return BadImage(
+            f"{report.path} holds no CT slices that can be read, but {report.summary()}; the "
+            f"first: {report.first}"
+        )
     others = f"; it holds {report.summary()}" if report.left_out else ""
     return BadImage(f"{report.path} holds no DICOM files (.dcm, .ima or without a suffix){others}.")
 
 
-def _chosen(groups: dict[_Key, list[Frame]], series: str | None, one_per_study: bool, path: Path) -> list[list[Frame]]:
-    """The series that are asked for. Raises InvalidInput for an unknown name, and for a study of several such series where one is to be named."""
+def _chosen(
+    groups: dict[_Key, list[Frame]], series: str | None, one_per_study: bool, path: Path
+) -> list[list[Frame]]:
+    """The series that are asked for. Raises InvalidInput for an unknown name, and for a study of
+    several such series where one is to be named.
+    """
     if series == "all":
         return list(groups.values())
     found = groups if series is None else _named(groups, str(series), path)
@@ -209,18 +254,30 @@ def _chosen(groups: dict[_Key, list[Frame]], series: str | None, one_per_study: 
             f"{path} holds several series of one study (patient {patient})",
             given=f"{len(several)} series",
             expected=f"one of these for each study: {_listed(several)}",
-            advice=f"name it with series={next(iter(several))[2]!r}, take each with series='all', or move the others elsewhere",
+            advice=f"name it with series={next(iter(several))[2]!r}, take each with series='all', "
+            "or move the others elsewhere",
         )
     return list(found.values())
 
 
 def _named(groups: dict[_Key, list[Frame]], name: str, path: Path) -> dict[_Key, list[Frame]]:
-    """The series of this UID, else of this description, else of this number. Raises InvalidInput where there is none."""
+    """The series of this UID, else of this description, else of this number. Raises InvalidInput
+    where there is none.
+    """
     for attribute in ("series", "description", "series_number"):
-        found = {key: frames for key, frames in groups.items() if str(getattr(frames[0], attribute)).lower() == name.strip().lower()}
+        found = {
+            key: frames
+            for key, frames in groups.items()
+            if str(getattr(frames[0], attribute)).lower() == name.strip().lower()
+        }
         if found and name.strip():
             return found
-    known = [known for frames in groups.values() for known in (frames[0].series, frames[0].description) if known]
+    known = [
+        known
+        for frames in groups.values()
+        for known in (frames[0].series, frames[0].description)
+        if known
+    ]
     raise InvalidInput(
         "unknown series",
         given=name,
@@ -230,10 +287,11 @@ def _named(groups: dict[_Key, list[Frame]], name: str, path: Path) -> dict[_Key,
 
 
 def _listed(groups: dict[_Key, list[Frame]]) -> str:
-    lines = [
-        f"{frames[0].series} ({', '.join(filter(None, [frames[0].description, f'{len(frames)} slices', '{} x {}'.format(*frames[0].shape)]))})"
-        for frames in groups.values()
-    ]
+    def about(first: Frame, count: int) -> str:
+        facts = [first.description, f"{count} slices", "{} x {}".format(*first.shape)]
+        return f"{first.series} ({', '.join(filter(None, facts))})"
+
+    lines = [about(frames[0], len(frames)) for frames in groups.values()]
     return "; ".join(lines[:10]) + (f"; and {len(lines) - 10} more" if len(lines) > 10 else "")
 
 

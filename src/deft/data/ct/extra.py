@@ -11,4 +11,7 @@ def extra(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise InvalidInput(f"{name} is not installed; `pip install deft-diffusion[data]`, or give slices in HU as npy or npz.") from error
+        raise InvalidInput(
+            f"{name} is not installed; `pip install deft-diffusion[data]`, or give slices in HU "
+            "as npy or npz."
+        ) from error

@@ -1,6 +1,7 @@
 """Which files are DICOM files: by their content, whatever they are called.
 
-A DICOM file has "DICM" at byte 128; older ones begin with their first element, of group 0002 or 0008.
+A DICOM file has "DICM" at byte 128; older ones begin with their first element, of group 0002 or
+0008.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ _OTHERS = frozenset(
         ".mp4",
     ]
 )
-"""Suffixes that no DICOM file has, so that a folder of a million images is not opened to look for one."""
+"""Suffixes that no DICOM file has, so that a folder of a million images is not opened to look for
+one.
+"""
 
 
 @final
@@ -78,11 +81,15 @@ def sound(file: Path) -> Iterator[None]:
     except (DeftError, MemoryError):
         raise
     except Exception as error:  # of many kinds
-        raise Unreadable(f"{file} is truncated or damaged ({' '.join(str(error).split())[:200]}).") from error
+        raise Unreadable(
+            f"{file} is truncated or damaged ({' '.join(str(error).split())[:200]})."
+        ) from error
 
 
 def files_below(path: Path) -> list[Path]:
-    """The files below a folder (or the one file) in the order of their names, without hidden ones and those in hidden folders."""
+    """The files below a folder (or the one file) in the order of their names, without hidden ones
+    and those in hidden folders.
+    """
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -92,7 +99,9 @@ def files_below(path: Path) -> list[Path]:
 
 def _visible(folder: Path) -> Iterator[Path]:
     for file in folder.rglob("*"):
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts):
+        if file.is_file() and not any(
+            part.startswith(".") for part in file.relative_to(folder).parts
+        ):
             yield file
 
 
@@ -107,18 +116,28 @@ def has_mark(file: Path) -> bool:
 
 
 def may_be_dicom(file: Path) -> bool:
-    """Whether a file says that it is a DICOM file, by its content or by its suffix, or may be one without the mark."""
+    """Whether a file says that it is a DICOM file, by its content or by its suffix, or may be one
+    without the mark.
+    """
     if file.suffix.lower() in _DICOM:
         return True
     if file.suffix.lower() in _OTHERS:
         return False
     beginning = _beginning(file)
-    return beginning[128:] == b"DICM" or beginning[:8] in _GROUP_LENGTHS or beginning[:4] in (_VERSION, *_FIRST_ELEMENTS)
+    return (
+        beginning[128:] == b"DICM"
+        or beginning[:8] in _GROUP_LENGTHS
+        or beginning[:4] in (_VERSION, *_FIRST_ELEMENTS)
+    )
 
 
-_GROUP_LENGTHS = tuple(bytes((group, 0, 0, 0)) + length for group in (2, 8) for length in (b"UL\4\0", b"\4\0\0\0"))
+_GROUP_LENGTHS = tuple(
+    bytes((group, 0, 0, 0)) + length for group in (2, 8) for length in (b"UL\4\0", b"\4\0\0\0")
+)
 _VERSION = b"\2\0\1\0"
-_FIRST_ELEMENTS = tuple(bytes((8, 0, element, 0)) for element in (5, 8, 0x10, 0x12, 0x13, 0x16, 0x18, 0x20))
+_FIRST_ELEMENTS = tuple(
+    bytes((8, 0, element, 0)) for element in (5, 8, 0x10, 0x12, 0x13, 0x16, 0x18, 0x20)
+)
 
 
 def _beginning(file: Path) -> bytes:
@@ -136,7 +155,9 @@ def holds_slices(path: str | Path) -> bool:
         return _seems_dicom(path)
     if not path.is_dir():
         return False
-    return bool(lodopab_parts(path)) or any(_seems_dicom(file) for file in _visible(path) if not is_index(file))
+    return bool(lodopab_parts(path)) or any(
+        _seems_dicom(file) for file in _visible(path) if not is_index(file)
+    )
 
 
 def _seems_dicom(file: Path) -> bool:

@@ -1,6 +1,8 @@
-"""The images of a DICOM file as its header describes them: where they are, and whether they are slices at all.
+"""The images of a DICOM file as its header describes them: where they are, and whether they are
+slices at all.
 
-A file holds one image, or many frames whose places, rescaling and kinds stand in functional groups: those of the frame first, then the shared ones.
+A file holds one image, or many frames whose places, rescaling and kinds stand in functional groups:
+those of the frame first, then the shared ones.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ _CT = {
     "1.2.840.10008.5.1.4.1.1.2.2": "Legacy Converted Enhanced CT Image Storage",
 }
 _CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-_SCOUT = re.compile(r"(\w+\s+)?(localizer|localiser|scout|topogram|surview|scanogram)\b", re.IGNORECASE)
+_SCOUT = re.compile(
+    r"(\w+\s+)?(localizer|localiser|scout|topogram|surview|scanogram)\b", re.IGNORECASE
+)
 CAPTURE, LOCALIZER = "secondary capture", "localizer"
 
 
@@ -60,9 +64,11 @@ class Frame:
 
 
 def frames_of(header: Any, file: Path) -> list[Frame]:
-    """The images of one file; of a foreign object one, which says what it is. Raises Unreadable for a damaged header.
+    """The images of one file; of a foreign object one, which says what it is. Raises Unreadable for
+    a damaged header.
 
-    A volume whose frames say nothing of themselves, and places that are no numbers, are an `error` of the frame.
+    A volume whose frames say nothing of themselves, and places that are no numbers, are an `error`
+    of the frame.
     """
     with sound(file):
         what = _what(header)
@@ -70,7 +76,10 @@ def frames_of(header: Any, file: Path) -> list[Frame]:
         if what and not (what == CAPTURE and _is_measured(header)):
             return [bare]
         try:
-            return [replace(_frame(bare, header, i), what=what or _frame_kind(header, i)) for i in range(_count(header, file))]
+            return [
+                replace(_frame(bare, header, i), what=what or _frame_kind(header, i))
+                for i in range(_count(header, file))
+            ]
         except BadImage as error:
             return [replace(bare, error=error)]
 
@@ -98,20 +107,27 @@ def _bare(header: Any, file: Path, what: str) -> Frame:
 
 
 def _count(header: Any, file: Path) -> int:
-    """The number of frames. Raises BadImage where they have no functional groups to say what they are."""
+    """The number of frames. Raises BadImage where they have no functional groups to say what they
+    are.
+    """
     given = numbers(header, "NumberOfFrames", file, 1)
     count = 1 if given is None else given[0]
     if count != int(count) or count < 1:
-        raise BadImage(f"{file}: NumberOfFrames", given=count, expected="a whole number, at least 1")
+        raise BadImage(
+            f"{file}: NumberOfFrames", given=count, expected="a whole number, at least 1"
+        )
     every = header.get("PerFrameFunctionalGroupsSequence") or []
     if count > 1 and not every:
         raise BadImage(
-            f"{file} holds a volume of {count:g} frames where slices are expected; its frames have no places and no rescaling of their own",
+            f"{file} holds a volume of {count:g} frames where slices are expected; its frames "
+            "have no places and no rescaling of their own",
             advice="export it as one file per slice",
         )
     if count > 1 and len(every) != count:
         raise BadImage(
-            f"{file}", given=f"{count:g} frames and functional groups of {len(every)}", expected="one functional group per frame"
+            f"{file}",
+            given=f"{count:g} frames and functional groups of {len(every)}",
+            expected="one functional group per frame",
         )
     return int(count)
 
@@ -119,9 +135,15 @@ def _count(header: Any, file: Path) -> int:
 def _frame(bare: Frame, header: Any, i: int) -> Frame:
     """Frame i, with its place. Raises BadImage for directions and lengths that are none."""
     file = bare.file
-    orientation = numbers(part(header, i, "PlaneOrientationSequence"), "ImageOrientationPatient", file, 6)
+    orientation = numbers(
+        part(header, i, "PlaneOrientationSequence"), "ImageOrientationPatient", file, 6
+    )
     if orientation is not None and not _orthonormal(orientation):
-        raise BadImage(f"{file}: ImageOrientationPatient", given=orientation, expected="two directions of length 1 at right angles")
+        raise BadImage(
+            f"{file}: ImageOrientationPatient",
+            given=orientation,
+            expected="two directions of length 1 at right angles",
+        )
     spacing = numbers(part(header, i, "PixelMeasuresSequence"), "PixelSpacing", file, 2)
     if spacing is not None and not min(spacing) > 0:
         raise BadImage(f"{file}: PixelSpacing", given=spacing, expected="two lengths > 0, in mm")
@@ -138,8 +160,13 @@ def _frame(bare: Frame, header: Any, i: int) -> Frame:
 
 
 def part(header: Any, i: int, group: str) -> Any:
-    """What says of frame i what `group` says: its functional group, the shared one, or, without such, the header itself."""
-    every, shared = header.get("PerFrameFunctionalGroupsSequence") or [], header.get("SharedFunctionalGroupsSequence") or []
+    """What says of frame i what `group` says: its functional group, the shared one, or, without
+    such, the header itself.
+    """
+    every, shared = (
+        header.get("PerFrameFunctionalGroupsSequence") or [],
+        header.get("SharedFunctionalGroupsSequence") or [],
+    )
     for item in (every[i] if i < len(every) else None, shared[0] if len(shared) else None):
         found = None if item is None else item.get(group)
         if found is not None and len(found):
@@ -155,9 +182,14 @@ def _what(header: Any) -> str:
     if not header.get("Rows") or not header.get("Columns"):
         return "object without an image"
     types = [str(value).upper() for value in _values(header.get("ImageType"))]
-    if "LOCALIZER" in types or ("AXIAL" not in types and _SCOUT.match(text(header, "SeriesDescription"))):
+    if "LOCALIZER" in types or (
+        "AXIAL" not in types and _SCOUT.match(text(header, "SeriesDescription"))
+    ):
         return LOCALIZER
-    if text(header, "SamplesPerPixel") not in ("", "1") or text(header, "PhotometricInterpretation") == "PALETTE COLOR":
+    if (
+        text(header, "SamplesPerPixel") not in ("", "1")
+        or text(header, "PhotometricInterpretation") == "PALETTE COLOR"
+    ):
         return "picture in colour"
     if kind == _CAPTURE or kind.startswith(f"{_CAPTURE}."):
         return CAPTURE
@@ -168,7 +200,10 @@ def _what(header: Any) -> str:
 
 def _frame_kind(header: Any, i: int) -> str:
     """What one frame of many is where it is no slice."""
-    types = [str(value).upper() for value in _values(part(header, i, "CTImageFrameTypeSequence").get("FrameType"))]
+    types = [
+        str(value).upper()
+        for value in _values(part(header, i, "CTImageFrameTypeSequence").get("FrameType"))
+    ]
     return LOCALIZER if "LOCALIZER" in types else ""
 
 
@@ -179,8 +214,12 @@ def _class_name(kind: str) -> str:
 
 
 def _is_measured(header: Any) -> bool:
-    """Whether a secondary capture is a slice that some program exported so: grey, with a place and a rescaling."""
-    return all(text(header, tag) for tag in ("RescaleSlope", "RescaleIntercept", "ImagePositionPatient"))
+    """Whether a secondary capture is a slice that some program exported so: grey, with a place and
+    a rescaling.
+    """
+    return all(
+        text(header, tag) for tag in ("RescaleSlope", "RescaleIntercept", "ImagePositionPatient")
+    )
 
 
 def text(header: Any, name: str) -> str:
@@ -190,7 +229,9 @@ def text(header: Any, name: str) -> str:
 
 
 def numbers(header: Any, name: str, file: Path, count: int) -> tuple[float, ...] | None:
-    """The `count` numbers of a tag, None where it is missing or empty. Raises BadImage for another count and for what is not finite."""
+    """The `count` numbers of a tag, None where it is missing or empty. Raises BadImage for another
+    count and for what is not finite.
+    """
     try:
         value = header.get(name)
         values = _values(value)
@@ -200,7 +241,11 @@ def numbers(header: Any, name: str, file: Path, count: int) -> tuple[float, ...]
     if not values:
         return None
     if len(found) != count or not all(math.isfinite(one) for one in found):
-        raise BadImage(f"{file}: {name}", given=found[0] if len(found) == 1 else found, expected=_expected(count))
+        raise BadImage(
+            f"{file}: {name}",
+            given=found[0] if len(found) == 1 else found,
+            expected=_expected(count),
+        )
     return found
 
 
@@ -211,7 +256,11 @@ def _expected(count: int) -> str:
 def _values(value: Any) -> list[Any]:
     if value is None or value == "":
         return []
-    return [value] if isinstance(value, (str, int, float)) or not hasattr(value, "__iter__") else list(value)
+    return (
+        [value]
+        if isinstance(value, (str, int, float)) or not hasattr(value, "__iter__")
+        else list(value)
+    )
 
 
 def _orthonormal(axes: tuple[float, ...]) -> bool:

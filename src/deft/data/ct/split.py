@@ -12,7 +12,9 @@ from deft.errors import InvalidInput
 
 
 def patient_names(patients: Sequence[object], count: int) -> list[str]:
-    """Whose each of `count` slices is, as text. Raises InvalidInput where one has no name, or where there are not as many."""
+    """Whose each of `count` slices is, as text. Raises InvalidInput where one has no name, or where
+    there are not as many.
+    """
     if isinstance(patients, (str, bytes)) or not hasattr(patients, "__len__"):
         raise InvalidInput(
             "patients",
@@ -21,7 +23,9 @@ def patient_names(patients: Sequence[object], count: int) -> list[str]:
             advice=f"of one patient alone give [{patients!r}] * {count}",
         )
     if len(patients) != count:
-        raise InvalidInput(f"patients says of each slice whose it is; got {len(patients)} for {count} slices.")
+        raise InvalidInput(
+            f"patients says of each slice whose it is; got {len(patients)} for {count} slices."
+        )
     names = [_name(patient) for patient in patients]
     nobody = next((i for i, name in enumerate(names) if not name), None)
     if nobody is not None:
@@ -38,24 +42,37 @@ def _name(patient: object) -> str:
     """A patient's name without the space around it; empty where there is none."""
     if isinstance(patient, bytes):
         patient = patient.decode(errors="replace")
-    if patient is None or (isinstance(patient, Real) and not isinstance(patient, Integral) and not math.isfinite(patient)):
+    if patient is None or (
+        isinstance(patient, Real)
+        and not isinstance(patient, Integral)
+        and not math.isfinite(patient)
+    ):
         return ""
     name = str(patient).strip()
     return "" if name.lower() in ("nan", "none") else name
 
 
-def split_patients(patients: Sequence[str], fractions: Sequence[float], seed: int = 0) -> list[list[int]]:
-    """Which slices belong to each set, with about these fractions of all slices and of all patients; every patient is in exactly one.
+def split_patients(
+    patients: Sequence[str], fractions: Sequence[float], seed: int = 0
+) -> list[list[int]]:
+    """Which slices belong to each set, with about these fractions of all slices and of all
+    patients; every patient is in exactly one.
 
-    Patients are shuffled, and each goes to the set that lacks most of its two shares. Raises InvalidInput where a set would be empty.
+    Patients are shuffled, and each goes to the set that lacks most of its two shares. Raises
+    InvalidInput where a set would be empty.
     """
     shares = _shares(fractions)
     slices: dict[str, list[int]] = {}
-    for i, patient in enumerate(patient_names(patients, len(patients) if hasattr(patients, "__len__") else 0)):
+    for i, patient in enumerate(
+        patient_names(patients, len(patients) if hasattr(patients, "__len__") else 0)
+    ):
         slices.setdefault(patient, []).append(i)
     names = sorted(slices)
     if len(names) < len(shares):
-        raise InvalidInput(f"{len(shares)} sets need as many patients; there are {len(names)}: {', '.join(names[:5])}.")
+        raise InvalidInput(
+            f"{len(shares)} sets need as many patients; there are {len(names)}: "
+            f"{', '.join(names[:5])}."
+        )
     if not isinstance(seed, Integral):
         raise InvalidInput("seed", given=seed, expected="a whole number")
     generator = torch.Generator().manual_seed(int(seed))
@@ -64,7 +81,10 @@ def split_patients(patients: Sequence[str], fractions: Sequence[float], seed: in
     whose = [0 for _ in shares]
     # the longest series first, so that shares come out even
     for k, name in enumerate(sorted(shuffled, key=lambda name: -len(slices[name]))):
-        lack = [2 * f - len(chosen) / len(patients) - n / len(names) for f, chosen, n in zip(shares, sets, whose, strict=True)]
+        lack = [
+            2 * f - len(chosen) / len(patients) - n / len(names)
+            for f, chosen, n in zip(shares, sets, whose, strict=True)
+        ]
         empty = [s for s, chosen in enumerate(sets) if not chosen]
         most = empty if len(names) - k == len(empty) else range(len(sets))
         best = max(most, key=lambda s: lack[s])

@@ -1,8 +1,11 @@
 """Hounsfield units: windows, attenuation, and which values cannot be Hounsfield units.
 
-    HU = 1000 (mu / mu_water - 1):   air -1000, fat -100, water 0, bone 300 to 2000, metal to 31743 (the end of the extended scale)
+    HU = 1000 (mu / mu_water - 1):
+        air -1000, fat -100, water 0, bone 300 to 2000,
+            metal to 31743 (the end of the extended scale)
 
-Slices of a patient hold air or fat, and therefore negative values. Values below AIR_ENDS are no tissue and no air: scanners store them outside of the field of view.
+Slices of a patient hold air or fat, and therefore negative values. Values below AIR_ENDS are no
+tissue and no air: scanners store them outside of the field of view.
 """
 
 from __future__ import annotations
@@ -25,7 +28,9 @@ WINDOWS: dict[str, Range] = {
     "bone": (-500.0, 1300.0),
     "brain": (0.0, 80.0),
 }
-"""Windows by their names, (low, high) in HU; as usual in radiology, where they are given by level (low + high) / 2 and width high - low."""
+"""Windows by their names, (low, high) in HU; as usual in radiology, where they are given by level
+(low + high) / 2 and width high - low.
+"""
 
 AIR = -1000.0
 AIR_ENDS = -1500.0
@@ -49,7 +54,12 @@ def to_hounsfield(mu: Tensor, mu_water: float) -> Tensor:
 
 def _water(mu_water: float) -> float:
     if not (math.isfinite(mu_water) and mu_water > 0):
-        raise InvalidInput("mu_water", given=mu_water, expected="the attenuation of water, > 0", advice="use 20 in 1/m, 0.2 in 1/cm")
+        raise InvalidInput(
+            "mu_water",
+            given=mu_water,
+            expected="the attenuation of water, > 0",
+            advice="use 20 in 1/m, 0.2 in 1/cm",
+        )
     return mu_water
 
 
@@ -60,7 +70,12 @@ def window(name: str | Range) -> Range:
             known = ", ".join(WINDOWS)
             near = nearest_names(name.lower(), list(WINDOWS)).rstrip("?")
             advice = f"use a name, or two numbers such as (-1000, 400){near}"
-            raise InvalidInput("unknown window", given=name, expected=f"one of {known}, or (low, high) in HU", advice=advice)
+            raise InvalidInput(
+                "unknown window",
+                given=name,
+                expected=f"one of {known}, or (low, high) in HU",
+                advice=advice,
+            )
         return WINDOWS[name]
     try:
         low, high = (float(end) for end in name)
@@ -70,7 +85,8 @@ def window(name: str | Range) -> Range:
         raise InvalidInput(
             "window",
             given=name if name is not None else "None",
-            expected=f"(low, high) in Hounsfield units, finite, with low < high, and wider than {_NARROWEST:g} HU",
+            expected="(low, high) in Hounsfield units, finite, with low < high, and wider than "
+            f"{_NARROWEST:g} HU",
             advice=f"use a name ({', '.join(WINDOWS)}) or two numbers such as (-1000, 400)",
         )
     return low, high
@@ -82,16 +98,26 @@ def display(hu: Tensor, through: str | Range) -> Tensor:
     return ((hu - low) / (high - low)).clamp(0, 1)
 
 
-def levels_to_hounsfield(images: np.ndarray, air_level: np.ndarray, soft_level: np.ndarray) -> np.ndarray:
-    """Grey values (n, height, width) of which the levels of air (-1000 HU) and of soft tissue (0 HU) are known, per image, as HU; below air is air."""
-    air, soft = (np.asarray(level, np.float32).reshape(-1, 1, 1) for level in (air_level, soft_level))
+def levels_to_hounsfield(
+    images: np.ndarray, air_level: np.ndarray, soft_level: np.ndarray
+) -> np.ndarray:
+    """Grey values (n, height, width) of which the levels of air (-1000 HU) and of soft tissue (0
+    HU) are known, per image, as HU; below air is air.
+    """
+    air, soft = (
+        np.asarray(level, np.float32).reshape(-1, 1, 1) for level in (air_level, soft_level)
+    )
     if images.ndim != 3 or len(air) != len(images) or len(soft) != len(images):
-        raise InvalidInput(f"expected images (n, height, width) and n levels each; got {images.shape}, {len(air)} and {len(soft)}.")
+        raise InvalidInput(
+            f"expected images (n, height, width) and n levels each; got {images.shape}, "
+            f"{len(air)} and {len(soft)}."
+        )
     usable = (soft > air) & np.isfinite(soft) & np.isfinite(air)
     if not usable.all():
         first = int(np.argmin(usable.ravel()))
         raise InvalidInput(
-            f"soft tissue is brighter than air; image {first} has the levels {soft[first, 0, 0]:g} and {air[first, 0, 0]:g}."
+            f"soft tissue is brighter than air; image {first} has the levels "
+            f"{soft[first, 0, 0]:g} and {air[first, 0, 0]:g}."
         )
     return 1000 * (np.clip((images.astype(np.float32) - air) / (soft - air), 0, None) - 1)
 
@@ -110,55 +136,67 @@ def check_kind(dtype: np.dtype) -> None:
 
 
 def check_hounsfield(low: float, high: float, whose: str, seen: Range | None = None) -> None:
-    """Raise InvalidInput where values from `low` to `high` cannot be Hounsfield units of a patient, warn where they hardly can.
+    """Raise InvalidInput where values from `low` to `high` cannot be Hounsfield units of a patient,
+    warn where they hardly can.
 
-    Values that fill a window which itself begins there (`seen`), as those that were cut to it before, are left alone; so are constant ones. Raises BadImage for
-    NaN and infinity.
+    Values that fill a window which itself begins there (`seen`), as those that were cut to it
+    before, are left alone; so are constant ones. Raises BadImage for NaN and infinity.
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         raise BadImage(f"{whose} hold NaN or infinite values.")
     if low == high:
         return
-    given, expected = f"values in [{low:g}, {high:g}]", "Hounsfield units: air -1000, fat -100, water 0, bone to 2000"
+    given, expected = (
+        f"values in [{low:g}, {high:g}]",
+        "Hounsfield units: air -1000, fat -100, water 0, bone to 2000",
+    )
     if low >= -2 and high <= 10:
         raise InvalidInput(
             f"{whose} look like attenuations or normalised values, not like Hounsfield units",
             given=given,
             expected=expected,
-            advice="convert attenuations with to_hounsfield, and values in [0, 1] or [-1, 1] with the window that they were scaled by",
+            advice="convert attenuations with to_hounsfield, and values in [0, 1] or [-1, 1] with "
+            "the window that they were scaled by",
         )
     if high > LARGEST:
         raise InvalidInput(
             f"{whose} are beyond every tissue and metal",
             given=given,
             expected=expected,
-            advice="set padding to -1000, and apply the rescale slope and intercept to stored values",
+            advice="set padding to -1000, and apply the rescale slope and intercept to stored "
+            "values",
         )
     if seen is not None and seen[0] > _SOFT and seen[0] <= low and high <= seen[1]:
         return
     if low >= 0 and high > 5 * low:
         raise InvalidInput(
-            f"{whose} have no air, fat or other negative value: stored values, perhaps, without their rescale slope and intercept, "
+            f"{whose} have no air, fat or other negative value: stored values, perhaps, without "
+            "their rescale slope and intercept, "
             "grey values, or attenuations",
             given=given,
             expected=expected,
-            advice="convert them to HU: stored values with slope and intercept, attenuations with to_hounsfield, grey values with levels_to_hounsfield",
+            advice="convert them to HU: stored values with slope and intercept, attenuations with "
+            "to_hounsfield, grey values with levels_to_hounsfield",
         )
     if low > _SOFT or high < _EMPTY:
         lacks = "air (-1000) and fat (-100)" if low > _SOFT else "tissue and water (0)"
         warnings.warn(
-            f"{whose} are in [{low:g}, {high:g}], without {lacks}: hardly Hounsfield units of a patient; they are taken as they are.",
+            f"{whose} are in [{low:g}, {high:g}], without {lacks}: hardly Hounsfield units of a "
+            "patient; they are taken as they are.",
             stacklevel=3,
         )
     if seen is not None and (high <= seen[0] or low >= seen[1]):
         warnings.warn(
-            f"{whose} are in [{low:g}, {high:g}] HU and the window is [{seen[0]:g}, {seen[1]:g}]: all of it is beyond the window.",
+            f"{whose} are in [{low:g}, {high:g}] HU and the window is [{seen[0]:g}, {seen[1]:g}]: "
+            "all of it is beyond the window.",
             stacklevel=3,
         )
 
 
 def without_padding(hu: np.ndarray) -> tuple[np.ndarray, int]:
-    """A copy of HU in which values below AIR_ENDS, outside of the field of view, are air; and how many there were."""
+    """A copy of HU in which values below AIR_ENDS, outside of the field of view, are air; and how
+    many there were.
+    """
     copy = np.array(hu, np.float32)
     outside = copy < AIR_ENDS
     copy[outside] = AIR
@@ -166,16 +204,30 @@ def without_padding(hu: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def averaged(hu: np.ndarray, size: int, name: str) -> np.ndarray:
-    """Slices (n, height, width), averaged over whole blocks down to size x size. Raises BadImage where blocks are not whole."""
+    """Slices (n, height, width), averaged over whole blocks down to size x size. Raises BadImage
+    where blocks are not whole.
+    """
     n, height, width = hu.shape
     if height != width or height % size:
         of = f" ({name})" if name else ""
-        raise BadImage(f"slices of {height} x {width}{of} cannot be averaged over whole blocks down to {size} x {size}.")
-    result: np.ndarray = hu.astype(np.float32).reshape(n, size, height // size, size, width // size).mean((2, 4))
+        raise BadImage(
+            f"slices of {height} x {width}{of} cannot be averaged over whole blocks down to "
+            f"{size} x {size}."
+        )
+    result: np.ndarray = (
+        hu.astype(np.float32).reshape(n, size, height // size, size, width // size).mean((2, 4))
+    )
     return result
 
 
 def check_size(size: int | None) -> None:
     """Raise InvalidInput for a `size` that is no number of pixels."""
-    if size is not None and (isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1):
-        raise InvalidInput("size", given=size, expected="a number of pixels, at least 1", advice="leave it out to read slices as they are")
+    if size is not None and (
+        isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1
+    ):
+        raise InvalidInput(
+            "size",
+            given=size,
+            expected="a number of pixels, at least 1",
+            advice="leave it out to read slices as they are",
+        )

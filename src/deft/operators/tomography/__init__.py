@@ -2,7 +2,8 @@
 
     (A x)_kd = integral of x along ray d of view k
 
-`geometry` says where rays run, `joseph` integrates along them, `backprojection` weighs and filters, `convolution` is what A^T A is close to, `operator` is A.
+`geometry` says where rays run, `joseph` integrates along them, `backprojection` weighs and filters,
+`convolution` is what A^T A is close to, `operator` is A.
 """
 
 from deft.operators.tomography.geometry import views

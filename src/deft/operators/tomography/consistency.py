@@ -16,8 +16,12 @@ from deft.operators.solvers import conjugate_gradients
 from deft.types import Measurement, norm
 
 _STEPS = 12
-_MUCH_BETTER = 0.7  # of the residual; of right sinograms, noisy ones too, no other reading is below 0.97
-FITS = 0.02  # of y: what is left of a sinogram that fits, by rays that are integrated in another way
+_MUCH_BETTER = (
+    0.7  # of the residual; of right sinograms, noisy ones too, no other reading is below 0.97
+)
+FITS = (
+    0.02  # of y: what is left of a sinogram that fits, by rays that are integrated in another way
+)
 
 
 def residual(scan: LinearOperator, y: Measurement) -> Tensor:
@@ -27,10 +31,16 @@ def residual(scan: LinearOperator, y: Measurement) -> Tensor:
 
 
 def doubts(scan: LinearOperator, y: Measurement, readings: Mapping[str, Measurement]) -> list[str]:
-    """At most one sentence: the first sinogram that another of the `readings` fits much better than its own, and which one that is."""
+    """At most one sentence: the first sinogram that another of the `readings` fits much better than
+    its own, and which one that is.
+    """
     left = {name: residual(scan, reading) for name, reading in {"": y, **readings}.items()}
     own = left.pop("")
-    name = min(left, key=lambda name: float((left[name] / own.clamp(min=1e-12)).log().mean())) if len(y) else ""
+    name = (
+        min(left, key=lambda name: float((left[name] / own.clamp(min=1e-12)).log().mean()))
+        if len(y)
+        else ""
+    )
     if not name:
         return []
     worse = ((left[name] < _MUCH_BETTER * own) & (own > FITS)).nonzero()[:, 0].tolist()
@@ -38,6 +48,8 @@ def doubts(scan: LinearOperator, y: Measurement, readings: Mapping[str, Measurem
         return []
     first, which = worse[0], ", ".join(map(str, worse[:8])) + (", ..." if len(worse) > 8 else "")
     return [
-        f"the sinogram of signal {which} fits much better with {name}: a residual of {100 * float(left[name][first]):.2g} % of y in place of "
-        f"{100 * float(own[first]):.2g} %. See which detector cell is where and which way the angle turns in Tomography.conventions()."
+        f"the sinogram of signal {which} fits much better with {name}: a residual of "
+        f"{100 * float(left[name][first]):.2g} % of y in place of "
+        f"{100 * float(own[first]):.2g} %. See which detector cell is where and which way the "
+        "angle turns in Tomography.conventions()."
     ]

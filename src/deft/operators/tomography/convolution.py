@@ -14,11 +14,15 @@ _POINTS = 16
 _QUASI_RANDOM = (0.7548776662466927, 0.5698402909980532)  # Roberts 2018, the R2 sequence
 
 
-def power(size: tuple[int, int], sets: int, normal: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
-    """A^T A, which is `normal`, for each of the sets of angles: (1 or batch, 1, height, width // 2 + 1).
+def power(
+    size: tuple[int, int], sets: int, normal: Callable[[Tensor], Tensor], like: Tensor
+) -> Tensor:
+    """A^T A, which is `normal`, for each of the sets of angles: (1 or batch, 1, height, width // 2
+    + 1).
 
-    That with the mean response to points in the middle of the image, times 1 - |distance| / n along each axis (the nearest in the Frobenius norm,
-    T. Chan 1988, doi:10.1137/0909051), and no entry below a hundredth of the largest, which rounding errors and few views would make.
+    That with the mean response to points in the middle of the image, times 1 - |distance| / n along
+    each axis (the nearest in the Frobenius norm, T. Chan 1988, doi:10.1137/0909051), and no entry
+    below a hundredth of the largest, which rounding errors and few views would make.
     """
     with torch.inference_mode(False), torch.no_grad():
         spectrum = torch.fft.rfft2(_response(size, sets, normal, like)).real
@@ -26,12 +30,19 @@ def power(size: tuple[int, int], sets: int, normal: Callable[[Tensor], Tensor], 
         return result
 
 
-def _response(size: tuple[int, int], sets: int, normal: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
-    """A^T A of a point, tapered, moved to place 0 and averaged over points: (1 or batch, 1, height, width)."""
+def _response(
+    size: tuple[int, int], sets: int, normal: Callable[[Tensor], Tensor], like: Tensor
+) -> Tensor:
+    """A^T A of a point, tapered, moved to place 0 and averaged over points: (1 or batch, 1, height,
+    width).
+    """
     mean = torch.zeros(max(sets, 1), 1, *size, dtype=like.dtype, device=like.device)
     if not sets:
         return mean
-    places = [tuple(int(n * (0.25 + 0.5 * (k * step % 1))) for n, step in zip(size, _QUASI_RANDOM)) for k in range(_POINTS)]
+    places = [
+        tuple(int(n * (0.25 + 0.5 * (k * step % 1))) for n, step in zip(size, _QUASI_RANDOM))
+        for k in range(_POINTS)
+    ]
     points = torch.zeros(sets, _POINTS, *size, dtype=like.dtype, device=like.device)
     for k, (row, column) in enumerate(places):
         points[:, k, row, column] = 1

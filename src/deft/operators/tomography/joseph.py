@@ -1,8 +1,10 @@
 """The matrix of a scan, by Joseph's rule, and products with it and with its transpose.
 
-Each ray is integrated with one step per row of pixels, or per column where the ray runs more along the rows, with linear interpolation between the two
-nearest pixels (Joseph 1982, doi:10.1109/TMI.1982.4307572). The weights are the entries of a sparse matrix, kept with its transpose, so that the adjoint
-is exact; images beyond 512 x 512 compute them anew in every product, and the adjoint is as exact.
+Each ray is integrated with one step per row of pixels, or per column where the ray runs more along
+the rows, with linear interpolation between the two nearest pixels (Joseph 1982,
+doi:10.1109/TMI.1982.4307572). The weights are the entries of a sparse matrix, kept with its
+transpose, so that the adjoint is exact; images beyond 512 x 512 compute them anew in every product,
+and the adjoint is as exact.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,7 +21,9 @@ from deft.operators.tomography.geometry import Geometry
 
 LARGEST_STORED = 512
 MOST_ENTRIES = 1 << 26  # of one matrix: with its transpose 1 GiB in single precision
-_MOST_BYTES = 1 << 29  # of all matrices of single views that are kept for the next product, and of all scans
+_MOST_BYTES = (
+    1 << 29
+)  # of all matrices of single views that are kept for the next product, and of all scans
 _CHUNK = 1 << 21  # entries that are computed at a time
 
 
@@ -34,7 +38,9 @@ class _Stored(NamedTuple):
         return (self.transpose if transposed else self.matrix) @ x
 
     def bytes(self) -> int:
-        return sum(t.values().nbytes + t.col_indices().nbytes + t.crow_indices().nbytes for t in self)
+        return sum(
+            t.values().nbytes + t.col_indices().nbytes + t.crow_indices().nbytes for t in self
+        )
 
 
 class OnTheFly(NamedTuple):
@@ -47,14 +53,18 @@ class OnTheFly(NamedTuple):
 
     def times(self, x: Tensor, transposed: bool) -> Tensor:
         x, rays = x.mT.contiguous(), self.geometry.detectors * len(self.angles)
-        result = x.new_zeros(len(x), self.geometry.height * self.geometry.width if transposed else rays)
+        result = x.new_zeros(
+            len(x), self.geometry.height * self.geometry.width if transposed else rays
+        )
         for rays_of, index, weight in _pieces(self.geometry, self.angles, self.device, x.dtype):
             index, weight = index.flatten(), weight.flatten(1)
             if transposed:
                 each = (x[:, rays_of, None] * weight).flatten(1)
                 result.scatter_add_(1, index.expand(len(x), -1), each)
             else:
-                result[:, rays_of] = (x.index_select(1, index).unflatten(1, weight.shape) * weight).sum(2)
+                result[:, rays_of] = (
+                    x.index_select(1, index).unflatten(1, weight.shape) * weight
+                ).sum(2)
         return result.mT
 
 
@@ -62,7 +72,9 @@ Matrix = _Stored | OnTheFly
 
 
 class Block(NamedTuple):
-    """The matrix of some views, the signals that have them, and where these views are among (signals x views)."""
+    """The matrix of some views, the signals that have them, and where these views are among
+    (signals x views).
+    """
 
     matrix: Matrix
     signals: Tensor
@@ -96,8 +108,12 @@ def times(matrix: Matrix, x: Tensor, transposed: bool) -> Tensor:
 def _pieces(
     geometry: Geometry, angles: Sequence[float], device: torch.device, dtype: torch.dtype
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """The rays some at a time: which they are, the pixels that they cross, and the weights, both (rays, steps, 2)."""
-    points, directions = geometry.rays(torch.tensor(angles, dtype=torch.float64, device=device).deg2rad())
+    """The rays some at a time: which they are, the pixels that they cross, and the weights, both
+    (rays, steps, 2).
+    """
+    points, directions = geometry.rays(
+        torch.tensor(angles, dtype=torch.float64, device=device).deg2rad()
+    )
     points, directions = points.flatten(0, 1), directions.flatten(0, 1)
     count = max(1, _CHUNK // (2 * max(geometry.height, geometry.width)))
     for first in range(0, len(points), count):
@@ -106,7 +122,9 @@ def _pieces(
 
 
 def blocks(geometry: Geometry, angles: Tensor, like: Tensor, keep: bool) -> list[Block]:
-    """The matrix of each set of `angles` with the signals that have it; of each angle, where matrices of all sets would not fit."""
+    """The matrix of each set of `angles` with the signals that have it; of each angle, where
+    matrices of all sets would not fit.
+    """
     sets, count = angles.double().cpu(), len(like)
     if len(sets) > 1:
         sets, which = sets.unique(dim=0, return_inverse=True)
@@ -115,14 +133,28 @@ def blocks(geometry: Geometry, angles: Tensor, like: Tensor, keep: bool) -> list
     make = _matrix_of if keep else OnTheFly
     views, size = sets.shape[1], 4 + like.element_size()
     found = []
-    if len(sets) == 1 or not keep or 2 * size * len(sets) * views * geometry.entries_per_view() <= _MOST_BYTES:
+    if (
+        len(sets) == 1
+        or not keep
+        or 2 * size * len(sets) * views * geometry.entries_per_view() <= _MOST_BYTES
+    ):
         for k, each in enumerate(sets.tolist()):
             signals = (which == k).nonzero()[:, 0]
             entries = (signals[:, None] * views + torch.arange(views)).flatten()
-            found.append(Block(make(geometry, tuple(each), like.dtype, like.device), signals.to(like.device), entries.to(like.device)))
+            found.append(
+                Block(
+                    make(geometry, tuple(each), like.dtype, like.device),
+                    signals.to(like.device),
+                    entries.to(like.device),
+                )
+            )
         return found
     values, where = sets[which].unique(return_inverse=True)
-    entries_of = where.flatten().argsort(stable=True).split(where.flatten().bincount(minlength=len(values)).tolist())
+    entries_of = (
+        where.flatten()
+        .argsort(stable=True)
+        .split(where.flatten().bincount(minlength=len(values)).tolist())
+    )
     for angle, entries in zip(values.tolist(), entries_of, strict=True):
         matrix = make(geometry, (angle,), like.dtype, like.device)
         found.append(Block(matrix, (entries // views).to(like.device), entries.to(like.device)))
@@ -133,15 +165,21 @@ _VIEWS: OrderedDict[tuple[object, ...], _Stored] = OrderedDict()
 _SCANS: OrderedDict[tuple[object, ...], _Stored] = OrderedDict()
 
 
-def _matrix_of(geometry: Geometry, angles: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> _Stored:
+def _matrix_of(
+    geometry: Geometry, angles: tuple[float, ...], dtype: torch.dtype, device: torch.device
+) -> _Stored:
     """The matrix of these views, kept from the last time if it was used lately."""
     key, kept = (geometry, angles, dtype, device), _VIEWS if len(angles) == 1 else _SCANS
     if key not in kept:
         with torch.inference_mode(False), torch.no_grad():
             if len(angles) == 1:
-                kept[key] = _Stored(*(matrix.to(device) for matrix in _built(geometry, angles, dtype)))
+                kept[key] = _Stored(
+                    *(matrix.to(device) for matrix in _built(geometry, angles, dtype))
+                )
             else:
-                kept[key] = _joined([_matrix_of(geometry, (angle,), dtype, device) for angle in angles])
+                kept[key] = _joined(
+                    [_matrix_of(geometry, (angle,), dtype, device) for angle in angles]
+                )
         total = sum(matrix.bytes() for matrix in kept.values())
         while total > _MOST_BYTES and len(kept) > 1:
             total -= kept.popitem(last=False)[1].bytes()
@@ -163,7 +201,12 @@ def _built(geometry: Geometry, angles: tuple[float, ...], dtype: torch.dtype) ->
     order = column.sort(stable=True).indices
     return _Stored(
         _compressed(_starts(per_ray), column, value, (len(per_ray), pixels)),
-        _compressed(_starts(column.bincount(minlength=pixels)), ray[order], value[order], (pixels, len(per_ray))),
+        _compressed(
+            _starts(column.bincount(minlength=pixels)),
+            ray[order],
+            value[order],
+            (pixels, len(per_ray)),
+        ),
     )
 
 
@@ -172,14 +215,21 @@ def _joined(views: Sequence[_Stored]) -> _Stored:
     rays, pixels = views[0].matrix.shape
     columns = torch.cat([view.matrix.col_indices() for view in views])
     starts = _starts(torch.cat([view.matrix.crow_indices().diff() for view in views]))
-    matrix = _compressed(starts, columns, torch.cat([view.matrix.values() for view in views]), (rays * len(views), pixels))
+    matrix = _compressed(
+        starts,
+        columns,
+        torch.cat([view.matrix.values() for view in views]),
+        (rays * len(views), pixels),
+    )
     per_pixel = [view.transpose.crow_indices().diff() for view in views]
     starts = _starts(torch.stack(per_pixel).sum(0))
     ray, value = torch.empty_like(columns), torch.empty_like(matrix.values())
     begin = starts[:-1].long()
     for k, (view, counts) in enumerate(zip(views, per_pixel, strict=True)):
         first = begin - view.transpose.crow_indices()[:-1]
-        place = first.repeat_interleave(counts) + torch.arange(len(view.transpose.values()), device=first.device)
+        place = first.repeat_interleave(counts) + torch.arange(
+            len(view.transpose.values()), device=first.device
+        )
         ray[place], value[place] = view.transpose.col_indices() + k * rays, view.transpose.values()
         begin = begin + counts
     return _Stored(matrix, _compressed(starts, ray, value, (pixels, rays * len(views))))

@@ -6,7 +6,8 @@ The inverse of a Gaussian posterior is found in the space of images,
 
     A^T (r2 A A^T + s2 I)^{-1} v = (r2 A^T A + s2 I)^{-1} A^T v,
 
-by conjugate gradients, since A^T A is close to a convolution, whose inverse preconditions it. What a network reads is the filtered back-projection.
+by conjugate gradients, since A^T A is close to a convolution, whose inverse preconditions it. What
+a network reads is the filtered back-projection.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ from deft.types import Mask, Measurement, Signal, Times, expand, norm
 class Tomography(LinearOperator):
     """A sinogram (batch, channels, views, detectors) of images (batch, channels, height, width).
 
-    `angles` are degrees: (views,) for all signals, or (batch, views), each its own. Lengths (`pixel`, the side of a pixel; `spacing` of the detectors; `fan`,
-    the distances of source and detector from the rotation centre) share one unit, and x is in its inverse. `spacing` defaults to `pixel`, magnified
-    for a fan; `detectors` to as many as see the whole image. `centre` of rotation is the "middle" of the image and of the detector, (n - 1) / 2, or the
-    "pixel" n // 2 of both, as scikit-image has it. `filter` of the back-projection is "ramp", "shepp-logan" or "hann". `stored` keeps the matrix; by
-    default where it fits.
+    `angles` are degrees: (views,) for all signals, or (batch, views), each its own. Lengths
+    (`pixel`, the side of a pixel; `spacing` of the detectors; `fan`, the distances of source and
+    detector from the rotation centre) share one unit, and x is in its inverse. `spacing` defaults
+    to `pixel`, magnified for a fan; `detectors` to as many as see the whole image. `centre` of
+    rotation is the "middle" of the image and of the detector, (n - 1) / 2, or the "pixel" n // 2 of
+    both, as scikit-image has it. `filter` of the back-projection is "ramp", "shepp-logan" or
+    "hann". `stored` keeps the matrix; by default where it fits.
     """
 
     angles: Tensor
@@ -58,12 +61,27 @@ class Tomography(LinearOperator):
         check_name("centre", centre, ("middle", "pixel"))
         check_name("filter", filter, tuple(backprojection.WINDOWS))
         if stored is not None and not isinstance(stored, bool):
-            raise InvalidInput("stored", given=stored, expected="True, False, or None: where it fits")
+            raise InvalidInput(
+                "stored", given=stored, expected="True, False, or None: where it fits"
+            )
         self._geometry = geometry(size, detectors, spacing, pixel, fan, centre)
-        self.size, self.detectors, self.filter = (self._geometry.height, self._geometry.width), self._geometry.detectors, filter
-        self.spacing, self.pixel, self.fan, self.centre = self._geometry.spacing, self._geometry.pixel, self._geometry.fan, centre
+        self.size, self.detectors, self.filter = (
+            (self._geometry.height, self._geometry.width),
+            self._geometry.detectors,
+            filter,
+        )
+        self.spacing, self.pixel, self.fan, self.centre = (
+            self._geometry.spacing,
+            self._geometry.pixel,
+            self._geometry.fan,
+            centre,
+        )
         entries = self._geometry.entries_per_view() * angles.shape[-1]
-        self.stored = (max(self.size) <= joseph.LARGEST_STORED and entries <= joseph.MOST_ENTRIES) if stored is None else stored
+        self.stored = (
+            (max(self.size) <= joseph.LARGEST_STORED and entries <= joseph.MOST_ENTRIES)
+            if stored is None
+            else stored
+        )
         self.per_signal("angles", angles if angles.ndim == 2 else angles[None])
         self._known = _Derived()
 
@@ -79,7 +97,9 @@ class Tomography(LinearOperator):
         flat, projected = x_0.flatten(2), []
         blocks = self._blocks(flat)
         if len(blocks) == 1:
-            return joseph.times(blocks[0].matrix, flat, transposed=False).reshape(*x_0.shape[:2], *self.sinogram_shape)
+            return joseph.times(blocks[0].matrix, flat, transposed=False).reshape(
+                *x_0.shape[:2], *self.sinogram_shape
+            )
         for matrix, signals, _ in blocks:
             rays = joseph.times(matrix, flat.index_select(0, signals), transposed=False)
             projected.append(rays.unflatten(2, (-1, self.detectors)).movedim(2, 1).flatten(0, 1))
@@ -97,19 +117,28 @@ class Tomography(LinearOperator):
             return joseph.times(blocks[0].matrix, y.flatten(2), transposed=True).reshape(shape)
         x, each = y.new_zeros(*y.shape[:2], math.prod(self.size)), y.movedim(2, 1).flatten(0, 1)
         for matrix, signals, entries in blocks:
-            rays = each.index_select(0, entries).unflatten(0, (len(signals), -1)).movedim(1, 2).flatten(2)
+            rays = (
+                each.index_select(0, entries)
+                .unflatten(0, (len(signals), -1))
+                .movedim(1, 2)
+                .flatten(2)
+            )
             x = x.index_add_(0, signals, joseph.times(matrix, rays, transposed=True))
         return x.reshape(shape)
 
     def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
-        """(r2 A A^T + s2 I)^{-1} v = (v - r2 A u) / s2, with u = A^T (r2 A A^T + s2 I)^{-1} v; at s2 = 0 the pseudo-inverse.
+        """(r2 A A^T + s2 I)^{-1} v = (v - r2 A u) / s2, with u = A^T (r2 A A^T + s2 I)^{-1} v; at
+        s2 = 0 the pseudo-inverse.
 
-        Where s2 is much less than r2 times the squared norm of A this subtracts near equals, and `pull`, A^T of it, is what can be had precisely.
+        Where s2 is much less than r2 times the squared norm of A this subtracts near equals, and
+        `pull`, A^T of it, is what can be had precisely.
         """
         r2, s2 = expand(torch.as_tensor(r2), v).to(v), expand(torch.as_tensor(s2), v).to(v)
         back, one = self.adjoint(v), torch.ones_like(r2)
         noisy = s2 > 0
-        solved = (v - r2 * self(self._invert(back, r2, s2))) / torch.where(noisy, s2, torch.ones_like(s2))
+        solved = (v - r2 * self(self._invert(back, r2, s2))) / torch.where(
+            noisy, s2, torch.ones_like(s2)
+        )
         if bool(noisy.all()):
             return solved
         exact = self(self._invert(self._invert(back, one, 0 * one), one, 0 * one))
@@ -117,7 +146,10 @@ class Tomography(LinearOperator):
 
     def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
         """(r2 A^T A + s2 I)^{-1} A^T residual, to a relative residual of sqrt(eps)."""
-        r2, s2 = expand(torch.as_tensor(r2), residual).to(residual), expand(torch.as_tensor(s2), residual).to(residual)
+        r2, s2 = (
+            expand(torch.as_tensor(r2), residual).to(residual),
+            expand(torch.as_tensor(s2), residual).to(residual),
+        )
         return self._invert(self.adjoint(residual), r2, s2)
 
     def pseudo_inverse(self, y: Measurement) -> Signal:
@@ -126,15 +158,24 @@ class Tomography(LinearOperator):
         return self._invert(self.adjoint(y), one, 0 * one)
 
     def lift(self, y: Measurement) -> Signal:
-        """The filtered back-projection; each view weighs as the angle that it stands for, and rays that are measured twice count half.
+        """The filtered back-projection; each view weighs as the angle that it stands for, and rays
+        that are measured twice count half.
 
-        `deft.operators.tomography.backprojection` says how. Raises InvalidInput for values that are not finite.
+        `deft.operators.tomography.backprojection` says how. Raises InvalidInput for values that are
+        not finite.
         """
-        self._check(y, self.sinogram_shape, "sinograms", "(batch, channels, views, detectors)", finite=True)
+        self._check(
+            y, self.sinogram_shape, "sinograms", "(batch, channels, views, detectors)", finite=True
+        )
         geometry = self._geometry
         shares = backprojection.redundancy(self.angles, geometry, y)
-        weighted = geometry.weighted(y) if shares is None else geometry.weighted(y) * shares[:, None]
-        filtered = backprojection.filtered(weighted, backprojection.response(self.detectors, self.filter, geometry.virtual_spacing, y))
+        weighted = (
+            geometry.weighted(y) if shares is None else geometry.weighted(y) * shares[:, None]
+        )
+        filtered = backprojection.filtered(
+            weighted,
+            backprojection.response(self.detectors, self.filter, geometry.virtual_spacing, y),
+        )
         filtered = torch.nn.functional.pad(filtered, (1, 1))
         angles, widths = self._radians(y), backprojection.widths(self.angles, geometry).to(y)
         x = y.new_zeros(*y.shape[:2], math.prod(self.size))
@@ -144,37 +185,53 @@ class Tomography(LinearOperator):
             left = at.floor().clamp(max=self.detectors)
             index, rest = left.long()[:, None].expand(*x.shape), (at - left)[:, None]
             view = filtered[:, :, k]
-            seen = torch.lerp(view.gather(2, index), view.gather(2, index + 1), rest.expand(*x.shape))
+            seen = torch.lerp(
+                view.gather(2, index), view.gather(2, index + 1), rest.expand(*x.shape)
+            )
             x = x + (widths[:, k, None] * weight)[:, None] * seen
         return x.reshape(*y.shape[:2], *self.size)
 
     def lift_of(self, value: float, like: Signal) -> Signal:
-        """`value`, everywhere: what the back-projection of a constant means, which has an edge at the border of the image and streaks from there."""
+        """`value`, everywhere: what the back-projection of a constant means, which has an edge at
+        the border of the image and streaks from there.
+        """
         return torch.full_like(like, value)
 
     def readings(self, y: Measurement) -> dict[str, Measurement]:
-        """The sinogram with its detector reversed, with its views in the other order, with both, and transposed where it is square."""
+        """The sinogram with its detector reversed, with its views in the other order, with both,
+        and transposed where it is square.
+        """
         others = {
             "the detector reversed (y.flip(-1))": y.flip(-1),
             "the views in the other order (y.flip(-2))": y.flip(-2),
             "detector and views reversed (y.flip(-1, -2))": y.flip(-1, -2),
         }
-        return others | ({"views and detectors swapped (y.mT)": y.mT} if y.shape[-1] == y.shape[-2] else {})
+        return others | (
+            {"views and detectors swapped (y.mT)": y.mT} if y.shape[-1] == y.shape[-2] else {}
+        )
 
     def doubts(self, y: Measurement) -> list[str]:
-        """Whether another reading of a sinogram is that of an image and this one is not: a residual below 0.7 of its own after some steps of least squares.
+        """Whether another reading of a sinogram is that of an image and this one is not: a residual
+        below 0.7 of its own after some steps of least squares.
 
-        All of an even scan with a parallel beam are those of images, turned over or mirrored: there only a prior can tell (`warn_doubts` with one).
+        All of an even scan with a parallel beam are those of images, turned over or mirrored: there
+        only a prior can tell (`warn_doubts` with one).
         """
-        self._check(y, self.sinogram_shape, "sinograms", "(batch, channels, views, detectors)", finite=True)
+        self._check(
+            y, self.sinogram_shape, "sinograms", "(batch, channels, views, detectors)", finite=True
+        )
         return consistency.doubts(self, y, self.readings(y))
 
     def conventions(self) -> str:
-        """Which cell is where and which way the angle turns, in lines of a key and its value (docs/ct.md has a picture)."""
+        """Which cell is where and which way the angle turns, in lines of a key and its value
+        (docs/ct.md has a picture).
+        """
         return conventions.text(self._geometry, self.angles)
 
     def coverage(self, like: Signal) -> Mask:
-        """The fraction of the views whose detector sees a place: one everywhere where the detector is wide enough."""
+        """The fraction of the views whose detector sees a place: one everywhere where the detector
+        is wide enough.
+        """
         angles = self._radians(like)
         seen = like.new_zeros(len(angles), math.prod(self.size))
         for k in range(angles.shape[1]):
@@ -183,12 +240,16 @@ class Tomography(LinearOperator):
         return (seen / angles.shape[1]).reshape(-1, 1, *self.size).expand(len(like), -1, -1, -1)
 
     def norm(self) -> Tensor:
-        """The largest singular value of A, of each set of angles, by power iteration to a relative precision of about 1e-6: (1,) or (batch,).
+        """The largest singular value of A, of each set of angles, by power iteration to a relative
+        precision of about 1e-6: (1,) or (batch,).
 
-        A has no negative entry, so that its first singular vector has none either, and the iteration starts close to it.
+        A has no negative entry, so that its first singular vector has none either, and the
+        iteration starts close to it.
         """
         with torch.inference_mode(False), torch.no_grad():
-            x = torch.ones(len(self.angles), 1, *self.size, dtype=self.angles.dtype, device=self.angles.device)
+            x = torch.ones(
+                len(self.angles), 1, *self.size, dtype=self.angles.dtype, device=self.angles.device
+            )
             size = x.new_zeros(len(x))
             for _ in range(200):
                 image = self.adjoint(self(x / expand(norm(x), x)))
@@ -198,7 +259,9 @@ class Tomography(LinearOperator):
             return size.sqrt()
 
     def rays(self) -> tuple[Tensor, Tensor]:
-        """A point on every ray and its unit direction (X, Y), in the unit of `pixel` from the rotation centre: (1 or batch, views, detectors, 2)."""
+        """A point on every ray and its unit direction (X, Y), in the unit of `pixel` from the
+        rotation centre: (1 or batch, views, detectors, 2).
+        """
         points, directions = self._geometry.rays(self.angles.double().deg2rad().flatten())
         shape = (*self.angles.shape, self.detectors, 2)
         return points.reshape(shape), directions.reshape(shape)
@@ -210,28 +273,42 @@ class Tomography(LinearOperator):
         """(r2 A^T A + s2 I)^+ b."""
         tolerance = math.sqrt(torch.finfo(b.dtype).eps)
         return conjugate_gradients(
-            lambda u: r2 * self.adjoint(self(u)) + s2 * u, b, tolerance=tolerance, precondition=lambda u: self.precondition(u, r2, s2)
+            lambda u: r2 * self.adjoint(self(u)) + s2 * u,
+            b,
+            tolerance=tolerance,
+            precondition=lambda u: self.precondition(u, r2, s2),
         )
 
     def precondition(self, b: Signal, r2: Tensor, s2: Tensor) -> Signal:
-        """(r2 A^T A + s2 I)^{-1} b, as if A^T A were a periodic convolution; b itself at s2 = 0, where conjugate gradients from zero find the pseudo-inverse."""
+        """(r2 A^T A + s2 I)^{-1} b, as if A^T A were a periodic convolution; b itself at s2 = 0,
+        where conjugate gradients from zero find the pseudo-inverse.
+        """
         weight = 1 / torch.where(s2 > 0, r2 * self._power(b) + s2, torch.ones_like(s2))
         return torch.fft.irfft2(weight * torch.fft.rfft2(b), s=self.size) if len(b) else b
 
     def _power(self, like: Tensor) -> Tensor:
-        """A^T A in the Fourier basis, as if it were a periodic convolution: (1 or batch, 1, height, width // 2 + 1)."""
+        """A^T A in the Fourier basis, as if it were a periodic convolution: (1 or batch, 1, height,
+        width // 2 + 1).
+        """
         if (power := self._known.get(self.angles, like)) is None:
-            power = convolution.power(self.size, len(self.angles), lambda x: self.adjoint(self(x)), like)
+            power = convolution.power(
+                self.size, len(self.angles), lambda x: self.adjoint(self(x)), like
+            )
             self._known.keep(self.angles, like, power)
         return power
 
     def _blocks(self, like: Tensor) -> list[joseph.Block]:
         return joseph.blocks(self._geometry, self.angles, like, self.stored)
 
-    def _check(self, x: Tensor, wanted: tuple[int, int], what: str, axes: str, finite: bool = False) -> None:
+    def _check(
+        self, x: Tensor, wanted: tuple[int, int], what: str, axes: str, finite: bool = False
+    ) -> None:
         """Raise InvalidInput for a tensor that is none of this scan's images or sinograms."""
         views, detectors = self.sinogram_shape
-        holds = f"it has {views} views and {detectors} detectors of images {self.size[0]} x {self.size[1]}"
+        holds = (
+            f"it has {views} views and {detectors} detectors of images {self.size[0]} x "
+            f"{self.size[1]}"
+        )
         if x.dtype not in (torch.float32, torch.float64):
             raise InvalidInput(
                 f"this scan takes {what} of real numbers",
@@ -244,11 +321,14 @@ class Tomography(LinearOperator):
             raise InvalidInput(
                 f"this scan has {what} of {wanted[0]} x {wanted[1]}, {axes}",
                 given=f"the shape {tuple(x.shape)}",
-                advice=f"{holds}; it looks transposed, as scikit-image has it: use .mT" if turned else holds,
+                advice=f"{holds}; it looks transposed, as scikit-image has it: use .mT"
+                if turned
+                else holds,
             )
         if len(self.angles) not in (1, len(x)):
             raise InvalidInput(
-                f"this scan has {len(self.angles)} sets of angles, one per signal, and {len(x)} {what} came; use take or repeat."
+                f"this scan has {len(self.angles)} sets of angles, one per signal, and {len(x)} "
+                f"{what} came; use take or repeat."
             )
         if finite and not bool(x.isfinite().all()):
             bad = ~x.isfinite().flatten(1)
@@ -260,11 +340,18 @@ class Tomography(LinearOperator):
 
 
 class _Derived(dict[str, Tensor]):
-    """What is computed from the angles and kept with them by copies; neither pickled nor copied in depth."""
+    """What is computed from the angles and kept with them by copies; neither pickled nor copied in
+    depth.
+    """
 
     def get(self, angles: Tensor, like: Tensor) -> Tensor | None:  # type: ignore[override]
         known = super().get("value")
-        fits = known is not None and self["angles"] is angles and known.dtype == like.dtype and known.device == like.device
+        fits = (
+            known is not None
+            and self["angles"] is angles
+            and known.dtype == like.dtype
+            and known.device == like.device
+        )
         return known if fits else None
 
     def keep(self, angles: Tensor, like: Tensor, value: Tensor) -> None:

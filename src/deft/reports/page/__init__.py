@@ -1,8 +1,10 @@
 """One self-contained HTML page from a run folder: no external file, no script.
 
-It can be mailed, opened from a disk and read in ten years: pictures are inside as PNG, charts as SVG, the style sheet as text.
+It can be mailed, opened from a disk and read in ten years: pictures are inside as PNG, charts as
+SVG, the style sheet as text.
 
-`words` makes texts, `html` makes markup, `sections` are what the page holds, `page` has the entry points.
+`words` makes texts, `html` makes markup, `sections` are what the page holds, `page` has the entry
+points.
 """
 
 from deft.reports.page.page import style_sheet, write_report

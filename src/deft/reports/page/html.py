@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from deft.reports import figure
 from deft.reports.table import Table
 
-_WIDEST_TILE, _NARROWEST_TILE = 160, 40  # pixels; on a narrow page pictures shrink before they scroll
+_WIDEST_TILE, _NARROWEST_TILE = (
+    160,
+    40,
+)  # pixels; on a narrow page pictures shrink before they scroll
 
 
 def tile(shown: figure.Picture, name: str) -> str:
@@ -25,18 +28,26 @@ def tile(shown: figure.Picture, name: str) -> str:
     wide = min(width * scale, _WIDEST_TILE)
     kind = ' class="pixels"' if width * scale <= _WIDEST_TILE else ""
     data = base64.b64encode(figure.png(shown)).decode()
-    return f'<img{kind} width="{wide}" height="{round(wide * height / width)}" alt="{escape(name)}" src="data:image/png;base64,{data}">'
+    return (
+        f'<img{kind} width="{wide}" height="{round(wide * height / width)}" alt="{escape(name)}" '
+        f'src="data:image/png;base64,{data}">'
+    )
 
 
 def tile_width(pictures: Mapping[str, NDArray[Any]]) -> int:
     width = figure.picture(pictures["truth"][0], range_of(pictures)).shape[1]
     shape = pictures["truth"].shape[1:]
-    result: int = min(width * figure.enlargement((3, *shape[-2:]) if len(shape) == 3 else shape), _WIDEST_TILE)
+    result: int = min(
+        width * figure.enlargement((3, *shape[-2:]) if len(shape) == 3 else shape), _WIDEST_TILE
+    )
     return result
 
 
 def tiles(cells: Sequence[str], columns: int, width: int) -> str:
-    return f'<div class="tiles" style="grid-template-columns:repeat({columns},{track(width)})">{"".join(cells)}</div>'
+    return (
+        '<div class="tiles" '
+        f'style="grid-template-columns:repeat({columns},{track(width)})">{"".join(cells)}</div>'
+    )
 
 
 def track(width: int) -> str:
@@ -49,7 +60,8 @@ def range_of(pictures: Mapping[str, NDArray[Any]]) -> tuple[float, float]:
 
 
 def definitions(facts: Mapping[str, str]) -> str:
-    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{mathematics(value)}</dd>' for name, value in facts.items())}</dl>"
+    rows = [f"<dt>{escape(name)}</dt><dd>{mathematics(text)}</dd>" for name, text in facts.items()]
+    return f"<dl>{''.join(rows)}</dl>"
 
 
 def mathematics(text: str) -> str:

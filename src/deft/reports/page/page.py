@@ -48,16 +48,21 @@ def write_report(
     panels: int = 3,
     samples: int = 4,
 ) -> Path:
-    """Write `report.html` (and `comparison.png`, Figure 1 as a file) into a folder that `evaluate` filled, and return the path of the page.
+    """Write `report.html` (and `comparison.png`, Figure 1 as a file) into a folder that `evaluate`
+    filled, and return the path of the page.
 
-    `training` gives the `metrics.jsonl` of each training run by its label, `card` is the checkpoint's; `warning` stands first, in a box of its own. `images`
-    is the number of rows of Figure 1, `panels` that of the images of which `samples` samples of every method are shown.
+    `training` gives the `metrics.jsonl` of each training run by its label, `card` is the
+    checkpoint's; `warning` stands first, in a box of its own. `images` is the number of rows of
+    Figure 1, `panels` that of the images of which `samples` samples of every method are shown.
     """
     folder = Path(folder)
     results = read_results(folder)
     with np.load(folder / "pictures.npz", allow_pickle=False) as stored:
         pictures = {name: stored[name] for name in stored.files}
-    drawn = {m["label"]: read_samples(folder, m["label"], len(pictures["truth"])).numpy() for m in results["methods"]}
+    drawn = {
+        m["label"]: read_samples(folder, m["label"], len(pictures["truth"])).numpy()
+        for m in results["methods"]
+    }
     if results["clipped"]:
         drawn = {label: x.clip(*results["value_range"]) for label, x in drawn.items()}
     logs = {label: read_log(path) for label, path in (training or {}).items()}
@@ -75,7 +80,9 @@ def write_report(
         reproduce(results),
     ]
     page = _PAGE.format(
-        title=escape(title or page_title(results)), style=style_sheet(), body="\n".join(section for section in sections if section)
+        title=escape(title or page_title(results)),
+        style=style_sheet(),
+        body="\n".join(section for section in sections if section),
     )
     with atomic(folder / "comparison.png") as file:
         file.write(figure.png(comparison_grid(results, pictures, drawn, images)))
@@ -110,7 +117,9 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
     path = Path(path)
     path = path / "metrics.jsonl" if path.is_dir() else path
     if not path.exists():
-        raise InvalidInput(f"there is no training log {path}; give a run folder or its metrics.jsonl.")
+        raise InvalidInput(
+            f"there is no training log {path}; give a run folder or its metrics.jsonl."
+        )
     lines = []
     for line in path.read_text().splitlines():
         try:
@@ -121,13 +130,23 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
 
 
 def comparison_grid(
-    results: Mapping[str, Any], pictures: Mapping[str, NDArray[Any]], drawn: Mapping[str, NDArray[Any]], images: int
+    results: Mapping[str, Any],
+    pictures: Mapping[str, NDArray[Any]],
+    drawn: Mapping[str, NDArray[Any]],
+    images: int,
 ) -> figure.Picture:
     """Figure 1 as one picture: truth, measurement, and the first sample of every method."""
     value_range = range_of(pictures)
     rows: list[list[figure.Picture | None]] = []
     for i in range(min(images, len(pictures["truth"]))):
-        row: list[figure.Picture | None] = [figure.picture(pictures["truth"][i], value_range), measurement(pictures, i)]
+        row: list[figure.Picture | None] = [
+            figure.picture(pictures["truth"][i], value_range),
+            measurement(pictures, i),
+        ]
         row += [figure.drawn(x[i, 0], value_range) if i < len(x) else None for x in drawn.values()]
         rows.append(row)
-    return figure.grid(rows, ["truth", "measurement", *drawn], scale=figure.enlargement(pictures["truth"].shape[1:]))
+    return figure.grid(
+        rows,
+        ["truth", "measurement", *drawn],
+        scale=figure.enlargement(pictures["truth"].shape[1:]),
+    )

@@ -29,15 +29,20 @@ def post_processing(results: Mapping[str, Any]) -> str:
     """What was done to all samples of all methods before anything was measured."""
     done = ["clipped to the prior's range"] if results["clipped"] else []
     if results.get("aligned"):  # earlier evaluations do not say
-        done.append(f"aligned with the truth before they were averaged or scored, for the measurement is blind to {results['aligned']}")
+        done.append(
+            "aligned with the truth before they were averaged or scored, for the measurement is "
+            f"blind to {results['aligned']}"
+        )
     return f"all samples of all methods {' and '.join(done)}" if done else "none"
 
 
 def broken_in_words(results: Mapping[str, Any]) -> list[str]:
     """One sentence for each method that drew samples that are not finite."""
     return [
-        f"{method['label']}: NaN or infinite values in {method['broken_samples']} of {number(method['images'] * results['samples'], 'sample')}"
-        f"{_of_images(method.get('broken_images'))}; what is not finite is magenta in the pictures, and measures over it have no value."
+        f"{method['label']}: NaN or infinite values in {method['broken_samples']} of "
+        f"{number(method['images'] * results['samples'], 'sample')}"
+        f"{_of_images(method.get('broken_images'))}; what is not finite is magenta in the "
+        "pictures, and measures over it have no value."
         for method in results["methods"]
         if method.get("broken_samples")
     ]
@@ -51,7 +56,8 @@ def _of_images(broken: Sequence[int] | None) -> str:
 def collapsed(results: Mapping[str, Any]) -> list[str]:
     """One sentence for each method whose samples were chosen by weights that collapsed."""
     return [
-        f"{method['label']}: the weights collapsed (effective sample size below 2) on {method['collapsed']} of {number(method['images'], 'image')}; its samples there, and "
+        f"{method['label']}: the weights collapsed (effective sample size below 2) on "
+        f"{method['collapsed']} of {number(method['images'], 'image')}; its samples there, and "
         "what it says of log p(y), are not to be trusted."
         for method in results["methods"]
         if method.get("collapsed")
@@ -70,7 +76,8 @@ def finding(results: Mapping[str, Any]) -> str:
     if not ahead:
         return "No method is ahead of all others by more than two standard errors in any measure."
     clauses = [
-        f"{label} is ahead of all others in {listed([t if t[1:2].isupper() else t[0].lower() + t[1:] for t in titles])}"
+        f"{label} is ahead of all others in "
+        f"{listed([t if t[1:2].isupper() else t[0].lower() + t[1:] for t in titles])}"
         for label, titles in ahead.items()
     ]
     return f"{'; '.join(clauses)}: by more than two standard errors of the paired difference."
@@ -79,10 +86,14 @@ def finding(results: Mapping[str, Any]) -> str:
 def costs(results: Mapping[str, Any]) -> str:
     """What the cost columns count."""
     trained = any(method["training_seconds"] for method in results["methods"])
-    parts = [" Costs count every signal that was denoised, particles too, per sample that is given."]
+    parts = [
+        " Costs count every signal that was denoised, particles too, per sample that is given."
+    ]
     if trained:
         parts.append(
-            f"<i>Training counted in</i>: shared by the {number(results['images']['count'], 'image')} of this comparison, or those that the method saw."
+            "<i>Training counted in</i>: shared by the "
+            f"{number(results['images']['count'], 'image')} of this comparison, or those that the "
+            "method saw."
         )
     if "peak_memory" in results:
         parts.append(f"Peak memory: {escape(results['peak_memory'])}.")
@@ -99,7 +110,11 @@ def plain(value: object) -> str:
     value = modern(value)
     if isinstance(value, Mapping) and "class" in value:
         arguments = value.get("args", {k: v for k, v in value.items() if k != "class"})
-        inside = ", ".join(f"{k} = {plain(v)}" for k, v in arguments.items()) if isinstance(arguments, Mapping) else ""
+        inside = (
+            ", ".join(f"{k} = {plain(v)}" for k, v in arguments.items())
+            if isinstance(arguments, Mapping)
+            else ""
+        )
         name = str(value["class"]).rsplit(".", 1)[-1]
         return f"{name}({inside})" if inside else name
     if isinstance(value, Mapping):
@@ -113,11 +128,17 @@ def noise_in_words(sigma_y: Sequence[float]) -> str:
     low, high = min(sigma_y), max(sigma_y)
     if high == 0:
         return "noiseless"
-    return f"σ_y = {low:.3g}" if high - low < 1e-6 * high else f"σ_y between {low:.3g} and {high:.3g}, drawn per image"
+    return (
+        f"σ_y = {low:.3g}"
+        if high - low < 1e-6 * high
+        else f"σ_y between {low:.3g} and {high:.3g}, drawn per image"
+    )
 
 
 def cost_in_words(method: Mapping[str, Any]) -> str:
-    evaluations, gradients = (method["summary"][key]["value"] for key in ("evaluations", "prior_gradients"))
+    evaluations, gradients = (
+        method["summary"][key]["value"] for key in ("evaluations", "prior_gradients")
+    )
     return f"{evaluations:.0f} evaluations" + (f", {gradients:.0f} gradients" if gradients else "")
 
 
@@ -125,7 +146,11 @@ def weights_in_words(card: Mapping[str, Any]) -> str:
     """LPIPS, FID and KID: the files that they were computed with, or that there were none."""
     parts = []
     for name, known in card.items():
-        digests = ", ".join(digest[:12] for digest in known["sha256"]) if isinstance(known, Mapping) else ""
+        digests = (
+            ", ".join(digest[:12] for digest in known["sha256"])
+            if isinstance(known, Mapping)
+            else ""
+        )
         parts.append(f"{name} with weights {digests}" if digests else f"{name} {known}")
     return "; ".join(parts)
 
@@ -151,4 +176,10 @@ def listed(names: Sequence[str]) -> str:
 
 
 def duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
