@@ -23,7 +23,8 @@ from deft.storage import lock
 from deft.storage import tensors as files
 from deft.training.base import Batch, Images, Loss, Objective
 from deft.training.denoising import DenoisingScoreMatching
-from deft.training.loop import _Losses, train
+from deft.training.loop import train
+from deft.training.run import Losses
 from deft.training.state import KIND, StateFile
 from tests.training import small
 
@@ -163,7 +164,7 @@ class TestRun:
                 p.add_(0.1 * torch.randn_like(p))
         batch = Batch(small.images(), Noise(range(24)))
         full, half = (
-            _Losses(h, prior, objective, precision)(batch) for precision in ("fp32", "bf16")
+            Losses(h, prior, objective, precision)(batch) for precision in ("fp32", "bf16")
         )
         assert half.value.dtype == torch.float32
         assert full.shown["log_snr"].max() > 8
