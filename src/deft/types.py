@@ -10,6 +10,7 @@ The tests check these annotations at run time (jaxtyping with beartype); users p
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -40,7 +41,20 @@ def inner(x: Tensor, y: Tensor) -> Tensor:
     return (x.flatten(1) * y.flatten(1)).sum(1)
 
 
+Axes = Literal["vector", "sequence", "image", "volume", "cloud"]
+"""What the axes of a signal are: (n,), (channels, length), (channels, height, width), (channels,
+depth, height, width), and (places, 3) where places have no order."""
+
+
 def as_index(index: Sequence[int] | Tensor) -> Tensor:
     """Which signals, as a tensor of integers; a list may be empty, a tensor may be boolean."""
     index = torch.as_tensor(index)
     return index.nonzero()[:, 0] if index.dtype == torch.bool else index.long()
+
+
+def axes_of(event_shape: Sequence[int]) -> Axes:
+    """What the axes of signals of a shape are, if nothing else is said: a vector, a sequence of
+    channels, an image, a volume.
+    """
+    kinds: tuple[Axes, ...] = ("vector", "vector", "sequence", "image", "volume")
+    return kinds[min(len(event_shape), 4)]

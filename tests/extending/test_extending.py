@@ -88,14 +88,14 @@ class TestCloud(PriorContract):
     tolerance = 1e-5
 
     def prior(self):
-        return CloudPrior().given(places=[3])
+        return CloudPrior().given(places=torch.tensor([3]))
 
 
 def test_clouds_of_several_sizes_have_the_posterior_that_is_known():
     """y = x_0 + sigma_y eps on each valid point: the posterior mean is s^2 / (s^2 + sigma_y^2) P
     y, its covariance s^2 sigma_y^2 / (s^2 + sigma_y^2) P.
     """
-    prior = CloudPrior(scale=0.7).given(places=[3, 5])
+    prior = CloudPrior(scale=0.7).given(places=torch.tensor([3, 5]))
     sigma_y, y = 0.4, torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
     observation = deft.Observation(prior.projected(y), deft.GaussianLikelihood(Identity(), sigma_y))
     x_0 = deft.DPMSolver(24)(

@@ -100,7 +100,7 @@ class TestClasses(PriorContract):
             prior.given(class_labels=torch.tensor([5]))
         by_class = [prior.given(class_labels=torch.tensor([k])).denoise(x_t, t) for k in (1, 2)]
         assert not torch.equal(*by_class)
-        assert prior.class_labels is None  # `given` leaves the prior as it was
+        assert not prior.context.values  # `given` leaves the prior as it was
         assert prior.given(class_labels=torch.tensor([1])).identity() == prior.identity()
 
 
@@ -367,7 +367,7 @@ class TestProbe:
         six = prior.given(class_labels=torch.arange(6) % 5)
         with pytest.raises(InvalidInput) as raised:
             six.denoise(torch.zeros(3, 1, 8, 8), torch.tensor([0.5]))
-        assert raised.value.given == "6 labels for 3 signals"
+        assert raised.value.given == "6 for 3 signals"
         assert prior.given(class_labels=torch.tensor([2])).denoise(
             torch.zeros(3, 1, 8, 8), torch.tensor([0.5])
         ).shape == (3, 1, 8, 8)

@@ -28,7 +28,7 @@ from deft.operators.base import LinearOperator
 from deft.priors.base import Prior
 from deft.priors.denoised import Asked, Denoised
 from deft.transitions import Steps
-from deft.types import LogProb, Signal, Times
+from deft.types import Axes, LogProb, Signal, Times
 
 
 class HTransform(nn.Module, ABC):
@@ -40,6 +40,7 @@ class HTransform(nn.Module, ABC):
     """
 
     needs_prior_gradient: bool = False
+    event_axes: Axes | None = None  # what the axes of its signals are; None for any
     trained_sigma_y: tuple[float, float] | None = (
         None  # the noise levels of its training, where a card says them; others are a warning
     )
@@ -232,6 +233,14 @@ def made_for(h_transform: HTransform, event_shape: Sequence[int], prior: Prior) 
             given=tuple(event_shape),
             expected=str(tuple(prior.event_shape)),
             advice=f"make a {name} for this prior",
+        )
+    if h_transform.event_axes is not None and h_transform.event_axes != prior.event_axes:
+        name = type(h_transform).__name__
+        raise InvalidInput(
+            f"{name} reads signals of another kind than those of {prior.name}",
+            given=f"a prior of a {prior.event_axes}",
+            expected=f"one of a {h_transform.event_axes}",
+            advice="an h-transform of your own may read them (docs/methods.md)",
         )
     precision = next((p.dtype for p in h_transform.parameters()), prior.dtype)
     if precision != prior.dtype:

@@ -72,6 +72,15 @@ def sized(
     to all places at once; width is what a larger fraction buys. From 32 on widths are multiples of
     16, which vector units take at once: 34 channels cost more than 48.
     """
+    if prior.event_axes not in ("sequence", "image"):
+        raise InvalidInput(
+            "a learned h-transform reads sequences (channels, length) and images (channels, "
+            "height, width)",
+            given=f"a prior of a {prior.event_axes}, {tuple(prior.event_shape)}",
+            expected="a prior of sequences or images",
+            advice="FlatHTransform takes vectors; for points without an order, write an "
+            "h-transform of your own",
+        )
     checks.share(
         "fraction", fraction, "the h-transform's share of the prior's parameters", zero=False
     )

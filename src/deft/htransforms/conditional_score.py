@@ -27,7 +27,7 @@ from deft.htransforms.body import Shape, lifts_to, plain, sized, unet
 from deft.likelihoods import Observation
 from deft.priors.base import Prior
 from deft.priors.denoised import Denoised
-from deft.types import Signal
+from deft.types import Signal, axes_of
 
 LARGE = Shape(channels=(64, 128, 128), blocks=2, patch=2, attention=(False, False, True), fine=0)
 
@@ -47,7 +47,7 @@ class ConditionalScore(HTransform):
 
     def __init__(self, event_shape: Sequence[int], scale: float, **shape: Unpack[Shape]) -> None:
         super().__init__()
-        self.event_shape = tuple(event_shape)
+        self.event_shape, self.event_axes = tuple(event_shape), axes_of(event_shape)
         shape = {**LARGE, **shape}
         self.config = {"event_shape": list(event_shape), **plain(shape)}
         self.register_buffer(

@@ -40,7 +40,7 @@ from deft.networks import MLP, ResidualMLP
 from deft.operators.base import LinearOperator
 from deft.priors.base import Prior
 from deft.priors.denoised import Denoised
-from deft.types import Signal, expand, inner
+from deft.types import Signal, axes_of, expand, inner
 
 _SPEED = 8.0  # of log tau: a width falls by decades while an anchor moves by less than the unit
 
@@ -84,7 +84,7 @@ class FlatHTransform(HTransform):
             checks.whole("anchors", anchors, least=0, most=1 << 20),
             checks.whole("frequencies", frequencies, least=0, most=30),
         )
-        self.event_shape = tuple(event_shape)
+        self.event_shape, self.event_axes = tuple(event_shape), axes_of(event_shape)
         self.config = {
             "event_shape": list(event_shape),
             "width": width,

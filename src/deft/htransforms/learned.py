@@ -41,7 +41,7 @@ from deft.networks import MLP
 from deft.operators.base import LinearOperator
 from deft.priors.base import Prior
 from deft.priors.denoised import Asked, Denoised
-from deft.types import Signal, Times, expand
+from deft.types import Signal, Times, axes_of, expand
 
 
 @final
@@ -72,6 +72,7 @@ class LearnedHTransform(HTransform):
                 advice="use 'x_t' for measurements of every kind",
             )
         self.event_shape, self.where = tuple(event_shape), point
+        self.event_axes = axes_of(event_shape)
         shape = {**SMALL, **shape}
         elsewhere = {} if point == "x_t" else {"point": point}
         self.config = {"event_shape": list(event_shape), **elsewhere, **plain(shape)}

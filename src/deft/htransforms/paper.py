@@ -25,7 +25,7 @@ from deft.likelihoods import Observation
 from deft.networks import MLP
 from deft.priors.base import Prior
 from deft.priors.denoised import Asked, Denoised
-from deft.types import Signal, expand
+from deft.types import Signal, axes_of, expand
 
 
 @final
@@ -51,7 +51,7 @@ class PaperHTransform(HTransform):
         super().__init__()
         initial_weight = checks.finite("initial_weight", initial_weight, "what NN2 starts at")
         checks.positive("scale", scale, "the standard deviation of x_0")
-        self.event_shape = tuple(event_shape)
+        self.event_shape, self.event_axes = tuple(event_shape), axes_of(event_shape)
         shape = {**SMALL, **shape}
         self.config = {
             "event_shape": list(event_shape),

@@ -9,6 +9,7 @@ A prior is frozen: no method of this library changes its weights.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -21,12 +22,13 @@ from torch import Tensor, nn
 from deft.codec import Codec
 from deft.errors import InvalidInput
 from deft.noise import Noise
+from deft.priors.context import Context
 from deft.priors.denoised import Denoised
 from deft.schedules import Schedule
 from deft.storage.fingerprint import of_state as state_hash
 from deft.storage.table import public_name
 from deft.transitions import Steps
-from deft.types import Signal, Times, expand
+from deft.types import Axes, Signal, Times, axes_of, expand
 
 
 class Prior(nn.Module, ABC):
@@ -34,7 +36,8 @@ class Prior(nn.Module, ABC):
 
     `scale` is the standard deviation of x_0 (one number over all entries), `value_range` the range
     of its values where there is one (images: (-1, 1)), `differentiable` says whether gradients pass
-    through `denoise`, `prediction` what its network returns. `codec` leads from its signals to
+    through `denoise`, `prediction` what its network returns,
+    `takes` the names of the context that it can be `given`. `codec` leads from its signals to
     those that are measured and looked at (latents to images); None where they are the same.
     """
 
@@ -44,6 +47,8 @@ class Prior(nn.Module, ABC):
     scale: float = 1.0
     differentiable: bool = True
     prediction: str = "x_0"
+    takes: tuple[str, ...] = ()
+    _context: Context = Context()
     _hashed: tuple[object, str] | None = None
 
     @abstractmethod
@@ -83,23 +88,55 @@ class Prior(nn.Module, ABC):
         return self._hashed[1]
 
     @property
+    def context(self) -> Context:
+        """What it is told beside x_t."""
+        return self._context
+
+    @property
     def num_observations(self) -> int:
-        """How many observations the prior is conditioned on; 1 for an unconditional prior."""
-        return 1
+        """How many signals it is told something of its own about; 1 for an unconditional prior."""
+        return len(self.context)
 
     def take(self, index: Sequence[int] | Tensor) -> Prior:
         """The prior of the signals `index` (of `num_observations`); an unconditional prior is the
         same for all.
         """
-        return self
+        return self if len(self.context) == 1 else self._with(self.context.take(index))
 
-    def given(self, **context: Tensor) -> Prior:
-        """The prior with its context fixed per signal: labels, prompt embeddings, length masks."""
+    def given(self, **context: Tensor) -> Self:
+        """The prior with its context fixed, for all signals or for each: those of `takes` (labels,
+        prompt embeddings, length masks).
+
+        Raises `InvalidInput` for anything else, and for values that `checked_context` refuses.
+        """
         for name, value in context.items():
-            given = value.tolist() if isinstance(value, Tensor) else value
-            expected = f"nothing: {self.name} is unconditional, and takes no context"
-            raise InvalidInput(name, given=given, expected=expected, advice=f"leave `{name}` out")
-        return self
+            if name not in self.takes:
+                known = " and ".join(f"`{known}`" for known in self.takes)
+                raise InvalidInput(
+                    name,
+                    given=value.tolist() if isinstance(value, Tensor) else value,
+                    expected=f"{known}, the context of {self.name}"
+                    if known
+                    else f"nothing: {self.name} is unconditional, and takes no context",
+                    advice=f"leave `{name}` out",
+                )
+        checked = {name: self.checked_context(name, value) for name, value in context.items()}
+        return self._with(self.context.given(checked)) if checked else self
+
+    def checked_context(self, name: str, value: Tensor) -> Tensor:
+        """A value of its context as it is kept; raises `InvalidInput` for one that it cannot be."""
+        return value
+
+    def told(self, x_t: Signal) -> dict[str, Tensor]:
+        """Its context for each of these signals, on their device. Raises `InvalidInput` where it is
+        for another number of signals.
+        """
+        return self.context.for_signals(len(x_t), x_t.device, self.name)
+
+    def _with(self, context: Context) -> Self:
+        other = copy.copy(self)
+        other._context = context
+        return other
 
     def on(self, steps: Steps) -> Prior:
         """The prior bound to the steps that a sampler will take: itself, unless what conditions it
@@ -158,6 +195,13 @@ class Prior(nn.Module, ABC):
         lead = x_0.ndim - len(self.event_shape)
         result: Tensor = self.codec.decode(x_0.flatten(0, lead - 1)).unflatten(0, x_0.shape[:lead])
         return result
+
+    @property
+    def event_axes(self) -> Axes:
+        """What the axes of x_t are: by their number, unless a prior says that they are others (a
+        cloud of points).
+        """
+        return axes_of(self.event_shape)
 
     @property
     def dimensions(self) -> int:

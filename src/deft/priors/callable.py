@@ -20,7 +20,7 @@ from deft.schedules import Schedule
 from deft.storage.fingerprint import fingerprint
 from deft.types import Signal, Times
 
-Function = Callable[[Signal, Times], Signal]
+Function = Callable[..., Signal]  # of (x_t, t), and of the context by keyword
 
 
 @final
@@ -32,7 +32,8 @@ class CallablePrior(Prior):
     called without gradients and need not be written in torch. A module given as `denoiser` is
     registered and frozen in place: its weights move with the prior and count for its identity; a
     function has none, so that `identity` (a text: which service, which version) ties h-transforms
-    to it.
+    to it. `context` names what the function takes beside (x_t, t), by keyword: the prior is then
+    `given` it, one entry per signal or one for all.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class CallablePrior(Prior):
         name: str = "callable",
         identity: str | None = None,
         prediction: str | Prediction = "x_0",
+        context: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        self.takes = _names(context)
         self._identity, self._asked = identity, False
         scale = checks.positive("scale", scale, "the standard deviation of x_0")
         if value_range is not None:
@@ -111,7 +114,7 @@ class CallablePrior(Prior):
                 if self.network_dtype not in (torch.float16, torch.bfloat16)
                 else given.to(self.network_dtype)
             )
-            out = self._checked(self.denoiser(given, t.expand(len(x_t))), x_t)
+            out = self._checked(self.denoiser(given, t.expand(len(x_t)), **self.told(x_t)), x_t)
             return self._prediction.x_0_hat(out, x_t, alpha_t, sigma_t)
 
     def _checked(self, out: object, x_t: Signal) -> Signal:
@@ -143,3 +146,13 @@ class CallablePrior(Prior):
                     expected="finite numbers for a finite x_t",
                 )
         return out.to(x_t.dtype)
+
+
+def _names(context: Sequence[str]) -> tuple[str, ...]:
+    """The names of keywords. Raises `InvalidInput` for what cannot be one."""
+    names = (context,) if isinstance(context, str) else tuple(context)
+    for name in names:
+        if not isinstance(name, str) or not name.isidentifier():
+            expected = "names of keywords that the function takes, such as ('class_labels',)"
+            raise InvalidInput("context", given=name, expected=expected)
+    return names

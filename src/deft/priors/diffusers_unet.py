@@ -12,7 +12,6 @@ prediction.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any, final
 
 import torch
@@ -93,7 +92,6 @@ class DiffusersPrior(Prior):
         self.event_shape, self.value_range = (config.in_channels, height, width), value_range
         self.scale = float(scale if scale is not None else 0.25 * (value_range[1] - value_range[0]))  # type: ignore[index]
         self.num_classes: int | None = config.num_class_embeds
-        self.class_labels: Tensor | None = None
         self.frozen()
         probe(self)
 
@@ -106,87 +104,52 @@ class DiffusersPrior(Prior):
         return self.prediction_type
 
     @property
-    def num_observations(self) -> int:
-        return 1 if self.class_labels is None else len(self.class_labels)
+    def takes(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The classes, where the network is conditioned on them."""
+        return () if self.num_classes is None else ("class_labels",)
 
-    def take(self, index: Sequence[int] | Tensor) -> DiffusersPrior:
-        if self.class_labels is None or len(self.class_labels) == 1:
-            return self
-        return self._labelled(self.class_labels[torch.as_tensor(index)])
-
-    def given(self, **context: Tensor) -> DiffusersPrior:
-        """The prior of given classes: `class_labels`, integers, one per signal or one for all."""
-        if set(context) != {"class_labels"} or self.num_classes is None:
-            if self.num_classes is None:
-                return super().given(**context)  # type: ignore[return-value]
-            raise InvalidInput(
-                f"the context of {self.name}",
-                given=", ".join(context) or "nothing",
-                expected="class_labels",
-            )
+    def checked_context(self, name: str, value: Tensor) -> Tensor:
+        """Whole numbers, the classes: one for all signals, or one for each."""
+        assert self.num_classes is not None
         try:
-            labels = torch.as_tensor(context["class_labels"]).reshape(-1).cpu()
+            labels = torch.as_tensor(value).reshape(-1).cpu()
         except (TypeError, ValueError, RuntimeError) as error:
+            raise InvalidInput(name, given=value, expected="whole numbers, the classes") from error
+        real = labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool
+        known = not real and bool(((labels >= 0) & (labels < self.num_classes)).all())
+        if not known or not len(labels):
             raise InvalidInput(
-                "class_labels", given=context["class_labels"], expected="whole numbers, the classes"
-            ) from error
-        whole = (
-            not labels.is_floating_point()
-            and not labels.is_complex()
-            and labels.dtype != torch.bool
-        )
-        if (
-            not whole
-            or not len(labels)
-            or bool(((labels < 0) | (labels >= self.num_classes)).any())
-        ):
-            raise InvalidInput(
-                "class_labels",
+                name,
                 given=labels.tolist(),
                 expected=f"whole numbers from 0 to {self.num_classes - 1}, the classes of "
                 f"{self.name}: one for all signals, or one for each",
             )
-        return self._labelled(labels)
-
-    def _labelled(self, labels: Tensor) -> DiffusersPrior:
-        other = copy.copy(self)
-        other.class_labels = labels
-        return other
+        return labels
 
     def denoise(self, x_t: Signal, t: Times) -> Signal:
         alpha_t, sigma_t = self.levels(x_t, t)
         out = self.unet(
-            x_t.to(self.network_dtype), self._told(t).expand(len(x_t)), *self._labels(x_t)
+            x_t.to(self.network_dtype), self._time(t).expand(len(x_t)), **self.told(x_t)
         ).sample
         return predictions.prediction(self.prediction_type).x_0_hat(
             out[:, : x_t.shape[1]].to(x_t.dtype), x_t, alpha_t, sigma_t
         )
 
-    def _told(self, t: Times) -> Tensor:
+    def _time(self, t: Times) -> Tensor:
         """What the network is told of the time: the entry of the table, or sigma_t."""
         if isinstance(self.schedule, VPTabulated):
             return self.schedule.index(t)
         return self.schedule.sigma(t).to(self.network_dtype)
 
-    def _labels(self, x_t: Signal) -> tuple[Tensor, ...]:
-        if self.num_classes is None:
-            return ()
-        if self.class_labels is None:
+    def told(self, x_t: Signal) -> dict[str, Tensor]:
+        if self.takes and not self.context.values:
             raise InvalidInput(
                 "class_labels",
                 given="nothing",
                 expected=f"the classes, since {self.name} is class-conditional",
                 advice="use prior.given(class_labels=...)",
             )
-        if len(self.class_labels) not in (1, len(x_t)):
-            raise InvalidInput(
-                f"{self.name}: class_labels",
-                given=f"{len(self.class_labels)} labels for {len(x_t)} signals",
-                expected="one label for all signals, or one for each",
-                advice="training draws batches of other signals each time, so that it takes one "
-                "label for all",
-            )
-        return (self.class_labels.to(x_t.device).expand(len(x_t)),)
+        return super().told(x_t)
 
 
 @torch.no_grad()
@@ -224,8 +187,8 @@ def probe(prior: DiffusersPrior) -> None:
     try:
         out = asked.unet(
             x_t.to(prior.network_dtype),
-            asked._told(torch.full((1,), 0.5)).to(device),
-            *asked._labels(x_t),
+            asked._time(torch.full((1,), 0.5)).to(device),
+            **asked.told(x_t),
         ).sample
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise InvalidInput(

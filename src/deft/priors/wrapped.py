@@ -12,8 +12,9 @@ from torch import Tensor
 from deft.codec import Codec
 from deft.noise import Noise
 from deft.priors.base import Prior
+from deft.priors.context import Context
 from deft.transitions import Steps
-from deft.types import Signal
+from deft.types import Axes, Signal
 
 
 class WrappedPrior(Prior):
@@ -61,6 +62,10 @@ class WrappedPrior(Prior):
         return self.prior.prediction
 
     @property
+    def event_axes(self) -> Axes:
+        return self.prior.event_axes
+
+    @property
     def device(self) -> torch.device:
         return self.prior.device
 
@@ -71,6 +76,10 @@ class WrappedPrior(Prior):
     @property
     def network_dtype(self) -> torch.dtype:
         return self.prior.network_dtype
+
+    @property
+    def context(self) -> Context:
+        return self.prior.context
 
     @property
     def num_observations(self) -> int:

@@ -96,7 +96,7 @@ def evaluate(
     common = {
         "format": FORMAT,
         "prior": prior.identity(),
-        **({"context": describe(prior)} if prior.num_observations > 1 else {}),
+        **({"context": describe(prior.context.values)} if prior.context.values else {}),
         "problem": problem.card(),
         "images": {"count": len(images), "sha256": describe(images)},
         "observations": describe(observation.y),
