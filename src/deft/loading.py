@@ -62,13 +62,15 @@ def load(
             advice="load it with deft.training.checkpoint.load(path, prior), and make the problem "
             "yourself",
         )
-    network = _prior(path, card, prior)
+    network = _prior(path, card, prior, allow)
     problem = from_card(card["problem"], allow=allow)
     h, _ = checkpoint.load(path, network, allow=allow)
     return Loaded(h.eval(), network, problem)
 
 
-def _prior(path: Path, card: dict[str, object], given: str | Path | Prior | None) -> Prior:
+def _prior(
+    path: Path, card: dict[str, object], given: str | Path | Prior | None, allow: Allow
+) -> Prior:
     if isinstance(given, Prior):
         return given
     if given is not None:
@@ -76,7 +78,7 @@ def _prior(path: Path, card: dict[str, object], given: str | Path | Prior | None
             raise InvalidInput(
                 "prior", given=type(given).__name__, expected="a name, a path, or a Prior"
             )
-        return resolve.load(given)
+        return resolve.load(given, allow=allow)
     name = card.get("prior_from")
     if not isinstance(name, str):
         raise CheckpointError(
@@ -85,4 +87,4 @@ def _prior(path: Path, card: dict[str, object], given: str | Path | Prior | None
             expected="prior_from, a name or a path",
             advice="give the prior: prior=",
         )
-    return resolve.load(name, fetch=False)
+    return resolve.load(name, fetch=False, allow=allow)

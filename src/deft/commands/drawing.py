@@ -153,7 +153,8 @@ class Drawing:
             batch_size=self.batch_size,
         )
         broken = []
-        for k, (i, x) in enumerate(zip(chunk, drawn.x_0, strict=True)):
+        signals = self.prior.decode(drawn.x_0)
+        for k, (i, x) in enumerate(zip(chunk, signals, strict=True)):
             if not bool(torch.isfinite(x).all()):
                 broken.append(i)
                 continue

@@ -79,7 +79,9 @@ def run(
     """
     at_least_one({"samples": samples, "batch_size": batch_size, "limit": limit})
     inputs.apart(out, images)
-    network = priors.opened(prior, labels, subfolder, schedule, prediction_type)
+    network = priors.opened(
+        prior, labels, subfolder, schedule, prediction_type, allow=priors.names(allow)
+    )
     found = inputs.opened(
         images,
         network,

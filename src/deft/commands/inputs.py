@@ -68,7 +68,7 @@ def opened(
         )
     found = open_images(
         path,
-        prior.event_shape,
+        prior.signal_shape,
         prior.value_range or (-1.0, 1.0),
         convert=convert,
         fit=fit,
@@ -88,7 +88,7 @@ def opened(
 
 
 def images(data: Dataset[Any], limit: int | None = None) -> tuple[Tensor, list[str]]:
-    """The first few of the images that were opened, (n, *event_shape), and a name for each."""
+    """The first few of the images that were opened, (n, *signal_shape), and a name for each."""
     count = len(data) if limit is None else min(limit, len(data))  # type: ignore[arg-type]
     if isinstance(data, ImageFolder):
         names = image_names(data.files, data.folder)[:count]

@@ -45,7 +45,7 @@ def observation(
     or pictures, one for each; masks by the same names, or one for all.
     """
     rows, names = _measurements(path, prior, convert, value_range, strict, key)
-    like = torch.zeros(len(rows), *prior.event_shape)
+    like = torch.zeros(len(rows), *prior.signal_shape)
     if masks is not None and not isinstance(problem.operator(like[:1], Noise([0])), Inpainting):
         raise InvalidInput(
             "--masks",
@@ -56,7 +56,7 @@ def observation(
     if masks is None and invert_masks:
         unused("without --masks", invert_masks=True)
     if masks is not None:
-        _check_shapes(rows, names, tuple(prior.event_shape), pictures=True)
+        _check_shapes(rows, names, tuple(prior.signal_shape), pictures=True)
     operator: ForwardOperator = (
         Inpainting(_masks(masks, names, prior, invert_masks))
         if masks is not None
@@ -66,7 +66,7 @@ def observation(
     rows = [
         row[None] if expected[0] == 1 and tuple(row.shape) == expected[1:] else row for row in rows
     ]  # one channel may be left out
-    _check_shapes(rows, names, expected, pictures=expected == tuple(prior.event_shape))
+    _check_shapes(rows, names, expected, pictures=expected == tuple(prior.signal_shape))
     for place, (name, row) in enumerate(zip(names, rows)):
         if not bool(
             torch.isfinite(
@@ -203,7 +203,7 @@ _ARRAYS = (".npy", ".npz")
 
 def _pixels(file: Path, prior: Prior, convert: Convert | None) -> np.ndarray:
     """(channels, height, width), with as many channels as the prior's signals."""
-    wanted = prior.event_shape[0]
+    wanted = prior.signal_shape[0]
     if wanted not in (1, 3):
         raise BadImage(
             f"{file} is a picture, and the prior's signals have {wanted} channels; use an npy file."
@@ -239,7 +239,7 @@ def _check_range(y: Tensor, operator: ForwardOperator, prior: Prior, sigma_y: fl
         return
     low, high = prior.value_range
     for end in (low, high):
-        seen = operator(torch.full((len(y), *prior.event_shape), end))
+        seen = operator(torch.full((len(y), *prior.signal_shape), end))
         if not torch.allclose(seen, operator.observed(torch.full_like(seen, end)), atol=1e-3):
             return
     least, most, slack = float(y.min()), float(y.max()), 0.25 * (high - low) + 6 * sigma_y
@@ -280,11 +280,11 @@ def _masks(place: Path, names: list[str], prior: Prior, invert: bool) -> Tensor:
         file: torch.from_numpy(pictures.mask(file, invert))[None] for file in dict.fromkeys(files)
     }
     for file, mask in read.items():
-        if tuple(mask.shape[1:]) != tuple(prior.event_shape[1:]):
+        if tuple(mask.shape[1:]) != tuple(prior.signal_shape[1:]):
             raise InvalidInput(
                 f"the mask {file}",
                 given=f"{mask.shape[1]} x {mask.shape[2]} (height x width)",
-                expected=" x ".join(map(str, prior.event_shape[1:])) + ", the size of the signal",
+                expected=" x ".join(map(str, prior.signal_shape[1:])) + ", the size of the signal",
                 advice="resize it without smoothing (nearest neighbour)",
             )
     return torch.stack([read[file] for file in files])

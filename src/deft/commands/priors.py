@@ -34,11 +34,12 @@ def opened(
     schedule: str | None,
     prediction_type: str | None,
     fetch: bool = True,
+    allow: tuple[str, ...] = (),
 ) -> Prior:
     """The prior of a command that evaluates it. With `fetch=False` (a name out of a file) nothing
     is downloaded. Raises `InvalidInput` for a class-conditional one without labels.
     """
-    prior = described(name, labels, subfolder, schedule, prediction_type, fetch)
+    prior = described(name, labels, subfolder, schedule, prediction_type, fetch, allow)
     classes = getattr(prior, "num_classes", None)
     if classes is not None and labels is None:
         expected = (
@@ -58,6 +59,7 @@ def described(
     schedule: str | None,
     prediction_type: str | None,
     fetch: bool = True,
+    allow: tuple[str, ...] = (),
 ) -> Prior:
     """The prior, which need not be ready to be evaluated."""
     several = [labels] if isinstance(labels, int) else labels
@@ -68,6 +70,7 @@ def described(
         schedule=schedule,
         prediction_type=prediction_type,
         fetch=fetch,
+        allow=allow,
     )
 
 

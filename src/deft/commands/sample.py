@@ -122,8 +122,14 @@ def run(
         inputs.apart(out, measurements)
     h = None if h is None else checkpoint.located(h)
     network = priors.opened(
-        prior or _on_card(h), labels, subfolder, schedule, prediction_type, fetch=prior is not None
-    )  # what a file names is not downloaded
+        prior or _on_card(h),
+        labels,
+        subfolder,
+        schedule,
+        prediction_type,
+        fetch=prior is not None,  # what a file names is not downloaded
+        allow=priors.names(allow),
+    )
     problem = problem or _problem(h, priors.names(allow))
     drawn_by = sampler or DPMSolver(steps=20 if steps is None else steps)
     recipe = method or DEFT(h, drawn_by, any_problem=False)  # type: ignore[arg-type]

@@ -153,7 +153,9 @@ def run(
     allowed = priors.names(allow)
     form = catalogue.named("h-transforms", h_transform) if h_transform else None
     inputs.apart(out, images)
-    network = priors.opened(prior, labels, subfolder, schedule, prediction_type)
+    network = priors.opened(
+        prior, labels, subfolder, schedule, prediction_type, allow=priors.names(allow)
+    )
     options = {
         "convert": convert,
         "fit": fit,

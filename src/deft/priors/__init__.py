@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,18 @@ def load(
     subfolder: str | None = None,
     schedule: str | None = None,
     prediction_type: str | None = None,
+    allow: Collection[str] | str = (),
 ) -> Prior:
     """The prior called `name` (deft.priors.resolve)."""
     from deft.priors import resolve
 
     return resolve.load(
-        name, labels=labels, subfolder=subfolder, schedule=schedule, prediction_type=prediction_type
+        name,
+        labels=labels,
+        subfolder=subfolder,
+        schedule=schedule,
+        prediction_type=prediction_type,
+        allow=allow,
     )
 
 

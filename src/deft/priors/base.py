@@ -196,6 +196,13 @@ class Prior(nn.Module, ABC):
         result: Tensor = self.codec.decode(x_0.flatten(0, lead - 1)).unflatten(0, x_0.shape[:lead])
         return result
 
+    def encode(self, x: Signal) -> Signal:
+        """Signals that are measured and looked at, as x_0 of this prior: themselves, unless there
+        is a codec.
+        """
+        with torch.no_grad():
+            return x if self.codec is None else self.codec.encode(x)
+
     @property
     def event_axes(self) -> Axes:
         """What the axes of x_t are: by their number, unless a prior says that they are others (a

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from deft.errors import CheckpointError, InvalidInput, nearest_names
 from deft.priors import zoo
 from deft.priors.base import Prior
+from deft.priors.own import is_dotted, own
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
@@ -25,9 +26,11 @@ def load(
     schedule: str | None = None,
     prediction_type: str | None = None,
     fetch: bool = True,
+    allow: Collection[str] | str = (),
 ) -> Prior:
     """The prior called `name`: one that ships ("digits-32"), a file of `zoo.save`, a local
-    diffusers folder, or a hub id ("google/ddpm-cifar10-32").
+    diffusers folder, a hub id ("google/ddpm-cifar10-32"), or what a class or a function of a
+    module that `allow` names makes ("mine.prior").
 
     `subfolder`, `schedule` (a name of `deft.priors.diffusers_schedulers.NAMED`) and
     `prediction_type` say of a diffusers folder what it does not say itself; `labels`, one for all
@@ -36,7 +39,9 @@ def load(
     names, and `CheckpointError` for files that cannot be read.
     """
     said = {"subfolder": subfolder, "schedule": schedule, "prediction_type": prediction_type}
-    prior = _found(name, {key: value for key, value in said.items() if value is not None}, fetch)
+    allowed = (allow,) if isinstance(allow, str) else tuple(allow)
+    options = {key: value for key, value in said.items() if value is not None}
+    prior = _found(name, options, fetch, allowed)
     if labels is None:
         return prior
     import torch
@@ -44,7 +49,9 @@ def load(
     return prior.given(class_labels=torch.tensor(list(labels), dtype=torch.long))
 
 
-def _found(name: str | Path, said: Mapping[str, str], fetch: bool) -> Prior:
+def _found(
+    name: str | Path, said: Mapping[str, str], fetch: bool, allowed: Collection[str]
+) -> Prior:
     path = Path(name).expanduser()
     if str(name) in zoo.names():
         _refuse(said, name, "a prior that ships")
@@ -78,6 +85,9 @@ def _found(name: str | Path, said: Mapping[str, str], fetch: bool) -> Prior:
         raise InvalidInput(
             "prior", given=str(name), expected="a file or folder that exists; this one does not"
         )
+    if isinstance(name, str) and is_dotted(name) and not nearest_names(name, zoo.names()):
+        _refuse(said, name, "a prior of your own")
+        return own(name, allowed)
     raise InvalidInput(
         f"there is no prior {str(name)!r}: it is neither one that ships "
         f"({', '.join(zoo.names()) or 'none'}), nor a file, nor a folder, "

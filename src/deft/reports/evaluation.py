@@ -316,16 +316,9 @@ def _check(
     reference: str | None,
     paths: int,
 ) -> None:
-    if prior.codec is not None:
+    if len(images) == 0 or tuple(images.shape[1:]) != tuple(prior.signal_shape):
         raise InvalidInput(
-            "prior",
-            given=f"{prior.name}, whose signals are codes of a {type(prior.codec).__name__}",
-            expected="a prior of what is measured",
-            advice="sample it in Python, and compare what prior.decode(x_0) gives",
-        )
-    if len(images) == 0 or tuple(images.shape[1:]) != tuple(prior.event_shape):
-        raise InvalidInput(
-            f"the prior's signals have shape {tuple(prior.event_shape)}; got images of shape "
+            f"the prior's signals have shape {tuple(prior.signal_shape)}; got images of shape "
             f"{tuple(images.shape)}."
         )
     if prior.num_observations not in (1, len(images)):

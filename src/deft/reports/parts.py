@@ -107,7 +107,7 @@ def draw(
         seconds = time.perf_counter() - start
         part = Part(
             chunk[0],
-            drawn.x_0.float().cpu(),
+            prior.decode(drawn.x_0).float().cpu(),
             seconds,
             counted.evaluations,
             counted.gradients,

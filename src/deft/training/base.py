@@ -184,6 +184,7 @@ class Images(Source):
     """Clean signals: a tensor (n, *event), or a Dataset of tensors or of tuples that begin with
     one.
 
+    A prior with a codec takes what is looked at, which is encoded as it is drawn, or codes.
     `flip` mirrors each signal along its last axis with probability 1/2. Raises `InvalidInput` where
     signals do not fit the prior.
     """
@@ -209,6 +210,8 @@ class Images(Source):
         if self.flip:
             heads = noise.stream(10).uniform(0) < 0.5
             x_0 = torch.where(heads.reshape(-1, *(1,) * (x_0.ndim - 1)), x_0.flip(-1), x_0)
+        if tuple(x_0.shape[1:]) == tuple(self.prior.signal_shape):
+            x_0 = self.prior.encode(x_0)
         return Batch(x_0, noise.stream(11))
 
     def card(self) -> dict[str, object]:
@@ -226,13 +229,14 @@ class Images(Source):
                 f"{self.prior.value_range}; got {kind}; "
                 "deft.data.Arrays converts integers, deft.data.ImageFolder reads files."
             )
-        if tuple(item.shape) != tuple(self.prior.event_shape):
+        if tuple(item.shape) == tuple(self.prior.signal_shape):
+            self._check_values(item)
+        elif self.prior.codec is None or tuple(item.shape) != tuple(self.prior.event_shape):
             raise InvalidInput(
                 f"the images have shape {tuple(item.shape)} and {self.prior.name} takes "
-                f"{tuple(self.prior.event_shape)}; "
+                f"{tuple(self.prior.signal_shape)}; "
                 "deft.data.ImageFolder resizes, crops and converts channels on request."
             )
-        self._check_values(item)
 
     def _check_values(self, x: Tensor) -> None:
         low, high = float(x.min()), float(x.max())

@@ -46,6 +46,8 @@ def calibrate(
     cost: levels * images evaluations of prior and h-transform. The h-transform given is not
     changed. Raises `InvalidInput` for fewer than two images, or a `high` below `low`.
     """
+    if prior.codec is not None and tuple(images.shape[1:]) == tuple(prior.signal_shape):
+        images = prior.encode(images)
     if len(images) < 2:
         raise InvalidInput(f"calibrate measures on two images or more, 32 say; got {len(images)}.")
     high = min(high, prior.schedule.log_snr_range[1])
