@@ -26,7 +26,7 @@ from torch import Tensor
 
 from deft.metrics.calibration import coverage, crps, linear_functionals, ranks, uncertain
 from deft.reports.estimate import Estimate
-from deft.reports.evaluation import read_results, read_samples
+from deft.reports.kept import read_results, read_samples
 from deft.reports.method import folder_name
 from deft.storage.atomic import atomic
 

@@ -18,7 +18,9 @@ from pathlib import Path
 from setting import Setting
 
 from deft.reports.chart import Series, as_file, line_chart
-from deft.reports.evaluation import Method, evaluate, read_results
+from deft.reports.evaluation import evaluate
+from deft.reports.kept import read_results
+from deft.reports.method import Method
 from deft.reports.page import write_report
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM

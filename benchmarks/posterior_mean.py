@@ -19,7 +19,7 @@ import numpy as np
 from setting import Setting
 
 from deft.reports.estimate import Estimate
-from deft.reports.evaluation import read_results, read_samples
+from deft.reports.kept import read_results, read_samples
 
 
 def main() -> None:

@@ -40,7 +40,8 @@ from deft.operators.base import LinearOperator, SpectralOperator
 from deft.operators.matrix import Matrix
 from deft.priors.base import Prior
 from deft.problems import Problem
-from deft.reports.evaluation import Method, evaluate
+from deft.reports.evaluation import evaluate
+from deft.reports.method import Method
 from deft.reports.page import write_report
 from deft.samplers.base import Sampling
 from deft.samplers.daps import DAPS

@@ -21,7 +21,7 @@ from deft.metrics.image import misfit, psnr
 from deft.noise import Noise
 from deft.problems import from_card
 from deft.reports.estimate import Estimate
-from deft.reports.evaluation import read_results, read_samples
+from deft.reports.kept import read_results, read_samples
 from deft.storage.table import modern
 
 THRESHOLD = 25.0

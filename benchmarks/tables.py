@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from deft.reports.estimate import Estimate
-from deft.reports.evaluation import read_results
+from deft.reports.kept import read_results
 from deft.reports.table import difference_table, results_table
 
 MEASURES = {

@@ -19,7 +19,9 @@ from classical import BackProjection, Regressed, Regression
 from setting import Setting
 
 from deft.problems import from_card
-from deft.reports.evaluation import Method, evaluate, read_results
+from deft.reports.evaluation import evaluate
+from deft.reports.kept import read_results
+from deft.reports.method import Method
 from deft.samplers.ddim import DDIM
 from deft.training import checkpoint
 

@@ -16,7 +16,8 @@ from deft.noise import Noise
 from deft.priors.base import Prior
 from deft.priors.unet import UNetPrior
 from deft.problems import Inpainting, PhaseRetrieval
-from deft.reports.evaluation import evaluate, read_results, read_samples
+from deft.reports.evaluation import evaluate
+from deft.reports.kept import read_results, read_samples
 from deft.reports.method import Method
 from deft.reports.page import write_report
 from deft.reports.parts import read_parts

@@ -2,7 +2,8 @@
 file.
 """
 
-from deft.reports.evaluation import evaluate, read_results
+from deft.reports.evaluation import evaluate
+from deft.reports.kept import read_results
 from deft.reports.method import Method
 from deft.reports.page import write_report
 

@@ -12,35 +12,31 @@ method that does not apply to the prior or the observations, before anything is 
 from __future__ import annotations
 
 import inspect
-import io
 import json
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from deft.errors import InvalidInput, at_least_one
-from deft.likelihoods import Observation
 from deft.metrics.learned import Weights
 from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.reports import provenance
+from deft.reports.checked import check_request
 from deft.reports.estimate import finite
 from deft.reports.exactness import path_weights
-from deft.reports.method import Method, describe, folder_name
-from deft.reports.parts import draw, read_parts
+from deft.reports.kept import keep_aligned, keep_pictures
+from deft.reports.method import Method, describe
+from deft.reports.parts import draw
 from deft.reports.scores import MEASURES, PATCHES, PROJECTIONS, Scores, best
 from deft.reports.words import number, some
 from deft.storage.atomic import atomic
-from deft.storage.claims import claim, read_json
+from deft.storage.claims import claim
 from deft.storage.lock import locked
 from deft.types import Signal
 
@@ -77,7 +73,7 @@ def evaluate(
     `batch_size` counts signals and changes no result. One run has the folder at a time
     (`FolderInUse`). Samples that are not finite are marked, and a warning names their images.
     """
-    _check(prior, images, methods, samples, clip, reference, paths)
+    check_request(prior, images, methods, samples, clip, reference, paths)
     at_least_one({"batch_size": batch_size})
     seed = as_seed(seed)
     files = (
@@ -119,7 +115,7 @@ def evaluate(
                 method.card(),
                 f"the method {method.label!r}",
             )
-        _keep_pictures(folder, images[:pictures], observation, prior.value_range)
+        keep_pictures(folder, images[:pictures], observation, prior.value_range)
 
         truth = images.cpu()
         scores: dict[str, Scores] = {}
@@ -150,7 +146,7 @@ def evaluate(
                     training_seconds=method.training_seconds if trained else None,
                 )
                 if observation.operator.symmetries:
-                    _keep_aligned(folder, method.label, scores[method.label].samples)
+                    keep_aligned(folder, method.label, scores[method.label].samples)
                 exactness[method.label] = (
                     path_weights(prior, here, method, folder, paths, seeds["samples"], batch_size)
                     if paths
@@ -186,28 +182,6 @@ def evaluate(
         with atomic(folder / "results.json") as file:
             file.write(json.dumps(results, indent=1, allow_nan=False).encode())
         return results
-
-
-def read_results(folder: str | Path) -> dict[str, Any]:
-    """What `evaluate` wrote."""
-    path = Path(folder) / "results.json"
-    if not path.exists():
-        raise InvalidInput(f"{folder} holds no results.json; run the evaluation to its end first.")
-    return read_json(path)
-
-
-def read_samples(folder: str | Path, label: str, count: int) -> Tensor:
-    """The samples of a method's first images, aligned if that is how they were scored: (images,
-    samples, *event).
-    """
-    aligned = _aligned_file(folder, label)
-    if aligned.exists():
-        with np.load(aligned, allow_pickle=False) as stored:
-            return torch.from_numpy(stored["samples"])[:count]
-    parts = sorted(
-        read_parts(Path(folder) / "parts" / folder_name(label)), key=lambda part: part.start
-    )
-    return torch.cat([part.samples for part in parts])[:count] if parts else torch.empty(0)
 
 
 def _report(method: Method, scores: Mapping[str, Scores], reference: str) -> dict[str, object]:
@@ -275,103 +249,3 @@ def _seeds(seed: int, stream: int, count: int) -> list[int]:
 
 def _count(method: Method, images: Signal) -> int:
     return min(method.images or len(images), len(images))
-
-
-def _keep_pictures(
-    folder: Path, images: Signal, observation: Observation, value_range: tuple[float, float] | None
-) -> None:
-    """The first images and what was measured of them, for the report."""
-    some = observation.take(range(len(images)))
-    buffer = io.BytesIO()
-    lifted, coverage = some.lifted, some.operator.coverage(images.to(some.y.device))
-    np.savez_compressed(
-        buffer,
-        truth=images.float().cpu().numpy(),
-        measurement=lifted.float().cpu().numpy(),
-        coverage=coverage.float().cpu().numpy(),
-        value_range=np.array(value_range or (float(images.min()), float(images.max()))),
-    )
-    with atomic(folder / "pictures.npz") as file:
-        file.write(buffer.getvalue())
-
-
-def _aligned_file(folder: str | Path, label: str) -> Path:
-    return Path(folder) / "aligned" / f"{folder_name(label)}.npz"
-
-
-def _keep_aligned(folder: Path, label: str, samples: Tensor) -> None:
-    """The samples as they were scored, for the report."""
-    buffer = io.BytesIO()
-    np.savez(buffer, samples=samples.numpy())
-    with atomic(_aligned_file(folder, label)) as file:
-        file.write(buffer.getvalue())
-
-
-def _check(
-    prior: Prior,
-    images: Signal,
-    methods: Sequence[Method],
-    samples: int,
-    clip: bool,
-    reference: str | None,
-    paths: int,
-) -> None:
-    if prior.codec is not None:
-        raise InvalidInput(
-            "prior",
-            given=f"{prior.name}, whose signals are codes of a {type(prior.codec).__name__}",
-            expected="a prior of what is measured",
-            advice="sample it in Python, and compare what prior.decode(x_0) gives",
-        )
-    if len(images) == 0 or tuple(images.shape[1:]) != tuple(prior.event_shape):
-        raise InvalidInput(
-            f"the prior's signals have shape {tuple(prior.event_shape)}; got images of shape "
-            f"{tuple(images.shape)}."
-        )
-    if prior.num_observations not in (1, len(images)):
-        raise InvalidInput(
-            f"the prior is given context for {prior.num_observations} signals and there are "
-            f"{len(images)} images; give one for all, or one for each."
-        )
-    if not bool(torch.isfinite(images).all()):
-        broken = (~torch.isfinite(images)).flatten(1).any(1).nonzero().flatten().tolist()
-        given = f"NaN or infinite values in image {some([str(i + 1) for i in broken])}"
-        raise InvalidInput(
-            "images",
-            given=given,
-            expected="finite values",
-            advice="mend these images, or leave them out",
-        )
-    if samples < 1 or not methods:
-        raise InvalidInput(
-            "an evaluation needs at least one method and one sample per image; got "
-            f"{len(methods)} and {samples}."
-        )
-    if paths < 0 or paths == 1:
-        raise InvalidInput(
-            "paths",
-            given=paths,
-            expected="at least 2, the paths of each image that are weighed",
-            advice="use 0 for none",
-        )
-    if clip and prior.value_range is None:
-        raise InvalidInput(
-            "clip=True needs a prior whose card gives a value_range; this one has none."
-        )
-    low, high = prior.value_range or (-math.inf, math.inf)
-    if float(images.min()) < low - 1e-3 or float(images.max()) > high + 1e-3:
-        raise InvalidInput(
-            f"the prior's range is [{low:g}, {high:g}]; the images hold values in "
-            f"[{float(images.min()):g}, {float(images.max()):g}]."
-        )
-    folders = [method.folder for method in methods]
-    if len(set(folders)) < len(folders):
-        raise InvalidInput(
-            "methods need different labels, since each has a folder of its own; got "
-            f"{', '.join(m.label for m in methods)}."
-        )
-    if reference is not None and reference not in [method.label for method in methods]:
-        raise InvalidInput(
-            f"the reference {reference!r} is none of the methods "
-            f"{', '.join(m.label for m in methods)}."
-        )
