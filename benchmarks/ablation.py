@@ -40,10 +40,10 @@ from deft.metrics.image import misfit, psnr, root_mean_square, ssim
 from deft.noise import Noise, mix
 from deft.posterior import Posterior
 from deft.priors.precision import settled
-from deft.reports import provenance
-from deft.reports.estimate import Estimate
 from deft.samplers.ddim import DDIM
 from deft.storage.atomic import atomic
+from deft.studies import provenance
+from deft.studies.estimate import Estimate
 from deft.training.bank import Bank
 from deft.training.denoising import DenoisingScoreMatching
 from deft.training.loop import train

@@ -32,10 +32,10 @@ from deft.metrics.image import psnr
 from deft.noise import Noise, mix
 from deft.posterior import Posterior
 from deft.priors.precision import settled
-from deft.reports import provenance
-from deft.reports.estimate import Estimate
 from deft.samplers.dpm_solver import DPMSolver
 from deft.storage.atomic import atomic
+from deft.studies import provenance
+from deft.studies.estimate import Estimate
 from deft.training.bank import Bank
 from deft.training.base import Images
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw

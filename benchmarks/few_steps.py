@@ -18,15 +18,15 @@ from pathlib import Path
 from setting import Setting
 
 from deft.reports.chart import Series, as_file, line_chart
-from deft.reports.evaluation import evaluate
-from deft.reports.kept import read_results
-from deft.reports.method import Method
 from deft.reports.page import write_report
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
 from deft.samplers.grids import UniformLogSNR, UniformTime
 from deft.samplers.heun import Heun
+from deft.studies.evaluation import evaluate
+from deft.studies.kept import read_results
+from deft.studies.method import Method
 from deft.training import checkpoint
 
 BUDGETS = (5, 10, 20, 50)

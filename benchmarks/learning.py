@@ -30,12 +30,12 @@ from deft.metrics.image import psnr, ssim
 from deft.noise import Noise, mix
 from deft.posterior import Posterior
 from deft.priors.precision import settled
-from deft.reports import provenance
 from deft.reports.chart import Series, as_file, scatter_chart
-from deft.reports.estimate import Estimate
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.storage.atomic import atomic
+from deft.studies import provenance
+from deft.studies.estimate import Estimate
 from deft.training.bank import Bank
 from deft.training.base import Images
 from deft.training.denoising import DenoisingScoreMatching

@@ -26,10 +26,10 @@ from torch import Tensor
 
 from deft.noise import Noise, mix
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.reports import provenance
-from deft.reports.estimate import Estimate
 from deft.schedules import VPCosine, VPLinear
 from deft.storage.atomic import atomic
+from deft.studies import provenance
+from deft.studies.estimate import Estimate
 
 DRAWS, PART, ONE = 100_000, 10_000, torch.ones(1, dtype=DOUBLE)
 SCHEDULES = {

@@ -19,10 +19,10 @@ from classical import BackProjection, Regressed, Regression
 from setting import Setting
 
 from deft.problems import from_card
-from deft.reports.evaluation import evaluate
-from deft.reports.kept import read_results
-from deft.reports.method import Method
 from deft.samplers.ddim import DDIM
+from deft.studies.evaluation import evaluate
+from deft.studies.kept import read_results
+from deft.studies.method import Method
 from deft.training import checkpoint
 
 

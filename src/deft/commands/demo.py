@@ -24,16 +24,16 @@ from deft.errors import InvalidInput, at_least_one
 from deft.htransforms.base import HTransform
 from deft.priors.base import Prior
 from deft.problems import Problem
-from deft.reports.evaluation import evaluate
-from deft.reports.method import Method
 from deft.reports.page import write_report
 from deft.reports.table import results_table
-from deft.reports.words import number
 from deft.samplers.ddim import DDIM
 from deft.samplers.grids import UniformLogSNR
 from deft.storage import claims
 from deft.storage.fingerprint import fingerprint, of_file
 from deft.storage.lock import locked
+from deft.studies.evaluation import evaluate
+from deft.studies.method import Method
+from deft.studies.words import number
 from deft.training import chain
 
 EXAMPLE = "deft demo --minutes 8"

@@ -19,9 +19,9 @@ from deft.reports.page.words import (
     duration,
     listed,
 )
-from deft.reports.scores import FEWEST
 from deft.reports.table import difference_table, results_table, tuning_table, weights_table
-from deft.reports.words import number
+from deft.studies.scores import FEWEST
+from deft.studies.words import number
 
 
 def measures(results: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ from deft.reports.page.words import (
     shape_in_words,
     weights_in_words,
 )
-from deft.reports.words import number
+from deft.studies.words import number
 
 
 def page_head(results: Mapping[str, Any], title: str, introduction: str, warning: str) -> str:

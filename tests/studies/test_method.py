@@ -8,10 +8,10 @@ from deft.htransforms.dps import DPS
 from deft.noise import Noise
 from deft.priors.callable import CallablePrior
 from deft.problems import Inpainting
-from deft.reports.method import Method, describe, folder_name
 from deft.samplers.ddim import DDIM
 from deft.samplers.ddrm import DDRM
 from deft.schedules import VPLinear
+from deft.studies.method import Method, describe, folder_name
 
 
 def test_descriptions_tell_settings_apart(h_transform):

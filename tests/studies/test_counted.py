@@ -1,8 +1,8 @@
 import torch
 
-from deft.reports.counted import Counted
+from deft.studies.counted import Counted
 from tests.closed_form import mixture
-from tests.reports.labelled import Labelled
+from tests.studies.labelled import Labelled
 
 
 def test_every_gradient_of_an_evaluation_is_counted():

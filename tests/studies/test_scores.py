@@ -10,12 +10,12 @@ from deft.noise import Noise
 from deft.priors.base import Prior
 from deft.priors.unet import UNetPrior
 from deft.problems import Denoising, Inpainting
-from deft.reports.evaluation import evaluate
-from deft.reports.method import Method
-from deft.reports.parts import Part
-from deft.reports.scores import FEWEST, MEASURES, Scores, best
 from deft.samplers.ddim import DDIM
 from deft.schedules import VPLinear
+from deft.studies.evaluation import evaluate
+from deft.studies.method import Method
+from deft.studies.parts import Part
+from deft.studies.scores import FEWEST, MEASURES, Scores, best
 
 
 def scores(images, error, costs=(6.0, 12, 0)):

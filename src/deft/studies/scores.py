@@ -15,9 +15,9 @@ from deft.likelihoods import Observation
 from deft.metrics.distribution import patch_distance_leaving_out
 from deft.metrics.image import misfit, psnr, root_mean_square, ssim
 from deft.metrics.learned import Weights, features, frechet_distance, kernel_distance, lpips
-from deft.reports.estimate import Estimate, groups
-from deft.reports.method import Method
-from deft.reports.parts import Part
+from deft.studies.estimate import Estimate, groups
+from deft.studies.method import Method
+from deft.studies.parts import Part
 from deft.types import Signal
 
 PATCHES, PROJECTIONS = 64, 128

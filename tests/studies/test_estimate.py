@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from deft.reports.estimate import Estimate, finite, groups
+from deft.studies.estimate import Estimate, finite, groups
 
 
 def test_the_error_of_a_mean_is_the_usual_one():

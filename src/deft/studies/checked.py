@@ -9,8 +9,8 @@ import torch
 
 from deft.errors import InvalidInput
 from deft.priors.base import Prior
-from deft.reports.method import Method
-from deft.reports.words import some
+from deft.studies.method import Method
+from deft.studies.words import some
 from deft.types import Signal
 
 

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from deft.errors import InvalidInput
 from deft.likelihoods import Observation
-from deft.reports.method import folder_name
-from deft.reports.parts import read_parts
 from deft.storage.atomic import atomic
 from deft.storage.claims import read_json
+from deft.studies.method import folder_name
+from deft.studies.parts import read_parts
 from deft.types import Signal
 
 

@@ -4,7 +4,7 @@
     sample j of image i      drawn from ((seed, 5, i), j)
 
 A run folder holds the samples of every finished (method, range of images) in `parts/`
-(deft.reports.parts), and `results.json`; what they are measured by is in deft.reports.scores. A
+(deft.studies.parts), and `results.json`; what they are measured by is in deft.studies.scores. A
 method can be added later. A changed configuration in the same folder is an error, and so is a
 method that does not apply to the prior or the observations, before anything is drawn.
 """
@@ -26,18 +26,18 @@ from deft.metrics.learned import Weights
 from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Prior
 from deft.problems import Problem
-from deft.reports import provenance
-from deft.reports.checked import check_request
-from deft.reports.estimate import finite
-from deft.reports.exactness import path_weights
-from deft.reports.kept import keep_aligned, keep_pictures
-from deft.reports.method import Method, describe
-from deft.reports.parts import draw
-from deft.reports.scores import MEASURES, PATCHES, PROJECTIONS, Scores, best
-from deft.reports.words import number, some
 from deft.storage.atomic import atomic
 from deft.storage.claims import claim
 from deft.storage.lock import locked
+from deft.studies import provenance
+from deft.studies.checked import check_request
+from deft.studies.estimate import finite
+from deft.studies.exactness import path_weights
+from deft.studies.kept import keep_aligned, keep_pictures
+from deft.studies.method import Method, describe
+from deft.studies.parts import draw
+from deft.studies.scores import MEASURES, PATCHES, PROJECTIONS, Scores, best
+from deft.studies.words import number, some
 from deft.types import Signal
 
 FORMAT = 1
@@ -69,7 +69,7 @@ def evaluate(
     default); `clip` cuts all samples of all methods to the prior's range before anything is
     measured; `weights` names the user's files for LPIPS, FID and KID, which are not available
     without; `pictures` says how many images are kept for the report; `paths` > 0 weighs that many
-    paths of each image by every method whose steps have a density (deft.reports.exactness);
+    paths of each image by every method whose steps have a density (deft.studies.exactness);
     `batch_size` counts signals and changes no result. One run has the folder at a time
     (`FolderInUse`). Samples that are not finite are marked, and a warning names their images.
     """

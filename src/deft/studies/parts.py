@@ -28,10 +28,9 @@ from deft.errors import CheckpointError, OutOfMemory
 from deft.likelihoods import Observation
 from deft.operators import solvers
 from deft.priors.base import Prior
-from deft.reports.counted import Counted
-from deft.reports.method import Method
 from deft.storage.atomic import atomic
-from deft.storage.claims import claim as claim
+from deft.studies.counted import Counted
+from deft.studies.method import Method
 
 
 @final

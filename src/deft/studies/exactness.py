@@ -16,9 +16,9 @@ from deft.errors import CheckpointError, InvalidInput, WeightsNotFinite
 from deft.likelihoods import Observation
 from deft.paths import simulate, weigh
 from deft.priors.base import Prior
-from deft.reports.method import Method
 from deft.samplers.weights import gaussian_steps, weighable
 from deft.storage.atomic import atomic
+from deft.studies.method import Method
 
 
 def path_weights(

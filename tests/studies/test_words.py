@@ -1,6 +1,6 @@
 import pytest
 
-from deft.reports.words import number, some
+from deft.studies.words import number, some
 
 
 @pytest.mark.parametrize(

@@ -16,17 +16,17 @@ from deft.noise import Noise
 from deft.priors.base import Prior
 from deft.priors.unet import UNetPrior
 from deft.problems import Inpainting, PhaseRetrieval
-from deft.reports.evaluation import evaluate
-from deft.reports.kept import read_results, read_samples
-from deft.reports.method import Method
 from deft.reports.page import write_report
-from deft.reports.parts import read_parts
 from deft.reports.table import results_table, weights_table
 from deft.samplers.ddim import DDIM
 from deft.samplers.smc import ResampledSMC, TwistedSMC
 from deft.schedules import VPLinear
 from deft.storage import lock
-from tests.reports.labelled import Labelled
+from deft.studies.evaluation import evaluate
+from deft.studies.kept import read_results, read_samples
+from deft.studies.method import Method
+from deft.studies.parts import read_parts
+from tests.studies.labelled import Labelled
 
 
 def methods(h_transform):

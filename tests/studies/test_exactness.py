@@ -7,10 +7,10 @@ from deft.htransforms.base import NoConditioning
 from deft.htransforms.exact import Exact
 from deft.paths import simulate, weigh
 from deft.posterior import Posterior
-from deft.reports import exactness
-from deft.reports.exactness import path_weights
-from deft.reports.method import Method
 from deft.samplers.ddim import DDIM
+from deft.studies import exactness
+from deft.studies.exactness import path_weights
+from deft.studies.method import Method
 from tests.closed_form import measured, mixture
 
 

@@ -10,11 +10,12 @@ from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.noise import Noise
 from deft.priors.unet import UNetPrior
 from deft.problems import Inpainting
-from deft.reports.evaluation import evaluate
-from deft.reports.method import Method
-from deft.reports.parts import Part, claim, draw, read_parts
 from deft.samplers.ddim import DDIM
 from deft.samplers.smc import ResampledSMC, TwistedSMC
+from deft.storage.claims import claim
+from deft.studies.evaluation import evaluate
+from deft.studies.method import Method
+from deft.studies.parts import Part, draw, read_parts
 
 
 def drawn(prior, images, folder, batch_size=4):

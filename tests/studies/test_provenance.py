@@ -1,6 +1,6 @@
 import sys
 
-from deft.reports import provenance
+from deft.studies import provenance
 
 
 def test_the_command_leaves_out_folders(monkeypatch):

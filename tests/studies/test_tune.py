@@ -4,7 +4,7 @@ import math
 import pytest
 
 from deft.errors import InvalidInput
-from deft.training.tune import geometric_grid, tune
+from deft.studies.tune import geometric_grid, tune
 
 
 def parabola(best):
