@@ -1,8 +1,8 @@
 """Which sampler for a learned h-transform, and how many steps: quality against prior evaluations,
 on validation images.
 
-    python benchmarks/few_steps.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER --h \\
-        runs/h-digits --only freeform-0.05 --out runs/few-steps-digits
+    python benchmarks/studies/few_steps.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER \\
+        --h runs/h-digits --only freeform-0.05 --out runs/few-steps-digits
 
 DDIM with eta = 0, 0.5 and 1 (this also with 100 steps) on two grids of times, DPMSolver and Heun,
 each at several budgets, with the same h-transform, observations and seeds. The images are
@@ -13,9 +13,8 @@ validation images 100 to 131, which tune nothing else. Leaves `OUT/PROBLEM/resul
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
-
-from setting import Setting
 
 from deft.reports.chart import Series, as_file, line_chart
 from deft.reports.page import write_report
@@ -28,6 +27,9 @@ from deft.studies.evaluation import evaluate
 from deft.studies.kept import read_results
 from deft.studies.method import Method
 from deft.training import checkpoint
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from setting import Setting
 
 BUDGETS = (5, 10, 20, 50)
 GRIDS = {"time": UniformTime(), "log-SNR": UniformLogSNR(8.0)}

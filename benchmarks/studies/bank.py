@@ -1,7 +1,7 @@
 """How much a bank of prior evaluations saves: the same training step with the prior evaluated, and
 with its stored evaluation.
 
-    python benchmarks/bank.py [--prior digits-32] [--fraction 0.05] [--batch-size 32] \\
+    python benchmarks/studies/bank.py [--prior digits-32] [--fraction 0.05] [--batch-size 32] \\
         [--repeats 20] [--threads 1]
 
 One process, the two interleaved; prints the median seconds of each, their ratio with its quartiles,

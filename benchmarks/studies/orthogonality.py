@@ -1,8 +1,8 @@
 """Where an estimate follows x_t too little, by noise level and frequency: the prior's x_0_hat and
 DEFT's, without drawing a sample.
 
-    python benchmarks/orthogonality.py benchmarks/quality/ct.yaml --data CT_FOLDER --h runs/h-ct \\
-        --out runs/orthogonality-ct [--only views-60] [--images 16]
+    python benchmarks/studies/orthogonality.py benchmarks/quality/ct.yaml --data CT_FOLDER \\
+        --h runs/h-ct --out runs/orthogonality-ct [--only views-60] [--images 16]
 
     slope of deft.metrics.orthogonality at each log-SNR, in bands of frequencies, and || x_0
         - x_0_hat ||^2 / d in units of (sigma_t / alpha_t)^2
@@ -15,16 +15,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import torch
-from setting import Setting
 
 from deft.metrics.orthogonality import slopes
 from deft.noise import Noise, mix
 from deft.posterior import Posterior
 from deft.storage.atomic import atomic
 from deft.training import checkpoint
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from setting import Setting
 
 LEVELS = (1.0, 3.0, 5.0, 6.0, 7.0, 8.0, 9.0)
 

@@ -1,7 +1,7 @@
 """What made h-transforms learn mixtures, tried on images: Fourier features of y, and training times
 moved to where the error lies.
 
-    python benchmarks/carried_over.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER \\
+    python benchmarks/studies/carried_over.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER \\
         --problem box-0.05 --out benchmarks/results/carried-over --work runs/carried-over
 
     plain       what `LearnedHTransform` reads, at the training times of recipes/train_h.py
@@ -20,12 +20,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import torch
 from ablated import Ablated
-from setting import Setting
-from train_h import LAW
 
 from deft.metrics.calibration import crps
 from deft.metrics.image import psnr
@@ -40,6 +39,10 @@ from deft.training.bank import Bank
 from deft.training.base import Images
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw
 from deft.training.loop import train
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from setting import Setting
+from train_h import LAW
 
 PLAIN = ("x_t", "x_0_hat", "guidance", "lift", "coverage")
 EVEN = TimeLaw(uniform=1.0)

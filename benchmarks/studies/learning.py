@@ -1,8 +1,8 @@
 """What an h-transform gains from longer training and from size: loss and quality of h-transforms
 that were trained from nothing.
 
-    python benchmarks/learning.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER --problem \\
-        box-0.05 --out runs/learning-digits [--bank runs/h-digits/bank]
+    python benchmarks/studies/learning.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER \\
+        --problem box-0.05 --out runs/learning-digits [--bank runs/h-digits/bank]
 
 Lengths at the size of the YAML file, each a run of its own with its own cosine schedule (a point
 within a longer run is not what a shorter one reaches), then sizes at one length. Measured on
@@ -16,13 +16,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from quality import dps
-from setting import Setting
-from train_h import LAW
 
 from deft.htransforms.base import HTransform
 from deft.htransforms.learned import LearnedHTransform
@@ -40,6 +38,11 @@ from deft.training.bank import Bank
 from deft.training.base import Images
 from deft.training.denoising import DenoisingScoreMatching
 from deft.training.loop import train
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from quality import dps
+from setting import Setting
+from train_h import LAW
 
 STEPS, SIZES, SIZE_STEPS = (250, 500, 1000, 2000), (0.02, 0.04, 0.18), 1000
 

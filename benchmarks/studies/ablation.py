@@ -1,7 +1,7 @@
 """The ablation of Denker et al. 2024, Table 6: what a learned h-transform gains from each of its
 inputs.
 
-    python benchmarks/ablation.py benchmarks/quality/ct.yaml --data CT_FOLDER --bank \\
+    python benchmarks/studies/ablation.py benchmarks/quality/ct.yaml --data CT_FOLDER --bank \\
         runs/h-ct/bank --out runs/ablation-ct [--only adjoint full] [--seeds 0 1 2]
 
     adjoint         NN1(x_t, A^T y)
@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -31,8 +32,6 @@ from typing import Any
 
 import torch
 from ablated import Ablated
-from setting import Setting
-from train_h import law
 
 from deft.htransforms.base import HTransform
 from deft.htransforms.learned import LearnedHTransform
@@ -47,6 +46,10 @@ from deft.studies.estimate import Estimate
 from deft.training.bank import Bank
 from deft.training.denoising import DenoisingScoreMatching
 from deft.training.loop import train
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from setting import Setting
+from train_h import law
 
 VARIANTS: dict[str, Callable[..., HTransform]] = {  # of the prior; fraction, patch and fine
     "adjoint": partial(Ablated.for_prior, reads=("x_t", "adjoint"), follows=None),

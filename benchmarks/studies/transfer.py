@@ -1,8 +1,8 @@
 """Other geometries without training again: what was learned for one problem, on measurements of
 others.
 
-    python benchmarks/transfer.py benchmarks/quality/ct.yaml --data CT_FOLDER --h runs/h-ct \\
-        --regression runs/regression-ct --out runs/transfer-ct
+    python benchmarks/studies/transfer.py benchmarks/quality/ct.yaml --data CT_FOLDER \\
+        --h runs/h-ct --regression runs/regression-ct --out runs/transfer-ct
 
 The section `transfer` of the YAML file names the problem of the h-transform and of the regression,
 and the geometries that neither has seen. An h-transform reads the operator (g, the likelihood's
@@ -13,10 +13,8 @@ leaves `OUT/NAME/results.json`.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
-
-from classical import BackProjection, Regressed, Regression
-from setting import Setting
 
 from deft.problems import from_card
 from deft.samplers.ddim import DDIM
@@ -24,6 +22,10 @@ from deft.studies.evaluation import evaluate
 from deft.studies.kept import read_results
 from deft.studies.method import Method
 from deft.training import checkpoint
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from classical import BackProjection, Regressed, Regression
+from setting import Setting
 
 
 def main() -> None:

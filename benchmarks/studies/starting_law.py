@@ -1,7 +1,7 @@
 """What the end of a schedule costs: how far the law that a sampler starts from is from the prior's
 own.
 
-    python benchmarks/starting_law.py --out benchmarks/results/mixture
+    python benchmarks/studies/starting_law.py --out benchmarks/results/mixture
 
     p_1 = sum_k w_k N(alpha_1 mu_k, (alpha_1^2 s_k^2 + sigma_1^2) I)      against      N(0, I)
 
@@ -18,10 +18,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from pathlib import Path
 
 import torch
-from mixture_setting import DOUBLE, Cell, component_width
 from torch import Tensor
 
 from deft.noise import Noise, mix
@@ -30,6 +30,9 @@ from deft.schedules import VPCosine, VPLinear
 from deft.storage.atomic import atomic
 from deft.studies import provenance
 from deft.studies.estimate import Estimate
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from mixture_setting import DOUBLE, Cell, component_width
 
 DRAWS, PART, ONE = 100_000, 10_000, torch.ones(1, dtype=DOUBLE)
 SCHEDULES = {
