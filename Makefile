@@ -28,6 +28,10 @@ test-all: $(V)/.ok $(V)/deepinv/.ok
 	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -q -n 2 --dist loadfile -m 'not deepinv' --timeout 1800
 	OMP_NUM_THREADS=1 $(V)/deepinv/bin/python -m pytest -q -m deepinv tests/test_deepinv.py --timeout 1800
 
+# Everything behind a table of docs/results.md that is not fresh: make table-digits DATA=FOLDER.
+table-%: $(V)/.ok
+	$(RUN)/python benchmarks/table.py $* --data '$(DATA)'
+
 lint: $(V)/.ok
 	$(RUN)/ruff check src tests benchmarks recipes examples
 	$(RUN)/ruff format --check src tests benchmarks recipes examples

@@ -54,14 +54,14 @@ from deft.noise import Noise, mix
 from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.priors.precision import settled
-from deft.reports import provenance
 from deft.reports.calibration import coverage_chart, rank_chart
 from deft.reports.chart import as_file
-from deft.reports.estimate import Estimate
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
 from deft.storage.atomic import atomic
+from deft.studies import provenance
+from deft.studies.estimate import Estimate
 from deft.training import checkpoint
 
 THRESHOLD, FUNCTIONALS = 0.05, 50

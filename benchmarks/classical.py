@@ -33,11 +33,11 @@ from deft.operators.tomography import Tomography
 from deft.operators.units import InUnits
 from deft.priors.base import Prior
 from deft.priors.unet import UNetPrior
-from deft.reports.method import Method
 from deft.samplers.arguments import Seed
 from deft.samplers.base import Draws, Sampling, Watch
 from deft.samplers.conditional import gaussian
-from deft.training.tune import geometric_grid, tune
+from deft.studies.method import Method
+from deft.studies.tune import geometric_grid, tune
 from deft.types import Signal
 
 

@@ -25,10 +25,10 @@ from setting import Setting
 from torch import Tensor
 
 from deft.metrics.calibration import coverage, crps, linear_functionals, ranks, uncertain
-from deft.reports.estimate import Estimate
-from deft.reports.evaluation import read_results, read_samples
-from deft.reports.method import folder_name
 from deft.storage.atomic import atomic
+from deft.studies.estimate import Estimate
+from deft.studies.kept import read_results, read_samples
+from deft.studies.method import folder_name
 
 BODY = -750.0  # HU
 SHOWN = 4

@@ -37,7 +37,6 @@ from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.priors.denoised import Denoised
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.reports import provenance
 from deft.reports.chart import Series, as_file, line_chart
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
@@ -46,6 +45,7 @@ from deft.samplers.grids import UniformLogSNR
 from deft.samplers.heun import Heun
 from deft.samplers.smc import TwistedSMC
 from deft.storage.atomic import atomic
+from deft.studies import provenance
 from deft.types import Signal, Times
 
 Columns = dict[str, list[float]]

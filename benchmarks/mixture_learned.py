@@ -48,7 +48,6 @@ from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.reports import provenance
 from deft.samplers.base import Sampler
 from deft.samplers.daps import DAPS
 from deft.samplers.ddim import DDIM
@@ -60,6 +59,7 @@ from deft.samplers.red_diff import REDDiff
 from deft.samplers.replacement import Replacement
 from deft.samplers.smc import TwistedSMC
 from deft.storage.atomic import atomic
+from deft.studies import provenance
 from deft.training import checkpoint
 from deft.training.base import Batch, Source
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw

@@ -18,8 +18,8 @@ import argparse
 import numpy as np
 from setting import Setting
 
-from deft.reports.estimate import Estimate
-from deft.reports.evaluation import read_results, read_samples
+from deft.studies.estimate import Estimate
+from deft.studies.kept import read_results, read_samples
 
 
 def main() -> None:

@@ -40,7 +40,6 @@ from deft.operators.base import LinearOperator, SpectralOperator
 from deft.operators.matrix import Matrix
 from deft.priors.base import Prior
 from deft.problems import Problem
-from deft.reports.evaluation import Method, evaluate
 from deft.reports.page import write_report
 from deft.samplers.base import Sampling
 from deft.samplers.daps import DAPS
@@ -50,8 +49,10 @@ from deft.samplers.diffpir import DiffPIR
 from deft.samplers.dpm_solver import DPMSolver
 from deft.samplers.red_diff import REDDiff
 from deft.storage.atomic import atomic
+from deft.studies.evaluation import evaluate
+from deft.studies.method import Method
+from deft.studies.tune import geometric_grid, tune
 from deft.training import checkpoint
-from deft.training.tune import geometric_grid, tune
 
 
 def dps(prior: Prior, steps: int, zeta: float) -> tuple[HTransform | None, Sampling]:

@@ -23,8 +23,8 @@ from setting import Setting
 
 from deft.likelihoods import Observation
 from deft.operators import HighDynamicRange
-from deft.reports.estimate import Estimate
-from deft.reports.evaluation import read_results, read_samples
+from deft.studies.estimate import Estimate
+from deft.studies.kept import read_results, read_samples
 
 TRAINING = 1000  # images in the histogram
 ALONE = "entry by entry"

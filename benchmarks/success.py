@@ -20,9 +20,9 @@ from setting import Setting
 from deft.metrics.image import misfit, psnr
 from deft.noise import Noise
 from deft.problems import from_card
-from deft.reports.estimate import Estimate
-from deft.reports.evaluation import read_results, read_samples
 from deft.storage.table import modern
+from deft.studies.estimate import Estimate
+from deft.studies.kept import read_results, read_samples
 
 THRESHOLD = 25.0
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from deft.reports.estimate import Estimate
+from deft.studies.estimate import Estimate
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE, README = (

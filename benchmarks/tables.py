@@ -19,9 +19,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deft.reports.estimate import Estimate
-from deft.reports.evaluation import read_results
 from deft.reports.table import difference_table, results_table
+from deft.studies.estimate import Estimate
+from deft.studies.kept import read_results
 
 MEASURES = {
     "psnr_mean": "PSNR of the mean (dB)",

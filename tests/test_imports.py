@@ -43,7 +43,8 @@ LAYERS["paths"] = LAYERS["samplers"] | {"samplers"}
 LAYERS["metrics"] = LAYERS["data"] = LAYERS["paths"] | {"paths"}
 LAYERS["training"] = LAYERS["data"] | {"metrics", "data", "signals"}
 LAYERS["loading"] = LAYERS["training"] | {"training"}
-LAYERS["reports"] = LAYERS["training"] | {"training"}
+LAYERS["studies"] = LAYERS["training"] | {"training"}
+LAYERS["reports"] = LAYERS["studies"] | {"studies"}
 LAYERS["commands"] = LAYERS["reports"] | {"reports"}
 LAYERS["cli"] = {"errors", "signals", "commands"}  # the commands once one is known
 for _name, _part in LAYERS.items():

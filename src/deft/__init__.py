@@ -100,8 +100,9 @@ _HOME = {
     "Objective": "deft.training.base",
     "DenoisingScoreMatching": "deft.training.denoising",
     "train": "deft.training.loop",
-    "tune": "deft.training.tune",
     "calibrate": "deft.training.calibrate",
+    # studies
+    "tune": "deft.studies.tune",
 }
 
 _MODULES = (
@@ -117,6 +118,7 @@ _MODULES = (
     "schedules",
     "training",
     "data",
+    "studies",
     "reports",
 )
 

@@ -14,9 +14,9 @@ from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.identity import Identity
 from deft.priors.denoised import Denoised
-from deft.reports.method import Method
 from deft.samplers.ddim import DDIM
 from deft.samplers.smc import ResampledSMC, TwistedSMC
+from deft.studies.method import Method
 from tests.commands.conftest import tiny_prior
 
 FEW = ["--samples", "2", "--steps", "3"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import deft
-import deft.reports.evaluation
+import deft.studies.evaluation
 import deft.training.denoising
 from deft.codec import Codec, LinearCodec
 from deft.errors import InvalidInput
@@ -193,5 +193,5 @@ def test_training_on_codes_measures_what_they_decode_to():
     assert isinstance(seen.operator, ComposedLinear)
     assert seen.y.shape == (3, *SIGNALS)
     with pytest.raises(InvalidInput) as raised:
-        deft.reports.evaluation.evaluate(model, problem, codes[:2], [], out="nowhere")
+        deft.studies.evaluation.evaluate(model, problem, codes[:2], [], out="nowhere")
     assert "codes" in raised.value.given

@@ -9,8 +9,8 @@ from deft.htransforms.labels import labelled
 from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.callable import CallablePrior
-from deft.reports.counted import Counted
 from deft.samplers.ddim import DDIM
+from deft.studies.counted import Counted
 from deft.training.base import Batch
 from tests.closed_form import DOUBLE, gaussian, measured, mixture
 from tests.contracts.htransform import HTransformContract

@@ -8,11 +8,11 @@ from deft.htransforms.labels import labelled
 from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.callable import CallablePrior
-from deft.reports.counted import Counted
 from deft.samplers.ddim import DDIM
 from deft.samplers.grids import UniformLogSNR, UniformTime
 from deft.schedules import VE, RectifiedFlow, VPLinear, VPTabulated
 from deft.steps import State
+from deft.studies.counted import Counted
 from deft.transitions import Steps, Transition
 from deft.types import inner
 from tests.closed_form import DOUBLE, gaussian, measured, mixture

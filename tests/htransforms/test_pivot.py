@@ -25,9 +25,9 @@ from deft.posterior import Posterior
 from deft.priors.denoised import Asked, Denoised
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.problems import Denoising, HighDynamicRange
-from deft.reports.counted import Counted
 from deft.samplers.ddim import DDIM
 from deft.schedules import EDM, VE, RectifiedFlow, VPCosine, VPLinear, VPTabulated
+from deft.studies.counted import Counted
 from deft.training.bank import Bank
 from deft.training.base import Images
 from deft.training.denoising import DenoisingScoreMatching

@@ -15,8 +15,8 @@ from deft.operators.units import InUnits
 from deft.posterior import Posterior
 from deft.priors.callable import CallablePrior
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.reports.counted import Counted
 from deft.schedules import VE, RectifiedFlow, VPLinear
+from deft.studies.counted import Counted
 from tests.closed_form import DOUBLE, gaussian, measured, mixture
 from tests.contracts.htransform import HTransformContract
 from tests.htransforms.test_exact import Square

@@ -21,7 +21,7 @@ from deft.htransforms.exact import Exact
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.base import LinearOperator
 from deft.priors.base import Prior
-from deft.reports.counted import Counted
+from deft.studies.counted import Counted
 from tests.matrix.kinds import (
     H_TRANSFORMS,
     OPERATORS,

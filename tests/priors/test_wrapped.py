@@ -16,7 +16,6 @@ from deft.posterior import Posterior
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.priors.rescheduled import Rescheduled
 from deft.priors.wrapped import WrappedPrior
-from deft.reports.counted import Counted
 from deft.samplers.daps import DAPS
 from deft.samplers.ddim import DDIM
 from deft.samplers.ddnm_plus import DDNMPlus
@@ -28,6 +27,7 @@ from deft.samplers.heun import Heun
 from deft.samplers.replacement import Replacement
 from deft.samplers.smc import TwistedSMC
 from deft.schedules import VE, VPCosine
+from deft.studies.counted import Counted
 from deft.training.denoising import TimeLaw, noised
 from tests.contracts.prior import PriorContract
 

@@ -5,7 +5,8 @@ import torch
 
 from deft.errors import InvalidInput
 from deft.metrics.calibration import coverage, rank_histogram, ranks
-from deft.reports.calibration import coverage_chart, posterior_chart, principal_axes, rank_chart
+from deft.reports.calibration import coverage_chart, posterior_chart, rank_chart
+from deft.studies.projection import principal_axes
 
 
 def drawn(factor=1.0, n=400, m=19):
@@ -60,14 +61,3 @@ def test_samples_are_seen_beside_the_true_posterior():
     assert posterior_chart({"SMC": reference[:20]}, reference) == same
     with pytest.raises(InvalidInput, match="6 entries are projected on axes"):
         posterior_chart({"SMC": torch.zeros(4, 5)}, reference)
-    with pytest.raises(InvalidInput, match="at least two signals"):
-        principal_axes(reference[:1])
-
-
-def test_principal_axes():
-    x = torch.randn(5000, 4, dtype=torch.float64) * torch.tensor(
-        [0.1, 3.0, 0.2, 1.0], dtype=torch.float64
-    )
-    torch.testing.assert_close(
-        principal_axes(x), torch.eye(4, dtype=torch.float64)[[1, 3]], rtol=0, atol=0.05
-    )

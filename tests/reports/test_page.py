@@ -11,10 +11,11 @@ from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.htransforms.learned import LearnedHTransform
 from deft.priors.unet import UNetPrior
 from deft.problems import Inpainting, SuperResolution
-from deft.reports import Method, evaluate, write_report
+from deft.reports import write_report
 from deft.samplers.ddim import DDIM
 from deft.samplers.smc import ResampledSMC, TwistedSMC
 from deft.schedules import VPLinear
+from deft.studies import Method, evaluate
 
 VOID = {"meta", "img", "br"}
 

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import pytest
 
 from deft.reports.table import Cell, Table, difference_table, results_table, tuning_table
-from deft.training.tune import geometric_grid, tune
+from deft.studies.tune import geometric_grid, tune
 
 MEASURES = [
     {

@@ -8,39 +8,33 @@ import os
 import sys
 import time
 import webbrowser
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from deft.commands import inputs, methods, photographs, priors
+from deft.commands import inputs, methods, priors
+from deft.commands.demo_images import own_images, photograph_crops
+from deft.commands.demo_page import demo_page, introduction, warning_of
 from deft.commands.demo_plan import PROBLEMS, SIGMA_Y, Plan, planned
+from deft.commands.demo_training import learned, shipped_start
 from deft.commands.inputs import Convert, Fit
 from deft.commands.priors import Labels
-from deft.commands.train import untrained
 from deft.errors import InvalidInput, at_least_one
 from deft.htransforms.base import HTransform
-from deft.priors import zoo
 from deft.priors.base import Prior
 from deft.problems import Problem
-from deft.reports.evaluation import evaluate
-from deft.reports.method import Method
-from deft.reports.page import style_sheet, write_report
+from deft.reports.page import write_report
 from deft.reports.table import results_table
-from deft.reports.words import number
 from deft.samplers.ddim import DDIM
 from deft.samplers.grids import UniformLogSNR
 from deft.storage import claims
-from deft.storage.atomic import atomic
 from deft.storage.fingerprint import fingerprint, of_file
 from deft.storage.lock import locked
-from deft.training import chain, checkpoint
-from deft.training.denoising import DenoisingScoreMatching
-from deft.training.loop import train
+from deft.studies.evaluation import evaluate
+from deft.studies.method import Method
+from deft.studies.words import number
+from deft.training import chain
 
 EXAMPLE = "deft demo --minutes 8"
 HELP = {
@@ -58,7 +52,10 @@ HELP = {
     **priors.HELP,
 }
 
+
 MOST_MINUTES = 10_000.0  # a week
+
+
 ZETA = {
     "inpainting": 1.0,
     "super-resolution": 1.0,
@@ -111,11 +108,11 @@ def run(
         flush=True,
     )
     data, held_out, test = (
-        _photographs(network, seed, 64 if quick else 1600)
+        photograph_crops(network, seed, 64 if quick else 1600)
         if images is None
-        else _own(images, network, convert, fit)
+        else own_images(images, network, convert, fit)
     )
-    start = {name: _start(network, name) for name in PROBLEMS}
+    start = {name: shipped_start(network, name) for name in PROBLEMS}
     with locked(out):
         claims.claim_yaml(out, resolved, "deft demo", free=("open_report", "config"))
         claims.claim(
@@ -130,7 +127,7 @@ def run(
 
         pages = {}
         for name, problem in PROBLEMS.items():
-            h_transform, card = _learn(
+            h_transform, card = learned(
                 out / name,
                 network,
                 name,
@@ -153,15 +150,19 @@ def run(
             )
             write_report(
                 out / name,
-                introduction=_told([start[name]], images),
-                warning=_warning(prior, quick),
+                introduction=introduction([start[name]], images),
+                warning=warning_of(prior, quick),
                 training={"DEFT": out / name},
                 card=card,
             )
             print(results_table(results).markdown(), flush=True)
             pages[name] = results
-        page = _index(
-            out, network, pages, _told(list(start.values()), images), _warning(prior, quick)
+        page = demo_page(
+            out,
+            network,
+            pages,
+            introduction(list(start.values()), images),
+            warning_of(prior, quick),
         )
     print(f"done in {(time.monotonic() - begin) / 60:.1f} minutes. Open {page.resolve()}")
     if open_report and _has_display():
@@ -179,45 +180,6 @@ def _content(
         "images": fingerprint(*images),
         "start": {name: None if path is None else of_file(path) for name, path in start.items()},
     }
-
-
-def _photographs(prior: Prior, seed: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    train_crops = photographs.crops(photographs.TRAIN, count, prior.event_shape, seed)
-    held_out = photographs.crops(photographs.VALIDATION, 64, prior.event_shape, seed + 1)
-    return (
-        train_crops,
-        held_out,
-        photographs.crops(photographs.TEST, 16, prior.event_shape, seed + 2, smallest=0.5),
-    )
-
-
-def _own(
-    folder: Path, prior: Prior, convert: Convert | None, fit: Fit | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    found, _ = inputs.images(
-        inputs.opened(folder, prior, convert=convert, fit=fit, value_range=None, strict=False)
-    )
-    if len(found) < 8:
-        raise InvalidInput(
-            f"{folder} holds {len(found)} images; the demo needs at least 8, of which a part is "
-            "kept for the test."
-        )
-    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
-    kept = max(2, min(16, len(found) // 8))
-    return found[order[2 * kept :]], found[order[kept : 2 * kept]], found[order[:kept]]
-
-
-def _start(prior: Prior, name: str) -> Path | None:
-    """An h-transform that ships for this prior and problem."""
-    path = zoo.FOLDER / f"h-{prior.name}-{name}.safetensors"
-    if not path.exists():
-        return None
-    theirs = checkpoint.read_card(path).get("prior")
-    return (
-        path
-        if isinstance(theirs, Mapping) and theirs.get("hash") == prior.identity()["hash"]
-        else None
-    )
 
 
 def _announce(
@@ -252,67 +214,6 @@ def _announce(
     )
 
 
-def _learn(
-    out: Path,
-    prior: Prior,
-    name: str,
-    problem: Problem,
-    start: Path | None,
-    data: Tensor,
-    held_out: Tensor,
-    plan: Plan,
-    source: str,
-    fraction: float,
-    seed: int,
-) -> tuple[HTransform, dict[str, object]]:
-    path = out / "h.safetensors"
-    if path.exists():
-        print(f"{name}: the h-transform is there already, {path}")
-        return checkpoint.load(path, prior, problem=problem)
-    h_transform: HTransform = (
-        untrained(prior, fraction, seed) if start is None else checkpoint.load(start, prior)[0]
-    )
-    size = sum(p.numel() for p in h_transform.parameters())
-    print(
-        f"{name}: training {size:,} parameters, {100 * size / max(prior.num_parameters, 1):.1f} % "
-        "of the prior's",
-        flush=True,
-    )
-    rate = 2e-3 if start is None else 3e-4
-    result = train(
-        h_transform,
-        prior,
-        DenoisingScoreMatching(problem),
-        data,
-        steps=plan.training_steps,
-        batch_size=plan.batch_size,
-        learning_rate=rate,
-        ema=0.98,
-        validation=held_out,
-        validation_draws=len(held_out),
-        validate_every=max(plan.training_steps // 3, 1),
-        seed=seed,
-        out=out,
-        save_every=50,
-        log_every=max(plan.training_steps // 40, 1),
-    )
-    metrics = None if result.validation is None else result.validation.card()
-    before = {} if start is None else chain.facts(start, result.seconds)
-    training = {
-        **result.facts(),
-        **before,
-        "batch_size": plan.batch_size,
-        "started_from": start.stem if start else "scratch",
-    }
-    checkpoint.save(
-        path,
-        h_transform,
-        prior,
-        {"prior_from": source, "problem": problem.card(), "training": training, "metrics": metrics},
-    )
-    return h_transform, checkpoint.read_card(path)
-
-
 def _sampler(plan: Plan) -> DDIM:
     """Ancestral steps, even in log-SNR: on validation images ahead of the ODE solvers, which pass
     on every error of a small prior.
@@ -329,70 +230,6 @@ def _methods(
         methods.DDNMPlus(steps=plan.ddnm_steps).build("DDNM+", prior, problem),
         Method("DEFT", h, _sampler(plan), training_seconds=chain.seconds(card)),
     ]
-
-
-def _told(starts: Sequence[Path | None], images: Path | None) -> str:
-    """Where the h-transforms and the images came from."""
-    shipped = [start.stem for start in starts if start is not None]
-    begun = (
-        f"It started from {' and '.join(shipped)}, which "
-        f"{'ships' if len(shipped) == 1 else 'ship'} with the library, and was fine-tuned here."
-        if shipped
-        else "It was trained here from scratch."
-    )
-    where = (
-        "The test images are crops of chelsea.png of scikit-image; crops of astronaut, coffee and "
-        "rocket trained."
-        if images is None
-        else f"A part of the images in {images} was kept for the test."
-    )
-    return f"DEFT: a small network beside the frozen prior. {begun} {where}"
-
-
-def _warning(prior: str, quick: bool) -> str:
-    if quick:
-        return (
-            "Made with --quick: a few steps only, to see that it runs. The pictures and the "
-            "numbers mean nothing."
-        )
-    gate = zoo.card(prior).get("gate") if prior in zoo.names() else None
-    if not isinstance(gate, Mapping) or gate.get("passed"):
-        return ""
-    return (
-        f"The prior {prior} is below its gate (deft inspect {prior}): read the comparison as a "
-        "demonstration, not as a result."
-    )
-
-
-def _index(
-    out: Path, prior: Prior, pages: Mapping[str, Mapping[str, Any]], told: str, warning: str
-) -> Path:
-    """One page over both problems, self-contained; the full reports are beside it."""
-    parts = [f"<h1>DEFT demo: {escape(prior.name)}</h1>"]
-    parts += [f'<p class="finding warning">{escape(warning)}</p>'] if warning else []
-    parts.append(f"<p>{escape(told)}</p>")
-    for name, results in pages.items():
-        picture = b64encode((out / name / "comparison.png").read_bytes()).decode()
-        parts.append(f"<h2>{escape(name.capitalize())}</h2>")
-        parts.append(
-            f'<figure><img alt="{escape(name)}" style="max-width:100%" '
-            f'src="data:image/png;base64,{picture}"></figure>'
-        )
-        parts.append(f"<figure>{results_table(results).html()}</figure>")
-        parts.append(
-            f'<p><a href="{name}/report.html">The full report: samples, spread, curves, card, how '
-            "to reproduce</a></p>"
-        )
-    body = "\n".join(parts)
-    page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-        'content="width=device-width, initial-scale=1">'
-        "<title>DEFT "
-        f"demo</title><style>{style_sheet()}</style></head><body><main>\n{body}\n</main></body></html>\n"
-    )
-    with atomic(out / "report.html") as file:
-        file.write(page.encode())
-    return out / "report.html"
 
 
 def _has_display() -> bool:

@@ -33,11 +33,11 @@ from deft.noise import Noise
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.reports import figure
-from deft.reports.method import Method, describe
-from deft.reports.words import number, some
 from deft.steps import State
 from deft.storage.atomic import atomic
 from deft.storage.fingerprint import fingerprint, of_file
+from deft.studies.method import Method, describe
+from deft.studies.words import number, some
 
 _NOISELESS = 0.05  # a residual above this share of y's own root mean square is far from 0
 

@@ -12,11 +12,11 @@ from deft.commands.priors import Labels, Names
 from deft.errors import at_least_one
 from deft.metrics.learned import Weights
 from deft.problems import Problem
-from deft.reports.evaluation import evaluate
 from deft.reports.page import write_report
 from deft.reports.table import results_table, weights_table
 from deft.storage import claims
 from deft.storage.lock import locked
+from deft.studies.evaluation import evaluate
 
 EXAMPLE = "deft evaluate --config examples/evaluate.yaml --images FOLDER --out compared"
 HELP = {

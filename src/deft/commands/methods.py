@@ -18,7 +18,6 @@ from deft.htransforms.base import HTransform
 from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.priors.base import Prior
 from deft.problems import Problem
-from deft.reports.method import Method
 from deft.samplers import daps, ddnm_plus, ddrm, diffpir, red_diff, replacement, smc
 from deft.samplers.base import Sampler, Sampling
 from deft.samplers.ddim import DDIM
@@ -26,6 +25,7 @@ from deft.samplers.dpm_solver import DPMSolver
 from deft.samplers.grids import UniformLogSNR
 from deft.samplers.posterior import PosteriorSampler
 from deft.samplers.weights import gaussian_steps
+from deft.studies.method import Method
 from deft.training import chain
 from deft.training import checkpoint as checkpoints
 

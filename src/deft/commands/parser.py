@@ -9,14 +9,14 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
-from deft.commands import catalogue, words
+from deft.commands import catalogue, parser_errors, words
+from deft.commands.typed import values_typed, written_out
 from deft.errors import DeftError, InvalidInput
 
 _GIVEN: set[str | int] = {"resolved"}  # what a command gets from here, not from the user
@@ -64,11 +64,15 @@ def run(name: str, arguments: Sequence[str]) -> int:
     """
     parser = build(name)
     options = options_of(parser)
-    written = _written_out(list(arguments), parser, name)
+    written = written_out(
+        arguments,
+        {option for action in parser._actions for option in action.option_strings},
+        _kinds(name),
+    )
     try:
         config = parser.parse_args(written)
     except argparse.ArgumentError as error:
-        raise words.of_the_parser(str(error), options) from error
+        raise parser_errors.of_the_parser(str(error), options) from error
     except SystemExit as stop:  # --help
         return int(stop.code or 0)
     except RecursionError as error:
@@ -107,20 +111,10 @@ def options_of(parser: ArgumentParser) -> list[str]:
 
 def spoken(error: DeftError, name: str, arguments: Sequence[str] = ()) -> str:
     """An error in the words of a command, and of what was typed: `--problem.sigma_y` too."""
-    typed = _typed(arguments)
+    typed = values_typed(arguments)
     return words.spoken(
         error, [*options_of(build(name)), *(option for option in typed if "." in option)], typed
     )
-
-
-def _typed(arguments: Sequence[str]) -> dict[str, str]:
-    """The options that were typed, without their dashes, and the last value of each."""
-    found = {}
-    for argument, following in zip(arguments, [*arguments[1:], ""]):
-        head, mark, tail = argument.partition("=")
-        if head.startswith("--"):
-            found[head[2:].replace("-", "_")] = tail if mark else following
-    return found
 
 
 def _check_finite(config: object, path: str = "") -> None:
@@ -173,7 +167,7 @@ def _instantiate(parser: ArgumentParser, config: Any) -> Any:
     except DeftError:
         raise
     except (argparse.ArgumentError, TypeError, ValueError) as error:
-        raise words.of_the_parser(str(error), options_of(parser), vars(config)) from error
+        raise parser_errors.of_the_parser(str(error), options_of(parser), vars(config)) from error
 
 
 def _kinds(name: str) -> dict[str, str]:
@@ -182,140 +176,6 @@ def _kinds(name: str) -> dict[str, str]:
         key: str(parameter.annotation)
         for key, parameter in inspect.signature(_module(name).run).parameters.items()
     }
-
-
-def _written_out(arguments: list[str], parser: ArgumentParser, name: str) -> list[str]:
-    """What was typed as the parser wants it.
-
-    `--batch-size` as `--batch_size`, `--strict` as `--strict=true`, `--steps 1e4` as 10000, and an
-    option that takes several values, given several times, as a list. Raises `InvalidInput` for an
-    empty value, and for a `--config` that is no file of options.
-    """
-    known, kinds = (
-        {option for action in parser._actions for option in action.option_strings},
-        _kinds(name),
-    )
-    several: dict[str, list[str]] = {}
-    fixed, place = [], 0
-    while place < len(arguments):
-        head, mark, tail = arguments[place].partition("=")
-        following = arguments[place + 1] if place + 1 < len(arguments) else "--"
-        place += 1
-        plain = "--" + head[2:].replace("-", "_") if head.startswith("--") else head
-        option = plain if plain.split(".")[0] in known else head
-        kind = kinds.get(option[2:], "") if option in known else ""
-        if kind == "bool" and not mark and following.startswith("--"):
-            fixed.append(f"{option}=true")
-            continue
-        if not kind and option != "--config":
-            fixed.append(option + mark + tail)
-            continue
-        if not mark:
-            if following.startswith("--") and following[2:3] != "":
-                fixed.append(option)  # the parser says that a value is missing
-                continue
-            tail, place = following, place + 1
-            if tail == "--":
-                fixed.append(option)
-                continue
-        if not tail.strip():
-            raise InvalidInput(
-                option,
-                given="nothing",
-                expected="a value",
-                advice=f"leave {option} out where there is none",
-            )
-        if option == "--config":
-            _check_config(tail)
-        if kind.startswith(("list[", "Names", "Labels")) and tail[:1] != "[":
-            several.setdefault(option, []).append(tail)
-            continue
-        fixed.append(f"{option}={_whole(tail) if kind.split(' ')[0] == 'int' else tail}")
-    return [*fixed, *(f"{option}=[{','.join(values)}]" for option, values in several.items())]
-
-
-def _whole(value: str) -> str:
-    """A whole number that was typed as 1e4; other text as it is."""
-    try:
-        number = float(value)
-    except ValueError:
-        return value
-    return (
-        str(int(number))
-        if "e" in value.lower() and number.is_integer() and abs(number) < 2**53
-        else value
-    )
-
-
-def _check_config(place: str) -> None:
-    """Raise `InvalidInput` where a file of options is none: missing, binary, no YAML, no mapping, a
-    key twice.
-    """
-    import yaml
-
-    path = Path(place)
-    try:
-        text = path.read_bytes().decode()
-    except (FileNotFoundError, IsADirectoryError) as error:
-        what = "a folder" if path.is_dir() else "a file that does not exist"
-        raise InvalidInput(
-            "--config",
-            given=f"{place}, {what}",
-            expected="a YAML file with options of this command",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InvalidInput(
-            "--config",
-            given=f"{place}, which is no text",
-            expected="a YAML file with options of this command",
-        ) from error
-    try:
-        node = yaml.compose(text)
-        yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise InvalidInput(
-            "--config",
-            given=f"{place}{where}: {problem}",
-            expected="YAML (spaces, no tabs, to the left of keys)",
-        ) from error
-    if not isinstance(node, yaml.MappingNode):
-        kind = (
-            "an empty file"
-            if node is None
-            else "a list"
-            if isinstance(node, yaml.SequenceNode)
-            else "a single value"
-        )
-        raise InvalidInput(
-            "--config",
-            given=f"{place}, {kind}",
-            expected="options of this command, one `name: value` a line",
-        )
-    twice = _twice(node)
-    if twice:
-        raise InvalidInput(
-            "--config", given=f"{place}, where {twice} stands twice", expected="each option once"
-        )
-
-
-def _twice(node: object) -> str:
-    """A key that a mapping, or one within it, holds twice; empty if none."""
-    import yaml
-
-    if isinstance(node, yaml.MappingNode):
-        keys = [key.value for key, _ in node.value if isinstance(key.value, str)]
-        again = [key for key in keys if keys.count(key) > 1]
-        return (
-            again[0]
-            if again
-            else next((found for _, value in node.value if (found := _twice(value))), "")
-        )
-    if isinstance(node, yaml.SequenceNode):
-        return next((found for value in node.value if (found := _twice(value))), "")
-    return ""
 
 
 class _Help(argparse.HelpFormatter):

@@ -16,11 +16,11 @@ from deft.errors import InvalidInput, at_least_one
 from deft.likelihoods import warn_doubts
 from deft.noise import Noise, mix
 from deft.problems import Problem, from_card
-from deft.reports.words import number
 from deft.samplers.base import Sampler
 from deft.samplers.dpm_solver import DPMSolver
 from deft.storage import claims
 from deft.storage.lock import locked
+from deft.studies.words import number
 from deft.training import checkpoint
 
 EXAMPLE = "deft sample --h h-digits-32-inpainting --images FOLDER --out samples"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from importlib import import_module
 
-from deft.errors import CheckpointError, InvalidInput, nearest_names
+from deft.errors import InvalidInput, nearest_names
 from deft.priors.base import Prior
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")

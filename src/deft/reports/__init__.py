@@ -1,9 +1,7 @@
-"""From methods to a page: `evaluate` fills a run folder, `write_report` turns it into one HTML
-file.
+"""What shows a study: `write_report` turns a run folder of `deft.studies.evaluate` into one HTML
+page; tables, figures and charts can be had alone.
 """
 
-from deft.reports.evaluation import evaluate, read_results
-from deft.reports.method import Method
 from deft.reports.page import write_report
 
-__all__ = ["Method", "evaluate", "read_results", "write_report"]
+__all__ = ["write_report"]

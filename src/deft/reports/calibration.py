@@ -1,20 +1,20 @@
 """Figures of calibration: rank histograms, coverage curves, samples beside those of the true
 posterior.
 
-Bands are two standard errors wide on either side. See `deft.metrics.calibration` for what is drawn.
+Bands are two standard errors wide on either side. See `deft.metrics.calibration` and
+`deft.studies.projection` for what is drawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deft.errors import InvalidInput
 from deft.metrics.calibration import Coverage, RankHistogram
 from deft.reports import chart
+from deft.studies.projection import principal_axes, projected
 
 
 def rank_chart(histogram: RankHistogram, label: str, *, colour: int = 0) -> str:
@@ -70,39 +70,17 @@ def posterior_chart(
     """
     axes = principal_axes(reference) if axes is None else axes
     centre = reference.flatten(1).double().mean(0)
-    series = [_projected("true posterior", reference, centre, axes, faint=True, colour=7)]
+    series = [_cloud("true posterior", reference, centre, axes, faint=True, colour=7)]
     series += [
-        _projected(label, x, centre, axes, colour=i) for i, (label, x) in enumerate(samples.items())
+        _cloud(label, x, centre, axes, colour=i) for i, (label, x) in enumerate(samples.items())
     ]
     return chart.cloud_chart(series, "first axis", "second axis", title=title)
 
 
-def principal_axes(x: Float[Tensor, " draws *event"]) -> Float[Tensor, "2 dimensions"]:
-    """The two directions in which signals vary most, as unit vectors; each points to where its
-    largest entry is positive.
-    """
-    flat = x.flatten(1).double()
-    if min(flat.shape) < 2:
-        raise InvalidInput(
-            f"two principal axes need at least two signals with two entries; got {tuple(x.shape)}."
-        )
-    axes = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)[2][:2]
-    result: Float[Tensor, "2 dimensions"] = (
-        axes * axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
-    )
-    return result
-
-
-def _projected(
+def _cloud(
     label: str, x: Tensor, centre: Tensor, axes: Tensor, *, colour: int, faint: bool = False
 ) -> chart.Series:
-    if x.flatten(1).shape[1] != len(centre) or axes.shape != (2, len(centre)):
-        raise InvalidInput(
-            f"signals of {len(centre)} entries are projected on axes of shape (2, {len(centre)}); "
-            f"got {label} of shape {tuple(x.shape)} and axes "
-            f"{tuple(axes.shape)}."
-        )
-    place = (x.flatten(1).double() - centre) @ axes.double().T
+    place = projected(label, x, centre, axes)
     return chart.Series(
         label, place[:, 0].tolist(), place[:, 1].tolist(), faint=faint, colour=colour
     )

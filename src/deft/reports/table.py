@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, final
 
-from deft.reports.words import number
+from deft.studies.words import number
 
 
 @final

@@ -3,8 +3,8 @@
 It can be mailed, opened from a disk and read in ten years: pictures are inside as PNG, charts as
 SVG, the style sheet as text.
 
-`words` makes texts, `html` makes markup, `sections` are what the page holds, `page` has the entry
-points.
+`words` makes texts, `html` makes markup; `origin`, `numbers`, `samples` and `training` are the
+sections; `page` joins them and has the entry points.
 """
 
 from deft.reports.page.page import style_sheet, write_report

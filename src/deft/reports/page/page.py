@@ -17,23 +17,14 @@ from numpy.typing import NDArray
 
 from deft.errors import InvalidInput
 from deft.reports import figure
-from deft.reports.evaluation import read_results, read_samples
 from deft.reports.page.html import range_of
-from deft.reports.page.sections import (
-    comparison,
-    exactness,
-    measurement,
-    measures,
-    method_card,
-    page_head,
-    panel_section,
-    quality_against_time,
-    reproduce,
-    training_section,
-    tuning,
-)
+from deft.reports.page.numbers import exactness, measures, quality_against_time, tuning
+from deft.reports.page.origin import method_card, page_head, reproduce
+from deft.reports.page.samples import comparison, measurement, panel_section
+from deft.reports.page.training import training_section
 from deft.reports.page.words import page_title
 from deft.storage.atomic import atomic
+from deft.studies.kept import read_results, read_samples
 
 
 def write_report(

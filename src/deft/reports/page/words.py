@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from deft.reports.scores import FEWEST
-from deft.reports.words import number, some
 from deft.storage.table import modern
+from deft.studies.scores import FEWEST
+from deft.studies.words import number, some
 
 
 def page_title(results: Mapping[str, Any]) -> str:
