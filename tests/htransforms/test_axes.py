@@ -14,8 +14,8 @@ from deft.operators.identity import Identity
 from deft.posterior import Posterior
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.priors.rescheduled import Rescheduled
-from deft.studies.counted import Counted
 from deft.schedules import VPCosine
+from deft.studies.counted import Counted
 from deft.types import axes_of
 from tests.extending.cloud import CloudPrior
 

@@ -9,9 +9,9 @@ from deft.posterior import Posterior
 from deft.priors.callable import CallablePrior
 from deft.priors.context import Context
 from deft.priors.rescheduled import Rescheduled
-from deft.studies.counted import Counted
 from deft.samplers.ddim import DDIM
 from deft.schedules import EDM, VPCosine
+from deft.studies.counted import Counted
 
 TIME = torch.tensor([0.5])
 

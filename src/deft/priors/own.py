@@ -56,8 +56,11 @@ def own(name: str, allow: Collection[str]) -> Prior:
     try:
         made = found()
     except TypeError as error:
-        raise CheckpointError(
-            f"{name} made no prior: {error}. It is called without arguments."
+        raise InvalidInput(
+            "prior",
+            given=name,
+            expected="a class or a function that makes a prior without arguments",
+            advice=f"calling it said: {error}",
         ) from error
     if not isinstance(made, Prior):
         raise InvalidInput(
