@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from deft.errors import InvalidInput, nearest_names, shown
-from deft.storage.fields import Field, Folder, Function, Part, Plain
+from deft.storage.compound_fields import Part, Plain
+from deft.storage.fields import Field, Folder, Function
 from deft.storage.schema import fields_of
 from deft.storage.table import KINDS, modern, public_name
 

@@ -16,7 +16,7 @@ from typing import Any, final
 
 from deft.errors import CheckpointError, InvalidInput
 from deft.storage.bounded_json import parsed
-from deft.storage.fields import Object
+from deft.storage.compound_fields import Object
 
 FORMAT = 2
 SEAL = "0" * 64

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from deft.errors import CheckpointError
 from deft.storage.atomic import atomic
-from deft.storage.fields import Object
+from deft.storage.compound_fields import Object
 from deft.storage.headers import (
     ADVICE,
     FORMAT,
