@@ -16,11 +16,7 @@ from deft.data.ct.dicom import read_series
 from deft.data.ct.lodopab import LoDoPaB, lodopab_parts
 from deft.data.ct.split import patient_names, split_patients
 from deft.data.ct.stacks import Stack, check_values, checked_slice
-from deft.data.ct.units import (
-    averaged,
-    check_size,
-    window,
-)
+from deft.data.ct.units import averaged, check_size, window
 from deft.errors import BadImage, InvalidInput
 
 
