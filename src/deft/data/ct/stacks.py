@@ -1,4 +1,4 @@
-"""Stacks of slices in Hounsfield units, in memory or in files: whether their values can be any."""
+"""Stacks of slices, in memory or in files: their values are checked to be Hounsfield units."""
 
 from __future__ import annotations
 
