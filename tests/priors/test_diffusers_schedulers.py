@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput
-from deft.priors.diffusers_schedulers import READ, REFUSED, read
+from deft.priors.diffusers_schedulers import read
+from deft.priors.diffusers_settings import READ, REFUSED
 
 diffusers = pytest.importorskip("diffusers")
 

@@ -20,7 +20,7 @@ import torch
 from deft.errors import DeftError
 from deft.priors import zoo
 from deft.problems import Inpainting, from_card
-from deft.storage import cards, fields, tensors
+from deft.storage import cards, compound_fields, fields, tensors
 from deft.storage.schema import fields_of
 from deft.storage.table import KINDS
 from deft.training import checkpoint, shards, state
@@ -136,7 +136,7 @@ def at(*path: str, built: bool = False, bait: tuple[str, ...] = BUILDS) -> Place
 def of_object(field: fields.Field, *path: str) -> Iterator[tuple[str, ...]]:
     """The fields of an object of the schema, those within included."""
     for part in field.parts():
-        if isinstance(part, fields.Object):
+        if isinstance(part, compound_fields.Object):
             for name, inner in part.fields.items():
                 yield (*path, name)
                 yield from of_object(inner, *path, name)
@@ -474,7 +474,7 @@ _OUT: list[bool] = []
 def take_the_checks_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading without the schema, the table of names, and what the user allows."""
     monkeypatch.setattr(cards, "check", lambda *given, **named: None)
-    monkeypatch.setattr(fields.Object, "check", lambda *given, **named: None)
+    monkeypatch.setattr(compound_fields.Object, "check", lambda *given, **named: None)
     monkeypatch.setattr(checkpoint, "_check_signals", lambda *given, **named: None)
     monkeypatch.setattr(sys.modules[__name__], "_OUT", [True])
 

@@ -17,7 +17,7 @@ from deft.data.images import ImageFolder
 from deft.errors import BadImage
 from deft.operators.masks import MaskFiles
 from deft.problems import Denoising
-from deft.storage import pictures
+from deft.storage import mask_files, pictures
 from tests.commands.conftest import tiny_prior
 
 SIZE = (16, 16)
@@ -144,7 +144,7 @@ def test_masks_are_read_alike(tmp_path, kind, invert):
     expected = 1 - OBSERVED if invert else OBSERVED
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert np.array_equal(pictures.mask(file, invert), expected)
+        assert np.array_equal(mask_files.mask(file, invert), expected)
         assert torch.equal(
             MaskFiles(str(tmp_path), invert)._masks[0][1], torch.from_numpy(expected).float()
         )
@@ -164,23 +164,23 @@ def test_masks_are_read_alike(tmp_path, kind, invert):
 def test_masks_that_cannot_be_meant(tmp_path, values, expected):
     np.save(tmp_path / "m.npy", values)
     with pytest.raises(BadImage) as raised:
-        pictures.mask(tmp_path / "m.npy")
+        mask_files.mask(tmp_path / "m.npy")
     assert expected in raised.value.expected
 
 
 def test_masks_that_are_odd_are_said(tmp_path):
     np.save(tmp_path / "all.npy", np.ones(SIZE))
     with pytest.warns(UserWarning, match="nothing is missing"):
-        pictures.mask(tmp_path / "all.npy")
+        mask_files.mask(tmp_path / "all.npy")
     Image.fromarray(grey()).save(tmp_path / "grey.png")
     with pytest.raises(BadImage) as raised:
-        pictures.mask(tmp_path / "grey.png")
+        mask_files.mask(tmp_path / "grey.png")
     assert "between black and white" in raised.value.given
     smooth = np.zeros((10, 10), np.uint8)
     smooth[:, 3], smooth[:, 4:] = 100, 255
     Image.fromarray(smooth).save(tmp_path / "smooth.png")
     with pytest.warns(UserWarning, match="are grey"):
-        assert pictures.mask(tmp_path / "smooth.png").mean() == 0.6
+        assert mask_files.mask(tmp_path / "smooth.png").mean() == 0.6
 
 
 class TestPlaces:

@@ -25,7 +25,7 @@ from deft.operators.base import ForwardOperator
 from deft.operators.inpainting import Inpainting
 from deft.priors.base import Prior
 from deft.problems import Problem
-from deft.storage import pictures
+from deft.storage import mask_files, pictures
 
 
 def observation(
@@ -259,7 +259,7 @@ def _masks(place: Path, names: list[str], prior: Prior, invert: bool) -> Tensor:
     if place.is_file():
         files = [place] * len(names)
     else:
-        every = pictures.found(place, "masks", pictures.MASKS)
+        every = pictures.found(place, "masks", mask_files.MASKS)
         by_name = dict(zip(image_names(every, place), every, strict=True))
         missing = [name for name in names if name not in by_name]
         if missing:
@@ -277,7 +277,7 @@ def _masks(place: Path, names: list[str], prior: Prior, invert: bool) -> Tensor:
             )
         files = [by_name[name] for name in names]
     read = {
-        file: torch.from_numpy(pictures.mask(file, invert))[None] for file in dict.fromkeys(files)
+        file: torch.from_numpy(mask_files.mask(file, invert))[None] for file in dict.fromkeys(files)
     }
     for file, mask in read.items():
         if tuple(mask.shape[1:]) != tuple(prior.signal_shape[1:]):

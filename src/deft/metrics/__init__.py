@@ -12,7 +12,8 @@ from deft.metrics.calibration import (
 )
 from deft.metrics.distribution import energy_distance, mmd, patch_distance, sliced_wasserstein
 from deft.metrics.image import misfit, psnr, root_mean_square, ssim
-from deft.metrics.learned import LPIPS, Weights, fid, frechet_distance, kernel_distance, kid, lpips
+from deft.metrics.learned import Weights, fid, frechet_distance, kernel_distance, kid, lpips
+from deft.metrics.perceptual import LPIPS
 
 __all__ = [
     "LPIPS",

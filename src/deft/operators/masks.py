@@ -17,7 +17,7 @@ from torch import Tensor
 from deft import checks
 from deft.errors import InvalidInput, nearest_names
 from deft.noise import Noise
-from deft.storage import pictures
+from deft.storage import mask_files, pictures
 from deft.storage.cards import card_of
 from deft.types import Mask, Signal
 
@@ -319,8 +319,8 @@ class MaskFiles(Masks):
     def __init__(self, folder: str, invert: bool = False) -> None:
         self.folder, self.invert = str(folder), bool(invert)
         self._masks = [
-            (path.name, torch.from_numpy(pictures.mask(path, self.invert)))
-            for path in pictures.found(folder, "masks", pictures.MASKS)
+            (path.name, torch.from_numpy(mask_files.mask(path, self.invert)))
+            for path in pictures.found(folder, "masks", mask_files.MASKS)
         ]
 
     def draw(self, like: Signal, noise: Noise) -> Mask:

@@ -1,15 +1,8 @@
 """What a scheduler's configuration of diffusers says about a network: the noise schedule that it
 was trained under, and what it predicts.
 
-    READ
-        classes whose table of betas says alpha_k^2 = prod_{j <= k} (1 - beta_j);
-            they differ in how they sample, not in what the network knows
-    REFUSED
-        every other class of diffusers, with the reason: another process, another prediction,
-            or no diffusion of real numbers at all
-
-A class in neither list (a newer diffusers, somebody's own) is refused by name, and so is a setting
-that is not known here: nothing falls to a default.
+A class or a setting that is not in `deft.priors.diffusers_settings` (a newer diffusers, somebody's
+own) is refused by name: nothing falls to a default.
 """
 
 from __future__ import annotations
@@ -19,151 +12,19 @@ from typing import Any
 
 from deft import checks
 from deft.errors import InvalidInput, nearest_names
+from deft.priors.diffusers_settings import (
+    BETAS,
+    FLOW,
+    FLOWS,
+    HARMLESS,
+    LATENT_BETAS,
+    OF_VE,
+    PREDICTIONS,
+    READ,
+    REFUSED,
+)
 from deft.schedules import VE, Schedule, VPTabulated
 
-READ = frozenset(
-    [
-        "DDIMInverseScheduler",
-        "DDIMParallelScheduler",
-        "DDIMScheduler",
-        "DDPMParallelScheduler",
-        "DDPMScheduler",
-        "DEISMultistepScheduler",
-        "DPMSolverMultistepInverseScheduler",
-        "DPMSolverMultistepScheduler",
-        "DPMSolverSDEScheduler",
-        "DPMSolverSinglestepScheduler",
-        "EulerAncestralDiscreteScheduler",
-        "EulerDiscreteScheduler",
-        "HeunDiscreteScheduler",
-        "KDPM2AncestralDiscreteScheduler",
-        "KDPM2DiscreteScheduler",
-        "LMSDiscreteScheduler",
-        "PNDMScheduler",
-        "RePaintScheduler",
-        "SASolverScheduler",
-        "UniPCMultistepScheduler",
-    ]
-)
-_FLOW = (
-    "flow matching (x_t = (1 - t) x_0 + t eps, a velocity), which this adapter does not read yet"
-)
-_EDM = "EDM's preconditioned network, which this adapter does not read yet"
-_DISCRETE = "tokens, not real numbers"
-_DISTILLED = "a distilled network, which does not return the mean of x_0"
-REFUSED: dict[str, str] = {
-    "AmusedScheduler": _DISCRETE,
-    "BlockRefinementScheduler": _DISCRETE,
-    "CMStochasticIterativeScheduler": _DISTILLED,
-    "CogVideoXDDIMScheduler": "a table with a shifted SNR, for video latents",
-    "CogVideoXDPMScheduler": "a table with a shifted SNR, for video latents",
-    "ConsistencyDecoderScheduler": _DISTILLED,
-    "CosineDPMSolverMultistepScheduler": _EDM,
-    "DDPMWuerstchenScheduler": "a cosine schedule in continuous time, for latents",
-    "DiscreteDDIMScheduler": _DISCRETE,
-    "EDMDPMSolverMultistepScheduler": _EDM,
-    "EDMEulerScheduler": _EDM,
-    "EntropyBoundScheduler": _DISCRETE,
-    "FlowMapEulerDiscreteScheduler": _FLOW,
-    "FlowMatchEulerDiscreteScheduler": _FLOW,
-    "FlowMatchHeunDiscreteScheduler": _FLOW,
-    "FlowMatchLCMScheduler": _FLOW,
-    "HeliosDMDScheduler": _FLOW,
-    "HeliosScheduler": _FLOW,
-    "IPNDMScheduler": "a table of its own without betas",
-    "KarrasVeScheduler": _EDM,
-    "LCMScheduler": _DISTILLED,
-    "LTXEulerAncestralRFScheduler": _FLOW,
-    "MiniMaxH3Scheduler": _FLOW,
-    "PiflowScheduler": _FLOW,
-    "RFD4ProteinaScheduler": "frames of proteins",
-    "SCMScheduler": _DISTILLED,
-    "ScoreSdeVpScheduler": "the VP process in continuous time, which this adapter does not read "
-    "yet",
-    "TCDScheduler": _DISTILLED,
-    "UnCLIPScheduler": "embeddings, not images",
-    "VQDiffusionScheduler": _DISCRETE,
-}
-"""Why each other class is not read."""
-
-BETAS = (
-    "num_train_timesteps",
-    "beta_start",
-    "beta_end",
-    "beta_schedule",
-    "trained_betas",
-    "rescale_betas_zero_snr",
-)
-PREDICTIONS = ("epsilon", "sample", "v_prediction")
-_FLOWS = ("use_flow_sigmas", "use_dynamic_shifting")
-_HARMLESS = frozenset(
-    [
-        "algorithm_type",
-        "clip_sample",
-        "clip_sample_range",
-        "corrector_order",
-        "disable_corrector",
-        "dynamic_thresholding_ratio",
-        "eta",
-        "euler_at_final",
-        "final_sigmas_type",
-        "flow_shift",
-        "interpolation_type",
-        "lambda_min_clipped",
-        "lower_order_final",
-        "noise_sampler_seed",
-        "num_inference_steps",
-        "predict_x0",
-        "predictor_order",
-        "sample_max_value",
-        "set_alpha_to_one",
-        "sigma_max",
-        "sigma_min",
-        "skip_prk_steps",
-        "solver_order",
-        "solver_p",
-        "solver_type",
-        "steps_offset",
-        "tau_func",
-        "tensor_format",
-        "thresholding",
-        "time_shift_type",
-        "timestep_spacing",
-        "use_beta_sigmas",
-        "use_exponential_sigmas",
-        "use_karras_sigmas",
-        "use_lu_lambdas",
-        "variance_type",
-        "original_inference_steps",
-        "s_noise",
-        "shift_terminal",
-        "max_image_seq_len",
-        "base_image_seq_len",
-        "base_shift",
-        "max_shift",
-        "trained_prediction",
-        "solver_name",
-    ]
-)
-_LATENT_BETAS = frozenset(
-    [
-        "DPMSolverSDEScheduler",
-        "HeunDiscreteScheduler",
-        "KDPM2AncestralDiscreteScheduler",
-        "KDPM2DiscreteScheduler",
-    ]
-)  # classes whose table, where a configuration does not say, is that of latent diffusion
-_OF_VE = frozenset(
-    [
-        "num_train_timesteps",
-        "snr",
-        "sigma_min",
-        "sigma_max",
-        "sampling_eps",
-        "correct_steps",
-        "tensor_format",
-    ]
-)
 _ADVICE = (
     "give schedule= (and prediction_type=) if you know under which noise schedule the network was "
     "trained"
@@ -200,7 +61,7 @@ def read(config: Mapping[str, Any], file: str) -> tuple[Schedule, str]:
     name = config.get("_class_name")
     name = name if isinstance(name, str) else None if name is None else repr(name)
     if name == "ScoreSdeVeScheduler":
-        _refuse_unknown(config, _OF_VE, file)
+        _refuse_unknown(config, OF_VE, file)
         return VE(
             _number(config, "sigma_min", 0.01, file), _number(config, "sigma_max", 1348.0, file)
         ), "score"
@@ -225,12 +86,12 @@ def read(config: Mapping[str, Any], file: str) -> tuple[Schedule, str]:
 
 
 def _check_settings(config: Mapping[str, Any], file: str) -> None:
-    for key in _FLOWS:
+    for key in FLOWS:
         if config.get(key):
             raise InvalidInput(
                 f"{file}: {key}",
                 given=config[key],
-                expected=f"false: it means {_FLOW}",
+                expected=f"false: it means {FLOW}",
                 advice=_ADVICE,
             )
     if config.get("timestep_type", "discrete") != "discrete":
@@ -242,7 +103,7 @@ def _check_settings(config: Mapping[str, Any], file: str) -> None:
         )
     _refuse_unknown(
         config,
-        {*BETAS, *_FLOWS, *_HARMLESS, "prediction_type", "timestep_type", "timestep_scaling"},
+        {*BETAS, *FLOWS, *HARMLESS, "prediction_type", "timestep_type", "timestep_scaling"},
         file,
     )
 
@@ -293,7 +154,7 @@ def _table(config: Mapping[str, Any], file: str) -> list[float]:
         _check_trained(config, steps, file)
     usual = (
         {"beta_start": 0.00085, "beta_end": 0.012}
-        if config.get("_class_name") in _LATENT_BETAS
+        if config.get("_class_name") in LATENT_BETAS
         else {}
     )
     try:

@@ -26,7 +26,7 @@ from deft.priors.unet import UNetPrior
 from deft.schedules import Schedule
 from deft.storage import cards, tensors
 from deft.storage.bounded_json import LARGEST, parsed
-from deft.storage.fields import Object, OneOf, Part, Plain
+from deft.storage.compound_fields import Object, OneOf, Part, Plain
 from deft.storage.table import modern
 
 KIND = "deft prior"

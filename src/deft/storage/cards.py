@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from deft.errors import InvalidInput, nearest_names, shown
-from deft.storage.fields import Field, Folder, Function, Part, Plain
+from deft.storage.building import built, parts
+from deft.storage.compound_fields import Part, Plain
+from deft.storage.fields import Field, Folder, Function
 from deft.storage.schema import fields_of
 from deft.storage.table import KINDS, modern, public_name
 
@@ -79,7 +81,7 @@ def build(
     """
     card = noted(card, where)
     check(card, (kind,), names(allow), where)
-    return _built(card, (kind,), given or {})
+    return built(card, (kind,), given or {})
 
 
 def noted(card: object, where: str) -> object:
@@ -100,7 +102,7 @@ def check(card: object, kinds: Sequence[str], allowed: Collection[str], where: s
     """Raise `InvalidInput` where a card, or one within it, cannot be built: nothing is imported
     that is not in the table or allowed.
     """
-    name, args = _parts(card, where)
+    name, args = parts(card, where)
     for kind in kinds:
         if name in KINDS[kind].homes and (kind != "h-transform" or name in LEARNED):
             _check_args(fields_of(kind, name), args, allowed, f"{where}: {name}")
@@ -182,21 +184,6 @@ def function(path: str) -> Callable[..., Any]:
     return found
 
 
-def _parts(card: object, where: str) -> tuple[str, Mapping[str, object]]:
-    if (
-        not isinstance(card, Mapping)
-        or set(card) - {"class", "args"}
-        or not isinstance(card.get("class"), str)
-    ):
-        raise InvalidInput(
-            where, given=card, expected='an object {"class": NAME, "args": {...}} and nothing else'
-        )
-    args = card.get("args") or {}
-    if not isinstance(args, Mapping) or not all(isinstance(name, str) for name in args):
-        raise InvalidInput(f"{where}: args", given=args, expected="an object")
-    return card["class"], args
-
-
 def _check_args(
     fields: Mapping[str, Field], args: Mapping[str, object], allowed: Collection[str], where: str
 ) -> None:
@@ -271,66 +258,3 @@ def _trust(module: str) -> str:
 
 def _same_folder(given: str, named: str) -> bool:
     return given == named or Path(given).absolute() == Path(named).absolute()
-
-
-def _built(card: object, kinds: Sequence[str], given: Mapping[str, object]) -> Any:
-    name, args = _parts(card, "the card")
-    kind = next((kind for kind in kinds if name in KINDS[kind].homes), None)
-    cls = _own(name, kinds) if kind is None else KINDS[kind].find(name)
-    fields = {} if kind is None else fields_of(kind, name)
-    parameters = inspect.signature(cls).parameters
-    twice = [argument for argument in args if argument in given and argument in parameters]
-    if twice:
-        raise InvalidInput(
-            f"{name}.{twice[0]}", given=args[twice[0]], expected="nothing: it comes with the prior"
-        )
-    passed = {argument: value for argument, value in given.items() if argument in parameters}
-    missing = [
-        p.name
-        for p in parameters.values()
-        if p.default is p.empty and p.kind in _NAMED and p.name not in {**args, **passed}
-    ]
-    if missing:
-        raise InvalidInput(
-            f"{name} needs {', '.join(missing)}; got {', '.join(args) or 'nothing'}."
-        )
-    return cls(
-        **passed,
-        **{
-            argument: _value(value, fields.get(argument), given) for argument, value in args.items()
-        },
-    )
-
-
-_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-
-
-def _own(name: str, kinds: Sequence[str]) -> type:
-    """A class of the user's own, whose module was allowed."""
-    module, _, last = name.rpartition(".")
-    try:
-        found = getattr(import_module(module), last, None)
-    except ImportError as error:
-        raise InvalidInput(
-            "class",
-            given=name,
-            expected="a class that can be imported here",
-            advice=f"importing it said: {error}",
-        ) from error
-    bases = tuple(KINDS[kind].base_class() for kind in kinds)
-    if not (isinstance(found, type) and issubclass(found, bases)) or inspect.isabstract(found):
-        raise InvalidInput(
-            "class",
-            given=name,
-            expected=f"a {' or '.join(kinds)}, derived from "
-            f"{' or '.join(KINDS[k].base for k in kinds)}",
-        )
-    return found
-
-
-def _value(value: object, field: Field | None, given: Mapping[str, object]) -> Any:
-    """An argument as Python writes it: a nested card as its object, a list as a tuple."""
-    if isinstance(value, Mapping) and "class" in value:
-        parts = [part.kinds for part in field.parts() if isinstance(part, Part)] if field else []
-        return _built(value, parts[0] if parts else tuple(KINDS), given)
-    return tuple(value) if isinstance(value, list) else value

@@ -12,20 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from deft.storage.fields import (
-    Choice,
-    Field,
-    Flag,
-    Folder,
-    Function,
-    Items,
-    Nothing,
-    OneOf,
-    Part,
-    Real,
-    Text,
-    Whole,
-)
+from deft.storage.compound_fields import Items, OneOf, Part
+from deft.storage.fields import Choice, Field, Flag, Folder, Function, Nothing, Real, Text, Whole
 from deft.storage.table import KINDS
 
 _MOST_ENTRIES = 1 << 28  # of one signal

@@ -23,14 +23,15 @@ from deft.priors.base import Prior, is_nameless, same_identity
 from deft.priors.zoo import FOLDER
 from deft.problems import Problem
 from deft.schedules import Schedule
-from deft.storage import cards, tensors
+from deft.storage import cards, headers, tensors
 from deft.storage.cards import Allow, described
 from deft.storage.claims import as_recorded
-from deft.storage.fields import Items, Nothing, Object, OneOf, Part, Plain, Real, Text, Whole
+from deft.storage.compound_fields import Items, Object, OneOf, Part, Plain
+from deft.storage.fields import Nothing, Real, Text, Whole
 from deft.storage.table import modern, public_name
 from deft.training import state
 
-FORMAT = tensors.FORMAT
+FORMAT = headers.FORMAT
 KIND = "deft h-transform"
 
 _BIN = Object(

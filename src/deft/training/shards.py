@@ -27,7 +27,8 @@ from deft.errors import CheckpointError, DeftError, InvalidInput
 from deft.storage.atomic import atomic
 from deft.storage.bounded_json import parsed
 from deft.storage.claims import differences
-from deft.storage.fields import Items, Object, Plain, Text, Whole
+from deft.storage.compound_fields import Items, Object, Plain
+from deft.storage.fields import Text, Whole
 from deft.storage.fingerprint import fingerprint
 from deft.storage.tensors import refusal
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from deft.errors import CheckpointError
 from deft.storage import tensors as files
-from deft.storage.fields import Flag, Nothing, Object, OneOf, Plain, Real, Text, Whole
+from deft.storage.compound_fields import Object, OneOf, Plain
+from deft.storage.fields import Flag, Nothing, Real, Text, Whole
 from deft.storage.table import modern
 
 KIND = "deft training state"

@@ -7,10 +7,9 @@ contradicts itself within a series is an error.
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -21,11 +20,9 @@ from deft.data.ct.extra import extra
 from deft.data.ct.files import Unreadable, files_below, has_mark, is_index, may_be_dicom
 from deft.data.ct.frames import CAPTURE, Frame, frames_of, text
 from deft.data.ct.pixels import read_frames
+from deft.data.ct.report import OTHER, Report, nothing
 from deft.data.ct.units import check_hounsfield
-from deft.errors import BadImage, InvalidInput, nearest_names
-
-_OTHER = "other file"
-_SHOWN = 5
+from deft.errors import InvalidInput, nearest_names
 
 
 @final
@@ -42,81 +39,6 @@ class Series:
     spacing: tuple[float, float] | None
     """Between rows and between columns, in mm."""
     description: str = ""
-
-
-@final
-@dataclass
-class _Report:
-    """What was left out, and what else is to be said, of one reading."""
-
-    path: Path
-    strict: bool
-    count: int = 0
-    left_out: list[tuple[Path, str]] = field(default_factory=list)
-    said: dict[str, list[str]] = field(default_factory=dict)
-    first: BadImage | None = None
-    """Why the first of those was left out."""
-
-    def leave_out(self, file: Path, what: str) -> None:
-        """Raises BadImage with `strict`."""
-        if self.strict:
-            raise BadImage(
-                f"{file}",
-                given=what,
-                expected="CT slices alone, each once",
-                advice="it would be skipped without strict",
-            )
-        if what != _OTHER:
-            self.first = self.first or BadImage(
-                f"{file} is {_article(what)}; Hounsfield units are defined for CT slices."
-            )
-        self.left_out.append((file, what))
-
-    def damaged(self, file: Path, error: BadImage) -> None:
-        """Raises the error with `strict`."""
-        if self.strict:
-            raise error
-        self.first = self.first or error
-        self.left_out.append((file, "damaged file"))
-
-    def note(self, whose: str) -> Callable[[str], None]:
-        """A place for what is to be said of one series."""
-        return lambda what: self.said.setdefault(what, []).append(whose)
-
-    def summary(self) -> str:
-        """What was left out, counted by kind, with the first names."""
-        kinds = Counter(what for _, what in self.left_out)
-        names = ", ".join(dict.fromkeys(file.name for file, _ in self.left_out[:_SHOWN])) + (
-            ", ..." if len(self.left_out) > _SHOWN else ""
-        )
-        return f"{', '.join(f'{n} {_plural(what, n)}' for what, n in kinds.items())} ({names})"
-
-    def warn(self) -> None:
-        if self.left_out:
-            warnings.warn(
-                f"{self.path}: skipped {len(self.left_out)} of {self.count} files: "
-                f"{self.summary()}.",
-                stacklevel=4,
-            )
-        if self.said:
-            lines = [
-                f"{what} ({_names(list(dict.fromkeys(whose)))})"
-                for what, whose in self.said.items()
-            ]
-            warnings.warn(f"{self.path}: {'; '.join(lines)}.", stacklevel=4)
-
-
-def _plural(what: str, n: int) -> str:
-    return (
-        f"{what}s"
-        if n > 1 and what.rpartition(" ")[2] in ("file", "localizer", "capture", "slice")
-        else what
-    )
-
-
-def _names(whose: list[str]) -> str:
-    more = f" and {len(whose) - 3} more" if len(whose) > 3 else ""
-    return f"series {', '.join(whose[:3])}{more}"
 
 
 def read_dicom(
@@ -142,12 +64,12 @@ def read_series(
     """`read_dicom`; with `one_per_study`, raises InvalidInput where a study has several series and
     none of them is named ("all" names all).
     """
-    report = _Report(Path(folder), strict)
+    report = Report(Path(folder), strict)
     groups = _chosen(_grouped(report), series, one_per_study, report.path)
     found = [_read(group, report) for group in groups]
     whole = [one for one in found if one is not None]
     if not whole:
-        raise _nothing(report)
+        raise nothing(report)
     report.warn()
     return whole
 
@@ -155,7 +77,7 @@ def read_series(
 _Key = tuple[str, str, str]
 
 
-def _grouped(report: _Report) -> dict[_Key, list[Frame]]:
+def _grouped(report: Report) -> dict[_Key, list[Frame]]:
     """The slices of each series, by patient, study and series."""
     pydicom = extra("pydicom")
     frames: list[Frame] = []
@@ -171,7 +93,7 @@ def _grouped(report: _Report) -> dict[_Key, list[Frame]]:
             report.damaged(file, error)
             continue
         if header is None:
-            report.leave_out(file, _OTHER)
+            report.leave_out(file, OTHER)
             continue
         frames += [frame for frame in found if not frame.what]
         captures += [
@@ -187,15 +109,11 @@ def _grouped(report: _Report) -> dict[_Key, list[Frame]]:
     else:
         frames = _exported(captures, report)
     if not frames:
-        raise _nothing(report)
+        raise nothing(report)
     groups: dict[_Key, list[Frame]] = {}
     for frame in frames:
         groups.setdefault((frame.patient, frame.study, frame.series), []).append(frame)
     return dict(sorted(groups.items(), key=lambda item: (item[0][0], item[0][2], item[0][1])))
-
-
-def _article(what: str) -> str:
-    return what if what.startswith("of ") else f"a {what}"
 
 
 def _header(pydicom: Any, file: Path) -> Any | None:
@@ -217,24 +135,11 @@ def _header(pydicom: Any, file: Path) -> Any | None:
     return None
 
 
-def _exported(captures: list[Frame], report: _Report) -> list[Frame]:
+def _exported(captures: list[Frame], report: Report) -> list[Frame]:
     """Secondary captures as slices: where there is nothing else, some program exported them so."""
     for name in sorted({frame.series for frame in captures}):
         report.note(name)("secondary captures with places and rescale tags are read as slices")
     return [replace(frame, what="") for frame in captures]
-
-
-def _nothing(report: _Report) -> BadImage:
-    """The error of a folder without slices."""
-    if report.first is not None and len(report.left_out) == 1:
-        return report.first
-    if report.first is not None:
-        return BadImage(
-            f"{report.path} holds no CT slices that can be read, but {report.summary()}; the "
-            f"first: {report.first}"
-        )
-    others = f"; it holds {report.summary()}" if report.left_out else ""
-    return BadImage(f"{report.path} holds no DICOM files (.dcm, .ima or without a suffix){others}.")
 
 
 def _chosen(
@@ -295,7 +200,7 @@ def _listed(groups: dict[_Key, list[Frame]]) -> str:
     return "; ".join(lines[:10]) + (f"; and {len(lines) - 10} more" if len(lines) > 10 else "")
 
 
-def _read(frames: list[Frame], report: _Report) -> Series | None:
+def _read(frames: list[Frame], report: Report) -> Series | None:
     """One series; None where every file of it is damaged."""
     first = frames[0]
     wrong = next((frame.error for frame in frames if frame.error is not None), None)
@@ -318,7 +223,7 @@ def _read(frames: list[Frame], report: _Report) -> Series | None:
 
 
 def _pixels(
-    frames: list[Frame], report: _Report, note: Callable[[str], None]
+    frames: list[Frame], report: Report, note: Callable[[str], None]
 ) -> tuple[list[Frame], list[np.ndarray], list[tuple[float, float]]]:
     """The frames whose pixels can be read, their HU, and the extremes of what is not padding."""
     wanted: dict[Path, list[int]] = {}

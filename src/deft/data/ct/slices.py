@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -16,29 +15,9 @@ from deft.data.arrays import Range, read_array
 from deft.data.ct.dicom import read_series
 from deft.data.ct.lodopab import LoDoPaB, lodopab_parts
 from deft.data.ct.split import patient_names, split_patients
-from deft.data.ct.units import (
-    AIR_ENDS,
-    LARGEST,
-    averaged,
-    check_hounsfield,
-    check_kind,
-    check_size,
-    window,
-    without_padding,
-)
+from deft.data.ct.stacks import Stack, check_values, checked_slice
+from deft.data.ct.units import averaged, check_size, window
 from deft.errors import BadImage, InvalidInput
-
-_LOOKED_AT = 64  # slices of a stack in files, to find values that cannot be Hounsfield units
-_IN_MEMORY = 1 << 26  # values, up to which all slices are looked at
-
-
-class _Stack(Protocol):
-    """Slices in HU, (n, height, width), read when they are asked for."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    def __getitem__(self, i: int, /) -> Any: ...
 
 
 @final
@@ -54,7 +33,7 @@ class Slices(Dataset[Any]):
 
     def __init__(
         self,
-        hu: _Stack,
+        hu: Stack,
         through: str | Range = "full",
         *,
         patients: Sequence[str] | None = None,
@@ -83,7 +62,7 @@ class Slices(Dataset[Any]):
         self.size = size
         self.event_shape = (1, size or height, size or width)
         self._index = np.arange(n)
-        self._check_values()
+        check_values(hu, self.window)
 
     @classmethod
     def read(
@@ -217,41 +196,6 @@ class Slices(Dataset[Any]):
             )
         return found
 
-    def _check_values(self) -> None:
-        """Raise where values cannot be Hounsfield units, and say what is padding: of all slices in
-        memory, of some of those in files.
-        """
-        stack, n = self.hu, len(self._index)
-        in_memory = (
-            isinstance(stack, np.ndarray)
-            and not isinstance(stack, np.memmap)
-            and stack.size <= _IN_MEMORY
-        )
-        some = range(n) if in_memory else np.unique(np.linspace(0, n - 1, _LOOKED_AT).round())
-        check_kind(np.asarray(stack[0]).dtype)
-        extremes, padding, where = [], 0, -1
-        for i in some:
-            values, outside = without_padding(stack[int(i)])
-            if np.isfinite(values).all():  # another is an error when it is asked for
-                extremes.append((float(values.min()), float(values.max())))
-            if outside and not padding:
-                where = int(i)
-            padding += outside
-        if not extremes:
-            raise BadImage("the slices hold NaN or infinite values.")
-        check_hounsfield(
-            min(low for low, _ in extremes),
-            max(high for _, high in extremes),
-            "the slices",
-            self.window,
-        )
-        if padding:
-            warnings.warn(
-                f"{padding} values below {AIR_ENDS:g} HU (the first in slice {where}) are padding "
-                "outside of the field of view; they are read as air.",
-                stacklevel=3,
-            )
-
     def __len__(self) -> int:
         return len(self._index)
 
@@ -264,16 +208,7 @@ class Slices(Dataset[Any]):
         BadImage where it holds NaN, infinity or no Hounsfield units.
         """
         number = int(self._index[i])
-        hu, _ = without_padding(self.hu[number])
-        if not np.isfinite(hu).all():
-            raise BadImage(f"slice {number} holds NaN or infinite values.")
-        if float(hu.max()) > LARGEST:
-            raise BadImage(
-                f"slice {number}",
-                given=f"{float(hu.max()):g} HU",
-                expected="at most 31743 HU, that of metal",
-                advice="set padding to -1000",
-            )
+        hu = checked_slice(self.hu, number)
         hu = hu if self.size is None else averaged(hu[None], self.size, "")[0]
         return torch.from_numpy(np.ascontiguousarray(hu))
 
