@@ -61,9 +61,10 @@ from deft.samplers.smc import TwistedSMC
 from deft.storage.atomic import atomic
 from deft.studies import provenance
 from deft.training import checkpoint
-from deft.training.base import Batch, Source
+from deft.training.batch import Batch
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw
 from deft.training.loop import train
+from deft.training.sources import Source
 from deft.types import Signal
 
 STEPS = 100

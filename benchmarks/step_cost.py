@@ -33,7 +33,7 @@ from deft.problems import Inpainting
 from deft.samplers.ddim import DDIM
 from deft.schedules import VPLinear, VPTabulated
 from deft.steps import State
-from deft.training.base import Batch
+from deft.training.batch import Batch
 from deft.training.denoising import DenoisingScoreMatching
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import deft
 from deft.priors import zoo
 from deft.problems import from_card
-from deft.training import checkpoint
+from deft.training import checkpoint, places
 
 SOFT_TISSUE = (-0.36, 0.04)  # -200 to 300 HU
 LARGEST = 0.08  # 100 HU
@@ -29,7 +29,7 @@ def main(slices: int = 2, samples: int = 16, steps: int = 20, out: str = "output
     deviation, which is 1 where samples spread as they should.
     """
     prior = zoo.load("ct-128", precision="auto")
-    h, card = checkpoint.load(checkpoint.located("h-ct-128-views-60"), prior)
+    h, card = checkpoint.load(places.located("h-ct-128-views-60"), prior)
     problem = from_card(card["problem"])
     sampler = deft.DPMSolver(steps)
 

@@ -34,10 +34,10 @@ from deft.priors.precision import settled
 from deft.problems import from_card
 from deft.training import checkpoint
 from deft.training.bank import Bank
-from deft.training.base import Images
 from deft.training.calibrate import calibrate
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw
 from deft.training.loop import train
+from deft.training.sources import Images
 
 LAW = TimeLaw(mean=-2.0, std=3.0, uniform=0.2)
 

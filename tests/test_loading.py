@@ -10,7 +10,7 @@ import deft
 from deft.errors import CheckpointError, InvalidInput
 from deft.priors import zoo
 from deft.problems import Inpainting
-from deft.training import checkpoint
+from deft.training import checkpoint, places
 from tests.training import small
 
 PROBLEM = Inpainting(masks="box", sigma_y=0.05)
@@ -87,7 +87,7 @@ def test_nothing_that_a_file_names_is_downloaded(tmp_path):
 
 
 def test_a_copy_of_a_shipped_file_loads_by_its_path(tmp_path):
-    shutil.copy(checkpoint.located(NAME), tmp_path / "mine.safetensors")
+    shutil.copy(places.located(NAME), tmp_path / "mine.safetensors")
     assert deft.load(tmp_path / "mine.safetensors").prior.name == "digits-32"
 
 

@@ -21,8 +21,8 @@ import deft
 from deft.noise import Noise
 from deft.priors.zoo import load
 from deft.training.bank import Bank
-from deft.training.base import Images, Source
 from deft.training.denoising import DenoisingScoreMatching
+from deft.training.sources import Images, Source
 
 
 def main() -> None:

@@ -35,9 +35,9 @@ from deft.storage.atomic import atomic
 from deft.studies import provenance
 from deft.studies.estimate import Estimate
 from deft.training.bank import Bank
-from deft.training.base import Images
 from deft.training.denoising import DenoisingScoreMatching
 from deft.training.loop import train
+from deft.training.sources import Images
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from quality import dps

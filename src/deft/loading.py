@@ -19,7 +19,7 @@ from deft.priors import resolve
 from deft.priors.base import Prior
 from deft.problems import Problem, from_card
 from deft.storage.cards import Allow
-from deft.training import checkpoint
+from deft.training import checkpoint, places
 
 
 @final
@@ -52,7 +52,7 @@ def load(
             expected="a name, a run folder, or a file: of type str or Path",
             advice="see deft list",
         )
-    path = checkpoint.located(place)
+    path = places.located(place)
     card = checkpoint.read_card(path)
     if card.get("problem") is None:
         raise CheckpointError(

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from deft.commands import methods
-from deft.commands.train import untrained
+from deft.commands.untrained import untrained
 from deft.htransforms.calibrated import Calibrated
 from deft.htransforms.learned import LearnedHTransform
 from deft.priors import zoo

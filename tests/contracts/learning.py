@@ -13,7 +13,7 @@ from deft.priors.base import Prior
 from deft.priors.unet import UNetPrior
 from deft.schedules import VPLinear
 from deft.training import checkpoint
-from deft.training.base import Batch
+from deft.training.batch import Batch
 from deft.training.loop import train
 from tests.training import small
 

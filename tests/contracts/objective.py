@@ -8,7 +8,8 @@ from torch import Tensor
 from deft.htransforms.base import HTransform, NoConditioning
 from deft.noise import Noise
 from deft.priors.base import Prior
-from deft.training.base import Batch, Objective
+from deft.training.base import Objective
+from deft.training.batch import Batch
 
 
 class ObjectiveContract(ABC):

@@ -3,7 +3,7 @@ estimates that are surer than they should be.
 """
 
 import deft
-from deft.htransforms.base import linear_gaussian
+from deft.htransforms.applies import linear_gaussian
 from deft.types import inner
 
 

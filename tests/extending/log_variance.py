@@ -4,7 +4,9 @@ zero for the exact h (Richter & Berner 2024, arXiv:2307.01198).
 
 import deft
 from deft.paths import path_log_weight, simulate
-from deft.training.base import Draws, Loss, Objective
+from deft.training.base import Objective
+from deft.training.batch import Loss
+from deft.training.sources import Draws
 
 
 class LogVariance(Objective):

@@ -11,7 +11,7 @@ from deft.posterior import Posterior
 from deft.priors.callable import CallablePrior
 from deft.samplers.ddim import DDIM
 from deft.studies.counted import Counted
-from deft.training.base import Batch
+from deft.training.batch import Batch
 from tests.closed_form import DOUBLE, gaussian, measured, mixture
 from tests.contracts.htransform import HTransformContract
 from tests.training import small

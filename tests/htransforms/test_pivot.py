@@ -29,8 +29,8 @@ from deft.samplers.ddim import DDIM
 from deft.schedules import EDM, VE, RectifiedFlow, VPCosine, VPLinear, VPTabulated
 from deft.studies.counted import Counted
 from deft.training.bank import Bank
-from deft.training.base import Images
 from deft.training.denoising import DenoisingScoreMatching
+from deft.training.sources import Images
 from tests.closed_form import DOUBLE
 from tests.contracts.htransform import HTransformContract
 from tests.contracts.learning import LearningContract

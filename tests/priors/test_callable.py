@@ -7,8 +7,8 @@ from deft.htransforms.dps import DPS
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.identity import Identity
 from deft.posterior import Posterior
-from deft.priors.base import is_nameless, same_identity
 from deft.priors.callable import CallablePrior
+from deft.priors.identity import is_nameless, same_identity
 from deft.schedules import VPLinear
 from tests.contracts.prior import PriorContract
 from tests.priors.test_gaussian_mixture import mixture

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from deft.errors import CheckpointError, InvalidInput
-from deft.priors.base import same_identity
 from deft.priors.diffusers import load
 from deft.priors.diffusers_unet import DiffusersPrior
+from deft.priors.identity import same_identity
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
 from deft.schedules import VE, VPLinear, VPTabulated

@@ -11,7 +11,7 @@ from deft.errors import CheckpointError
 from deft.noise import Noise
 from deft.priors import zoo
 from deft.problems import Inpainting
-from deft.training import checkpoint, shards
+from deft.training import checkpoint, places, shards
 from deft.training.bank import Bank
 from deft.training.state import StateFile
 from tests.training import small
@@ -89,6 +89,6 @@ def test_every_file_that_ships_is_sealed():
     from deft.storage import tensors
 
     files = sorted(zoo.FOLDER.glob("*.safetensors"))
-    assert len(files) == len(zoo.names()) + len(checkpoint.shipped())
+    assert len(files) == len(zoo.names()) + len(places.shipped())
     for path in files:
         assert tensors.header(path).sealed, path.name

@@ -4,7 +4,8 @@ from torch.utils.data import Dataset, TensorDataset
 
 from deft.errors import InvalidInput
 from deft.noise import Noise
-from deft.training.base import Batch, Images, Order, Source
+from deft.training.batch import Batch
+from deft.training.sources import Images, Order, Source
 from tests.training import small
 
 

@@ -13,7 +13,7 @@ from deft.htransforms.base import NoConditioning
 from deft.operators import Inpainting as InpaintingOperator
 from deft.problems import Fixed, Inpainting
 from deft.storage import tensors
-from deft.training import checkpoint
+from deft.training import checkpoint, places
 from tests.training import small
 
 PROBLEM = Inpainting(masks="box", sigma_y=0.05)
@@ -133,17 +133,17 @@ def test_missing(tmp_path):
 class TestLocated:
     def test_a_run_folder_a_file_and_the_name_of_what_ships(self, saved):
         path, _ = saved
-        assert checkpoint.located(path) == path
-        assert checkpoint.located(path.parent) == path.parent / "h.safetensors"
-        for name in checkpoint.shipped():
-            assert checkpoint.read_card(checkpoint.located(name))["prior"]["name"] in name
+        assert places.located(path) == path
+        assert places.located(path.parent) == path.parent / "h.safetensors"
+        for name in places.shipped():
+            assert checkpoint.read_card(places.located(name))["prior"]["name"] in name
 
     def test_a_misspelt_name(self):
         with pytest.raises(
             CheckpointError,
             match=r"no h-transform of that name ships.*did you mean.* h-ct-128-views-60",
         ):
-            checkpoint.located("h-ct-128-view-60")
+            places.located("h-ct-128-view-60")
 
 
 def test_foreign_safetensors(tmp_path):
@@ -269,7 +269,7 @@ def test_weights_that_are_not_finite(saved, value):
 def test_a_run_that_has_not_ended_is_told(tmp_path):
     (tmp_path / "state.safetensors").write_bytes(b"")
     with pytest.raises(CheckpointError) as raised:
-        checkpoint.located(tmp_path)
+        places.located(tmp_path)
     assert "has not ended" in raised.value.given
     assert "--initial" in raised.value.advice
 
@@ -310,7 +310,7 @@ def test_read_only_folder(saved, monkeypatch):
 class TestReadWeights:
     def test_safetensors(self, saved):
         path, h = saved
-        assert not small.differing(checkpoint.read_weights(path), h.state_dict())
+        assert not small.differing(places.read_weights(path), h.state_dict())
 
     @pytest.mark.parametrize(
         "wrap",
@@ -323,7 +323,7 @@ class TestReadWeights:
     def test_pt(self, tmp_path, wrap):
         weights = {"a": torch.randn(3), "b": torch.randn(2, 2)}
         torch.save(wrap(weights), tmp_path / "w.pt")
-        assert not small.differing(checkpoint.read_weights(tmp_path / "w.pt"), weights)
+        assert not small.differing(places.read_weights(tmp_path / "w.pt"), weights)
 
     def test_code_is_not_executed(self, tmp_path):
         class Evil:
@@ -332,17 +332,17 @@ class TestReadWeights:
 
         torch.save({"a": Evil()}, tmp_path / "w.pt")
         with pytest.raises(CheckpointError, match="holds more than weights, which is not executed"):
-            checkpoint.read_weights(tmp_path / "w.pt")
+            places.read_weights(tmp_path / "w.pt")
         assert not (tmp_path / "executed").exists()
 
     def test_no_tensors(self, tmp_path):
         torch.save({"x": 1}, tmp_path / "w.pt")
         with pytest.raises(CheckpointError, match=r"holds no dictionary of tensors.*it holds x"):
-            checkpoint.read_weights(tmp_path / "w.pt")
+            places.read_weights(tmp_path / "w.pt")
 
     def test_damaged(self, tmp_path):
         (tmp_path / "w.pt").write_bytes(b"nothing")
         with pytest.raises(CheckpointError, match="damaged"):
-            checkpoint.read_weights(tmp_path / "w.pt")
+            places.read_weights(tmp_path / "w.pt")
         with pytest.raises(CheckpointError, match="does not exist"):
-            checkpoint.read_weights(tmp_path / "none.pt")
+            places.read_weights(tmp_path / "none.pt")

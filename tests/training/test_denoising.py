@@ -8,7 +8,7 @@ from deft.noise import Noise
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.problems import Deblurring, Fixed, Tomography
 from deft.schedules import VE, VPLinear, VPTabulated
-from deft.training.base import Batch
+from deft.training.batch import Batch
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw
 from tests.contracts.objective import ObjectiveContract
 from tests.training import small

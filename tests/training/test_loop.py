@@ -21,10 +21,12 @@ from deft.htransforms.base import HTransform
 from deft.noise import Noise
 from deft.storage import lock
 from deft.storage import tensors as files
-from deft.training.base import Batch, Images, Loss, Objective
+from deft.training.base import Objective
+from deft.training.batch import Batch, Loss
 from deft.training.denoising import DenoisingScoreMatching
 from deft.training.loop import train
 from deft.training.run import Losses
+from deft.training.sources import Images
 from deft.training.state import KIND, StateFile
 from tests.training import small
 

@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from deft.training.base import Images, Loss, validate
+from deft.training.base import validate
+from deft.training.batch import Loss
+from deft.training.sources import Images
 from deft.training.validation import Validation
 from tests.training import small
 

@@ -20,7 +20,7 @@ KINDS = {
     "h-transforms": ("deft.htransforms.base", "HTransform", "deft.htransforms"),
     "samplers": ("deft.samplers.base", "Stepping", "deft.samplers"),
     "time-grids": ("deft.samplers.base", "TimeGrid", "deft.samplers"),
-    "methods": ("deft.commands.methods", "MethodRecipe", "deft.commands.methods"),
+    "methods": ("deft.commands.recipes", "MethodRecipe", "deft.commands.methods"),
 }
 
 

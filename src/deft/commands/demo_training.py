@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from deft.commands.demo_plan import Plan
-from deft.commands.train import untrained
+from deft.commands.untrained import untrained
 from deft.htransforms.base import HTransform
 from deft.priors import zoo
 from deft.priors.base import Prior

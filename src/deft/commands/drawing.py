@@ -10,7 +10,6 @@ the misfit of m measurements is 1 with a standard deviation of 1 / sqrt(2 m). It
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,23 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from deft import signals
 from deft.commands.done import Done, of_measurement
-from deft.data import write_npz, write_png
+from deft.commands.sample_files import write, write_weights
 from deft.errors import DeftError, InvalidInput, SamplesNotFinite
 from deft.likelihoods import Observation
 from deft.metrics.image import misfit, psnr, root_mean_square
 from deft.noise import Noise
 from deft.priors.base import Prior
 from deft.problems import Problem
-from deft.reports import figure
 from deft.steps import State
-from deft.storage.atomic import atomic
 from deft.storage.fingerprint import fingerprint, of_file
 from deft.studies.method import Method, describe
 from deft.studies.words import number, some
@@ -164,7 +160,7 @@ class Drawing:
                 self.out, self.names[i], x.cpu(), self.observed.take([i]), self.prior, clean
             )
             if drawn.weights:
-                files.append(_write_weights(self.out, self.names[i], drawn.weights[k]))
+                files.append(write_weights(self.out, self.names[i], drawn.weights[k]))
             done.add(self.names[i], origins[i], files, facts)
         return broken
 
@@ -280,69 +276,3 @@ def broken_step(
     except (DeftError, RuntimeError):
         return ""
     return f"the last of {number(steps, 'step')} on" if steps else "the last step on"
-
-
-def write(
-    out: Path, name: str, samples: Tensor, observed: Observation, prior: Prior, truth: Tensor | None
-) -> list[str]:
-    """The samples, their mean and standard deviation as arrays and, of images, as pictures; gives
-    back the names of the files.
-    """
-    mean = samples.mean(0)
-    std = samples.std(0) if len(samples) > 1 else torch.zeros_like(mean)
-    files = []
-    if samples.ndim == 4 and samples.shape[1] in (1, 3):
-        value_range = prior.value_range or (float(samples.min()), float(samples.max()))
-        spread, high = np.asarray(std.square().mean(0).sqrt()), float(std.max()) or 1.0
-        shown = figure.heat(spread, high)
-        write_png(out / f"{name}-mean.png", mean, value_range)
-        _write_bytes(out / f"{name}-std.png", figure.png(figure.with_scale(shown, high)))
-        sheet = _sheet(samples, mean, shown, high, observed, value_range, truth)
-        _write_bytes(out / f"{name}-samples.png", figure.png(sheet))
-        files = [f"{name}-{kind}.png" for kind in ("mean", "std", "samples")]
-    arrays = {"samples": samples, "mean": mean, "std": std, "y": observed.y[0]} | (
-        {} if truth is None else {"truth": truth}
-    )
-    write_npz(out / f"{name}.npz", arrays)
-    return [*files, f"{name}.npz"]
-
-
-def _sheet(
-    samples: Tensor,
-    mean: Tensor,
-    shown: figure.Picture,
-    high: float,
-    observed: Observation,
-    value_range: tuple[float, float],
-    truth: Tensor | None,
-) -> figure.Picture:
-    """Truth, measurement, samples, mean and standard deviation side by side."""
-    row = [figure.picture(np.asarray(truth), value_range)] if truth is not None else []
-    measured = figure.picture(np.asarray(observed.operator.lift(observed.y)[0]), value_range)
-    row.append(figure.hatch(measured, np.asarray(observed.operator.coverage(mean[None])[0])))
-    row += [figure.picture(np.asarray(x), value_range) for x in samples]
-    row += [figure.picture(np.asarray(mean), value_range), shown]
-    titles = [
-        *(["truth"] if truth is not None else []),
-        "measurement",
-        *(f"sample {j + 1}" for j in range(len(samples))),
-        "mean",
-        f"std, 0 to {high:.2g}",
-    ]
-    return figure.grid([row], titles, scale=figure.enlargement(tuple(samples.shape[1:])))
-
-
-def _write_weights(out: Path, name: str, card: Mapping[str, object]) -> str:
-    _write_bytes(out / f"{name}-weights.json", json.dumps(card, indent=1, allow_nan=False).encode())
-    if card["collapsed"]:
-        warnings.warn(
-            f"{name}: the weights collapsed (effective sample size below 2); its samples and log "
-            "p(y) are not to be trusted.",
-            stacklevel=2,
-        )
-    return f"{name}-weights.json"
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    with atomic(path) as file:
-        file.write(content)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from deft.commands import inputs, priors
 from deft.commands.inputs import Convert, Fit, Range, Window
-from deft.commands.methods import MethodRecipe
 from deft.commands.priors import Labels, Names
+from deft.commands.recipes import MethodRecipe
 from deft.errors import at_least_one
 from deft.metrics.learned import Weights
 from deft.problems import Problem

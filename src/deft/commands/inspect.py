@@ -17,7 +17,7 @@ from deft.storage import tensors as files
 from deft.storage.cards import described
 from deft.storage.fingerprint import of_file
 from deft.storage.table import dotted
-from deft.training import checkpoint, state
+from deft.training import checkpoint, places, state
 from deft.training.validation import Validation
 
 EXAMPLE = "deft inspect h-digits-32-inpainting"
@@ -57,7 +57,7 @@ def run(
         _problem(catalogue.named("problems", target))
     elif target in zoo.names():
         _prior(zoo.FOLDER / f"{target}.safetensors", target)
-    elif target in checkpoint.shipped():
+    elif target in places.shipped():
         _checkpoint(zoo.FOLDER / f"{target}.safetensors")
     elif path.is_file():
         _file(path)
@@ -70,7 +70,7 @@ def run(
     else:
         known = [
             *zoo.names(),
-            *checkpoint.shipped(),
+            *places.shipped(),
             *(cls.__name__ for cls in catalogue.classes("problems")),
         ]
         raise InvalidInput(
@@ -88,7 +88,7 @@ def _file(path: Path) -> None:
                 "hash": _NONE,
             }
         )
-        _tensors(checkpoint.read_weights(path))
+        _tensors(places.read_weights(path))
         return
     if zoo.is_prior(path):
         _prior(path, str(path))

@@ -7,7 +7,7 @@ from typing import Literal
 from deft.commands import catalogue
 from deft.priors import zoo
 from deft.storage.cards import described
-from deft.training import checkpoint
+from deft.training import checkpoint, places
 
 EXAMPLE = "deft list --kind problems"
 HELP = {"kind": "one kind only"}
@@ -33,7 +33,7 @@ def run(kind: Kind = "all") -> None:
         blocks.append(("priors", [(name, _prior(name)) for name in zoo.names()]))
     if kind in ("all", "h-transforms"):
         blocks.append(
-            ("h-transforms that ship", [(name, _shipped(name)) for name in checkpoint.shipped()])
+            ("h-transforms that ship", [(name, _shipped(name)) for name in places.shipped()])
         )
     for each in catalogue.KINDS:
         if kind in ("all", each):
@@ -68,7 +68,7 @@ def _prior(name: str) -> str:
 
 def _shipped(name: str) -> str:
     """For which prior, problem and noise an h-transform is."""
-    card = checkpoint.read_card(checkpoint.located(name))
+    card = checkpoint.read_card(places.located(name))
     prior, problem = card.get("prior"), card.get("problem")
     args = problem.get("args") if isinstance(problem, dict) else None
     noise = (

@@ -9,10 +9,10 @@ methods:
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import final
 
+from deft.commands.recipes import ByItself, Guided, MethodRecipe
 from deft.htransforms import dps, lgd, mcg, mmps, pigdm, tmpd
 from deft.htransforms.base import HTransform
 from deft.htransforms.gaussian_potential import GaussianPotential
@@ -23,26 +23,10 @@ from deft.samplers.base import Sampler, Sampling
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
 from deft.samplers.grids import UniformLogSNR
-from deft.samplers.posterior import PosteriorSampler
 from deft.samplers.weights import gaussian_steps
 from deft.studies.method import Method
-from deft.training import chain
+from deft.training import chain, places
 from deft.training import checkpoint as checkpoints
-
-
-class MethodRecipe(ABC):
-    """A method before prior and problem are known."""
-
-    run_folder: Path | None = None  # of the training run whose curves belong into the report
-    allow: tuple[str, ...] = ()  # modules of the user's own that a checkpoint may name
-
-    def card(self) -> dict[str, object] | None:
-        """The card of the checkpoint, where there is one."""
-        return None
-
-    @abstractmethod
-    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        """The method under the name `label`."""
 
 
 @final
@@ -65,7 +49,7 @@ class DEFT(MethodRecipe):
     def __init__(
         self, checkpoint: Path, sampler: Sampler | None = None, any_problem: bool = False
     ) -> None:
-        self.checkpoint = checkpoints.located(checkpoint)
+        self.checkpoint = places.located(checkpoint)
         self.sampler, self.any_problem = sampler or DPMSolver(steps=20), any_problem
         if (self.checkpoint.parent / "metrics.jsonl").exists():
             self.run_folder = self.checkpoint.parent
@@ -80,32 +64,8 @@ class DEFT(MethodRecipe):
         return Method(label, h_transform, self.sampler, training_seconds=chain.seconds(card))
 
 
-class _Guided(MethodRecipe):
-    """An h-transform in each of `steps` steps of DDIM(eta); `images` limits it to the first few
-    images.
-    """
-
-    steps: int
-    eta: float
-    images: int | None
-    notes: str = ""
-
-    @abstractmethod
-    def h_transform(self) -> HTransform:
-        """The h-transform, which is bound to the steps when sampling starts."""
-
-    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        return Method(
-            label,
-            self.h_transform(),
-            DDIM(steps=self.steps, eta=self.eta),
-            notes=self.notes,
-            images=self.images,
-        )
-
-
 @final
-class DPS(_Guided):
+class DPS(Guided):
     """DPS as published: the step size `zeta` in each of `steps` ancestral steps; `images` limits it
     to the first few images.
     """
@@ -113,20 +73,11 @@ class DPS(_Guided):
     def __init__(
         self, zeta: float = 1.0, steps: int = 100, eta: float = 1.0, images: int | None = None
     ) -> None:
-        self.zeta, self.steps, self.eta, self.images, self.notes = (
-            zeta,
-            steps,
-            eta,
-            images,
-            f"zeta = {zeta:g}",
-        )
-
-    def h_transform(self) -> HTransform:
-        return dps.DPS.published(self.zeta)
+        super().__init__(dps.DPS.published(zeta), steps, eta, images, f"zeta = {zeta:g}")
 
 
 @final
-class PiGDM(_Guided):
+class PiGDM(Guided):
     """PiGDM as published: its step in each of `steps` steps of DDIM(eta); `scale` is the standard
     deviation of x_0 that it supposes.
     """
@@ -134,39 +85,21 @@ class PiGDM(_Guided):
     def __init__(
         self, scale: float = 1.0, steps: int = 100, eta: float = 1.0, images: int | None = None
     ) -> None:
-        self.scale, self.steps, self.eta, self.images, self.notes = (
-            scale,
-            steps,
-            eta,
-            images,
-            f"scale = {scale:g}",
-        )
-
-    def h_transform(self) -> HTransform:
-        return pigdm.PiGDM.published(self.scale)
+        super().__init__(pigdm.PiGDM.published(scale), steps, eta, images, f"scale = {scale:g}")
 
 
 @final
-class MCG(_Guided):
+class MCG(Guided):
     """MCG as published: the size of its gradient, `step`, in each of `steps` ancestral steps."""
 
     def __init__(
         self, step: float = 1.0, steps: int = 100, eta: float = 1.0, images: int | None = None
     ) -> None:
-        self.step, self.steps, self.eta, self.images, self.notes = (
-            step,
-            steps,
-            eta,
-            images,
-            f"step = {step:g}",
-        )
-
-    def h_transform(self) -> HTransform:
-        return mcg.MCG.published(self.step)
+        super().__init__(mcg.MCG.published(step), steps, eta, images, f"step = {step:g}")
 
 
 @final
-class LGD(_Guided):
+class LGD(Guided):
     """Loss guidance with the step size `zeta` of DPS and `points` points, in each of `steps`
     ancestral steps.
     """
@@ -179,53 +112,31 @@ class LGD(_Guided):
         eta: float = 1.0,
         images: int | None = None,
     ) -> None:
-        self.zeta, self.points, self.steps, self.eta, self.images = zeta, points, steps, eta, images
-        self.notes = f"zeta = {zeta:g}, {points} points"
-
-    def h_transform(self) -> HTransform:
-        return lgd.LGD.published(self.zeta, points=self.points)
+        h, notes = lgd.LGD.published(zeta, points=points), f"zeta = {zeta:g}, {points} points"
+        super().__init__(h, steps, eta, images, notes)
 
 
 @final
-class TMPD(_Guided):
+class TMPD(Guided):
     """TMPD in the paper's form for images, in each of `steps` ancestral steps."""
 
     def __init__(self, steps: int = 100, eta: float = 1.0, images: int | None = None) -> None:
-        self.steps, self.eta, self.images = steps, eta, images
-
-    def h_transform(self) -> HTransform:
-        return tmpd.TMPD()
+        super().__init__(tmpd.TMPD(), steps, eta, images)
 
 
 @final
-class MMPS(_Guided):
+class MMPS(Guided):
     """MMPS with `iterations` of conjugate gradients in each of `steps` ancestral steps."""
 
     def __init__(
         self, iterations: int = 1, steps: int = 100, eta: float = 1.0, images: int | None = None
     ) -> None:
-        self.iterations, self.steps, self.eta, self.images = iterations, steps, eta, images
-        self.notes = f"{iterations} iteration{'s' * (iterations > 1)}"
-
-    def h_transform(self) -> HTransform:
-        return mmps.MMPS(self.iterations)
-
-
-class _ByItself(MethodRecipe):
-    """A sampler that conditions by itself; `images` limits it to the first few images."""
-
-    def __init__(
-        self, sampler: PosteriorSampler, images: int | None = None, notes: str = ""
-    ) -> None:
-        self.sampler, self.images, self.notes = sampler, images, notes
-
-    @final
-    def build(self, label: str, prior: Prior, problem: Problem) -> Method:
-        return Method(label, None, self.sampler, notes=self.notes, images=self.images)
+        notes = f"{iterations} iteration{'s' * (iterations > 1)}"
+        super().__init__(mmps.MMPS(iterations), steps, eta, images, notes)
 
 
 @final
-class DDNMPlus(_ByItself):
+class DDNMPlus(ByItself):
     """DDNM+, and DDNM where sigma_y = 0."""
 
     def __init__(self, steps: int = 100, eta: float = 0.85, images: int | None = None) -> None:
@@ -233,7 +144,7 @@ class DDNMPlus(_ByItself):
 
 
 @final
-class DiffPIR(_ByItself):
+class DiffPIR(ByItself):
     """DiffPIR as published; `weight` is its lambda, `zeta` the share of fresh noise in each of
     `steps` steps.
     """
@@ -249,7 +160,7 @@ class DiffPIR(_ByItself):
 
 
 @final
-class REDDiff(_ByItself):
+class REDDiff(ByItself):
     """RED-diff as published; `weight` is its lambda, `learning_rate` that of its Adam."""
 
     def __init__(
@@ -267,7 +178,7 @@ class REDDiff(_ByItself):
 
 
 @final
-class DDRM(_ByItself):
+class DDRM(ByItself):
     """DDRM as published; `eta` is the share of fresh noise, `eta_b` that of the measurement."""
 
     def __init__(
@@ -281,7 +192,7 @@ class DDRM(_ByItself):
 
 
 @final
-class Replacement(_ByItself):
+class Replacement(ByItself):
     """Replacement with RePaint's time travel as published: `resamplings` passes over each
     `jump_length` of `steps` steps.
     """
@@ -300,7 +211,7 @@ class Replacement(_ByItself):
 
 
 @final
-class DAPS(_ByItself):
+class DAPS(ByItself):
     """DAPS-1K as published, with Langevin dynamics; `noise_level` is what it takes for sigma_y,
     null the measurement's own.
     """

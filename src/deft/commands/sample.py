@@ -10,8 +10,9 @@ from deft.commands import inputs, priors
 from deft.commands.drawing import Drawing
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.measurements import observation
-from deft.commands.methods import DEFT, MethodRecipe
+from deft.commands.methods import DEFT
 from deft.commands.priors import Labels, Names
+from deft.commands.recipes import MethodRecipe
 from deft.errors import InvalidInput, at_least_one
 from deft.likelihoods import warn_doubts
 from deft.noise import Noise, mix
@@ -21,7 +22,7 @@ from deft.samplers.dpm_solver import DPMSolver
 from deft.storage import claims
 from deft.storage.lock import locked
 from deft.studies.words import number
-from deft.training import checkpoint
+from deft.training import checkpoint, places
 
 EXAMPLE = "deft sample --h h-digits-32-inpainting --images FOLDER --out samples"
 HELP = {
@@ -120,7 +121,7 @@ def run(
             series=series,
         )
         inputs.apart(out, measurements)
-    h = None if h is None else checkpoint.located(h)
+    h = None if h is None else places.located(h)
     network = priors.opened(
         prior or _on_card(h),
         labels,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -15,26 +13,24 @@ from deft import checks
 from deft.commands import catalogue, inputs, priors
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.priors import Labels, Names
+from deft.commands.training_bank import bank_of, check_slopes
+from deft.commands.untrained import loaded, untrained
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
-from deft.htransforms.calibrated import Calibrated
 from deft.htransforms.learned import LearnedHTransform
-from deft.noise import Noise, mix
-from deft.priors.base import Prior
+from deft.noise import Noise
 from deft.priors.precision import settled
 from deft.problems import Problem
 from deft.storage import claims
 from deft.storage.cards import described
 from deft.storage.lock import first_process, locked
-from deft.storage.tensors import kind_of
-from deft.training import chain, checkpoint, state
-from deft.training.bank import Bank
-from deft.training.base import Images, Source
+from deft.training import chain, checkpoint, places
 from deft.training.calibrate import calibrate
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw
 from deft.training.loop import train as train_in_place
 from deft.training.plan import check_numbers
 from deft.training.shards import check_room
+from deft.training.sources import Images, Source
 
 MOST_OF_PRIOR = 10.0
 
@@ -184,14 +180,14 @@ def run(
         data[0][None].to(network.device), Noise([seed], network.device)
     )  # one that does not fit these images says so now
     learned = (
-        _loaded(initial, network, form, allowed)
+        loaded(initial, network, form, allowed)
         if initial
         else untrained(network, fraction, seed, form or LearnedHTransform)
     )
     if bank:
         check_room(bank, network.event_shape, out)
     if slopes:
-        _check_slopes(slopes, _count(data), learned, network)
+        check_slopes(slopes, _count(data), learned, network)
     size = sum(p.numel() for p in learned.parameters())
     first = first_process()
     if first:
@@ -208,7 +204,7 @@ def run(
             claims.keep_yaml(out, resolved)
         source: Source = Images(data, network, flip=flip)
         if bank:
-            source = _bank(network, source, bank, times, seed, out / "bank")
+            source = bank_of(network, source, bank, times, seed, out / "bank")
         result = train_in_place(
             learned,
             network,
@@ -236,7 +232,7 @@ def run(
         metrics = None if result.validation is None else result.validation.card()
         training = {
             **result.facts(),
-            **({} if initial is None else chain.facts(checkpoint.located(initial), result.seconds)),
+            **({} if initial is None else chain.facts(places.located(initial), result.seconds)),
             "batch_size": batch_size * accumulate,
             "learning_rate": learning_rate,
             "images": _count(data),
@@ -286,74 +282,5 @@ def _check_numbers(validation_share: float, fraction: float | None, bank: int, s
             raise InvalidInput(name, given=value, expected="a count >= 0", advice="use 0 for none")
 
 
-def _bank(
-    prior: Prior, images: Source, evaluations: int, times: TimeLaw | None, seed: int, folder: Path
-) -> Bank:
-    """The bank of a run: of several processes the first one builds it, and the others open what it
-    wrote.
-    """
-    from accelerate import PartialState
-
-    together = PartialState(cpu=not torch.accelerator.is_available())  # as training does
-    made = (
-        Bank.build(prior, images, evaluations, times, seed=seed, out=folder)
-        if together.is_main_process
-        else None
-    )
-    together.wait_for_everyone()
-    return Bank.open(folder, prior) if made is None else made
-
-
-def _check_slopes(slopes: int, images: int, learned: HTransform, prior: Prior) -> None:
-    """Raise before the training, not after it."""
-    if min(slopes, images) < 2:
-        raise InvalidInput(
-            f"--slopes measures on two training images or more, 32 say; got {slopes}, with "
-            f"{images} images to train on."
-        )
-    Calibrated(learned, prior.event_shape, low=0.0, high=1.0)
-
-
 def _count(data: Tensor | Dataset[Any] | None) -> int:
     return 0 if data is None else len(data)  # type: ignore[arg-type]
-
-
-def untrained(
-    prior: Prior, fraction: float | None, seed: int, form: type[HTransform] = LearnedHTransform
-) -> HTransform:
-    """A new h-transform, whose first weights depend on the seed alone: a run that was killed before
-    it saved anything starts where it did.
-
-    `fraction` is by default what its class takes. Raises `InvalidInput` for a class that cannot be
-    made for a prior in this way.
-    """
-    make = getattr(form, "for_prior", None)
-    if make is None or "fraction" not in inspect.signature(make).parameters:
-        raise InvalidInput(
-            f"{form.__name__} is not learned, or has no for_prior(prior, fraction=...) to make "
-            "one from; train LearnedHTransform, PaperHTransform or "
-            "ConditionalScore."
-        )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix(seed, 21))
-        result: HTransform = make(prior) if fraction is None else make(prior, fraction=fraction)
-        return result
-
-
-def _loaded(
-    initial: Path, prior: Prior, form: type[HTransform] | None, allow: tuple[str, ...]
-) -> HTransform:
-    """The h-transform of a checkpoint, of the class asked for, if any is."""
-    path = checkpoint.located(initial)
-    if kind_of(path) == state.KIND:
-        found = checkpoint.load_average(path, prior, allow=allow)
-    else:
-        found = checkpoint.load(path, prior, allow=allow)[0]
-    if isinstance(found, Calibrated):  # its slopes are those of the weights that it starts from
-        found = found.h_transform
-    if form is not None and type(found) is not form:
-        raise InvalidInput(
-            f"{initial} holds a {type(found).__name__} and --h_transform asks for "
-            f"{form.__name__}; leave one of the two out."
-        )
-    return found

@@ -26,7 +26,8 @@ from torch import Tensor
 
 from deft import checks
 from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform, Wrapped, made_for
+from deft.htransforms.applies import made_for
+from deft.htransforms.base import HTransform, Wrapped
 from deft.likelihoods import Observation
 from deft.priors.base import Prior
 from deft.priors.denoised import Asked, Denoised

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from deft import checks
-from deft.htransforms.base import HTransform, made_for
+from deft.htransforms.applies import made_for
+from deft.htransforms.base import HTransform
 from deft.htransforms.body import Shape, lifts_to, plain, sized, unet
 from deft.likelihoods import Observation
 from deft.priors.base import Prior

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import final
 
-from deft.htransforms.base import DataConsistency, linear_operator
+from deft.htransforms.applies import linear_operator
+from deft.htransforms.base import DataConsistency
 from deft.likelihoods import Observation
 from deft.priors.base import Prior
 from deft.priors.denoised import Denoised

@@ -16,7 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform, linear_gaussian, made_for
+from deft.htransforms.applies import linear_gaussian, made_for
+from deft.htransforms.base import HTransform
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.base import LinearOperator
 from deft.priors.base import Prior

@@ -34,7 +34,8 @@ from torch import Tensor, nn
 
 from deft import checks
 from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform, linear_gaussian, made_for
+from deft.htransforms.applies import linear_gaussian, made_for
+from deft.htransforms.base import HTransform
 from deft.likelihoods import Observation
 from deft.networks import MLP, ResidualMLP
 from deft.operators.base import LinearOperator

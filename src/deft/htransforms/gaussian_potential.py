@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from deft import checks
-from deft.htransforms.base import Potential, linear_gaussian, linear_operator
+from deft.htransforms.applies import linear_gaussian, linear_operator
+from deft.htransforms.base import Potential
 from deft.likelihoods import Observation
 from deft.priors.base import Prior
 from deft.priors.denoised import Denoised

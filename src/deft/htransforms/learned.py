@@ -31,7 +31,8 @@ from torch import Tensor
 
 from deft import checks
 from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform, linear_gaussian, made_for
+from deft.htransforms.applies import linear_gaussian, made_for
+from deft.htransforms.base import HTransform
 from deft.htransforms.body import SMALL, Shape, lifts_to, plain, sized, unet
 from deft.htransforms.derivative import typical
 from deft.htransforms.paper import PaperHTransform

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import final
 
 from deft import checks
-from deft.htransforms.base import HTransform, linear_operator
+from deft.htransforms.applies import linear_operator
+from deft.htransforms.base import HTransform
 from deft.htransforms.dps import DPS
 from deft.htransforms.weights import Weight, checked_weight
 from deft.likelihoods import Observation

@@ -12,7 +12,8 @@ from typing import final
 import torch
 
 from deft import checks
-from deft.htransforms.base import HTransform, linear_gaussian, linear_operator
+from deft.htransforms.applies import linear_gaussian, linear_operator
+from deft.htransforms.base import HTransform
 from deft.htransforms.tmpd import measured_covariance
 from deft.likelihoods import Observation
 from deft.operators.solvers import conjugate_gradients

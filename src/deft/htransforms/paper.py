@@ -18,7 +18,8 @@ from typing import Unpack, final
 import torch
 
 from deft import checks
-from deft.htransforms.base import HTransform, made_for
+from deft.htransforms.applies import made_for
+from deft.htransforms.base import HTransform
 from deft.htransforms.body import SMALL, Shape, plain, sized, unet
 from deft.htransforms.derivative import need_derivative
 from deft.likelihoods import Observation

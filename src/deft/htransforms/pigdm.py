@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from deft import checks
-from deft.htransforms.base import HTransform, linear_gaussian, linear_operator
+from deft.htransforms.applies import linear_gaussian, linear_operator
+from deft.htransforms.base import HTransform
 from deft.htransforms.weights import ByStep, Weight, bound, checked_weight, weight_at
 from deft.likelihoods import Observation
 from deft.priors.base import Prior

@@ -15,7 +15,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from deft.htransforms.base import HTransform, linear_gaussian, linear_operator
+from deft.htransforms.applies import linear_gaussian, linear_operator
+from deft.htransforms.base import HTransform
 from deft.likelihoods import Observation
 from deft.operators.base import LinearOperator
 from deft.priors.base import Prior

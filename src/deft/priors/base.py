@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Self
 
@@ -24,9 +24,9 @@ from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.priors.context import Context
 from deft.priors.denoised import Denoised
+from deft.priors.identity import schedule_in_numbers
 from deft.schedules import Schedule
 from deft.storage.fingerprint import of_state as state_hash
-from deft.storage.table import public_name
 from deft.transitions import Steps
 from deft.types import Axes, Signal, Times, axes_of, expand
 
@@ -68,7 +68,7 @@ class Prior(nn.Module, ABC):
             "name": self.name,
             "hash": self._state_hash(),
             "event_shape": list(self.event_shape),
-            "schedule": _schedule_in_numbers(self.schedule),
+            "schedule": schedule_in_numbers(self.schedule),
             "prediction": self.prediction,
             "scale": float(f"{self.scale:.4g}"),
         }
@@ -245,63 +245,3 @@ class Prior(nn.Module, ABC):
     def frozen(self) -> Self:
         """The prior in evaluation mode, with no parameter that asks for gradients."""
         return self.eval().requires_grad_(False)
-
-
-_NO_WEIGHTS = "e3b0c44298fc1c14"  # what version 0.1 recorded of a prior without weights
-
-
-def same_identity(theirs: Mapping[str, object], ours: Mapping[str, object]) -> list[str]:
-    """What differs between a prior as it was recorded and another one, in words; what an earlier
-    version did not record is not compared.
-    """
-    found = []
-    for name in ("hash", "event_shape", "prediction", "scale", "schedule"):
-        if name not in theirs or name not in ours:
-            continue
-        a, b = (
-            None if identity[name] == _NO_WEIGHTS else identity[name] for identity in (theirs, ours)
-        )
-        if not _alike(a, b):
-            found.append(f"{name} {_in_words(a)} there and {_in_words(b)} here")
-    return found
-
-
-def is_nameless(identity: Mapping[str, object]) -> bool:
-    """Whether nothing tells this prior from another one of the same shape: it has no weights, and
-    was given no identity.
-    """
-    return identity.get("hash") in (None, _NO_WEIGHTS)
-
-
-def _schedule_in_numbers(schedule: Schedule) -> dict[str, object]:
-    t = torch.linspace(0, 1, 9, dtype=torch.float64)
-    return {
-        "class": public_name(type(schedule)),
-        "log_snr": [round(value, 2) for value in schedule.log_snr(t).tolist()],
-        "alpha": [float(f"{value:.3g}") for value in schedule.alpha(t).tolist()],
-    }
-
-
-def _alike(a: object, b: object) -> bool:
-    """Equal, but for the rounding of numbers."""
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return set(a) == set(b) and all(_alike(a[name], b[name]) for name in a)
-    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
-        return len(a) == len(b) and all(map(_alike, a, b))
-    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
-        return (
-            math.isclose(a, b, rel_tol=5e-3, abs_tol=0.02)
-            if isinstance(a, float) or isinstance(b, float)
-            else a == b
-        )
-    return a == b
-
-
-def _in_words(value: object) -> str:
-    if isinstance(value, Mapping) and isinstance(value.get("log_snr"), list):
-        ends = value["log_snr"]
-        return (
-            f"{value.get('class')} (log-SNR {ends[-1]:g} to {ends[0]:g}, {ends[len(ends) // 2]:g} "
-            "in the middle)"
-        )
-    return str(value)

@@ -163,7 +163,7 @@ def json_header(path: Path, content: bytes | mmap.mmap) -> tuple[dict[str, Any],
             raise CheckpointError(
                 f"{path} is a pickle or a torch .pt file; checkpoints of this library are "
                 "safetensors files. Its weights alone can be read "
-                "with deft.training.checkpoint.read_weights."
+                "with deft.training.places.read_weights."
             )
         raise CheckpointError(f"{path} is no safetensors file", advice=ADVICE)
     if len(text) < size:

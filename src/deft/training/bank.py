@@ -31,12 +31,14 @@ from tqdm.auto import tqdm
 
 from deft.errors import CheckpointError, InvalidInput, room_for
 from deft.noise import Noise, as_seed, mix
-from deft.priors.base import Prior, same_identity
+from deft.priors.base import Prior
 from deft.priors.denoised import Denoised
+from deft.priors.identity import same_identity
 from deft.storage.lock import locked
-from deft.training.base import Batch, Images, Order, Source
+from deft.training.batch import Batch
 from deft.training.denoising import TimeLaw, noised, noisy
 from deft.training.shards import Shards, entry_type
+from deft.training.sources import Images, Order, Source
 
 _FORMAT = 1
 

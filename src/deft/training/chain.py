@@ -14,7 +14,7 @@ from pathlib import Path
 from deft.errors import DeftError
 from deft.priors.zoo import FOLDER
 from deft.storage.tensors import header, kind_of
-from deft.training import checkpoint, state
+from deft.training import checkpoint, places, state
 
 _DEEPEST = 100  # runs
 
@@ -51,7 +51,7 @@ def seconds_of(path: Path, depth: int = 0) -> float:
     if initial is None:
         return own
     try:
-        return own + seconds_of(checkpoint.located(initial), depth + 1)
+        return own + seconds_of(places.located(initial), depth + 1)
     except DeftError:  # it is no longer there
         return own
 

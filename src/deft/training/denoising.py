@@ -36,7 +36,8 @@ from deft.priors.denoised import Asked, Denoised
 from deft.problems import Problem
 from deft.schedules import Schedule
 from deft.storage.fingerprint import digest, in_half
-from deft.training.base import Batch, Loss, Objective
+from deft.training.base import Objective
+from deft.training.batch import Batch, Loss
 from deft.training.validation import Validation
 from deft.types import Signal, Times
 

@@ -27,10 +27,11 @@ from deft.noise import as_seed
 from deft.priors.base import Prior
 from deft.storage.lock import locked
 from deft.storage.tensors import refusal
-from deft.training.base import Images, Objective, Source
+from deft.training.base import Objective
 from deft.training.plan import Plan, draws_for, interval_for
 from deft.training.result import TrainingResult, resume_advice
 from deft.training.run import Run
+from deft.training.sources import Images, Source
 from deft.training.state import StateFile
 
 

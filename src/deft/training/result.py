@@ -12,7 +12,8 @@ from deft import signals
 from deft.errors import CheckpointError
 from deft.priors.base import Prior
 from deft.storage.claims import Difference
-from deft.training.base import Loss, Objective
+from deft.training.base import Objective
+from deft.training.batch import Loss
 from deft.training.state import StateFile
 from deft.training.validation import Validation
 

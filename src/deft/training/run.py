@@ -20,11 +20,13 @@ from deft.htransforms.base import HTransform
 from deft.noise import Noise, mix
 from deft.priors.base import Prior
 from deft.storage.claims import differences
-from deft.training.base import Batch, Loss, Objective, Order, Source, gathered, validate
+from deft.training.base import Objective, validate
+from deft.training.batch import Batch, Loss, gathered
 from deft.training.checkpoint import architecture
 from deft.training.log import Log
 from deft.training.plan import Plan, long
 from deft.training.result import TrainingResult, check_same, divergence
+from deft.training.sources import Order, Source
 from deft.training.state import Average, Progress, StateFile, flatten, restore
 from deft.training.validation import Validation
 

@@ -1,0 +1,58 @@
+"""What `deft train` starts from: an h-transform that has learned nothing, or one of a file."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import torch
+
+from deft.errors import InvalidInput
+from deft.htransforms.base import HTransform
+from deft.htransforms.calibrated import Calibrated
+from deft.htransforms.learned import LearnedHTransform
+from deft.noise import mix
+from deft.priors.base import Prior
+from deft.storage.tensors import kind_of
+from deft.training import checkpoint, places, state
+
+
+def untrained(
+    prior: Prior, fraction: float | None, seed: int, form: type[HTransform] = LearnedHTransform
+) -> HTransform:
+    """A new h-transform, whose first weights depend on the seed alone: a run that was killed before
+    it saved anything starts where it did.
+
+    `fraction` is by default what its class takes. Raises `InvalidInput` for a class that cannot be
+    made for a prior in this way.
+    """
+    make = getattr(form, "for_prior", None)
+    if make is None or "fraction" not in inspect.signature(make).parameters:
+        raise InvalidInput(
+            f"{form.__name__} is not learned, or has no for_prior(prior, fraction=...) to make "
+            "one from; train LearnedHTransform, PaperHTransform or "
+            "ConditionalScore."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix(seed, 21))
+        result: HTransform = make(prior) if fraction is None else make(prior, fraction=fraction)
+        return result
+
+
+def loaded(
+    initial: Path, prior: Prior, form: type[HTransform] | None, allow: tuple[str, ...]
+) -> HTransform:
+    """The h-transform of a checkpoint, of the class asked for, if any is."""
+    path = places.located(initial)
+    if kind_of(path) == state.KIND:
+        found = checkpoint.load_average(path, prior, allow=allow)
+    else:
+        found = checkpoint.load(path, prior, allow=allow)[0]
+    if isinstance(found, Calibrated):  # its slopes are those of the weights that it starts from
+        found = found.h_transform
+    if form is not None and type(found) is not form:
+        raise InvalidInput(
+            f"{initial} holds a {type(found).__name__} and --h_transform asks for "
+            f"{form.__name__}; leave one of the two out."
+        )
+    return found

@@ -1,0 +1,88 @@
+"""Where the weights of h-transforms are: those that ship, run folders, and foreign files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from deft.errors import CheckpointError, nearest_names
+from deft.priors.zoo import FOLDER
+from deft.storage import tensors
+
+
+def shipped() -> list[str]:
+    """The names of the h-transforms that ship."""
+    return sorted(path.stem for path in FOLDER.glob("h-*.safetensors"))
+
+
+def located(place: str | Path) -> Path:
+    """The file of an h-transform: of a run folder, of one that ships, by its name, or the file
+    itself.
+
+    Raises `CheckpointError` where there is nothing, with the names of what ships that are near, and
+    for a run that has not ended.
+    """
+    path = Path(place)
+    if path.is_dir():
+        if not (path / "h.safetensors").exists() and (path / "state.safetensors").exists():
+            raise CheckpointError(
+                f"{path}",
+                given="a training run that has not ended",
+                expected="one that has written h.safetensors",
+                advice="give the training command again, which goes on from where it stopped; "
+                "--initial of deft train starts another run from its weights",
+            )
+        return path / "h.safetensors"
+    if path.exists():
+        return path
+    if str(place) in shipped():
+        return FOLDER / f"{place}.safetensors"
+    raise CheckpointError(
+        f"{path} does not exist, and no h-transform of that name ships (deft "
+        f"list){nearest_names(str(place), shipped())}"
+    )
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a foreign file: safetensors, or a .pt file, of which weights alone are read
+    and no code is executed.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist.")
+    if path.suffix == ".safetensors":
+        return tensors.foreign(path)
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler raises many kinds
+        raise CheckpointError(
+            f"{path} is damaged, or holds more than weights, which is not executed: "
+            f"{str(error).splitlines()[0] if str(error) else error!r}"
+        ) from error
+    while isinstance(content, dict) and not any(
+        isinstance(value, Tensor) for value in content.values()
+    ):
+        inside = [
+            name
+            for name in ("state_dict", "model", "ema", "params")
+            if isinstance(content.get(name), dict)
+        ]
+        if not inside:
+            break
+        content = content[inside[0]]
+    if (
+        not isinstance(content, dict)
+        or not content
+        or not all(isinstance(value, Tensor) for value in content.values())
+    ):
+        found = (
+            ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        )
+        raise CheckpointError(
+            f"{path} holds no dictionary of tensors, nor one under state_dict, model, ema or "
+            f"params; it holds {found}."
+        )
+    return content

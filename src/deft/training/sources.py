@@ -1,0 +1,177 @@
+"""What training draws its batches from: clean signals, or nothing but noise."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from deft.errors import InvalidInput
+from deft.noise import Noise, mix
+from deft.priors.base import Prior
+from deft.storage.fingerprint import of_values
+from deft.training.batch import Batch
+
+_LOOKED_AT = 16
+
+
+class Source(ABC):
+    """What training draws its batches from: `len(source)` items, each of which gives a batch
+    entry.
+    """
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of items."""
+
+    @abstractmethod
+    def batch(self, index: Sequence[int], noise: Noise) -> Batch:
+        """The items `index`; `noise` has one seed for each, and all that is drawn for an item comes
+        from it.
+        """
+
+    def card(self) -> dict[str, object]:
+        """What a resumable run records of its data: a subclass adds what else its batches depend
+        on.
+        """
+        return {"items": len(self), "fingerprint": self.fingerprint()}
+
+    def fingerprint(self) -> str | None:
+        """A hash of sixteen items, evenly spaced, in half precision: other data of the same number
+        have another.
+
+        None where an item is not the same twice (a data set that draws at random), so that there is
+        nothing to compare.
+        """
+        places = sorted({round(i * (len(self) - 1) / (_LOOKED_AT - 1)) for i in range(_LOOKED_AT)})
+        first, second = (
+            of_values(self.batch(places, Noise(range(len(places)))).x_0) for _ in range(2)
+        )
+        return first if first == second else None
+
+
+@final
+class Images(Source):
+    """Clean signals: a tensor (n, *event), or a Dataset of tensors or of tuples that begin with
+    one.
+
+    A prior with a codec takes what is looked at, which is encoded as it is drawn, or codes.
+    `flip` mirrors each signal along its last axis with probability 1/2. Raises `InvalidInput` where
+    signals do not fit the prior.
+    """
+
+    def __init__(self, images: Tensor | Dataset[Any], prior: Prior, *, flip: bool = False) -> None:
+        self.images, self.prior, self.flip = images, prior, flip
+        if not len(self):
+            raise InvalidInput("there are no images to train on; got an empty data set.")
+        self._check(self._item(0))
+        if isinstance(images, Tensor):
+            self._check_values(images)
+            self._check_not_from_zero(images)
+
+    def __len__(self) -> int:
+        return len(self.images)  # type: ignore[arg-type]
+
+    def batch(self, index: Sequence[int], noise: Noise) -> Batch:
+        items = [self._item(int(i)) for i in index]
+        if not isinstance(self.images, Tensor):
+            for item in items:
+                self._check(item)
+        x_0 = torch.stack(items).to(noise.device, noise.dtype)
+        if self.flip:
+            heads = noise.stream(10).uniform(0) < 0.5
+            x_0 = torch.where(heads.reshape(-1, *(1,) * (x_0.ndim - 1)), x_0.flip(-1), x_0)
+        if tuple(x_0.shape[1:]) == tuple(self.prior.signal_shape):
+            x_0 = self.prior.encode(x_0)
+        return Batch(x_0, noise.stream(11))
+
+    def card(self) -> dict[str, object]:
+        return {**super().card(), "flip": self.flip}
+
+    def _item(self, i: int) -> Tensor:
+        item = self.images[i]
+        return item[0] if isinstance(item, (tuple, list)) else item
+
+    def _check(self, item: Tensor) -> None:
+        if not isinstance(item, Tensor) or not item.is_floating_point():
+            kind = str(item.dtype) if isinstance(item, Tensor) else type(item).__name__
+            raise InvalidInput(
+                "training takes floating-point tensors in the prior's range "
+                f"{self.prior.value_range}; got {kind}; "
+                "deft.data.Arrays converts integers, deft.data.ImageFolder reads files."
+            )
+        if tuple(item.shape) == tuple(self.prior.signal_shape):
+            self._check_values(item)
+        elif self.prior.codec is None or tuple(item.shape) != tuple(self.prior.event_shape):
+            raise InvalidInput(
+                f"the images have shape {tuple(item.shape)} and {self.prior.name} takes "
+                f"{tuple(self.prior.signal_shape)}; "
+                "deft.data.ImageFolder resizes, crops and converts channels on request."
+            )
+
+    def _check_values(self, x: Tensor) -> None:
+        low, high = float(x.min()), float(x.max())
+        if not math.isfinite(low) or not math.isfinite(high):
+            raise InvalidInput("the images hold NaN or infinite values.")
+        if self.prior.value_range is None:
+            return
+        least, most = self.prior.value_range
+        slack = 0.02 * (most - least)
+        if low < least - slack or high > most + slack:
+            raise InvalidInput(
+                f"the images have values in [{low:g}, {high:g}] and {self.prior.name} takes "
+                f"[{least:g}, {most:g}]; "
+                "convert them (deft.data.convert_range) first."
+            )
+
+    def _check_not_from_zero(self, images: Tensor) -> None:
+        low, high = float(images.min()), float(images.max())
+        if (
+            self.prior.value_range is not None
+            and self.prior.value_range[0] < 0 <= low
+            and len(images) > 1
+        ):
+            raise InvalidInput(
+                f"no value of {len(images)} images is negative (they are in [{low:g}, {high:g}]) "
+                f"and {self.prior.name} takes values in "
+                f"{self.prior.value_range}; convert them (deft.data.convert_range) first. A torch "
+                "Dataset is taken as it is."
+            )
+
+
+@final
+class Draws(Source):
+    """No data: each item is noise alone, for an objective that samples what it learns from."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def batch(self, index: Sequence[int], noise: Noise) -> Batch:
+        return Batch(None, noise)
+
+    def fingerprint(self) -> str | None:
+        return None
+
+
+@final
+class Order:
+    """Item of the data for sample k: each epoch is a permutation of its own."""
+
+    def __init__(self, items: int, seed: int) -> None:
+        self.items, self.seed, self.epoch = items, seed, -1
+
+    def __getitem__(self, k: int) -> int:
+        epoch, place = divmod(k, self.items)
+        if epoch != self.epoch:
+            generator = torch.Generator().manual_seed(mix(self.seed, 5, epoch))
+            self.epoch, self.permutation = (
+                epoch,
+                torch.randperm(self.items, generator=generator).tolist(),
+            )
+        result: int = self.permutation[place]
+        return result
