@@ -1,6 +1,4 @@
-"""A prior with a context."""
-
-import torch
+"""A prior that draws around the level of each signal's label."""
 
 from deft.priors.base import Prior
 from deft.schedules import VPLinear
@@ -10,21 +8,7 @@ class Labelled(Prior):
     """Draws around the level of each signal's label."""
 
     schedule, event_shape, value_range, scale = VPLinear(), (1, 16, 16), (-1.0, 1.0), 0.5
-
-    def __init__(self, labels=None):
-        super().__init__()
-        self.labels = torch.zeros(1) if labels is None else labels
-
-    @property
-    def num_observations(self):
-        return len(self.labels)
-
-    def take(self, index):
-        return self if len(self.labels) == 1 else Labelled(self.labels[torch.as_tensor(index)])
-
-    def given(self, *, labels):
-        return Labelled(labels)
+    takes = ("labels",)
 
     def denoise(self, x_t, t):
-        assert len(self.labels) in (1, len(x_t))
-        return self.labels[:, None, None, None].expand_as(x_t) + 0 * x_t
+        return self.told(x_t)["labels"][:, None, None, None].expand_as(x_t) + 0 * x_t

@@ -362,7 +362,7 @@ class TestContext:
         assert [m["summary"]["evaluations"]["value"] for m in results["methods"]] == [2, 2]
         with pytest.raises(InvalidInput, match=r"context\.labels: .* before, .* now"):
             evaluate(
-                Labelled(-labels),
+                Labelled().given(labels=-labels),
                 Inpainting(sigma_y=0.05),
                 images,
                 methods,
