@@ -24,6 +24,18 @@ FITS = (
 )
 
 
+def readings(y: Measurement) -> dict[str, Measurement]:
+    """Other ways in which the array of a sinogram may be meant, with their names."""
+    others = {
+        "the detector reversed (y.flip(-1))": y.flip(-1),
+        "the views in the other order (y.flip(-2))": y.flip(-2),
+        "detector and views reversed (y.flip(-1, -2))": y.flip(-1, -2),
+    }
+    return others | (
+        {"views and detectors swapped (y.mT)": y.mT} if y.shape[-1] == y.shape[-2] else {}
+    )
+
+
 def residual(scan: LinearOperator, y: Measurement) -> Tensor:
     """What is left of each sinogram after some steps, as a share of it: (batch,)."""
     x = conjugate_gradients(lambda u: scan.adjoint(scan(u)), scan.adjoint(y), iterations=_STEPS)
