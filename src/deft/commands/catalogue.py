@@ -10,13 +10,13 @@ from importlib import import_module
 from typing import Any
 
 from deft.errors import InvalidInput, nearest_names
-from deft.storage.table import dotted
+from deft.storage.table import dotted, present
 
 KINDS = {
     "problems": ("deft.problems", "Problem", "deft.problems"),
     "operators": ("deft.operators.base", "ForwardOperator", "deft.operators"),
-    "masks": ("deft.operators.masks", "Masks", "deft.operators"),
-    "kernels": ("deft.operators.kernels", "Kernels", "deft.operators"),
+    "masks": ("deft.problems.masks", "Masks", "deft.problems"),
+    "kernels": ("deft.problems.kernels", "Kernels", "deft.problems"),
     "h-transforms": ("deft.htransforms.base", "HTransform", "deft.htransforms"),
     "samplers": ("deft.samplers.base", "Stepping", "deft.samplers"),
     "time-grids": ("deft.samplers.base", "TimeGrid", "deft.samplers"),
@@ -45,6 +45,7 @@ def named(kind: str, name: str) -> type:
     anything else, with the nearest names.
     """
     home, base, _ = KINDS[kind]
+    name = str(present(name))
     known = {cls.__name__: cls for cls in classes(kind)}
     if name in known:
         return known[name]

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
-from deft.commands import catalogue, words
+from deft.commands import catalogue, former, words
 from deft.errors import DeftError, InvalidInput
 
 _GIVEN: set[str | int] = {"resolved"}  # what a command gets from here, not from the user
@@ -31,6 +31,7 @@ def build(name: str) -> ArgumentParser:
         description=f"{inspect.getdoc(module.run)}\n\nExample:\n    {module.EXAMPLE}",
         exit_on_error=False,
         allow_abbrev=False,
+        parser_mode=former.read(),
         formatter_class=_Help,
     )
     parser.add_argument(
@@ -64,7 +65,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
     """
     parser = build(name)
     options = options_of(parser)
-    written = _written_out(list(arguments), parser, name)
+    written = _written_out(former.typed(arguments), parser, name)
     try:
         config = parser.parse_args(written)
     except argparse.ArgumentError as error:

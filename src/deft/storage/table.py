@@ -24,10 +24,10 @@ _PROBLEMS = {
     "deft.problems.deepinv": "Deepinv",
 }
 _MASKS = {
-    "deft.operators.masks": "BoxMasks CartesianMasks FreeFormMasks HalfMasks MaskFiles "
-    "RandomPixelMasks"
+    "deft.problems.free_form_masks": "FreeFormMasks",
+    "deft.problems.masks": "BoxMasks CartesianMasks HalfMasks MaskFiles RandomPixelMasks",
 }
-_KERNELS = {"deft.operators.kernels": "GaussianKernels MotionKernels"}
+_KERNELS = {"deft.problems.kernels": "GaussianKernels MotionKernels"}
 _OPERATORS = {
     "deft.operators.blur": "CircularBlur ReflectBlur",
     "deft.operators.callable": "CallableOperator",
@@ -84,16 +84,27 @@ _GRIDS = {
     "deft.samplers.diffpir": "RootTime",
 }
 _OBJECTIVES = {"deft.training.denoising": "DenoisingScoreMatching"}
+_FORMER_HOMES = {
+    "masks": {
+        "deft.operators.masks": "BoxMasks CartesianMasks FreeFormMasks HalfMasks MaskFiles "
+        "RandomPixelMasks"
+    },
+    "kernels": {"deft.operators.kernels": "GaussianKernels MotionKernels"},
+    "time grid": {"deft.samplers.base": "UniformLogSNR UniformTime"},
+}
 
 
 @final
 @dataclass(frozen=True)
 class Kind:
-    """A kind of object: the class that it derives from, and the home of each public name."""
+    """A kind of object: the class that it derives from, the home of each public name, and the
+    former one of those that have moved.
+    """
 
     name: str
     base: str
     homes: Mapping[str, str]
+    former: Mapping[str, str]
 
     def base_class(self) -> type:
         """The class that all of this kind derive from."""
@@ -107,17 +118,19 @@ class Kind:
 
 
 def _kind(name: str, base: str, rows: Mapping[str, str]) -> Kind:
-    return Kind(
-        name, base, {cls: home for home, classes in rows.items() for cls in classes.split()}
-    )
+    return Kind(name, base, _by_class(rows), _by_class(_FORMER_HOMES.get(name, {})))
+
+
+def _by_class(rows: Mapping[str, str]) -> dict[str, str]:
+    return {cls: home for home, classes in rows.items() for cls in classes.split()}
 
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         _kind("problem", "deft.problems.base.Problem", _PROBLEMS),
-        _kind("masks", "deft.operators.masks.Masks", _MASKS),
-        _kind("kernels", "deft.operators.kernels.Kernels", _KERNELS),
+        _kind("masks", "deft.problems.masks.Masks", _MASKS),
+        _kind("kernels", "deft.problems.kernels.Kernels", _KERNELS),
         _kind("operator", "deft.operators.base.ForwardOperator", _OPERATORS),
         _kind("h-transform", "deft.htransforms.base.HTransform", _H_TRANSFORMS),
         _kind("schedule", "deft.schedules.Schedule", _SCHEDULES),
@@ -129,17 +142,41 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def _aliases() -> Iterator[tuple[str, str]]:
-    for kind in KINDS.values():
-        for name, home in kind.homes.items():
-            yield f"{home}.{name}", name
-            yield f"{home.rpartition('.')[0]}.{name}", name
-    for name in ("UniformLogSNR", "UniformTime"):
-        yield f"deft.samplers.base.{name}", name
+def _paths(homes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name, home in homes.items():
+        yield f"{home}.{name}", name
+        yield f"{home.rpartition('.')[0]}.{name}", name
 
 
-ALIASES: dict[str, str] = dict(_aliases())
+ALIASES: dict[str, str] = {
+    path: name
+    for kind in KINDS.values()
+    for homes in (kind.homes, kind.former)
+    for path, name in _paths(homes)
+}
 """The dotted paths of version 0.1, and the shorter ones of their packages, to public names."""
+
+
+def _written(home: str, name: str) -> str:
+    return f"{'deft.problems' if home.startswith('deft.problems.') else home}.{name}"
+
+
+_MOVED: dict[str, str] = {
+    path: _written(kind.homes[name], name)
+    for kind in KINDS.values()
+    for path, name in _paths(kind.former)
+}
+
+
+def present(value: object) -> object:
+    """A value out of a YAML file with each text that is the former path of a class replaced by the
+    present one.
+    """
+    if isinstance(value, Mapping):
+        return {key: present(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [present(item) for item in value]
+    return _MOVED.get(value, value) if isinstance(value, str) else value
 
 
 def public_name(cls: type) -> str:
@@ -151,8 +188,7 @@ def dotted(cls: type) -> str:
     """The dotted path that a YAML file gives: it stays the same where a class moves into a room of
     its own.
     """
-    home = _home(cls) or cls.__module__
-    return f"{'deft.problems' if home.startswith('deft.problems.') else home}.{cls.__qualname__}"
+    return _written(_home(cls) or cls.__module__, cls.__qualname__)
 
 
 def _home(cls: type) -> str:

@@ -42,11 +42,11 @@ def residual(scan: LinearOperator, y: Measurement) -> Tensor:
     return norm(scan(x) - y) / norm(y).clamp(min=1e-12)
 
 
-def doubts(scan: LinearOperator, y: Measurement, readings: Mapping[str, Measurement]) -> list[str]:
-    """At most one sentence: the first sinogram that another of the `readings` fits much better than
+def doubts(scan: LinearOperator, y: Measurement, others: Mapping[str, Measurement]) -> list[str]:
+    """At most one sentence: the first sinogram that another of the `others` fits much better than
     its own, and which one that is.
     """
-    left = {name: residual(scan, reading) for name, reading in {"": y, **readings}.items()}
+    left = {name: residual(scan, reading) for name, reading in {"": y, **others}.items()}
     own = left.pop("")
     name = (
         min(left, key=lambda name: float((left[name] / own.clamp(min=1e-12)).log().mean()))
