@@ -3,7 +3,6 @@
 from deft.operators.base import ForwardOperator, LinearOperator, SpectralOperator
 from deft.operators.blur import Blur, CircularBlur, ReflectBlur
 from deft.operators.callable import CallableOperator
-from deft.operators.deepinv import from_deepinv
 from deft.operators.high_dynamic_range import HighDynamicRange
 from deft.operators.identity import Identity
 from deft.operators.inpainting import Inpainting
@@ -36,7 +35,6 @@ __all__ = [
     "SuperResolution",
     "Tomography",
     "Transmission",
-    "from_deepinv",
     "gaussian_kernel",
     "hounsfield",
     "motion_kernel",

@@ -4,7 +4,6 @@ observations; and the distributions over what differs per signal (masks, kernels
 
 from deft.problems.base import Problem
 from deft.problems.cards import from_card
-from deft.problems.deepinv import Deepinv, observation_from_deepinv
 from deft.problems.free_form_masks import FreeFormMasks
 from deft.problems.kernels import GaussianKernels, Kernels, MotionKernels
 from deft.problems.linear import MRI, Deblurring, Denoising, Inpainting, SuperResolution
@@ -31,7 +30,6 @@ __all__ = [
     "BoxMasks",
     "CartesianMasks",
     "Deblurring",
-    "Deepinv",
     "Denoising",
     "Fixed",
     "FreeFormMasks",
@@ -53,5 +51,4 @@ __all__ = [
     "Tomography",
     "card_of",
     "from_card",
-    "observation_from_deepinv",
 ]

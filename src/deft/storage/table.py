@@ -21,7 +21,7 @@ _PROBLEMS = {
     "PoissonPhaseRetrieval",
     "deft.problems.tomography": "Tomography",
     "deft.problems.own": "BlackBox Fixed",
-    "deft.problems.deepinv": "Deepinv",
+    "deft.interop.deepinv.problem": "Deepinv",
 }
 _MASKS = {
     "deft.problems.free_form_masks": "FreeFormMasks",
@@ -29,10 +29,10 @@ _MASKS = {
 }
 _KERNELS = {"deft.problems.kernels": "GaussianKernels MotionKernels"}
 _OPERATORS = {
+    "deft.interop.deepinv.operators": "DeepinvLinear DeepinvOperator",
     "deft.operators.blur": "CircularBlur ReflectBlur",
     "deft.operators.callable": "CallableOperator",
     "deft.operators.composed": "Composed ComposedLinear",
-    "deft.operators.deepinv": "DeepinvLinear DeepinvOperator",
     "deft.operators.high_dynamic_range": "HighDynamicRange",
     "deft.operators.identity": "Identity",
     "deft.operators.inpainting": "Inpainting",
@@ -85,11 +85,13 @@ _GRIDS = {
 }
 _OBJECTIVES = {"deft.training.denoising": "DenoisingScoreMatching"}
 _FORMER_HOMES = {
+    "problem": {"deft.problems.deepinv": "Deepinv"},
     "masks": {
         "deft.operators.masks": "BoxMasks CartesianMasks FreeFormMasks HalfMasks MaskFiles "
         "RandomPixelMasks"
     },
     "kernels": {"deft.operators.kernels": "GaussianKernels MotionKernels"},
+    "operator": {"deft.operators.deepinv": "DeepinvLinear DeepinvOperator"},
     "time grid": {"deft.samplers.base": "UniformLogSNR UniformTime"},
 }
 
@@ -189,6 +191,15 @@ def dotted(cls: type) -> str:
     its own.
     """
     return _written(_home(cls) or cls.__module__, cls.__qualname__)
+
+
+def recorded(cls: type) -> str:
+    """The dotted path that goes into cards and hashes of operators: that of version 0.1 where a
+    class has moved since.
+    """
+    former = [kind.former.get(cls.__qualname__) for kind in KINDS.values()]
+    home = next(filter(None, former), None) if _home(cls) else None
+    return dotted(cls) if home is None else f"{home}.{cls.__qualname__}"
 
 
 def _home(cls: type) -> str:
