@@ -12,15 +12,17 @@ from deft.errors import InvalidInput
 from deft.htransforms.base import NoConditioning
 from deft.htransforms.dps import DPS
 from deft.htransforms.pigdm import PiGDM
+from deft.interop.deepinv.observation import observation_from_deepinv
+from deft.interop.deepinv.operators import from_deepinv
+from deft.interop.deepinv.problem import Deepinv
+from deft.interop.deepinv.reconstructor import DeepinvReconstructor
 from deft.likelihoods import EmissionLikelihood, GaussianLikelihood, PoissonLikelihood
 from deft.noise import Noise
-from deft.operators import LinearOperator, from_deepinv
+from deft.operators import LinearOperator
 from deft.posterior import Posterior
 from deft.priors.gaussian_mixture import GaussianMixture
-from deft.problems import Deepinv, observation_from_deepinv
 from deft.samplers.ddim import DDIM
 from deft.samplers.ddrm import DDRM
-from deft.samplers.deepinv import DeepinvReconstructor
 from deft.samplers.diffpir import DiffPIR
 from deft.samplers.grids import UniformLogSNR
 from deft.schedules import VPLinear

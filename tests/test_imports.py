@@ -39,13 +39,14 @@ LAYERS["htransforms"] = {
 }
 LAYERS["posterior"] = LAYERS["htransforms"] | {"htransforms"}
 LAYERS["samplers"] = LAYERS["posterior"] | {"posterior", "steps"}
+LAYERS["interop"] = LAYERS["samplers"] | {"samplers"}
 LAYERS["paths"] = LAYERS["samplers"] | {"samplers"}
 LAYERS["metrics"] = LAYERS["data"] = LAYERS["paths"] | {"paths"}
 LAYERS["training"] = LAYERS["data"] | {"metrics", "data", "signals"}
-LAYERS["loading"] = LAYERS["training"] | {"training"}
+LAYERS["loading"] = LAYERS["training"] | {"training", "interop"}
 LAYERS["studies"] = LAYERS["training"] | {"training"}
 LAYERS["reports"] = LAYERS["studies"] | {"studies"}
-LAYERS["commands"] = LAYERS["reports"] | {"reports"}
+LAYERS["commands"] = LAYERS["reports"] | {"reports", "interop"}
 LAYERS["cli"] = {"errors", "signals", "commands"}  # the commands once one is known
 for _name, _part in LAYERS.items():
     if {"priors", "operators"} & {_name, *_part}:  # both speak of signal space and prior space

@@ -40,8 +40,8 @@ _HOME = {
     "Likelihood": "deft.likelihoods",
     "Observation": "deft.likelihoods",
     "Problem": "deft.problems",
-    "from_deepinv": "deft.operators.deepinv",
-    "observation_from_deepinv": "deft.problems.deepinv",
+    "from_deepinv": "deft.interop.deepinv.operators",
+    "observation_from_deepinv": "deft.interop.deepinv.observation",
     # h-transforms
     "HTransform": "deft.htransforms.base",
     "Potential": "deft.htransforms.base",
@@ -85,7 +85,7 @@ _HOME = {
     "Replacement": "deft.samplers.replacement",
     "DAPS": "deft.samplers.daps",
     "TwistedSMC": "deft.samplers.smc",
-    "DeepinvReconstructor": "deft.samplers.deepinv",
+    "DeepinvReconstructor": "deft.interop.deepinv.reconstructor",
     # how exact they were
     "WeightedSamples": "deft.samplers.weights",
     "effective_sample_size": "deft.samplers.weights",
@@ -108,6 +108,7 @@ _HOME = {
 _MODULES = (
     "errors",
     "htransforms",
+    "interop",
     "metrics",
     "networks",
     "operators",

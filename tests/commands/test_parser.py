@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jsonargparse import get_loader
+
+from deft.commands import former
 
 BASE = ["train", "--steps", "1", "--batch-size", "2", "--validation-share", "0"]
 
@@ -24,9 +27,9 @@ def given(prior_file: str, image_folder: str, tmp_path: Path) -> list[str]:
                 "--problem",
                 "Inpainting",
                 "--problem.masks",
-                "{class_path: deft.operators.masks.BoxMask}",
+                "{class_path: deft.problems.BoxMask}",
             ],
-            "Did you mean deft.operators.masks.BoxMasks",
+            "Did you mean deft.problems.BoxMasks",
         ),
         (["--problem", "Inpainting", "--problem.mask", "box"], "Did you mean masks"),
         (["--problem", "Inpainting", "--problem.masks", "bxo"], "Did you mean box"),
@@ -143,3 +146,56 @@ def test_what_a_class_says_is_not_buried_in_what_the_parser_tried(
         == f"deft: --sampler.steps: got {steps}; expected a whole number from 1 to 1,000,000, at "
         "least one step of a sampler."
     )
+
+
+FORMER = [
+    "deft.operators.masks.BoxMasks",
+    "deft.operators.BoxMasks",
+    "deft.problems.BoxMasks",
+    "deft.problems.masks.BoxMasks",
+    "BoxMasks",
+]
+
+
+@pytest.mark.parametrize("path", FORMER)
+@pytest.mark.parametrize("typed", [False, True])
+def test_a_class_goes_by_its_former_paths_too(
+    deft, prior_file: str, image_folder: str, tmp_path: Path, path: str, typed: bool
+) -> None:
+    masks = {"class_path": path, "init_args": {"fraction": 0.25}}
+    config = {
+        "prior": prior_file,
+        "images": image_folder,
+        "out": str(tmp_path / "run"),
+        "steps": 1,
+        "batch_size": 2,
+        "validation_share": 0,
+        "problem": {
+            "class_path": "Inpainting",
+            "init_args": {"masks": "half" if typed else masks, "sigma_y": 0.1},
+        },
+    }
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
+    options = ["--problem.masks", path, "--problem.masks.fraction=0.25"] if typed else []
+    code, _, said = deft("train", "--config", tmp_path / "run.yaml", *options)
+    assert code == 0, said
+    kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    recorded = kept["problem"]["init_args"]["masks"]
+    assert recorded["class_path"] in ("deft.problems.BoxMasks", "deft.problems.masks.BoxMasks")
+    assert recorded["init_args"] == {"fraction": 0.25, "centred": True}
+
+
+def test_former_paths_are_read_inline_and_beside_an_equals_sign() -> None:
+    masks, kernels = "deft.operators.MaskFiles", "deft.operators.kernels.MotionKernels"
+    assert former.typed(["--problem", masks, f"--problem.kernel={kernels}", "--steps=3"]) == [
+        "--problem",
+        "deft.problems.MaskFiles",
+        "--problem.kernel=deft.problems.MotionKernels",
+        "--steps=3",
+    ]
+    former.read()
+    inline = get_loader(former.MODE)(f"{{class_path: {masks}, init_args: {{folder: {masks}/a}}}}")
+    assert inline == {
+        "class_path": "deft.problems.MaskFiles",
+        "init_args": {"folder": f"{masks}/a"},
+    }

@@ -547,7 +547,7 @@ NONLINEAR = {
     "HighDynamicRange": ["--problem.factor", "3"],
     "NonlinearBlur": ["--problem.kernel", "gaussian", "--problem.sigma_y", "0.05"],
     "PhaseRetrieval": ["--problem.iterations", "5", "--problem.restarts", "2"],
-    "Deepinv": ["--problem.physics", "tests.problems.test_deepinv.averaged"],
+    "Deepinv": ["--problem.physics", "tests.interop.deepinv.test_problem.averaged"],
     "BlackBox": [
         "--problem.function",
         "tests.problems.test_own.signs",

@@ -18,7 +18,7 @@ from deft.posterior import Posterior
 from deft.samplers.diffpir import DiffPIR
 from tests.closed_form import DOUBLE, mixture
 from tests.contracts.operator import dense
-from tests.operators.test_deepinv import Squares
+from tests.interop.deepinv.test_operators import Squares
 
 SHAPE = (1, 4, 6)
 
@@ -99,7 +99,7 @@ def test_many_counts_are_gaussian():
 
 
 def test_an_operator_that_is_not_linear():
-    from deft.operators.deepinv import from_deepinv
+    from deft.interop.deepinv.operators import from_deepinv
 
     likelihood = EmissionLikelihood(from_deepinv(Squares(), SHAPE), 0.01)
     x_0 = 2 * torch.rand(2, *SHAPE) - 1

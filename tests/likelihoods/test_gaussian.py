@@ -5,17 +5,9 @@ from torch.distributions import Normal
 from deft.errors import InvalidInput
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
-from deft.operators import (
-    Blur,
-    Identity,
-    Inpainting,
-    InUnits,
-    RandomPixelMasks,
-    SuperResolution,
-    Tomography,
-    views,
-)
+from deft.operators import Blur, Identity, Inpainting, InUnits, SuperResolution, Tomography, views
 from deft.operators.base import ForwardOperator
+from deft.problems import RandomPixelMasks
 from deft.types import expand
 from tests.contracts.operator import dense
 

@@ -1,7 +1,8 @@
 import torch
 
 from deft.noise import Noise
-from deft.operators import Inpainting, RandomPixelMasks
+from deft.operators import Inpainting
+from deft.problems import RandomPixelMasks
 from tests.contracts.operator import SpectralOperatorContract
 from tests.refusal import refused
 

@@ -2,7 +2,8 @@ import numpy as np
 import torch
 
 from deft.noise import Noise
-from deft.operators import MRI, CartesianMasks
+from deft.operators import MRI
+from deft.problems import CartesianMasks
 from tests.contracts.operator import SpectralOperatorContract
 from tests.refusal import refused
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput
-from deft.operators import Identity, MaskFiles, Masks
-from deft.problems import Fixed, Inpainting, SuperResolution, from_card
+from deft.operators import Identity
+from deft.problems import Fixed, Inpainting, MaskFiles, Masks, SuperResolution, from_card
 from tests.contracts.problem import ProblemContract
 
 

@@ -3,15 +3,19 @@ import torch
 
 from deft.errors import InvalidInput
 from deft.noise import Noise
-from deft.operators import (
+from deft.problems import (
+    MRI,
     BoxMasks,
+    Deblurring,
+    Denoising,
     FreeFormMasks,
     GaussianKernels,
+    Inpainting,
     Masks,
     MotionKernels,
     RandomPixelMasks,
+    SuperResolution,
 )
-from deft.problems import MRI, Deblurring, Denoising, Inpainting, SuperResolution
 from tests.contracts.problem import ProblemContract
 from tests.refusal import refused
 

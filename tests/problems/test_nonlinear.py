@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from deft.noise import Noise
-from deft.operators import MotionKernels
 from deft.problems import (
     HighDynamicRange,
+    MotionKernels,
     NonlinearBlur,
     PhaseRetrieval,
     PoissonPhaseRetrieval,

@@ -33,7 +33,7 @@ SOURCE = """
 from pathlib import Path
 Path({path!r}).write_text("imported")
 from deft.problems import Denoising
-from deft.operators.masks import BoxMasks
+from deft.problems.masks import BoxMasks
 from deft.schedules import VPLinear
 class Evil:
     def __init__(self, *given, **named):

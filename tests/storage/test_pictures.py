@@ -15,8 +15,8 @@ from deft.commands.measurements import observation
 from deft.data.arrays import Arrays
 from deft.data.images import ImageFolder
 from deft.errors import BadImage
-from deft.operators.masks import MaskFiles
 from deft.problems import Denoising
+from deft.problems.masks import MaskFiles
 from deft.storage import mask_files, pictures
 from tests.commands.conftest import tiny_prior
 

@@ -19,7 +19,7 @@ def test_every_gradient_of_an_evaluation_is_counted():
 
 
 def test_parts_count_together():
-    counted = Counted(Labelled(torch.zeros(3)))
+    counted = Counted(Labelled().given(labels=torch.zeros(3)))
     x_t, t = torch.zeros(3, 1, 16, 16), torch.ones(1)
     assert torch.equal(
         counted.given(labels=torch.ones(3)).take([0, 2]).denoise(x_t[:2], t),

@@ -387,7 +387,7 @@ class TestContext:
     def test_for_another_number_of_images(self, images, tmp_path):
         with pytest.raises(InvalidInput, match="context for 2 signals and there are 5 images"):
             evaluate(
-                Labelled(torch.zeros(2)),
+                Labelled().given(labels=torch.zeros(2)),
                 Inpainting(sigma_y=0.05),
                 images,
                 [Method("a", None, DDIM(2))],

@@ -10,27 +10,32 @@ from importlib import import_module
 from typing import Any
 
 from deft.errors import InvalidInput, nearest_names
-from deft.storage.table import dotted
+from deft.storage.table import dotted, present
 
 KINDS = {
-    "problems": ("deft.problems", "Problem", "deft.problems"),
-    "operators": ("deft.operators.base", "ForwardOperator", "deft.operators"),
-    "masks": ("deft.operators.masks", "Masks", "deft.operators"),
-    "kernels": ("deft.operators.kernels", "Kernels", "deft.operators"),
-    "h-transforms": ("deft.htransforms.base", "HTransform", "deft.htransforms"),
-    "samplers": ("deft.samplers.base", "Stepping", "deft.samplers"),
-    "time-grids": ("deft.samplers.base", "TimeGrid", "deft.samplers"),
-    "methods": ("deft.commands.recipes", "MethodRecipe", "deft.commands.methods"),
+    "problems": ("deft.problems", "Problem", ("deft.problems", "deft.interop.deepinv")),
+    "operators": (
+        "deft.operators.base",
+        "ForwardOperator",
+        ("deft.operators", "deft.interop.deepinv"),
+    ),
+    "masks": ("deft.problems.masks", "Masks", ("deft.problems",)),
+    "kernels": ("deft.problems.kernels", "Kernels", ("deft.problems",)),
+    "h-transforms": ("deft.htransforms.base", "HTransform", ("deft.htransforms",)),
+    "samplers": ("deft.samplers.base", "Stepping", ("deft.samplers",)),
+    "time-grids": ("deft.samplers.base", "TimeGrid", ("deft.samplers",)),
+    "methods": ("deft.commands.recipes", "MethodRecipe", ("deft.commands.methods",)),
 }
 
 
 def classes(kind: str) -> list[type]:
     """The concrete classes of a kind, sorted by name."""
-    home, name, where = KINDS[kind]
+    home, name, packages = KINDS[kind]
     base = getattr(import_module(home), name)
     found = {
         value
-        for module in _modules(where)
+        for package in packages
+        for module in _modules(package)
         for value in vars(module).values()
         if isinstance(value, type)
         and issubclass(value, base)
@@ -45,6 +50,7 @@ def named(kind: str, name: str) -> type:
     anything else, with the nearest names.
     """
     home, base, _ = KINDS[kind]
+    name = str(present(name))
     known = {cls.__name__: cls for cls in classes(kind)}
     if name in known:
         return known[name]

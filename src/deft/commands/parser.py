@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
-from deft.commands import catalogue, parser_errors, words
+from deft.commands import catalogue, former, parser_errors, words
 from deft.commands.typed import values_typed, written_out
 from deft.errors import DeftError, InvalidInput
 
@@ -31,6 +31,7 @@ def build(name: str) -> ArgumentParser:
         description=f"{inspect.getdoc(module.run)}\n\nExample:\n    {module.EXAMPLE}",
         exit_on_error=False,
         allow_abbrev=False,
+        parser_mode=former.read(),
         formatter_class=_Help,
     )
     parser.add_argument(
@@ -65,7 +66,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
     parser = build(name)
     options = options_of(parser)
     written = written_out(
-        arguments,
+        former.typed(arguments),
         {option for action in parser._actions for option in action.option_strings},
         _kinds(name),
     )

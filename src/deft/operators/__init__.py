@@ -1,28 +1,12 @@
-"""Forward operators, and the distributions over what differs per signal (masks, kernels)."""
+"""Forward operators, and the kernels of blurs."""
 
 from deft.operators.base import ForwardOperator, LinearOperator, SpectralOperator
 from deft.operators.blur import Blur, CircularBlur, ReflectBlur
 from deft.operators.callable import CallableOperator
-from deft.operators.deepinv import from_deepinv
 from deft.operators.high_dynamic_range import HighDynamicRange
 from deft.operators.identity import Identity
 from deft.operators.inpainting import Inpainting
-from deft.operators.kernels import (
-    GaussianKernels,
-    Kernels,
-    MotionKernels,
-    gaussian_kernel,
-    motion_kernel,
-)
-from deft.operators.masks import (
-    BoxMasks,
-    CartesianMasks,
-    FreeFormMasks,
-    HalfMasks,
-    MaskFiles,
-    Masks,
-    RandomPixelMasks,
-)
+from deft.operators.kernels import gaussian_kernel, motion_kernel
 from deft.operators.matrix import Matrix
 from deft.operators.mri import MRI
 from deft.operators.nonlinear_blur import NonlinearBlur
@@ -34,34 +18,23 @@ from deft.operators.units import InUnits, hounsfield
 
 __all__ = [
     "Blur",
-    "BoxMasks",
     "CallableOperator",
-    "CartesianMasks",
     "CircularBlur",
     "ForwardOperator",
-    "FreeFormMasks",
-    "GaussianKernels",
-    "HalfMasks",
     "HighDynamicRange",
     "Identity",
     "InUnits",
     "Inpainting",
-    "Kernels",
     "LinearOperator",
     "MRI",
-    "MaskFiles",
-    "Masks",
     "Matrix",
-    "MotionKernels",
     "NonlinearBlur",
     "PhaseRetrieval",
-    "RandomPixelMasks",
     "ReflectBlur",
     "SpectralOperator",
     "SuperResolution",
     "Tomography",
     "Transmission",
-    "from_deepinv",
     "gaussian_kernel",
     "hounsfield",
     "motion_kernel",

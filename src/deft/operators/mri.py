@@ -30,7 +30,7 @@ class MRI(SpectralOperator):
 
     `mask` is (batch or 1, 1, height, width) over the frequencies, 1 = measured, the frequency 0 at
     (height // 2, width // 2): whole lines of them for Cartesian sampling
-    (`deft.operators.CartesianMasks`). `sigma_y` is the noise of each of the two channels.
+    (`deft.problems.CartesianMasks`). `sigma_y` is the noise of each of the two channels.
     """
 
     mask: Tensor

@@ -1,11 +1,20 @@
 """Problems: distributions over operators and noise levels, from which training and tests draw their
-observations.
+observations; and the distributions over what differs per signal (masks, kernels).
 """
 
 from deft.problems.base import Problem
 from deft.problems.cards import from_card
-from deft.problems.deepinv import Deepinv, observation_from_deepinv
+from deft.problems.free_form_masks import FreeFormMasks
+from deft.problems.kernels import GaussianKernels, Kernels, MotionKernels
 from deft.problems.linear import MRI, Deblurring, Denoising, Inpainting, SuperResolution
+from deft.problems.masks import (
+    BoxMasks,
+    CartesianMasks,
+    HalfMasks,
+    MaskFiles,
+    Masks,
+    RandomPixelMasks,
+)
 from deft.problems.nonlinear import (
     HighDynamicRange,
     NonlinearBlur,
@@ -17,21 +26,29 @@ from deft.problems.tomography import Tomography
 from deft.storage.cards import card_of
 
 __all__ = [
-    "MRI",
     "BlackBox",
+    "BoxMasks",
+    "CartesianMasks",
     "Deblurring",
-    "Deepinv",
     "Denoising",
     "Fixed",
+    "FreeFormMasks",
+    "GaussianKernels",
+    "HalfMasks",
     "HighDynamicRange",
     "Inpainting",
+    "Kernels",
+    "MRI",
+    "MaskFiles",
+    "Masks",
+    "MotionKernels",
     "NonlinearBlur",
     "PhaseRetrieval",
     "PoissonPhaseRetrieval",
     "Problem",
+    "RandomPixelMasks",
     "SuperResolution",
     "Tomography",
     "card_of",
     "from_card",
-    "observation_from_deepinv",
 ]

@@ -10,16 +10,10 @@ from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.operators import blur, identity, inpainting, mri, super_resolution
 from deft.operators.base import ForwardOperator
-from deft.operators.kernels import GaussianKernels, Kernels, MotionKernels
-from deft.operators.masks import (
-    BoxMasks,
-    CartesianMasks,
-    FreeFormMasks,
-    HalfMasks,
-    Masks,
-    RandomPixelMasks,
-)
 from deft.problems.base import NoiseLevel, Problem, unknown
+from deft.problems.free_form_masks import FreeFormMasks
+from deft.problems.kernels import GaussianKernels, Kernels, MotionKernels
+from deft.problems.masks import BoxMasks, CartesianMasks, HalfMasks, Masks, RandomPixelMasks
 from deft.storage.cards import card_of
 from deft.types import Mask, Signal
 
@@ -142,7 +136,7 @@ def _part(what: str, value: Any, kind: type) -> Any:
         raise InvalidInput(
             what,
             given=type(value).__name__,
-            expected=f"a name, or a distribution: deft.operators.{kind.__name__}",
+            expected=f"a name, or a distribution: deft.problems.{kind.__name__}",
         )
     return value
 

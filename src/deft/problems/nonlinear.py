@@ -13,9 +13,9 @@ from deft.likelihoods import GaussianLikelihood, Likelihood, Observation
 from deft.noise import Noise
 from deft.operators import high_dynamic_range, nonlinear_blur, phase_retrieval
 from deft.operators.base import ForwardOperator
-from deft.operators.kernels import Kernels
 from deft.operators.phase_retrieval import check_noise
 from deft.problems.base import NoiseLevel, Problem, log_uniform, noise_level
+from deft.problems.kernels import Kernels
 from deft.problems.linear import named_kernels
 from deft.storage.cards import card_of
 from deft.types import Measurement, Signal, expand
@@ -71,7 +71,7 @@ class NonlinearBlur(Problem):
         self.kernels = named_kernels(kernel) if isinstance(kernel, str) else kernel
         if not isinstance(self.kernels, Kernels):
             raise InvalidInput(
-                "kernel", given=kernel, expected="a name, or a distribution: deft.operators.Kernels"
+                "kernel", given=kernel, expected="a name, or a distribution: deft.problems.Kernels"
             )
         self.exposure, self.border, self.value_range = (
             float(exposure),

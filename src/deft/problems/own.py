@@ -15,7 +15,7 @@ from deft.problems.base import NoiseLevel, Problem
 from deft.storage import cards
 from deft.storage.cards import card_of
 from deft.storage.fingerprint import of_named
-from deft.storage.table import dotted
+from deft.storage.table import recorded
 from deft.types import Signal
 
 
@@ -55,7 +55,7 @@ class Fixed(Problem):
         return card_of(
             self,
             {
-                "operator": dotted(type(operator)),
+                "operator": recorded(type(operator)),
                 "signals": operator.signals,
                 "fingerprint": _fingerprint(operator),
                 "sigma_y": self.sigma_y,
@@ -128,7 +128,7 @@ def _fingerprint(operator: ForwardOperator) -> str:
             for key, value in sorted(vars(part).items())
             if key[0] != "_" and key != "training" and _is_plain(value)
         }
-        start += f"{name} {dotted(type(part))} {settings}"
+        start += f"{name} {recorded(type(part))} {settings}"
     values = {
         name: value
         for name, value in [*operator.named_parameters(), *operator.named_buffers()]

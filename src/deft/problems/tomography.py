@@ -14,7 +14,7 @@ from deft.likelihoods import GaussianLikelihood, Likelihood, Observation, Poisso
 from deft.noise import Noise
 from deft.operators import tomography, transmission, units
 from deft.operators.base import ForwardOperator, LinearOperator
-from deft.operators.tomography import geometry
+from deft.operators.tomography import quantities
 from deft.problems.base import NoiseLevel, Problem, log_uniform, unknown
 from deft.storage.cards import card_of
 from deft.types import Measurement, Signal
@@ -59,7 +59,7 @@ class Tomography(Problem):
         filter: str = "hann",
     ) -> None:
         for level in sigma_y if isinstance(sigma_y, (tuple, list)) else (sigma_y,):
-            geometry.real(
+            quantities.real(
                 "sigma_y",
                 level,
                 "a standard deviation >= 0 in the units of y, or a range (low, high), low <= high",
@@ -67,8 +67,8 @@ class Tomography(Problem):
         super().__init__(sigma_y)
         if angles not in ("even", "turned", "random"):
             raise unknown("angles", str(angles), ("even", "turned", "random"))
-        self.views = geometry.whole("views", views, "a number of views of a scan, at least one")
-        geometry.views(self.views, span, start)
+        self.views = quantities.whole("views", views, "a number of views of a scan, at least one")
+        tomography.views(self.views, span, start)
         self.span, self.start, self.angles = float(span), float(start), angles
         if angles == "random" and self.views > self.span:
             raise InvalidInput(
@@ -88,32 +88,34 @@ class Tomography(Problem):
         self.floor = (
             None
             if floor is None
-            else geometry.positive("floor", floor, "what stands in for counts of zero, > 0")
+            else quantities.positive("floor", floor, "what stands in for counts of zero, > 0")
         )
         self.window = None if window is None else _window(window)
-        self.mu_water = geometry.positive(
+        self.mu_water = quantities.positive(
             "mu_water", mu_water, "the attenuation of water per unit of length, > 0"
         )
         self.field = (
             None
             if field is None
-            else geometry.positive("field", field, "the length of the longer side of an image, > 0")
+            else quantities.positive(
+                "field", field, "the length of the longer side of an image, > 0"
+            )
         )
         self.fan, self.centre, self.filter = (
-            None if fan is None else geometry.distances(fan),
+            None if fan is None else quantities.distances(fan),
             centre,
             filter,
         )
         self.detectors = (
             None
             if detectors is None
-            else geometry.whole(
+            else quantities.whole(
                 "detectors", detectors, "a number of detectors, at least one detector"
             )
         )
         self._even: dict[tuple[object, ...], tomography.Tomography] = {}
         first = (
-            geometry.views(self.views, self.span, self.start)
+            tomography.views(self.views, self.span, self.start)
             if angles == "even"
             else torch.zeros(1, 1)
         )
@@ -179,7 +181,7 @@ class Tomography(Problem):
         of a key and its value (docs/ct.md).
         """
         height, width = (size, size) if isinstance(size, int) else size
-        even = geometry.views(self.views, self.span, self.start)
+        even = tomography.views(self.views, self.span, self.start)
         lines = self._scan((height, width), even).conventions()
         notes = {
             "turned": "angles of a signal: these, a whole number of degrees later, drawn from the "
@@ -233,10 +235,10 @@ def _photons(photons: object) -> NoiseLevel:
         "high"
     )
     if not isinstance(photons, (tuple, list)):
-        return geometry.positive("photons", photons, expected)
+        return quantities.positive("photons", photons, expected)
     if len(photons) != 2:
         raise InvalidInput("photons", given=photons, expected=expected)
-    low, high = (geometry.positive("photons", value, expected) for value in photons)
+    low, high = (quantities.positive("photons", value, expected) for value in photons)
     if low > high:
         raise InvalidInput(
             "photons",
@@ -252,7 +254,7 @@ def _window(window: object) -> tuple[float, float]:
     expected = "(low, high) in Hounsfield units, low < high"
     if not isinstance(window, (tuple, list)) or len(window) != 2:
         raise InvalidInput("window", given=window, expected=expected)
-    low, high = (geometry.real("window", value, expected) for value in window)
+    low, high = (quantities.real("window", value, expected) for value in window)
     if not low < high:
         raise InvalidInput(
             "window",

@@ -21,18 +21,18 @@ _PROBLEMS = {
     "PoissonPhaseRetrieval",
     "deft.problems.tomography": "Tomography",
     "deft.problems.own": "BlackBox Fixed",
-    "deft.problems.deepinv": "Deepinv",
+    "deft.interop.deepinv.problem": "Deepinv",
 }
 _MASKS = {
-    "deft.operators.masks": "BoxMasks CartesianMasks FreeFormMasks HalfMasks MaskFiles "
-    "RandomPixelMasks"
+    "deft.problems.free_form_masks": "FreeFormMasks",
+    "deft.problems.masks": "BoxMasks CartesianMasks HalfMasks MaskFiles RandomPixelMasks",
 }
-_KERNELS = {"deft.operators.kernels": "GaussianKernels MotionKernels"}
+_KERNELS = {"deft.problems.kernels": "GaussianKernels MotionKernels"}
 _OPERATORS = {
+    "deft.interop.deepinv.operators": "DeepinvLinear DeepinvOperator",
     "deft.operators.blur": "CircularBlur ReflectBlur",
     "deft.operators.callable": "CallableOperator",
     "deft.operators.composed": "Composed ComposedLinear",
-    "deft.operators.deepinv": "DeepinvLinear DeepinvOperator",
     "deft.operators.high_dynamic_range": "HighDynamicRange",
     "deft.operators.identity": "Identity",
     "deft.operators.inpainting": "Inpainting",
@@ -84,16 +84,29 @@ _GRIDS = {
     "deft.samplers.diffpir": "RootTime",
 }
 _OBJECTIVES = {"deft.training.denoising": "DenoisingScoreMatching"}
+_FORMER_HOMES = {
+    "problem": {"deft.problems.deepinv": "Deepinv"},
+    "masks": {
+        "deft.operators.masks": "BoxMasks CartesianMasks FreeFormMasks HalfMasks MaskFiles "
+        "RandomPixelMasks"
+    },
+    "kernels": {"deft.operators.kernels": "GaussianKernels MotionKernels"},
+    "operator": {"deft.operators.deepinv": "DeepinvLinear DeepinvOperator"},
+    "time grid": {"deft.samplers.base": "UniformLogSNR UniformTime"},
+}
 
 
 @final
 @dataclass(frozen=True)
 class Kind:
-    """A kind of object: the class that it derives from, and the home of each public name."""
+    """A kind of object: the class that it derives from, the home of each public name, and the
+    former one of those that have moved.
+    """
 
     name: str
     base: str
     homes: Mapping[str, str]
+    former: Mapping[str, str]
 
     def base_class(self) -> type:
         """The class that all of this kind derive from."""
@@ -107,17 +120,19 @@ class Kind:
 
 
 def _kind(name: str, base: str, rows: Mapping[str, str]) -> Kind:
-    return Kind(
-        name, base, {cls: home for home, classes in rows.items() for cls in classes.split()}
-    )
+    return Kind(name, base, _by_class(rows), _by_class(_FORMER_HOMES.get(name, {})))
+
+
+def _by_class(rows: Mapping[str, str]) -> dict[str, str]:
+    return {cls: home for home, classes in rows.items() for cls in classes.split()}
 
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         _kind("problem", "deft.problems.base.Problem", _PROBLEMS),
-        _kind("masks", "deft.operators.masks.Masks", _MASKS),
-        _kind("kernels", "deft.operators.kernels.Kernels", _KERNELS),
+        _kind("masks", "deft.problems.masks.Masks", _MASKS),
+        _kind("kernels", "deft.problems.kernels.Kernels", _KERNELS),
         _kind("operator", "deft.operators.base.ForwardOperator", _OPERATORS),
         _kind("h-transform", "deft.htransforms.base.HTransform", _H_TRANSFORMS),
         _kind("schedule", "deft.schedules.Schedule", _SCHEDULES),
@@ -129,17 +144,41 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def _aliases() -> Iterator[tuple[str, str]]:
-    for kind in KINDS.values():
-        for name, home in kind.homes.items():
-            yield f"{home}.{name}", name
-            yield f"{home.rpartition('.')[0]}.{name}", name
-    for name in ("UniformLogSNR", "UniformTime"):
-        yield f"deft.samplers.base.{name}", name
+def _paths(homes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name, home in homes.items():
+        yield f"{home}.{name}", name
+        yield f"{home.rpartition('.')[0]}.{name}", name
 
 
-ALIASES: dict[str, str] = dict(_aliases())
+ALIASES: dict[str, str] = {
+    path: name
+    for kind in KINDS.values()
+    for homes in (kind.homes, kind.former)
+    for path, name in _paths(homes)
+}
 """The dotted paths of version 0.1, and the shorter ones of their packages, to public names."""
+
+
+def _written(home: str, name: str) -> str:
+    return f"{'deft.problems' if home.startswith('deft.problems.') else home}.{name}"
+
+
+_MOVED: dict[str, str] = {
+    path: _written(kind.homes[name], name)
+    for kind in KINDS.values()
+    for path, name in _paths(kind.former)
+}
+
+
+def present(value: object) -> object:
+    """A value out of a YAML file with each text that is the former path of a class replaced by the
+    present one.
+    """
+    if isinstance(value, Mapping):
+        return {key: present(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [present(item) for item in value]
+    return _MOVED.get(value, value) if isinstance(value, str) else value
 
 
 def public_name(cls: type) -> str:
@@ -151,8 +190,16 @@ def dotted(cls: type) -> str:
     """The dotted path that a YAML file gives: it stays the same where a class moves into a room of
     its own.
     """
-    home = _home(cls) or cls.__module__
-    return f"{'deft.problems' if home.startswith('deft.problems.') else home}.{cls.__qualname__}"
+    return _written(_home(cls) or cls.__module__, cls.__qualname__)
+
+
+def recorded(cls: type) -> str:
+    """The dotted path that goes into cards and hashes of operators: that of version 0.1 where a
+    class has moved since.
+    """
+    former = [kind.former.get(cls.__qualname__) for kind in KINDS.values()]
+    home = next(filter(None, former), None) if _home(cls) else None
+    return dotted(cls) if home is None else f"{home}.{cls.__qualname__}"
 
 
 def _home(cls: type) -> str:

@@ -8,7 +8,7 @@ import torch
 
 from deft.errors import InvalidInput
 from deft.operators import Tomography, Transmission, views
-from deft.operators.tomography import geometry
+from deft.operators.tomography import angles, geometry, operator, quantities
 
 SCAN = {
     "size": [
@@ -71,12 +71,32 @@ def unchecked(function):
     return getattr(function, "__wrapped__", function)
 
 
+HELPERS = (
+    "geometry",
+    "whole",
+    "real",
+    "positive",
+    "checked_angles",
+    "image_size",
+    "distances",
+    "check_name",
+)
+
+
+def uncheck(monkeypatch):
+    """Every module of scans calls the helpers as users call them."""
+    for module in (quantities, angles, geometry, operator):
+        for helper in HELPERS:
+            if hasattr(module, helper):
+                monkeypatch.setattr(module, helper, unchecked(getattr(module, helper)))
+
+
 def made(**settings):
     settings = {"size": 8, "angles": [0.0, 90.0]} | settings
     scan = Tomography.__new__(Tomography)
     checked = {
-        "size": lambda: unchecked(geometry._image_size)(settings["size"]),
-        "angles": lambda: unchecked(geometry.checked_angles)(settings["angles"]),
+        "size": lambda: unchecked(quantities.image_size)(settings["size"]),
+        "angles": lambda: unchecked(angles.checked_angles)(settings["angles"]),
     }
     for name in settings:
         if name in checked:
@@ -89,21 +109,7 @@ def made(**settings):
     ("name", "value"), [(name, value) for name, values in SCAN.items() for value in values]
 )
 def test_what_is_no_scan(name, value, monkeypatch):
-    for helper in (
-        "geometry",
-        "whole",
-        "real",
-        "positive",
-        "checked_angles",
-        "_image_size",
-        "distances",
-        "check_name",
-    ):
-        monkeypatch.setattr(geometry, helper, unchecked(getattr(geometry, helper)))
-    from deft.operators.tomography import operator
-
-    for helper in ("geometry", "checked_angles", "check_name"):
-        monkeypatch.setattr(operator, helper, getattr(geometry, helper))
+    uncheck(monkeypatch)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(InvalidInput) as raised:
@@ -130,8 +136,7 @@ def test_what_is_no_scan(name, value, monkeypatch):
     ],
 )
 def test_what_are_no_views(count, span, start, monkeypatch):
-    for helper in ("whole", "real"):
-        monkeypatch.setattr(geometry, helper, unchecked(getattr(geometry, helper)))
+    uncheck(monkeypatch)
     with pytest.raises(InvalidInput) as raised:
         unchecked(views)(count, span, start)
     assert raised.value.expected

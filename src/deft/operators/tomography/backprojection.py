@@ -40,6 +40,7 @@ import torch
 from torch import Tensor
 
 from deft.operators.tomography.geometry import Geometry
+from deft.types import Measurement, Signal
 
 _HOLE = 3.0  # times every gap that is no hole, where those are even
 _FEATHER = 10.0  # degrees
@@ -50,6 +51,27 @@ WINDOWS: dict[str, Callable[[Tensor], Tensor]] = {
     "shepp-logan": torch.sinc,
     "hann": lambda frequency: 0.5 * (1 + torch.cos(2 * math.pi * frequency)),
 }
+
+
+def back_projected(
+    y: Measurement, angles: Tensor, geometry: Geometry, window: str, radians: Tensor
+) -> Signal:
+    """x of sinograms; `radians` are the angles in the precision of y, (sets, views)."""
+    shares = redundancy(angles, geometry, y)
+    weighed = geometry.weighted(y) if shares is None else geometry.weighted(y) * shares[:, None]
+    rows = filtered(weighed, response(geometry.detectors, window, geometry.virtual_spacing, y))
+    rows = torch.nn.functional.pad(rows, (1, 1))
+    stands_for = widths(angles, geometry).to(y)
+    x = y.new_zeros(*y.shape[:2], geometry.height * geometry.width)
+    for k in range(radians.shape[1]):
+        at, weight = geometry.seen_from(radians[:, k], y)
+        at = (at + 1).clamp(0, geometry.detectors + 1)
+        left = at.floor().clamp(max=geometry.detectors)
+        index, rest = left.long()[:, None].expand(*x.shape), (at - left)[:, None]
+        view = rows[:, :, k]
+        seen = torch.lerp(view.gather(2, index), view.gather(2, index + 1), rest.expand(*x.shape))
+        x = x + (stands_for[:, k, None] * weight)[:, None] * seen
+    return x.reshape(*y.shape[:2], geometry.height, geometry.width)
 
 
 def widths(angles: Tensor, geometry: Geometry) -> Tensor:

@@ -24,17 +24,29 @@ FITS = (
 )
 
 
+def readings(y: Measurement) -> dict[str, Measurement]:
+    """Other ways in which the array of a sinogram may be meant, with their names."""
+    others = {
+        "the detector reversed (y.flip(-1))": y.flip(-1),
+        "the views in the other order (y.flip(-2))": y.flip(-2),
+        "detector and views reversed (y.flip(-1, -2))": y.flip(-1, -2),
+    }
+    return others | (
+        {"views and detectors swapped (y.mT)": y.mT} if y.shape[-1] == y.shape[-2] else {}
+    )
+
+
 def residual(scan: LinearOperator, y: Measurement) -> Tensor:
     """What is left of each sinogram after some steps, as a share of it: (batch,)."""
     x = conjugate_gradients(lambda u: scan.adjoint(scan(u)), scan.adjoint(y), iterations=_STEPS)
     return norm(scan(x) - y) / norm(y).clamp(min=1e-12)
 
 
-def doubts(scan: LinearOperator, y: Measurement, readings: Mapping[str, Measurement]) -> list[str]:
-    """At most one sentence: the first sinogram that another of the `readings` fits much better than
+def doubts(scan: LinearOperator, y: Measurement, others: Mapping[str, Measurement]) -> list[str]:
+    """At most one sentence: the first sinogram that another of the `others` fits much better than
     its own, and which one that is.
     """
-    left = {name: residual(scan, reading) for name, reading in {"": y, **readings}.items()}
+    left = {name: residual(scan, reading) for name, reading in {"": y, **others}.items()}
     own = left.pop("")
     name = (
         min(left, key=lambda name: float((left[name] / own.clamp(min=1e-12)).log().mean()))

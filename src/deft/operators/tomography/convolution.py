@@ -54,3 +54,25 @@ def _response(
         at = torch.arange(n, dtype=like.dtype, device=like.device)
         tapers.append(1 - torch.minimum(at, n - at) / n)
     return mean * tapers[0][:, None] * tapers[1]
+
+
+class Derived(dict[str, Tensor]):
+    """What is computed from the angles and kept with them by copies; neither pickled nor copied in
+    depth.
+    """
+
+    def get(self, angles: Tensor, like: Tensor) -> Tensor | None:  # type: ignore[override]
+        known = super().get("value")
+        fits = (
+            known is not None
+            and self["angles"] is angles
+            and known.dtype == like.dtype
+            and known.device == like.device
+        )
+        return known if fits else None
+
+    def keep(self, angles: Tensor, like: Tensor, value: Tensor) -> None:
+        self.update(angles=angles, value=value)
+
+    def __reduce__(self) -> tuple[type[Derived], tuple[()]]:
+        return Derived, ()

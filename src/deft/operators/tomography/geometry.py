@@ -13,114 +13,20 @@ columns running along +X and rows along -Y,
 from __future__ import annotations
 
 import math
-import operator
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from deft.errors import InvalidInput, nearest_names
-
-_LARGEST_SIDE = 1 << 16  # pixels, detectors and views
-_MOST_PIXELS = 1 << 31  # of an image, and of a sinogram
-_FARTHEST = 36_000.0  # degrees: a hundred turns; beyond, single precision does not tell views apart
-
-
-def views(count: int, span: float = 180.0, start: float = 0.0) -> Tensor:
-    """`count` angles in degrees, evenly over [start, start + span): 180 for a parallel beam, 360
-    for a fan; less is a limited angle.
-
-    A negative span turns the other way. Raises InvalidInput for counts below 1, a span of 0, and
-    numbers that are not finite.
-    """
-    count = whole("views", count, "the number of views of a scan, at least one view")
-    span, start = real("span", span, "degrees, not 0"), real("start", start, "degrees")
-    if span == 0:
-        raise InvalidInput(
-            "span",
-            given=span,
-            expected="degrees, not 0",
-            advice="180 is all of a parallel beam, 360 of a fan",
-        )
-    if max(abs(span), abs(start)) > _FARTHEST:
-        raise InvalidInput(
-            "span and start",
-            given=(span, start),
-            expected=f"degrees, {_FARTHEST:g} (a hundred turns) at most",
-        )
-    return start + span / count * torch.arange(count, dtype=torch.get_default_dtype())
-
-
-def checked_angles(angles: Tensor | Sequence[float]) -> Tensor:
-    """The angles of a scan, (views,) or (batch, views), in the default precision. Raises
-    InvalidInput for radians, and warns where they may be.
-    """
-    expected = "finite degrees, (views,) or (batch, views)"
-    try:
-        angles = torch.as_tensor(angles)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidInput("angles are finite degrees", given=angles, expected=expected) from error
-    if angles.is_complex() or angles.dtype == torch.bool:
-        raise InvalidInput(
-            "angles are finite degrees", given=f"values of {angles.dtype}", expected=expected
-        )
-    if angles.ndim not in (1, 2) or angles.shape[-1] == 0:
-        raise InvalidInput(
-            "angles are finite degrees", given=f"the shape {tuple(angles.shape)}", expected=expected
-        )
-    angles = angles.to(torch.get_default_dtype())
-    if not bool(angles.isfinite().all()):
-        raise InvalidInput(
-            "angles are finite degrees",
-            given=float(angles[~angles.isfinite()][0]),
-            expected=expected,
-        )
-    if angles.numel() and float(angles.abs().max()) > _FARTHEST:
-        raise InvalidInput(
-            "angles",
-            given=float(angles.abs().max()),
-            expected=f"degrees, {_FARTHEST:g} (a hundred turns) at most",
-        )
-    if angles.shape[-1] > _LARGEST_SIDE:
-        raise InvalidInput(
-            "angles", given=f"{angles.shape[-1]} views", expected=f"{_LARGEST_SIDE} views at most"
-        )
-    _check_unit(angles)
-    return angles
-
-
-def _check_unit(angles: Tensor) -> None:
-    """Refuse radians: angles within 2 pi, with an eighth of a turn among them (or one step beyond
-    the last); warn where all lie within 2 pi.
-    """
-    if not angles.numel() or not 0 < float(angles.abs().max()) <= 2 * math.pi + 1e-3:
-        return
-    turn = angles.double().cpu()
-    step = (
-        (turn[:, -1:] - turn[:, :1]) / max(turn.shape[1] - 1, 1)
-        if turn.ndim == 2
-        else (turn[-1:] - turn[:1]) / max(len(turn) - 1, 1)
-    )
-    span = turn[..., -1:] - turn[..., :1] + step
-    eighths = torch.cat([turn.flatten(), span.flatten()]).abs() / (math.pi / 4)
-    advice = "the angles of a scan are in degrees: use torch.rad2deg(angles)"
-    if bool(((eighths > 0.5) & ((eighths - eighths.round()).abs() < 2e-6)).any()):
-        raise InvalidInput(
-            "angles",
-            given=f"{float(turn.min()):.6g} to {float(turn.max()):.6g}, which are radians",
-            expected="degrees",
-            advice=advice,
-        )
-    if turn.shape[-1] >= 4:
-        warnings.warn(
-            f"the {turn.shape[-1]} views of this scan lie within "
-            f"{float(turn.max() - turn.min()):.3g} degrees, from {float(turn.min()):.3g} to "
-            f"{float(turn.max()):.3g}, which leaves almost nothing to see. If they are radians, "
-            f"{advice}.",
-            stacklevel=4,
-        )
+from deft.errors import InvalidInput
+from deft.operators.tomography.quantities import (
+    LARGEST_SIDE,
+    distances,
+    image_size,
+    positive,
+    whole,
+)
 
 
 @dataclass(frozen=True)
@@ -275,7 +181,7 @@ def geometry(
     centre: str,
 ) -> Geometry:
     """The scan, with what was left out; raises InvalidInput for lengths that make none."""
-    height, width = _image_size(size)
+    height, width = image_size(size)
     pixel = positive("pixel", pixel, "the side of a pixel, a positive length")
     spacing = (
         None
@@ -293,94 +199,13 @@ def geometry(
             reach if around is None else sum(around) * reach / math.sqrt(around[0] ** 2 - reach**2)
         )
         cells = 2 * half / spacing - 1e-9
-        if not cells <= _LARGEST_SIDE:
+        if not cells <= LARGEST_SIDE:
             raise InvalidInput(
                 "spacing",
                 given=spacing,
-                expected=f"at most {_LARGEST_SIDE} detectors across an image of {2 * reach:g}",
+                expected=f"at most {LARGEST_SIDE} detectors across an image of {2 * reach:g}",
                 advice="check the units",
             )
         detectors = math.ceil(cells)
     detectors = whole("detectors", detectors, "a number of detectors, at least one detector")
     return Geometry(height, width, detectors, spacing, pixel, around, centre)
-
-
-def _image_size(size: int | Sequence[int]) -> tuple[int, int]:
-    expected = "the size of an image, (height, width) or one number for both, positive"
-    sides: tuple[object, ...]
-    try:
-        sides = tuple(size)  # type: ignore[arg-type]
-    except TypeError:
-        sides = (size, size)
-    if len(sides) != 2 or isinstance(size, str):
-        raise InvalidInput("size", given=size, expected=expected)
-    height, width = (whole("size", side, expected) for side in sides)
-    if height * width > _MOST_PIXELS:
-        raise InvalidInput("size", given=size, expected=f"{_MOST_PIXELS} pixels at most")
-    return height, width
-
-
-def distances(fan: Sequence[float], reach: float = 0.0) -> tuple[float, float]:
-    """(source, detector) of a fan around an image that reaches so far. Raises InvalidInput."""
-    expected = (
-        "(source, detector), distances from the rotation centre; the source must be outside the "
-        f"image, farther than {reach:g}, and the "
-        "detector at 0 or beyond"
-    )
-    try:
-        source, detector = fan
-    except (TypeError, ValueError) as error:
-        raise InvalidInput("fan", given=fan, expected=expected) from error
-    source, detector = real("fan", source, expected), real("fan", detector, expected)
-    if source <= reach or detector < 0:
-        raise InvalidInput("fan", given=(source, detector), expected=expected)
-    return source, detector
-
-
-def whole(what: str, value: object, expected: str, most: int = _LARGEST_SIDE) -> int:
-    """A count from 1 on, from any kind of integer or a float without a fraction. Raises
-    InvalidInput.
-    """
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        count = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise InvalidInput(what, given=value, expected=f"{expected}, a whole number") from None
-    if count < 1:
-        raise InvalidInput(what, given=count, expected=expected)
-    if count > most:
-        raise InvalidInput(what, given=count, expected=f"{expected}, {most} at most")
-    return count
-
-
-def real(what: str, value: object, expected: str) -> float:
-    """A finite number. Raises InvalidInput."""
-    try:
-        if isinstance(value, (bool, str)):
-            raise TypeError
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise InvalidInput(what, given=value, expected=expected) from None
-    if not math.isfinite(number):
-        raise InvalidInput(what, given=number, expected=f"{expected}, finite")
-    return number
-
-
-def positive(what: str, value: object, expected: str) -> float:
-    """A number > 0. Raises InvalidInput."""
-    number = real(what, value, expected)
-    if not number > 0:
-        raise InvalidInput(what, given=number, expected=expected)
-    return number
-
-
-def check_name(argument: str, name: object, known: tuple[str, ...]) -> None:
-    """Raise InvalidInput for a name that is none of the known ones."""
-    if name not in known:
-        near = nearest_names(name, list(known)) if isinstance(name, str) else ""
-        raise InvalidInput(
-            f"unknown {argument} {name!r} of a scan; known: {', '.join(known)}{near}"
-        )

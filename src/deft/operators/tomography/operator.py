@@ -22,8 +22,17 @@ from torch import Tensor
 from deft.errors import InvalidInput
 from deft.operators.base import LinearOperator
 from deft.operators.solvers import conjugate_gradients
-from deft.operators.tomography import backprojection, consistency, conventions, convolution, joseph
-from deft.operators.tomography.geometry import check_name, checked_angles, geometry
+from deft.operators.tomography import (
+    backprojection,
+    consistency,
+    conventions,
+    convolution,
+    given,
+    joseph,
+)
+from deft.operators.tomography.angles import checked_angles
+from deft.operators.tomography.geometry import geometry
+from deft.operators.tomography.quantities import check_name
 from deft.types import Mask, Measurement, Signal, Times, expand, norm
 
 
@@ -83,7 +92,7 @@ class Tomography(LinearOperator):
             else stored
         )
         self.per_signal("angles", angles if angles.ndim == 2 else angles[None])
-        self._known = _Derived()
+        self._known = convolution.Derived()
 
     @property
     def sinogram_shape(self) -> tuple[int, int]:
@@ -91,7 +100,7 @@ class Tomography(LinearOperator):
         return self.angles.shape[-1], self.detectors
 
     def forward(self, x_0: Signal) -> Measurement:
-        self._check(x_0, self.size, "images", "(batch, channels, height, width)")
+        given.check_images(self, x_0)
         if not len(x_0):
             return x_0.new_zeros(*x_0.shape[:2], *self.sinogram_shape)
         flat, projected = x_0.flatten(2), []
@@ -108,7 +117,7 @@ class Tomography(LinearOperator):
         return result
 
     def adjoint(self, y: Measurement) -> Signal:
-        self._check(y, self.sinogram_shape, "sinograms", "(batch, channels, views, detectors)")
+        given.check_sinograms(self, y)
         shape = (*y.shape[:2], *self.size)
         if not len(y):
             return y.new_zeros(shape)
@@ -164,32 +173,10 @@ class Tomography(LinearOperator):
         `deft.operators.tomography.backprojection` says how. Raises InvalidInput for values that are
         not finite.
         """
-        self._check(
-            y, self.sinogram_shape, "sinograms", "(batch, channels, views, detectors)", finite=True
+        given.check_sinograms(self, y, finite=True)
+        return backprojection.back_projected(
+            y, self.angles, self._geometry, self.filter, self._radians(y)
         )
-        geometry = self._geometry
-        shares = backprojection.redundancy(self.angles, geometry, y)
-        weighted = (
-            geometry.weighted(y) if shares is None else geometry.weighted(y) * shares[:, None]
-        )
-        filtered = backprojection.filtered(
-            weighted,
-            backprojection.response(self.detectors, self.filter, geometry.virtual_spacing, y),
-        )
-        filtered = torch.nn.functional.pad(filtered, (1, 1))
-        angles, widths = self._radians(y), backprojection.widths(self.angles, geometry).to(y)
-        x = y.new_zeros(*y.shape[:2], math.prod(self.size))
-        for k in range(angles.shape[1]):
-            at, weight = geometry.seen_from(angles[:, k], y)
-            at = (at + 1).clamp(0, self.detectors + 1)
-            left = at.floor().clamp(max=self.detectors)
-            index, rest = left.long()[:, None].expand(*x.shape), (at - left)[:, None]
-            view = filtered[:, :, k]
-            seen = torch.lerp(
-                view.gather(2, index), view.gather(2, index + 1), rest.expand(*x.shape)
-            )
-            x = x + (widths[:, k, None] * weight)[:, None] * seen
-        return x.reshape(*y.shape[:2], *self.size)
 
     def lift_of(self, value: float, like: Signal) -> Signal:
         """`value`, everywhere: what the back-projection of a constant means, which has an edge at
@@ -201,14 +188,7 @@ class Tomography(LinearOperator):
         """The sinogram with its detector reversed, with its views in the other order, with both,
         and transposed where it is square.
         """
-        others = {
-            "the detector reversed (y.flip(-1))": y.flip(-1),
-            "the views in the other order (y.flip(-2))": y.flip(-2),
-            "detector and views reversed (y.flip(-1, -2))": y.flip(-1, -2),
-        }
-        return others | (
-            {"views and detectors swapped (y.mT)": y.mT} if y.shape[-1] == y.shape[-2] else {}
-        )
+        return consistency.readings(y)
 
     def doubts(self, y: Measurement) -> list[str]:
         """Whether another reading of a sinogram is that of an image and this one is not: a residual
@@ -217,9 +197,7 @@ class Tomography(LinearOperator):
         All of an even scan with a parallel beam are those of images, turned over or mirrored: there
         only a prior can tell (`warn_doubts` with one).
         """
-        self._check(
-            y, self.sinogram_shape, "sinograms", "(batch, channels, views, detectors)", finite=True
-        )
+        given.check_sinograms(self, y, finite=True)
         return consistency.doubts(self, y, self.readings(y))
 
     def conventions(self) -> str:
@@ -299,63 +277,3 @@ class Tomography(LinearOperator):
 
     def _blocks(self, like: Tensor) -> list[joseph.Block]:
         return joseph.blocks(self._geometry, self.angles, like, self.stored)
-
-    def _check(
-        self, x: Tensor, wanted: tuple[int, int], what: str, axes: str, finite: bool = False
-    ) -> None:
-        """Raise InvalidInput for a tensor that is none of this scan's images or sinograms."""
-        views, detectors = self.sinogram_shape
-        holds = (
-            f"it has {views} views and {detectors} detectors of images {self.size[0]} x "
-            f"{self.size[1]}"
-        )
-        if x.dtype not in (torch.float32, torch.float64):
-            raise InvalidInput(
-                f"this scan takes {what} of real numbers",
-                given=f"values of {x.dtype}",
-                expected="torch.float32 or float64",
-                advice="use .float()",
-            )
-        if x.ndim != 4 or tuple(x.shape[2:]) != wanted:
-            turned = x.ndim == 4 and tuple(x.shape[:1:-1]) == wanted and what == "sinograms"
-            raise InvalidInput(
-                f"this scan has {what} of {wanted[0]} x {wanted[1]}, {axes}",
-                given=f"the shape {tuple(x.shape)}",
-                advice=f"{holds}; it looks transposed, as scikit-image has it: use .mT"
-                if turned
-                else holds,
-            )
-        if len(self.angles) not in (1, len(x)):
-            raise InvalidInput(
-                f"this scan has {len(self.angles)} sets of angles, one per signal, and {len(x)} "
-                f"{what} came; use take or repeat."
-            )
-        if finite and not bool(x.isfinite().all()):
-            bad = ~x.isfinite().flatten(1)
-            raise InvalidInput(
-                f"{what} of signal {int(bad.any(1).nonzero()[0])} of the batch",
-                given=f"{int(bad.sum())} values that are not finite",
-                expected="finite values",
-            )
-
-
-class _Derived(dict[str, Tensor]):
-    """What is computed from the angles and kept with them by copies; neither pickled nor copied in
-    depth.
-    """
-
-    def get(self, angles: Tensor, like: Tensor) -> Tensor | None:  # type: ignore[override]
-        known = super().get("value")
-        fits = (
-            known is not None
-            and self["angles"] is angles
-            and known.dtype == like.dtype
-            and known.device == like.device
-        )
-        return known if fits else None
-
-    def keep(self, angles: Tensor, like: Tensor, value: Tensor) -> None:
-        self.update(angles=angles, value=value)
-
-    def __reduce__(self) -> tuple[type[_Derived], tuple[()]]:
-        return _Derived, ()

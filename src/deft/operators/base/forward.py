@@ -1,31 +1,6 @@
-"""Forward operators: what a measurement sees of a signal, without its noise.
+"""Any forward operator: its parameters of each signal, its gradient, and what a residual says.
 
-    y = A(x_0) + noise
-
-What differs per signal (mask, kernel, angles) is registered with `per_signal`; `take` and `repeat`
-are written once, here. A linear operator has its adjoint and solves the normal equations of a
-Gaussian posterior,
-
-    solve(v, r2, s2) = (r2 A A^T + s2 I)^{-1} v,
-
-in closed form where it knows a singular value decomposition A = U diag(s) V^T, by conjugate
-gradients where not. At s2 = 0 the inverse is the pseudo-inverse, so that adjoint(solve(y, 1, 0)) =
-A^+ y.
-
-What a residual y - A(x_0) says about an x_0 that is known to within r, from a measurement with
-noise s, is its `pull`
-
-    linear:      A^T (r2 A A^T + s2 I)^{-1} residual
-    any other:   J^T residual / (r2 L^2 + s2),    J = dA / dx_0,    L = |A(x_0 + h) - A(x_0)| / |h|,
-    h along J^T residual, of length r sqrt(d)
-
-The latter is the gradient of the log-likelihood log N(y; A(x_0), (s2 + r2 L^2) I), tempered by what
-the uncertainty of x_0 adds to the noise; an operator that knows J well solves its equations
-instead, J^T (r2 J J^T + s2 I)^{-1} residual (`NonlinearBlur`).
-
-Every entry checks what it is given (`checked`), in classes of the user's own too: a real floating
-tensor, of the shape that `signal_shape` or `measurement_shape` says, as many results as signals;
-`lift` refuses NaN and infinity.
+`pull` needs A alone: it differentiates A, and measures how steep A is along the gradient.
 """
 
 from __future__ import annotations
@@ -41,7 +16,6 @@ from torch import Tensor, nn
 
 from deft.errors import InvalidInput
 from deft.operators.checked import MEASUREMENT, Shape, check, check_entries
-from deft.operators.solvers import conjugate_gradients
 from deft.types import Mask, Measurement, Signal, Times, as_index, expand, norm
 
 
@@ -181,8 +155,6 @@ class ForwardOperator(nn.Module, ABC):
     @property
     def lift_is(self) -> str:
         """What `lift` makes of a measurement, in words for reports."""
-        if isinstance(self, LinearOperator) and type(self).lift is LinearOperator.lift:
-            return "its pseudo-inverse"
         return self._lift_is or "a rough reconstruction"
 
     def surrogate(self, x_0: Signal) -> Measurement:
@@ -261,92 +233,6 @@ class ForwardOperator(nn.Module, ABC):
 
 
 check_entries(ForwardOperator)
-
-
-class LinearOperator(ForwardOperator):
-    """A(x_0) = A x_0."""
-
-    @abstractmethod
-    def adjoint(self, y: Measurement) -> Signal:
-        """A^T y."""
-
-    def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
-        """(r2 A A^T + s2 I)^{-1} v, by conjugate gradients; r2 and s2 hold one number per signal or
-        one for all.
-        """
-        r2, s2 = expand(torch.as_tensor(r2), v), expand(torch.as_tensor(s2), v)
-        return conjugate_gradients(lambda u: r2 * self.linear(self.adjoint(u)) + s2 * u, v)
-
-    def linear(self, x_0: Signal) -> Measurement:
-        """The linear part of `forward`; they differ for an affine operator (`InUnits`) only."""
-        return self(x_0)
-
-    def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
-        """A^T (r2 A A^T + s2 I)^{-1} residual."""
-        return self.adjoint(self.solve(residual, r2, s2))
-
-    def precondition(self, b: Signal, r2: Tensor, s2: Tensor) -> Signal:
-        """About (r2 A^T A + s2 I)^{-1} b up to a factor: cheap, symmetric and positive; b itself by
-        default. r2 and s2 broadcast against b.
-        """
-        return b
-
-    def pseudo_inverse(self, y: Measurement) -> Signal:
-        """A^+ y."""
-        one = torch.ones(1, dtype=y.dtype, device=y.device)
-        return self.adjoint(self.solve(y, one, 0 * one))
-
-    def lift(self, y: Measurement) -> Signal:
-        return self.pseudo_inverse(y)
-
-
-class SpectralOperator(LinearOperator):
-    """A = U diag(s) V^T, with orthonormal columns in U and V (the thin decomposition: coefficients
-    may be fewer than entries).
-    """
-
-    @abstractmethod
-    def singular_values(self, like: Tensor) -> Tensor:
-        """s, shaped to broadcast against coefficients `like`."""
-
-    @abstractmethod
-    def v_t(self, x_0: Signal) -> Tensor:
-        """V^T x_0."""
-
-    @abstractmethod
-    def v(self, coefficients: Tensor) -> Signal:
-        """V c."""
-
-    @abstractmethod
-    def u_t(self, y: Measurement) -> Tensor:
-        """U^T y."""
-
-    @abstractmethod
-    def u(self, coefficients: Tensor) -> Measurement:
-        """U c."""
-
-    def forward(self, x_0: Signal) -> Measurement:
-        c = self.v_t(x_0)
-        return self.u(self.singular_values(c) * c)
-
-    def adjoint(self, y: Measurement) -> Signal:
-        c = self.u_t(y)
-        return self.v(self.singular_values(c) * c)
-
-    def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
-        """(r2 A A^T + s2 I)^{-1} v within the range of U; at s2 = 0 singular values below 1e-6 of
-        the signal's largest count as zero.
-        """
-        c = self.u_t(v)
-        s = self.singular_values(c)
-        r2, s2 = expand(torch.as_tensor(r2), v).to(s), expand(torch.as_tensor(s2), v).to(s)
-        null = (s2 == 0) & (s <= 1e-6 * expand(s.flatten(1).amax(1), s))
-        return self.u(
-            torch.where(
-                null, torch.zeros_like(s), 1 / torch.where(null, torch.ones_like(s), r2 * s**2 + s2)
-            )
-            * c
-        )
 
 
 def within_reach(pull: Signal, r2: Tensor) -> Signal:

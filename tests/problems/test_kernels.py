@@ -3,7 +3,8 @@ import torch
 
 from deft.errors import InvalidInput
 from deft.noise import Noise
-from deft.operators import GaussianKernels, MotionKernels, gaussian_kernel, motion_kernel
+from deft.operators import gaussian_kernel, motion_kernel
+from deft.problems import GaussianKernels, MotionKernels
 from tests.refusal import refused
 
 

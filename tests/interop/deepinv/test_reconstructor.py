@@ -4,14 +4,14 @@ import torch
 from deft.errors import InvalidInput
 from deft.htransforms.base import NoConditioning
 from deft.htransforms.exact import Exact
+from deft.interop.deepinv.reconstructor import DeepinvReconstructor
 from deft.noise import Noise
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.samplers.ddim import DDIM
-from deft.samplers.deepinv import DeepinvReconstructor
 from deft.samplers.grids import UniformLogSNR
 from deft.schedules import VPLinear
-from tests.operators.test_deepinv import Masking
-from tests.problems.test_deepinv import GaussianNoise, with_noise
+from tests.interop.deepinv.test_operators import Masking
+from tests.interop.deepinv.test_problem import GaussianNoise, with_noise
 
 SHAPE = (1, 4, 6)
 

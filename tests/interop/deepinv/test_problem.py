@@ -6,12 +6,17 @@ import pytest
 import torch
 from torch import nn
 
+from deft.commands import catalogue
 from deft.errors import InvalidInput
+from deft.interop.deepinv.observation import observation_from_deepinv
+from deft.interop.deepinv.operators import from_deepinv
+from deft.interop.deepinv.problem import Deepinv
 from deft.likelihoods import EmissionLikelihood, GaussianLikelihood, PoissonLikelihood
 from deft.noise import Noise
-from deft.problems import Deepinv, observation_from_deepinv
+from deft.problems import Fixed, from_card
+from deft.storage.table import present
 from tests.contracts.problem import ProblemContract
-from tests.operators.test_deepinv import Averages, LinearPhysics, Masking, Squares
+from tests.interop.deepinv.test_operators import Averages, LinearPhysics, Masking, Squares
 
 
 class ZeroNoise(nn.Module):
@@ -80,7 +85,7 @@ class TestShared(ProblemContract):
     allow = ("deepinv", "tests")
 
     def make(self):
-        return Deepinv("tests.problems.test_deepinv.averaged")
+        return Deepinv("tests.interop.deepinv.test_problem.averaged")
 
 
 class TestOwnParameters(ProblemContract):
@@ -88,7 +93,8 @@ class TestOwnParameters(ProblemContract):
 
     def make(self):
         return Deepinv(
-            "tests.problems.test_deepinv.shown", parameters="tests.problems.test_deepinv.holes"
+            "tests.interop.deepinv.test_problem.shown",
+            parameters="tests.interop.deepinv.test_problem.holes",
         )
 
 
@@ -149,11 +155,28 @@ def test_what_has_no_likelihood():
 
 
 def test_counts_have_no_noise_level():
-    problem = Deepinv("tests.problems.test_deepinv.counted")
+    problem = Deepinv("tests.interop.deepinv.test_problem.counted")
     y = torch.zeros(1, 1, 3, 2)
     operator = problem.operator(torch.zeros(1, 1, 3, 4), Noise([0]))
     assert isinstance(problem.likelihood(operator, y), EmissionLikelihood)
     with pytest.raises(InvalidInput, match="PoissonNoise has no sigma_y"):
         problem.likelihood(operator, y, 0.1)
-    gaussian = Deepinv("tests.problems.test_deepinv.averaged")
+    gaussian = Deepinv("tests.interop.deepinv.test_problem.averaged")
     assert float(gaussian.likelihood(operator, y, 0.3).sigma_y) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("path", ["deft.problems.Deepinv", "deft.problems.deepinv.Deepinv"])
+def test_its_former_paths_are_read(path):
+    physics = "tests.interop.deepinv.test_problem.averaged"
+    with pytest.warns(UserWarning, match=r"dotted paths of version 0\.1"):
+        found = from_card(
+            {"class_path": path, "init_args": {"physics": physics}}, allow=("deepinv", "tests")
+        )
+    assert type(found) is Deepinv
+    assert catalogue.named("problems", path) is Deepinv
+    assert present({"class_path": path}) == {"class_path": "deft.interop.deepinv.problem.Deepinv"}
+
+
+def test_an_operator_is_recorded_by_its_former_path():
+    operator = from_deepinv(Averages(), (1, 3, 4), None)
+    assert Fixed(operator).card()["args"]["operator"] == "deft.operators.deepinv.DeepinvLinear"

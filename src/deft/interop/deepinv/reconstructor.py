@@ -13,8 +13,8 @@ from typing import Any, final
 from torch import Tensor, nn
 
 from deft.htransforms.base import HTransform
+from deft.interop.deepinv.observation import observation_from_deepinv
 from deft.priors.base import Prior
-from deft.problems.deepinv import observation_from_deepinv
 from deft.samplers.arguments import Seed, sample_count
 from deft.samplers.base import Sampling
 from deft.types import Measurement, Signal

@@ -7,15 +7,16 @@ from PIL import Image
 
 from deft.errors import BadImage, InvalidInput
 from deft.noise import Noise
-from deft.operators import (
+from deft.problems import (
     BoxMasks,
     CartesianMasks,
     FreeFormMasks,
     HalfMasks,
+    Inpainting,
     MaskFiles,
     RandomPixelMasks,
+    from_card,
 )
-from deft.problems import Inpainting, from_card
 from tests.refusal import refused
 
 ALL = [

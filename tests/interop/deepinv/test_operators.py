@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from deft.errors import InvalidInput
+from deft.interop.deepinv.operators import DeepinvLinear, DeepinvOperator, from_deepinv
 from deft.operators.base import LinearOperator
-from deft.operators.deepinv import DeepinvLinear, DeepinvOperator, from_deepinv
 from deft.operators.units import InUnits
 from tests.contracts.operator import LinearOperatorContract, OperatorContract
 

@@ -1,28 +1,24 @@
-"""deepinv's measurements: a physics with its noise model, as a likelihood, as an observation, and
-as a problem to train for.
+"""deepinv's measurements: a physics with its noise model, as a likelihood and as an observation.
 
-    deepinv's noise      y                                             here
-    ZeroNoise            A(x)
-            GaussianLikelihood, sigma_y = 0
-    GaussianNoise        A(x) + sigma eps                              GaussianLikelihood
-    PoissonNoise         gain c, c ~ Poisson(A(x) / gain)              EmissionLikelihood
-    LogPoissonNoise      -log(c / N0) / mu, c ~ Poisson(N0 e^(-mu A x))
-            PoissonLikelihood, of the counts c
+    deepinv's noise   y                                               here
+    ZeroNoise         A(x)                                            GaussianLikelihood, no noise
+    GaussianNoise     A(x) + sigma eps                                GaussianLikelihood
+    PoissonNoise      gain c, c ~ Poisson(A(x) / gain)                EmissionLikelihood
+    LogPoissonNoise   -log(c / N0) / mu, c ~ Poisson(N0 e^(-mu A x))  PoissonLikelihood, of c
 
 `normalize=False` of PoissonNoise leaves c itself, which is multiplied by its gain here.
 """
 
 from __future__ import annotations
 
-import inspect
-import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from deft.errors import InvalidInput
+from deft.interop.deepinv.operators import from_deepinv
 from deft.likelihoods import (
     EmissionLikelihood,
     GaussianLikelihood,
@@ -30,13 +26,9 @@ from deft.likelihoods import (
     Observation,
     PoissonLikelihood,
 )
-from deft.noise import Noise
 from deft.operators.base import ForwardOperator, LinearOperator
-from deft.operators.deepinv import from_deepinv
 from deft.operators.transmission import Transmission
-from deft.problems.base import Problem
-from deft.storage.cards import card_of, function
-from deft.types import Measurement, Signal, expand
+from deft.types import Measurement, expand
 
 _NOISES = ("ZeroNoise", "GaussianNoise", "PoissonNoise", "LogPoissonNoise")
 
@@ -59,7 +51,7 @@ def observation_from_deepinv(
     if parameters is None:
         parameters = _of_each(physics, event_shape, len(y))
     likelihood = likelihood_of(
-        physics, _operator(physics, event_shape, value_range, parameters, adjoint)
+        physics, operator_of(physics, event_shape, value_range, parameters, adjoint)
     )
     expected = (
         likelihood.operator(torch.zeros(1, *event_shape).to(y).expand(len(y), *event_shape))
@@ -86,7 +78,7 @@ def likelihood_of(physics: Any, operator: ForwardOperator) -> Likelihood:
     """The law of a physics' noise around its operator. Raises `InvalidInput` for a noise model that
     has none here.
     """
-    kind, noise = _noise(physics), getattr(physics, "noise_model", None)
+    kind, noise = noise_of(physics), getattr(physics, "noise_model", None)
     if kind == "LogPoissonNoise":
         assert isinstance(operator, Transmission)
         return PoissonLikelihood(operator)
@@ -95,92 +87,7 @@ def likelihood_of(physics: Any, operator: ForwardOperator) -> Likelihood:
     return GaussianLikelihood(operator, noise.sigma if kind == "GaussianNoise" else 0.0)  # type: ignore[union-attr]
 
 
-@final
-class Deepinv(Problem):
-    """Whatever a deepinv physics measures, with its own noise.
-
-    `physics` is the dotted path of a function of the user's own, without arguments, that makes it;
-    `parameters` that of a function (x_0, noise) that draws those which differ per signal, a
-    dictionary by name. `value_range` and `adjoint` are as in `from_deepinv`. Only functions written
-    in Python are called.
-    """
-
-    def __init__(
-        self,
-        physics: str,
-        parameters: str | None = None,
-        value_range: tuple[float, float] | None = (-1.0, 1.0),
-        adjoint: str = "own",
-    ) -> None:
-        self.physics, self.parameters, self.value_range, self.adjoint = (
-            physics,
-            parameters,
-            value_range,
-            adjoint,
-        )
-        if str(physics).partition(".")[0] in sys.stdlib_module_names:
-            raise InvalidInput(
-                "physics",
-                given=physics,
-                expected="a function of yours that makes a physics; "
-                "this one is of Python's own library",
-                advice="nothing was called",
-            )
-        self._physics = function(physics)()
-        self._draw = None if parameters is None else function(parameters)
-        noise = getattr(self._physics, "noise_model", None)
-        sigma = noise.sigma if _noise(self._physics) == "GaussianNoise" else torch.zeros(1)  # type: ignore[union-attr]
-        if sigma.numel() != 1:
-            raise InvalidInput(
-                "the physics of a problem has one noise level for all signals; got "
-                f"{sigma.numel()}."
-            )
-        super().__init__(float(sigma))
-        self._operators: dict[tuple[int, ...], ForwardOperator] = {}
-
-    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
-        shape = tuple(x_0.shape[1:])
-        if self._draw is not None:
-            return _operator(
-                self._physics, shape, self.value_range, self._draw(x_0, noise), self.adjoint
-            )
-        if shape not in self._operators:
-            self._operators[shape] = _operator(
-                self._physics, shape, self.value_range, None, self.adjoint
-            )
-        return self._operators[shape].repeat(
-            1
-        )  # a copy: moving an observation to another device leaves this one where it is
-
-    def draw(self, x_0: Signal, noise: Noise) -> Observation:
-        likelihood = likelihood_of(self._physics, self.operator(x_0, noise.stream(1))).to(
-            x_0.device
-        )
-        if isinstance(likelihood, GaussianLikelihood):
-            likelihood = GaussianLikelihood(
-                likelihood.operator, likelihood.sigma_y.to(x_0).expand(len(x_0))
-            )
-        return Observation(likelihood.sample(x_0, noise.stream(3)), likelihood)
-
-    def likelihood(
-        self, operator: ForwardOperator, y: Measurement, sigma_y: float | None = None
-    ) -> Likelihood:
-        """The physics' own law; a sigma_y from elsewhere takes the place of its Gaussian one.
-        Raises InvalidInput where it counts.
-        """
-        if sigma_y is None:
-            return likelihood_of(self._physics, operator)
-        if _noise(self._physics) not in ("ZeroNoise", "GaussianNoise"):
-            raise InvalidInput(f"{_noise(self._physics)} has no sigma_y; leave it out.")
-        return super().likelihood(operator, y, sigma_y)
-
-    def card(self) -> dict[str, object]:
-        return card_of(
-            self, {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-        )
-
-
-def _noise(physics: Any) -> str:
+def noise_of(physics: Any) -> str:
     """Which of the noise models here that of a physics is."""
     noise = getattr(physics, "noise_model", None)
     if noise is None:
@@ -195,7 +102,7 @@ def _noise(physics: Any) -> str:
     return found
 
 
-def _operator(
+def operator_of(
     physics: Any,
     event_shape: Sequence[int],
     value_range: tuple[float, float] | None,
@@ -205,7 +112,7 @@ def _operator(
     """The physics' operator, the counts behind it included where its noise is that of a
     logarithm.
     """
-    if _noise(physics) != "LogPoissonNoise":
+    if noise_of(physics) != "LogPoissonNoise":
         return from_deepinv(
             physics, event_shape, value_range, parameters=parameters, adjoint=adjoint
         )
@@ -245,7 +152,7 @@ def _of_each(physics: Any, event_shape: Sequence[int], signals: int) -> dict[str
 
 def _counted(y: Measurement, physics: Any) -> Measurement:
     """y as the likelihood here takes it."""
-    kind, noise = _noise(physics), getattr(physics, "noise_model", None)
+    kind, noise = noise_of(physics), getattr(physics, "noise_model", None)
     if kind == "LogPoissonNoise":
         return expand(noise.N0.reshape(-1), y).to(y) * (-float(noise.mu) * y).exp()  # type: ignore[union-attr]
     if kind == "PoissonNoise" and not bool(getattr(noise, "normalize", True)):

@@ -1,0 +1,1 @@
+"""Adapters between this library and others that solve inverse problems."""

@@ -1,0 +1,59 @@
+"""Linear operators: the adjoint, and the normal equations of a Gaussian posterior.
+
+    solve(v, r2, s2) = (r2 A A^T + s2 I)^{-1} v
+
+by conjugate gradients, where a class knows nothing better.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from deft.operators.base.forward import ForwardOperator
+from deft.operators.solvers import conjugate_gradients
+from deft.types import Measurement, Signal, Times, expand
+
+
+class LinearOperator(ForwardOperator):
+    """A(x_0) = A x_0."""
+
+    @abstractmethod
+    def adjoint(self, y: Measurement) -> Signal:
+        """A^T y."""
+
+    def solve(self, v: Measurement, r2: Times, s2: Times) -> Measurement:
+        """(r2 A A^T + s2 I)^{-1} v, by conjugate gradients; r2 and s2 hold one number per signal or
+        one for all.
+        """
+        r2, s2 = expand(torch.as_tensor(r2), v), expand(torch.as_tensor(s2), v)
+        return conjugate_gradients(lambda u: r2 * self.linear(self.adjoint(u)) + s2 * u, v)
+
+    def linear(self, x_0: Signal) -> Measurement:
+        """The linear part of `forward`; they differ for an affine operator (`InUnits`) only."""
+        return self(x_0)
+
+    def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
+        """A^T (r2 A A^T + s2 I)^{-1} residual."""
+        return self.adjoint(self.solve(residual, r2, s2))
+
+    def precondition(self, b: Signal, r2: Tensor, s2: Tensor) -> Signal:
+        """About (r2 A^T A + s2 I)^{-1} b up to a factor: cheap, symmetric and positive; b itself by
+        default. r2 and s2 broadcast against b.
+        """
+        return b
+
+    def pseudo_inverse(self, y: Measurement) -> Signal:
+        """A^+ y."""
+        one = torch.ones(1, dtype=y.dtype, device=y.device)
+        return self.adjoint(self.solve(y, one, 0 * one))
+
+    def lift(self, y: Measurement) -> Signal:
+        return self.pseudo_inverse(y)
+
+    @property
+    def lift_is(self) -> str:
+        own = type(self).lift is not LinearOperator.lift
+        return super().lift_is if own else "its pseudo-inverse"
