@@ -98,6 +98,9 @@ _HOME = {
     "Loaded": "deft.loading",
     # training
     "Objective": "deft.training.base",
+    "Loss": "deft.training.batch",
+    "Batch": "deft.training.batch",
+    "Draws": "deft.training.sources",
     "DenoisingScoreMatching": "deft.training.denoising",
     "train": "deft.training.loop",
     "calibrate": "deft.training.calibrate",

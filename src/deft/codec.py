@@ -31,6 +31,7 @@ class Codec(nn.Module, ABC):
 
     signal_shape: tuple[int, ...]
     event_shape: tuple[int, ...]
+    is_linear: bool = False  # whether decode is affine, and given as a matrix
 
     @abstractmethod
     def decode(self, z: Codes) -> Signals:
@@ -50,6 +51,7 @@ class LinearCodec(Codec):
     depend on each other.
     """
 
+    is_linear = True
     weight: Tensor
     bias: Tensor
     inverse: Tensor

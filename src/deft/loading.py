@@ -18,20 +18,23 @@ from deft.htransforms.base import HTransform
 from deft.priors import resolve
 from deft.priors.base import Prior
 from deft.problems import Problem, from_card
+from deft.samplers.base import Sampler
 from deft.storage.cards import Allow
 from deft.training import checkpoint, places
+from deft.training.validated import sampler_of
 
 
 @final
 @dataclass(frozen=True)
 class Loaded:
     """An h-transform `h`, ready to sample, the `prior` that it was trained for, and the `problem`
-    that it was trained on.
+    that it was trained on; `sampler` is the one that it was validated with, or the usual one.
     """
 
     h: HTransform
     prior: Prior
     problem: Problem
+    sampler: Sampler
 
 
 def load(
@@ -65,7 +68,7 @@ def load(
     network = _prior(path, card, prior, allow)
     problem = from_card(card["problem"], allow=allow)
     h, _ = checkpoint.load(path, network, allow=allow)
-    return Loaded(h.eval(), network, problem)
+    return Loaded(h.eval(), network, problem, sampler_of(card))
 
 
 def _prior(

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput, PriorNotDifferentiable
-from deft.htransforms.base import HTransform, NoConditioning, ask, stays
+from deft.htransforms.base import HTransform, ask, stays
 from deft.htransforms.derivative import instead, say_nothing
-from deft.htransforms.labels import Labels
 from deft.htransforms.trained import warn_outside_training
 from deft.likelihoods import Observation
 from deft.priors.base import Prior
@@ -140,7 +139,7 @@ class Posterior(WrappedPrior):
         """At the first evaluation: `SaysNothing` where the h-transform leaves a measurement unused
         that the estimate does not explain.
         """
-        if self._said or isinstance(self.h_transform, NoConditioning) or not len(denoised.x_t):
+        if self._said or not self.h_transform.conditions or not len(denoised.x_t):
             return
         self._said.add("asked")
         with torch.no_grad():
@@ -180,9 +179,7 @@ def _same_device(prior: Prior, what: str, device: torch.device) -> None:
 
 def _unexplained(observation: Observation, x_0_hat: Signal) -> bool:
     """Whether the residual is not zero; a label has none, and is never explained."""
-    return isinstance(observation.likelihood, Labels) or bool(
-        (observation.residual(x_0_hat) != 0).any()
-    )
+    return not observation.likelihood.measures or bool((observation.residual(x_0_hat) != 0).any())
 
 
 def _not_differentiable(

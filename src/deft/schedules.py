@@ -55,6 +55,10 @@ class Schedule(ABC):
         """
         return t
 
+    def told(self, t: Times) -> Tensor:
+        """What a network is told of the time: t itself, unless an entry or a level is usual."""
+        return t
+
     @property
     def log_snr_range(self) -> tuple[float, float]:
         """The log-SNR at the noise end and at the clean end."""
@@ -119,10 +123,8 @@ class VPCosine(_VariancePreserving):
             "log_snr_min, log_snr_max", (log_snr_min, log_snr_max)
         )
         if max(-self.log_snr_min, self.log_snr_max) > _LARGEST_LOG_SNR:
-            given, expected = (
-                (log_snr_min, log_snr_max),
-                f"log-SNRs between -{_LARGEST_LOG_SNR:g} and {_LARGEST_LOG_SNR:g}",
-            )
+            expected = f"log-SNRs between -{_LARGEST_LOG_SNR:g} and {_LARGEST_LOG_SNR:g}"
+            given = (log_snr_min, log_snr_max)
             raise InvalidInput("log_snr_min, log_snr_max", given=given, expected=expected)
         self._start = 2 / math.pi * math.atan(math.exp(-0.5 * log_snr_max))
         self._end = 2 / math.pi * math.atan(math.exp(-0.5 * log_snr_min))
@@ -187,6 +189,9 @@ class VPTabulated(_VariancePreserving):
         """The entry of the table nearest to t: what the network is told."""
         return (t * (len(self._log_snr) - 1)).round().long()
 
+    def told(self, t: Times) -> Tensor:
+        return self.index(t)
+
     def snap(self, t: Times) -> Times:
         return self.index(t).to(t.dtype) / (len(self._log_snr) - 1)
 
@@ -227,6 +232,9 @@ class VE(_VarianceExploding):
     def __init__(self, sigma_min: float = 0.01, sigma_max: float = 100.0) -> None:
         self.sigma_min, self.sigma_max = _sigmas(sigma_min, sigma_max)
 
+    def told(self, t: Times) -> Tensor:
+        return self.sigma(t)
+
     def sigma(self, t: Times) -> Times:
         return self.sigma_min * torch.exp(t * math.log(self.sigma_max / self.sigma_min))
 
@@ -243,9 +251,7 @@ class EDM(_VarianceExploding):
 
     def __init__(self, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> None:
         self.sigma_min, self.sigma_max = _sigmas(sigma_min, sigma_max)
-        self.rho = checks.positive(
-            "rho", rho, "how much denser the steps are at low noise; 7 is the paper's"
-        )
+        self.rho = checks.positive("rho", rho, "how much denser steps are at low noise")
 
     def sigma(self, t: Times) -> Times:
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
@@ -269,9 +275,7 @@ class RectifiedFlow(Schedule):
     def __init__(self, t_min: float = _T_MIN) -> None:
         self.t_min = checks.positive("t_min", t_min, "the least time")
         if self.t_min >= 0.5:
-            raise InvalidInput(
-                "t_min", given=t_min, expected="a number in (0, 0.5), the least time"
-            )
+            raise InvalidInput("t_min", given=t_min, expected="a number in (0, 0.5)")
 
     def alpha(self, t: Times) -> Times:
         return 1 - self.sigma(t)

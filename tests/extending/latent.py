@@ -22,3 +22,14 @@ class LatentPrior(deft.Prior):
 
     def denoise(self, x_t, t):
         return self.codes.denoise(x_t, t)
+
+
+def grey() -> LatentPrior:
+    """Grey images of 16 x 16, each of 8 x 8 codes: every code is a square of four pixels."""
+    codes = deft.GaussianMixture(
+        torch.zeros(1, 1, 8, 8), torch.tensor([0.1]), None, deft.VPCosine()
+    )
+    square = torch.kron(torch.eye(8), torch.ones(2, 1))
+    prior = LatentPrior(codes, LinearCodec(torch.kron(square, square), (1, 16, 16), (1, 8, 8)))
+    prior.value_range = (-1.0, 1.0)
+    return prior

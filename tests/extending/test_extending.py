@@ -157,3 +157,76 @@ def test_the_command_line_takes_it_by_its_dotted_path(given, tmp_path, capsys):
     assert status == 0, capsys.readouterr().err
     with np.load(out / "00.npz") as found:
         assert found["samples"].shape == (2, 1, 16, 16)
+
+
+INPAINTING = ["--problem", "Inpainting", "--problem.masks", "half", "--problem.sigma_y", "0.1"]
+
+
+def test_a_prior_of_latents_is_sampled_in_signal_space(tmp_path, capsys):
+    images, out = save_images(tmp_path / "images", 2), tmp_path / "samples"
+    named = ["--prior", "tests.extending.latent.grey"]
+    given = ["sample", *named, *INPAINTING, "--images", str(images), "--samples", "3"]
+    method = ["--method", "PiGDM", "--method.steps", "20", "--method.scale", "0.3"]
+    assert main([*given, *method, "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "--allow" in said
+    assert "tests.extending.latent" in said
+    assert not out.exists()
+    allowed = ["--allow", "tests.extending.latent"]
+    assert main([*given, *method, *allowed, "--out", str(out)]) == 0, capsys.readouterr().err
+    with np.load(out / "00.npz") as found:
+        x = found["samples"]
+    assert x.shape == (3, 1, 16, 16)
+    squares = x.reshape(3, 8, 2, 8, 2)
+    assert np.abs(squares - squares.mean((2, 4), keepdims=True)).max() < 1e-5
+    assert (out / "00-mean.png").exists()
+    assert "misfit of the samples" in capsys.readouterr().out
+
+
+def test_an_h_of_latents_is_trained_on_images_and_compared_on_them(tmp_path, capsys):
+    images, run = save_images(tmp_path / "images", 12), tmp_path / "run"
+    named = ["--prior", "tests.extending.latent.grey", "--allow", "tests.extending.latent"]
+    train = ["train", *named, *INPAINTING, "--images", str(images), "--out", str(run)]
+    sizes = ["--steps", "2", "--batch_size", "4", "--validation_share", "0.25"]
+    assert main([*train, *sizes]) == 0, capsys.readouterr().err
+    again = deft.load(run, allow="tests.extending.latent")
+    assert again.prior.codec is not None
+    assert type(again.sampler).__name__ == "DPMSolver"
+    with pytest.raises(deft.errors.InvalidInput, match="allow"):
+        deft.load(run)
+    out = tmp_path / "out"
+    settings = tmp_path / "methods.yaml"
+    settings.write_text(
+        f"methods:\n  DEFT:\n    class_path: DEFT\n    init_args: {{checkpoint: {run}}}\n"
+        "  prior:\n    class_path: Unconditional\n"
+    )
+    compare = ["evaluate", "--config", str(settings), *named, *INPAINTING, "--images", str(images)]
+    assert main([*compare, "--samples", "2", "--out", str(out)]) == 0, capsys.readouterr().err
+    assert (out / "report.html").exists()
+
+
+def test_a_prior_of_clouds_is_sampled(tmp_path, capsys):
+    points = np.random.default_rng(0).uniform(-0.9, 0.9, (2, 5, 3)).astype(np.float32)
+    np.save(tmp_path / "clouds.npy", points)
+    out = tmp_path / "samples"
+    named = ["--prior", "tests.extending.cloud.CloudPrior", "--allow", "tests.extending"]
+    problem = ["--problem", "Denoising", "--problem.sigma_y", "0.3"]
+    method = ["--method", "PiGDM", "--method.steps", "10"]
+    images = ["--images", str(tmp_path / "clouds.npy"), "--samples", "3"]
+    status = main(["sample", *named, *problem, *method, *images, "--out", str(out)])
+    assert status == 0, capsys.readouterr().err
+    with np.load(out / "00000.npz") as found:
+        assert found["samples"].shape == (3, 5, 3)
+        assert np.abs(found["samples"].mean(1)).max() < 1e-5
+
+
+def test_an_objective_of_ones_own_is_trained(tmp_path, capsys):
+    zoo.save(tmp_path / "tiny.safetensors", tiny_prior(), {})
+    images, run = save_images(tmp_path / "images", 3), tmp_path / "run"
+    given = ["train", "--prior", str(tmp_path / "tiny.safetensors"), *INPAINTING]
+    given += ["--images", str(images), "--out", str(run), "--steps", "2", "--batch_size", "4"]
+    own = ["--objective", "tests.extending.log_variance.OfOneImage", "--allow", "tests.extending"]
+    assert main([*given, *own, "--validation_share", "0"]) == 0, capsys.readouterr().err
+    assert (run / "h.safetensors").exists()
+    assert main([*given, "--objective", "tests.extending.unipc.UniPC"]) == 2
+    assert "UniPC" in capsys.readouterr().err

@@ -6,12 +6,14 @@ import pytest
 import torch
 
 import deft
-import deft.studies.evaluation
 import deft.training.denoising
 from deft.codec import Codec, LinearCodec
 from deft.errors import InvalidInput
 from deft.operators import CallableOperator, Inpainting, Matrix
 from deft.operators.composed import Composed, ComposedLinear, composed
+from deft.studies.evaluation import evaluate
+from deft.studies.kept import read_samples
+from deft.studies.method import Method
 from tests.contracts.operator import LinearOperatorContract
 from tests.contracts.prior import PriorContract
 from tests.extending.latent import LatentPrior
@@ -192,6 +194,16 @@ def test_training_on_codes_measures_what_they_decode_to():
     )
     assert isinstance(seen.operator, ComposedLinear)
     assert seen.y.shape == (3, *SIGNALS)
-    with pytest.raises(InvalidInput) as raised:
-        deft.studies.evaluation.evaluate(model, problem, codes[:2], [], out="nowhere")
-    assert "codes" in raised.value.given
+
+
+def test_an_evaluation_compares_what_codes_decode_to(tmp_path):
+    model, problem = prior(), deft.problems.Inpainting("half", sigma_y=0.3)
+    images = model.decode(model.codes.sample(deft.Noise(range(3), dtype=DOUBLE)))
+    methods = [
+        Method("PiGDM", deft.PiGDM(model.scale), deft.DPMSolver(10)),
+        Method("the prior", None, deft.DPMSolver(10)),
+    ]
+    results = evaluate(model, problem, images, methods, out=tmp_path, samples=4, progress=False)
+    exact, blind = (m["summary"]["misfit"]["value"] for m in results["methods"])
+    assert 0.7 < exact < 1.3 < blind
+    assert read_samples(tmp_path, "PiGDM", 3).shape == (3, 4, *SIGNALS)

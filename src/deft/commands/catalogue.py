@@ -22,6 +22,7 @@ KINDS = {
     "masks": ("deft.problems.masks", "Masks", ("deft.problems",)),
     "kernels": ("deft.problems.kernels", "Kernels", ("deft.problems",)),
     "h-transforms": ("deft.htransforms.base", "HTransform", ("deft.htransforms",)),
+    "objectives": ("deft.training.base", "Objective", ("deft.training",)),
     "samplers": ("deft.samplers.base", "Stepping", ("deft.samplers",)),
     "time-grids": ("deft.samplers.base", "TimeGrid", ("deft.samplers",)),
     "methods": ("deft.commands.recipes", "MethodRecipe", ("deft.commands.methods",)),

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
-from deft.data import ImageFolder, Slices, open_images
+from deft.data import open_images
 from deft.data.ct import window as window_range
 from deft.errors import InvalidInput
 from deft.priors.base import Prior
@@ -79,7 +79,7 @@ def opened(
         key=key,
         series=series,
     )
-    for name in found.idle if isinstance(found, ImageFolder) else []:
+    for name in getattr(found, "idle", []):
         warnings.warn(
             f"--{name} had nothing to do: every image in {path} is as the prior takes it.",
             stacklevel=2,
@@ -90,8 +90,9 @@ def opened(
 def images(data: Dataset[Any], limit: int | None = None) -> tuple[Tensor, list[str]]:
     """The first few of the images that were opened, (n, *signal_shape), and a name for each."""
     count = len(data) if limit is None else min(limit, len(data))  # type: ignore[arg-type]
-    if isinstance(data, ImageFolder):
-        names = image_names(data.files, data.folder)[:count]
+    files = getattr(data, "files", None)
+    if files is not None:
+        names = image_names(files, data.folder)[:count]  # type: ignore[attr-defined]
     else:
         names = [f"{i:05d}" for i in range(count)]
     return torch.stack([data[i] for i in range(count)]), names
@@ -105,13 +106,9 @@ def parted(
     """
     if not 0 <= share < 1:
         raise InvalidInput(f"validation_share is a share of the images, in [0, 1); got {share}.")
-    if (
-        isinstance(data, Slices)
-        and data.patients is not None
-        and len(set(data.patients)) > 1
-        and share > 0
-    ):
-        train, held_out = data.split((1 - share, share), seed)
+    patients = getattr(data, "patients", None)
+    if patients is not None and len(set(patients)) > 1 and share > 0:
+        train, held_out = data.split((1 - share, share), seed)  # type: ignore[attr-defined]
         return in_memory(train), in_memory(held_out)
     whole = in_memory(data)
     count = max(1, int(len(whole) * share)) if share else 0  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ from deft.storage import claims
 from deft.storage.lock import locked
 from deft.studies.words import number
 from deft.training import checkpoint, places
+from deft.training.validated import same_units, sampler_of
 
 EXAMPLE = "deft sample --h h-digits-32-inpainting --images FOLDER --out samples"
 HELP = {
@@ -132,7 +133,9 @@ def run(
         allow=priors.names(allow),
     )
     problem = problem or _problem(h, priors.names(allow))
-    drawn_by = sampler or DPMSolver(steps=20 if steps is None else steps)
+    card = {} if h is None else checkpoint.read_card(h)
+    same_units(card, window)
+    drawn_by = sampler or (sampler_of(card) if steps is None else DPMSolver(steps=steps))
     recipe = method or DEFT(h, drawn_by, any_problem=False)  # type: ignore[arg-type]
     recipe.allow = priors.names(allow)
     chosen = recipe.build("samples", network, problem)

@@ -14,7 +14,8 @@ from deft.commands import catalogue, inputs, priors
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.priors import Labels, Names
 from deft.commands.training_bank import bank_of, check_slopes
-from deft.commands.untrained import loaded, untrained
+from deft.commands.training_numbers import check_shares
+from deft.commands.untrained import loaded, objective_of, untrained
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.htransforms.learned import LearnedHTransform
@@ -26,13 +27,12 @@ from deft.storage.cards import described
 from deft.storage.lock import first_process, locked
 from deft.training import chain, checkpoint, places
 from deft.training.calibrate import calibrate
-from deft.training.denoising import DenoisingScoreMatching, TimeLaw
+from deft.training.denoising import TimeLaw
 from deft.training.loop import train as train_in_place
 from deft.training.plan import check_numbers
 from deft.training.shards import check_room
 from deft.training.sources import Images, Source
-
-MOST_OF_PRIOR = 10.0
+from deft.training.validated import units, validated
 
 EXAMPLE = (
     "deft train --prior digits-32 --problem Inpainting --problem.sigma_y 0.05 --images FOLDER "
@@ -57,6 +57,8 @@ HELP = {
     "steps": "optimiser steps; a run that has ended or was stopped goes on with more of them, and "
     "a learning rate that begins again",
     "accumulate": "batches per optimiser step",
+    "objective": "a class of your own, by its dotted path, that is made from the problem "
+    "(default: denoising score matching)",
     "bank": "evaluate the prior this many times beforehand and train on stored evaluations; 0: "
     "evaluate in every step",
     "flip": "mirror images at random",
@@ -99,6 +101,7 @@ def run(
     patience: int | None = None,
     slopes: int = 0,
     times: TimeLaw | None = None,
+    objective: str | None = None,
     seed: int = 0,
     save_every: int = 250,
     resume: bool = True,
@@ -135,7 +138,7 @@ def run(
     share = (
         0.05 if validation_share is None and validation_images is None else validation_share or 0.0
     )
-    _check_numbers(share, fraction, bank, slopes)
+    check_shares(share, fraction, bank, slopes)
     check_numbers(
         steps=steps,
         batch_size=batch_size,
@@ -146,6 +149,8 @@ def run(
         save_every=save_every,
         **({} if validate_every is None else {"validate_every": validate_every}),
     )
+    if objective is not None:
+        inputs.unused(f"with --objective {objective}", times=times, bank=bank or None)
     allowed = priors.names(allow)
     form = catalogue.named("h-transforms", h_transform) if h_transform else None
     inputs.apart(out, images)
@@ -208,7 +213,7 @@ def run(
         result = train_in_place(
             learned,
             network,
-            DenoisingScoreMatching(problem, times=times),
+            objective_of(objective, problem, times),
             source,
             steps=steps,
             batch_size=batch_size,
@@ -255,6 +260,8 @@ def run(
                 "problem": problem.card(),
                 "training": training,
                 "metrics": metrics,
+                "sampler": validated(saved.eval(), network, problem, held_out, seed=seed),
+                "units": units(network, window),
             },
         )
     if result.validation is not None:
@@ -263,23 +270,6 @@ def run(
         f"saved {out / 'h.safetensors'}; draw samples with: deft sample --h "
         f"{out / 'h.safetensors'} --images FOLDER --out FOLDER"
     )
-
-
-def _check_numbers(validation_share: float, fraction: float | None, bank: int, slopes: int) -> None:
-    """Raise for numbers that cannot be meant, before anything is read."""
-    if not 0 <= validation_share <= 0.5:
-        expected = "a share of the images in [0, 0.5], so that more of them train than are held out"
-        raise InvalidInput(
-            "validation_share", given=validation_share, expected=expected, advice="use 0 for none"
-        )
-    if fraction is not None and not 0 < fraction <= MOST_OF_PRIOR:
-        expected = f"a share of the prior's parameters above 0 and at most {MOST_OF_PRIOR:g}"
-        raise InvalidInput(
-            "fraction", given=fraction, expected=expected, advice="0.05 is the usual one"
-        )
-    for name, value in (("bank", bank), ("slopes", slopes)):
-        if value < 0:
-            raise InvalidInput(name, given=value, expected="a count >= 0", advice="use 0 for none")
 
 
 def _count(data: Tensor | Dataset[Any] | None) -> int:

@@ -1,4 +1,6 @@
-"""What `deft train` starts from: an h-transform that has learned nothing, or one of a file."""
+"""What `deft train` starts from, an h-transform that has learned nothing or one of a file, and what
+it minimises.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,17 @@ from pathlib import Path
 
 import torch
 
+from deft.commands import catalogue
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
-from deft.htransforms.calibrated import Calibrated
 from deft.htransforms.learned import LearnedHTransform
 from deft.noise import mix
 from deft.priors.base import Prior
+from deft.problems import Problem
 from deft.storage.tensors import kind_of
 from deft.training import checkpoint, places, state
+from deft.training.base import Objective
+from deft.training.denoising import DenoisingScoreMatching, TimeLaw
 
 
 def untrained(
@@ -48,11 +53,27 @@ def loaded(
         found = checkpoint.load_average(path, prior, allow=allow)
     else:
         found = checkpoint.load(path, prior, allow=allow)[0]
-    if isinstance(found, Calibrated):  # its slopes are those of the weights that it starts from
-        found = found.h_transform
+    found = found.trainable()
     if form is not None and type(found) is not form:
         raise InvalidInput(
             f"{initial} holds a {type(found).__name__} and --h_transform asks for "
             f"{form.__name__}; leave one of the two out."
         )
+    return found
+
+
+def objective_of(name: str | None, problem: Problem, times: TimeLaw | None) -> Objective:
+    """What is minimised: denoising score matching, or a class that is made from the problem."""
+    if name is None:
+        return DenoisingScoreMatching(problem, times=times)
+    made = catalogue.named("objectives", name)
+    try:
+        found: Objective = made(problem)
+    except TypeError as error:
+        raise InvalidInput(
+            "objective",
+            given=name,
+            expected="a class of objectives that is made from the problem alone",
+            advice=f"calling it said: {error}",
+        ) from error
     return found

@@ -38,6 +38,7 @@ class HTransform(nn.Module, ABC):
     """
 
     needs_prior_gradient: bool = False
+    conditions: bool = True  # whether y has a say
     event_axes: Axes | None = None  # what the axes of its signals are; None for any
     trained_sigma_y: tuple[float, float] | None = (
         None  # the noise levels of its training, where a card says them; others are a warning
@@ -76,6 +77,10 @@ class HTransform(nn.Module, ABC):
         One whose network reads y by its guidance alone asks that instead.
         """
         return not bool((shift != 0).any())
+
+    def trainable(self) -> HTransform:
+        """What training goes on with: itself, or the part of it that learns by gradients."""
+        return self
 
     @property
     def differentiable(self) -> bool:
@@ -173,6 +178,8 @@ def stays(h_transform: HTransform, who: str, advice: str) -> None:
 class NoConditioning(HTransform):
     """shift = 0: the prior itself; what every method is compared with."""
 
+    conditions = False
+
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         return torch.zeros_like(denoised.x_0_hat)
 
@@ -189,18 +196,10 @@ class Sum(HTransform):
         super().__init__()
         wrong = next((part for part in parts if not isinstance(part, HTransform)), None)
         if not parts or wrong is not None:
-            raise InvalidInput(
-                "Sum needs at least one h-transform",
-                given=wrong or "none",
-                expected="h-transforms, each an argument",
-            )
+            given, expected = wrong or "none", "h-transforms, each an argument"
+            raise InvalidInput("Sum needs at least one h-transform", given=given, expected=expected)
         for part in parts:
-            stays(
-                part,
-                "Sum",
-                "use the others of `parts` without it, or one made with `point='x_t'`: shifts add "
-                "where they are from one estimate",
-            )
+            stays(part, "Sum", "leave it out of `parts`, or make it with `point='x_t'`")
         self.parts = nn.ModuleList(parts)
         self.needs_prior_gradient = any(part.needs_prior_gradient for part in parts)
 

@@ -99,6 +99,10 @@ class Calibrated(Wrapped):
         made_for(self, self.settings["event_shape"], prior)  # type: ignore[arg-type]
         super().check(prior, observation)
 
+    def trainable(self) -> HTransform:
+        """The h-transform without its slopes, which are those of its weights."""
+        return self.h_transform
+
     @property
     def levels(self) -> Float[Tensor, " levels"]:
         """The log-SNRs at which slopes are kept."""

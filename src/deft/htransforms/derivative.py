@@ -13,8 +13,7 @@ import warnings
 
 import torch
 
-from deft.errors import DeftError, InvalidInput, SaysNothing
-from deft.htransforms.labels import Labels
+from deft.errors import InvalidInput, SaysNothing
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.base import LinearOperator
 from deft.priors.base import Prior
@@ -25,20 +24,10 @@ def misfit_gradient(observation: Observation, x_0: Signal) -> Signal | None:
     """grad ||y - A(x_0)||^2 / 2: -A^T (y - A x_0) for a linear A, by differentiating A for another;
     None where that cannot be done.
     """
-    operator = observation.operator
-    if isinstance(operator, LinearOperator):
-        return -operator.adjoint(observation.residual(x_0))
-    try:
-        with torch.inference_mode(False), torch.enable_grad():
-            x = x_0.detach().clone().requires_grad_()
-            misfit = observation.residual(x).square().sum() / 2
-            return torch.autograd.grad(misfit, x)[0] if misfit.requires_grad else None
-    except (DeftError, RuntimeError):
-        with torch.no_grad():
-            observation.residual(
-                x_0.detach()
-            )  # an operator that fails without a derivative too says so itself
-        return None
+    with torch.no_grad():
+        residual = observation.residual(x_0)
+    pull = observation.operator.transposed_derivative(x_0, residual)
+    return None if pull is None else -pull
 
 
 def typical(prior: Prior, observation: Observation) -> tuple[Observation, Signal]:
@@ -56,7 +45,7 @@ def has_derivative(prior: Prior, observation: Observation) -> bool:
     """Whether a residual says where to go: the operator is linear, or has a derivative that is not
     zero. It is evaluated once, at a random signal.
     """
-    if isinstance(observation.likelihood, Labels):
+    if not observation.likelihood.measures:
         return False
     if isinstance(observation.operator, LinearOperator) or not len(observation):
         return True
@@ -117,7 +106,7 @@ def instead(
     """`use A, B or C`: methods that take this prior and this measurement; without `gradients` none
     that differentiates the prior.
     """
-    if isinstance(observation.likelihood, Labels):
+    if not observation.likelihood.measures:
         return "use Classifier or ClassifierFree, which read y alone"
     linear, gaussian = (
         isinstance(observation.operator, LinearOperator),

@@ -34,6 +34,8 @@ class Labels(Likelihood):
     `Classifier` and `ClassifierFree` are not.
     """
 
+    measures = False
+
     def __init__(self) -> None:
         super().__init__()
         self.operator = Unmeasured()

@@ -99,11 +99,11 @@ def bound(h_transform: H, steps: Steps) -> H:
     """The same h-transform with its `weight`, where that is published step by step, at these
     steps.
     """
-    weight = h_transform.weight
-    if not isinstance(weight, ByStep):
+    bind = getattr(h_transform.weight, "on", None)
+    if bind is None:
         return h_transform
     other = copy.copy(h_transform)
-    other.weight = weight.on(steps)  # type: ignore[assignment]
+    other.weight = bind(steps)
     return other
 
 

@@ -23,6 +23,8 @@ class Likelihood(nn.Module, ABC):
     are kept.
     """
 
+    measures: bool = True  # whether y is a measurement, which a residual is of
+
     counts = False
 
     operator: ForwardOperator

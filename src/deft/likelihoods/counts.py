@@ -17,7 +17,7 @@ from deft.codec import Codec
 from deft.errors import InvalidInput
 from deft.likelihoods.base import Likelihood, in_double, precise
 from deft.noise import Noise
-from deft.operators.base import ForwardOperator, LinearOperator
+from deft.operators.base import ForwardOperator
 from deft.operators.solvers import conjugate_gradients
 from deft.operators.transmission import Transmission, check_counts
 from deft.types import LogProb, Measurement, Signal, Times, as_index, expand
@@ -176,24 +176,7 @@ class EmissionLikelihood(Likelihood):
         y = y.to(x_0_hat.dtype)
         operator, gain = self.operator, expand(self.gain, y)
         weight, residual = operator.observed(1 / (gain * (y + gain))), self.residual(x_0_hat, y)
-        typical = (
-            weight.flatten(1).sum(1) / operator.count(y).clamp(min=1)
-            if len(y)
-            else weight.new_ones(1)
-        )
-        if not isinstance(operator, LinearOperator):
-            pull = operator.pull(
-                x_0_hat, residual * weight / expand(typical, y), r_t**2, 1 / typical
-            )
-            return expand(r_t, x_0_hat) * pull
-        r2, one = expand(r_t**2, x_0_hat), torch.ones_like(expand(r_t, x_0_hat))
-        g = conjugate_gradients(
-            lambda u: r2 * operator.adjoint(weight * operator.linear(u)) + u,
-            operator.adjoint(weight * residual),
-            tolerance=math.sqrt(torch.finfo(y.dtype).eps),
-            precondition=lambda u: operator.precondition(u, r2 * expand(typical, x_0_hat), one),
-        )
-        return expand(r_t, x_0_hat) * g
+        return expand(r_t, x_0_hat) * operator.weighted_pull(x_0_hat, residual, weight, r_t**2)
 
     def misfit(self, x_0: Signal, y: Measurement) -> LogProb:
         """The root of the mean of (y - A(x_0))^2 / (gain A(x_0)), with rates of less than one count

@@ -26,7 +26,7 @@ def composed(operator: ForwardOperator, codec: Codec) -> ForwardOperator:
     """`operator` behind `codec`: a linear operator where both are linear, another one elsewhere.
     Raises `InvalidInput` where their shapes do not fit.
     """
-    if isinstance(operator, _Behind) and operator.codec is codec:
+    if getattr(operator, "codec", None) is codec:
         return operator
     theirs = operator.signal_shape()
     if theirs is not None and (
@@ -38,9 +38,7 @@ def composed(operator: ForwardOperator, codec: Codec) -> ForwardOperator:
             given=f"{type(codec).__name__}, which decodes to {codec.signal_shape}",
             expected=f"signals of {type(operator).__name__}, {theirs}",
         )
-    if isinstance(operator, LinearOperator) and isinstance(codec, LinearCodec):
-        return ComposedLinear(operator, codec)
-    return Composed(operator, codec)
+    return operator.behind(codec)
 
 
 class _Behind(Around):

@@ -196,7 +196,7 @@ class Prior(nn.Module, ABC):
         result: Tensor = self.codec.decode(x_0.flatten(0, lead - 1)).unflatten(0, x_0.shape[:lead])
         return result
 
-    def encode(self, x: Signal) -> Signal:
+    def encode(self, x: Tensor) -> Tensor:
         """Signals that are measured and looked at, as x_0 of this prior: themselves, unless there
         is a codec.
         """

@@ -137,9 +137,8 @@ class DiffusersPrior(Prior):
 
     def _time(self, t: Times) -> Tensor:
         """What the network is told of the time: the entry of the table, or sigma_t."""
-        if isinstance(self.schedule, VPTabulated):
-            return self.schedule.index(t)
-        return self.schedule.sigma(t).to(self.network_dtype)
+        told = self.schedule.told(t)
+        return told.to(self.network_dtype) if told.is_floating_point() else told
 
     def told(self, x_t: Signal) -> dict[str, Tensor]:
         if self.takes and not self.context.values:

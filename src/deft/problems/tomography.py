@@ -152,8 +152,8 @@ class Tomography(Problem):
     def draw(self, x_0: Signal, noise: Noise) -> Observation:
         operator = self.operator(x_0, noise.stream(1)).to(x_0.device)
         likelihood: GaussianLikelihood | PoissonLikelihood
-        if isinstance(operator, transmission.Transmission):
-            likelihood = PoissonLikelihood(operator)
+        if self.photons is not None:
+            likelihood = PoissonLikelihood(operator)  # type: ignore[arg-type]
         else:
             level = self._noise_level(noise.stream(2)).to(x_0)
             likelihood = GaussianLikelihood(
@@ -167,8 +167,8 @@ class Tomography(Problem):
     def likelihood(
         self, operator: ForwardOperator, y: Measurement, sigma_y: float | None = None
     ) -> Likelihood:
-        if isinstance(operator, transmission.Transmission):
-            return PoissonLikelihood(operator)
+        if self.photons is not None:
+            return PoissonLikelihood(operator)  # type: ignore[arg-type]
         found = super().likelihood(operator, y, sigma_y)
         return (
             GaussianLikelihood(operator, found.sigma_y * y.abs().flatten(1).mean(1))

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform, NoConditioning
+from deft.htransforms.base import HTransform
 from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.posterior import fitted
@@ -147,7 +147,7 @@ class PosteriorSampler(Stepping):
                 expected="the prior, and an observation",
                 advice=advice,
             )
-        if not isinstance(h_transform, NoConditioning | None):
+        if h_transform is not None and h_transform.conditions:
             raise InvalidInput(
                 f"{name} conditions by itself",
                 given=type(h_transform).__name__,

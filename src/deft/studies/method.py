@@ -93,7 +93,9 @@ class Method:
     @property
     def conditions(self) -> bool:
         """Whether the measurement has a say."""
-        return self.sampler.conditions or not isinstance(self.h_transform, NoConditioning | None)
+        return self.sampler.conditions or (
+            self.h_transform is not None and self.h_transform.conditions
+        )
 
     def check(self, prior: Prior, observation: Observation) -> None:
         """Raise where the method does not apply to a prior or an observation, with its label; the

@@ -28,6 +28,7 @@ from deft.storage.compound_fields import Items, Object, OneOf, Part, Plain
 from deft.storage.fields import Nothing, Real, Text, Whole
 from deft.storage.table import modern, public_name
 from deft.training import state
+from deft.training.validated import SAMPLER, UNITS
 
 FORMAT = headers.FORMAT
 KIND = "deft h-transform"
@@ -56,6 +57,8 @@ CARD = Object(
         "problem": OneOf((Part(("problem",)), Nothing())),
         "training": OneOf((Object({}, open=True), Nothing())),
         "metrics": OneOf((_METRICS, Nothing())),
+        "sampler": OneOf((SAMPLER, Nothing())),
+        "units": OneOf((UNITS, Nothing())),
     },
     ("architecture", "prior"),
     open=True,
@@ -67,7 +70,7 @@ def save(
     path: str | Path, h_transform: HTransform, prior: Prior, card: Mapping[str, object]
 ) -> None:
     """Write an h-transform. `card` adds to what is recorded of itself (format, architecture, prior,
-    schedule): `problem`, `training`, `metrics`.
+    schedule): `problem`, `training`, `metrics`, `sampler`, `units` (deft.training.validated).
 
     The file is replaced in one step. Raises `CheckpointError` where the disk is full (an earlier
     file is then intact), and where weights are not finite.

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor, nn
 
-from deft.errors import InvalidInput
+from deft.codec import Codec
+from deft.errors import DeftError, InvalidInput
 from deft.operators.checked import MEASUREMENT, Shape, check, check_entries
 from deft.types import Mask, Measurement, Signal, Times, as_index, expand, norm
 
@@ -201,6 +202,33 @@ class ForwardOperator(nn.Module, ABC):
                 )
             return torch.autograd.grad(value, x, v, create_graph=follow)[0], value.detach()
 
+    def behind(self, codec: Codec) -> ForwardOperator:
+        """The same measurement, of what a codec decodes."""
+        from deft.operators.composed import Composed
+
+        return Composed(self, codec)
+
+    def transposed_derivative(self, x_0: Signal, v: Measurement) -> Signal | None:
+        """J^T v, with J = dA / dx_0, by differentiating A; None where that cannot be done."""
+        try:
+            with torch.inference_mode(False), torch.enable_grad():
+                x = x_0.detach().clone().requires_grad_()
+                along = (self.observed(self(x)) * v.detach().clone()).sum()
+                return torch.autograd.grad(along, x)[0] if along.requires_grad else None
+        except (DeftError, RuntimeError):
+            with torch.no_grad():
+                self(x_0.detach())  # one that fails without a derivative too says so itself
+            return None
+
+    def weighted_pull(
+        self, x_0: Signal, residual: Measurement, weight: Measurement, r2: Times
+    ) -> Signal:
+        """`pull` of a measurement whose entries have the precisions `weight`, of which one number
+        is taken: their mean.
+        """
+        typical = mean_weight(weight, self.count(weight))
+        return self.pull(x_0, residual * weight / expand(typical, weight), r2, 1 / typical)
+
     def coverage(self, like: Signal) -> Mask:
         """One channel in [0, 1]: how far each place of `like` is observed (the mask, for
         inpainting); ones by default.
@@ -243,3 +271,8 @@ def within_reach(pull: Signal, r2: Tensor) -> Signal:
     return pull * (
         farthest / (r2 * expand(norm(pull), pull)).clamp(min=torch.finfo(pull.dtype).tiny)
     ).clamp(max=1)
+
+
+def mean_weight(weight: Measurement, count: Tensor) -> Tensor:
+    """The mean of what is not zero where nothing is measured: one number per signal."""
+    return weight.flatten(1).sum(1) / count.clamp(min=1) if len(weight) else weight.new_ones(1)

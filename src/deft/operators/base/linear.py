@@ -7,12 +7,14 @@ by conjugate gradients, where a class knows nothing better.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 
 import torch
 from torch import Tensor
 
-from deft.operators.base.forward import ForwardOperator
+from deft.codec import Codec
+from deft.operators.base.forward import ForwardOperator, mean_weight
 from deft.operators.solvers import conjugate_gradients
 from deft.types import Measurement, Signal, Times, expand
 
@@ -38,6 +40,28 @@ class LinearOperator(ForwardOperator):
     def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
         """A^T (r2 A A^T + s2 I)^{-1} residual."""
         return self.adjoint(self.solve(residual, r2, s2))
+
+    def behind(self, codec: Codec) -> ForwardOperator:
+        from deft.operators.composed import ComposedLinear
+
+        return ComposedLinear(self, codec) if codec.is_linear else super().behind(codec)  # type: ignore[arg-type]
+
+    def transposed_derivative(self, x_0: Signal, v: Measurement) -> Signal | None:
+        """A^T v."""
+        return self.adjoint(v)
+
+    def weighted_pull(
+        self, x_0: Signal, residual: Measurement, weight: Measurement, r2: Times
+    ) -> Signal:
+        """(r2 A^T W A + I)^{-1} A^T W residual, with W = diag(weight), by conjugate gradients."""
+        typical = expand(mean_weight(weight, self.count(weight)), x_0)
+        r2, one = expand(r2, x_0), torch.ones_like(expand(r2, x_0))
+        return conjugate_gradients(
+            lambda u: r2 * self.adjoint(weight * self.linear(u)) + u,
+            self.adjoint(weight * residual),
+            tolerance=math.sqrt(torch.finfo(weight.dtype).eps),
+            precondition=lambda u: self.precondition(u, r2 * typical, one),
+        )
 
     def precondition(self, b: Signal, r2: Tensor, s2: Tensor) -> Signal:
         """About (r2 A^T A + s2 I)^{-1} b up to a factor: cheap, symmetric and positive; b itself by

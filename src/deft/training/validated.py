@@ -1,0 +1,118 @@
+"""What the card of an h-transform says of its use: the sampler that it was validated with, and the
+units of its data.
+
+    misfit = ||y - A x|| / (sigma_y sqrt(m)) of one sample for each of a few held-out images
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from deft.errors import InvalidInput
+from deft.htransforms.base import HTransform
+from deft.metrics.image import psnr
+from deft.noise import Noise, mix
+from deft.posterior import Posterior
+from deft.priors.base import Prior
+from deft.problems import Problem
+from deft.samplers.base import Sampler
+from deft.samplers.dpm_solver import DPMSolver
+from deft.storage import cards
+from deft.storage.compound_fields import Items, Object, OneOf, Part
+from deft.storage.fields import Nothing, Real, Text, Whole
+
+_STEPS, _IMAGES = 20, 4
+_MAYBE = OneOf((Real(), Nothing()))
+_RANGE = OneOf((Items(Real(), 2, 2), Nothing()))
+_WINDOW = OneOf((Items(Real(), 2, 2), Text(100), Nothing()))
+Window = tuple[float, float] | str  # in HU: two ends, or the name of one
+
+SAMPLER = Object(
+    {"made": Part(("sampler",)), "images": Whole(1), "misfit": _MAYBE, "psnr": _MAYBE}, ("made",)
+)
+"""The field `sampler` of a card."""
+
+UNITS = Object({"value_range": _RANGE, "window": _WINDOW})
+"""The field `units` of a card: the range of signals, and the window in HU that it stands for."""
+
+
+@torch.no_grad()
+def validated(
+    h_transform: HTransform,
+    prior: Prior,
+    problem: Problem,
+    held_out: Tensor | Dataset[Any] | None,
+    *,
+    seed: int = 0,
+) -> dict[str, Any] | None:
+    """Draw one sample for each of a few held-out signals, and say how it went: the field `sampler`;
+    None without such signals.
+
+    A measure that is not defined, or not finite, is None.
+    """
+    count = 0 if held_out is None else min(len(held_out), _IMAGES)  # type: ignore[arg-type]
+    if held_out is None or not count:
+        return None
+    items = [held_out[i] for i in range(count)]
+    images = torch.stack([item[0] if isinstance(item, (tuple, list)) else item for item in items])
+    x_0 = images.to(prior.device, prior.dtype)
+    seeds = [mix(seed, 41, i) for i in range(len(x_0))]
+    observation = problem.draw(x_0, Noise(seeds, prior.device, prior.dtype))
+    posterior = Posterior(prior, h_transform, observation)
+    sample = prior.decode(DPMSolver(_STEPS)(posterior, 1, seed=seeds)[:, 0])
+    found: dict[str, float | None] = {"misfit": None, "psnr": None}
+    try:
+        misfit = observation.likelihood.misfit(sample, observation.y)
+        found["misfit"] = float(misfit.square().mean().sqrt())
+    except InvalidInput:
+        pass  # the likelihood defines none
+    if prior.value_range is not None and not observation.operator.symmetries:
+        low, high = prior.value_range
+        found["psnr"] = float(psnr(sample, x_0, high - low).mean())
+    known = {name: v if v is not None and math.isfinite(v) else None for name, v in found.items()}
+    made = {"class": "DPMSolver", "args": {"steps": _STEPS}}
+    return {"made": made, "images": len(x_0), **known}
+
+
+def sampler_of(card: Mapping[str, Any]) -> Sampler:
+    """The sampler that the h-transform of a card was validated with; the usual one where the card
+    says none.
+    """
+    said = card.get("sampler")
+    if not isinstance(said, Mapping):
+        return DPMSolver(_STEPS)
+    found = cards.build(said.get("made"), "sampler", where="sampler")
+    if not isinstance(found, Sampler):
+        raise InvalidInput(
+            "the sampler on the card", given=type(found).__name__, expected="one of posteriors"
+        )
+    return found
+
+
+def units(prior: Prior, window: Window | None) -> dict[str, Any]:
+    """The field `units` of a card."""
+    low_high = None if prior.value_range is None else list(prior.value_range)
+    return {"value_range": low_high, "window": _plain(window)}
+
+
+def same_units(card: Mapping[str, Any], window: Window | None) -> None:
+    """Raise `InvalidInput` where data are in another window than those of the training."""
+    said = card.get("units")
+    theirs = said.get("window") if isinstance(said, Mapping) else None
+    if window is not None and theirs is not None and _plain(window) != _plain(theirs):
+        raise InvalidInput(
+            "window",
+            given=_plain(window),
+            expected=f"{theirs}, the window of the images that the h-transform was trained on",
+            advice="use that window, or train an h-transform for yours",
+        )
+
+
+def _plain(window: Window | None) -> list[float] | str | None:
+    return window if window is None or isinstance(window, str) else [float(end) for end in window]
