@@ -93,7 +93,7 @@ def test_one_loop_goes_over_the_steps_of_a_grid():
                 getattr(part.func, "id", "") == "step"
                 or (
                     getattr(part.func, "attr", "") == "step"
-                    and not getattr(part.func.value, "id", "") == "run"
+                    and getattr(part.func.value, "id", "") != "run"
                 )
             )
             for part in ast.walk(node)

@@ -1635,6 +1635,16 @@ ROWS: dict[str, list[Row]] = {
     ],
     "what is allowed": [
         Row(
+            TRAIN,
+            "--prior tests.extending.latent.grey",
+            (
+                "--prior",
+                "got tests.extending.latent.grey",
+                "in a module that `--allow` names",
+                "--allow tests.extending.latent",
+            ),
+        ),
+        Row(
             SAMPLE,
             "--h {w}/cards/physics.safetensors --allow evil",
             ("--allow", "got evil", "a module of your own that can be imported from"),
@@ -2733,12 +2743,7 @@ ROWS: dict[str, list[Row]] = {
         Row(
             SAMPLE,
             "--sampler DAPS --sampler.langevin_steps 0",
-            (
-                "--steps",
-                "got 2",
-                "nothing: it is not used with --sampler, which has",
-                "Leave --steps out",
-            ),
+            ("--sampler", "got DAPS", "DAPS is a method, so say --method DAPS"),
         ),
         Row(
             SAMPLE,
@@ -3098,6 +3103,14 @@ ROWS: dict[str, list[Row]] = {
         ),
     ],
     "nothing of that name": [
+        Row(
+            TRAIN,
+            "--objective DenoisingScore",
+            (
+                "'DenoisingScore' is none of the objectives",
+                "did you mean DenoisingScoreMatching?",
+            ),
+        ),
         Row(
             "inspect {w}/nowhere",
             "",

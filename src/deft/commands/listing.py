@@ -20,6 +20,7 @@ Kind = Literal[
     "masks",
     "kernels",
     "h-transforms",
+    "objectives",
     "samplers",
     "time-grids",
     "methods",
