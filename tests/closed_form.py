@@ -4,6 +4,8 @@ share.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -47,7 +49,9 @@ def measured(
 ) -> Observation:
     """`n` observations through matrices of their own."""
     noise = Noise(range(seed, seed + n), dtype=DOUBLE)
-    likelihood = GaussianLikelihood(Matrix(noise.normal(3, (rows, prior.dimensions))), sigma_y)
+    likelihood = GaussianLikelihood(
+        Matrix(noise.normal(3, (rows, math.prod(prior.event_shape)))), sigma_y
+    )
     return Observation(
         likelihood.sample(prior.sample(noise.stream(5)), noise.stream(6)), likelihood
     )
@@ -63,7 +67,7 @@ def affine_moments(
     the batch each. x_1 follows the marginal of `start` at t = 1.
     """
     grid = sampler.grid.times(prior.schedule, sampler.steps)
-    d, last = prior.dimensions, len(grid)
+    d, last = math.prod(prior.event_shape), len(grid)
     rows = 1 + d * last
     unit = torch.zeros(rows, last, d, dtype=DOUBLE)
     unit[1:] = torch.eye(d * last, dtype=DOUBLE).reshape(-1, last, d)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput, WeightsNotFinite
-from deft.htransforms.base import HTransform, NoConditioning, Scaled
+from deft.htransforms.base import HTransform, NoConditioning
+from deft.htransforms.composed import Scaled
 from deft.htransforms.dps import DPS
 from deft.htransforms.exact import Exact
 from deft.paths import path_log_weight, simulate, weigh

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import NoConditioning, Scaled, Sum
+from deft.htransforms.base import NoConditioning
 from deft.htransforms.calibrated import Calibrated
+from deft.htransforms.composed import Scaled, Sum
 from deft.htransforms.dps import DPS
 from deft.htransforms.pigdm import PiGDM
 from deft.noise import Noise

@@ -23,7 +23,7 @@ ADVICE = "words of a refusal or of a warning"
 CHECKS = "a check that refuses, or is not needed"
 ASKED = {
     "data/ct/split.py": CHECKS,
-    "htransforms/base.py": CHECKS,
+    "htransforms/composed.py": CHECKS,
     "htransforms/derivative.py": ADVICE,
     "htransforms/learned.py": CHECKS,
     "htransforms/trained.py": PARTS,

@@ -238,7 +238,7 @@ ROWS: dict[str, list[Row]] = {
             TRAIN,
             "--learning_rate 1e9",
             (
-                "the gradient of step 2 is not finite, at log-SNRs between -6.934 (t =",
+                "the gradient of step 2 is not finite, at log-SNRs between -6.648 (t =",
                 "Lower the learning rate and start again in",
             ),
             keeps=True,
@@ -1640,7 +1640,7 @@ ROWS: dict[str, list[Row]] = {
             (
                 "--prior",
                 "got tests.extending.latent.grey",
-                "in a module that `--allow` names",
+                "in a module that --allow names",
                 "--allow tests.extending.latent",
             ),
         ),
@@ -2758,21 +2758,21 @@ ROWS: dict[str, list[Row]] = {
         Row(
             SAMPLE,
             "--sampler Replacement --sampler.resamplings 0",
-            ("--sampler.resamplings", "got 0", "a whole number from 1 to 1,000,000, the times"),
+            (
+                "--sampler",
+                "got Replacement",
+                "Replacement is a method, so say --method Replacement",
+            ),
         ),
         Row(
             SAMPLE,
             "--sampler DiffPIR --sampler.weight 0",
-            ("--sampler.weight", "got 0.0", "a finite number > 0, the paper's lambda"),
+            ("--sampler", "got DiffPIR", "DiffPIR is a method, so say --method DiffPIR"),
         ),
         Row(
             SAMPLE,
             "--sampler REDDiff --sampler.learning_rate 0",
-            (
-                "--sampler.learning_rate",
-                "got 0.0",
-                "a finite number > 0, Adam's, in the signal's unit",
-            ),
+            ("--sampler", "got REDDiff", "REDDiff is a method, so say --method REDDiff"),
         ),
     ],
     "problems": [

@@ -27,6 +27,10 @@ class CloudPrior(deft.Prior):
         valid = valid.reshape(-1, *(1,) * (x.ndim - 3), most, 1)
         return valid * (x - (valid * x).sum(-2, keepdim=True) / valid.sum(-2, keepdim=True))
 
+    @property
+    def dimensions(self):
+        return 3 * (self.context.values.get("places", torch.tensor([self.event_shape[0]])) - 1)
+
     def noise(self, noise, step, draws=None):
         return self.projected(super().noise(noise, step, draws))
 

@@ -97,6 +97,7 @@ def test_clouds_of_several_sizes_have_the_posterior_that_is_known():
     """
     prior = CloudPrior(scale=0.7).given(places=torch.tensor([3, 5]))
     sigma_y, y = 0.4, torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+    assert prior.dimensions.tolist() == [6, 12]
     observation = deft.Observation(prior.projected(y), deft.GaussianLikelihood(Identity(), sigma_y))
     x_0 = deft.DPMSolver(24)(
         deft.Posterior(prior, deft.PiGDM(prior.scale), observation), 2000, seed=0

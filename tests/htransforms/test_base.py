@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import DataConsistency, NoConditioning, Potential, Scaled, Sum
+from deft.htransforms.base import DataConsistency, NoConditioning, Potential
+from deft.htransforms.composed import Scaled, Sum
 from deft.htransforms.dps import DPS
 from deft.htransforms.exact import Exact
 from deft.posterior import Posterior

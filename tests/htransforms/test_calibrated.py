@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform, NoConditioning, Scaled
+from deft.htransforms.base import HTransform, NoConditioning
 from deft.htransforms.calibrated import Calibrated, bands, radial_frequency
+from deft.htransforms.composed import Scaled
 from deft.htransforms.dps import DPS
 from deft.htransforms.exact import Exact
 from tests.closed_form import DOUBLE, measured, mixture

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import NoConditioning, Scaled
+from deft.htransforms.base import NoConditioning
 from deft.htransforms.cfg import ClassifierFree
+from deft.htransforms.composed import Scaled
 from deft.htransforms.exact import Exact
 from deft.htransforms.labels import labelled
 from deft.noise import Noise

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import NoConditioning, Scaled, Sum
+from deft.htransforms.base import NoConditioning
+from deft.htransforms.composed import Scaled, Sum
 from deft.htransforms.exact import Exact
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.base import ForwardOperator

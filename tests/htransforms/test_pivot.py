@@ -2,13 +2,16 @@
 untrained h is exact where theory says so.
 """
 
+import math
+
 import pytest
 import torch
 from jaxtyping import TypeCheckError
 
 from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform, Potential, Scaled, Sum, ask
+from deft.htransforms.base import HTransform, Potential, ask
 from deft.htransforms.calibrated import Calibrated
+from deft.htransforms.composed import Scaled, Sum
 from deft.htransforms.exact import Exact
 from deft.htransforms.learned import LearnedHTransform
 from deft.htransforms.pigdm import PiGDM
@@ -197,7 +200,7 @@ def test_the_pivot_is_the_centre_of_both_looks(operator):
     """m maximises p(x_t | x_0) p(y | x_0), and L is the precision there: against dense matrices."""
     prior, sigma_y = mixture(VPCosine()), 0.3
     observation, x_0 = observed(prior, operator(), sigma_y)
-    d = prior.dimensions
+    d = math.prod(prior.event_shape)
     basis = torch.eye(d, dtype=DOUBLE).reshape(d, *SHAPE)
     a = torch.stack([observation.operator.linear(e[None])[0].flatten() for e in basis], 1)
     y = observation.operator.residual(torch.zeros_like(x_0), observation.y).flatten(1)

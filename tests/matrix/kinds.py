@@ -12,10 +12,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from deft.htransforms.base import HTransform, NoConditioning, Scaled, Sum
+from deft.htransforms.base import HTransform, NoConditioning
 from deft.htransforms.calibrated import Calibrated
 from deft.htransforms.cfg import ClassifierFree
 from deft.htransforms.classifier import Classifier
+from deft.htransforms.composed import Scaled, Sum
 from deft.htransforms.conditional_score import ConditionalScore
 from deft.htransforms.ddnm import DDNM
 from deft.htransforms.dps import DPS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -56,7 +57,7 @@ def moments(
     make, and the moments are propagated.
     """
     prior, observation = given
-    d = prior.dimensions
+    d = math.prod(prior.event_shape)
     grid = sampler.times_of(prior)
     mean, covariance = torch.zeros(d, dtype=DOUBLE), torch.zeros(d, d, dtype=DOUBLE)
     travelled: list[State] = []

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from deft.errors import InvalidInput, PriorNotDifferentiable
-from deft.htransforms.base import NoConditioning, Scaled
+from deft.htransforms.base import NoConditioning
+from deft.htransforms.composed import Scaled
 from deft.htransforms.dps import DPS
 from deft.noise import Noise
 from deft.priors.callable import CallablePrior

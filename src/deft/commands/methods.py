@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import final
 
 from deft.commands.recipes import ByItself, Guided, MethodRecipe
+from deft.errors import InvalidInput
 from deft.htransforms import dps, lgd, mcg, mmps, pigdm, tmpd
 from deft.htransforms.base import HTransform
 from deft.htransforms.gaussian_potential import GaussianPotential
@@ -289,11 +290,11 @@ class Given(MethodRecipe):
         sampler: Sampling | None = None,
         images: int | None = None,
     ) -> None:
-        self.h_transform, self.sampler, self.images = (
-            h_transform,
-            sampler or DPMSolver(steps=20),
-            images,
-        )
+        self.h_transform, self.images = h_transform, images
+        self.sampler = sampler or DPMSolver(steps=20)
+        if h_transform is None and not self.sampler.conditions:
+            expected = "a value: Given needs it, unless its sampler conditions by itself"
+            raise InvalidInput("h_transform", given="nothing", expected=expected)
 
     def build(self, label: str, prior: Prior, problem: Problem) -> Method:
         return Method(label, self.h_transform, self.sampler, images=self.images)

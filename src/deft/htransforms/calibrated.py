@@ -27,7 +27,8 @@ from torch import Tensor
 from deft import checks
 from deft.errors import InvalidInput
 from deft.htransforms.applies import made_for
-from deft.htransforms.base import HTransform, Wrapped
+from deft.htransforms.base import HTransform
+from deft.htransforms.composed import Wrapped
 from deft.likelihoods import Observation
 from deft.priors.base import Prior
 from deft.priors.denoised import Asked, Denoised

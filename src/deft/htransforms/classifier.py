@@ -14,7 +14,7 @@ from torch import Tensor
 from deft import checks
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
-from deft.htransforms.weights import ByStep, Weight, bound, checked_weight, weight_at
+from deft.htransforms.weights import ByStep, Weight, checked_weight, weight_at
 from deft.likelihoods import Observation
 from deft.priors.denoised import Denoised
 from deft.transitions import Steps
@@ -69,9 +69,6 @@ class Classifier(HTransform):
         no noise.
         """
         return cls(log_prob, AncestralStep(scale))
-
-    def on(self, steps: Steps) -> Classifier:
-        return bound(self, steps)
 
     @property
     def differentiable(self) -> bool:

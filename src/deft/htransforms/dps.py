@@ -9,11 +9,10 @@ from typing import final
 
 from deft.htransforms.base import HTransform
 from deft.htransforms.derivative import need_derivative
-from deft.htransforms.weights import GradientStep, Weight, bound, checked_weight, weight_at
+from deft.htransforms.weights import GradientStep, Weight, checked_weight, weight_at
 from deft.likelihoods import Observation
 from deft.priors.base import Prior
 from deft.priors.denoised import Denoised
-from deft.transitions import Steps
 from deft.types import Signal, norm
 
 
@@ -46,9 +45,6 @@ class DPS(HTransform):
         is an `InvalidInput`.
         """
         return cls(GradientStep(zeta))
-
-    def on(self, steps: Steps) -> DPS:
-        return bound(self, steps)
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         distance = norm(observation.residual(denoised.x_0_hat))

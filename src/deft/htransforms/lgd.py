@@ -17,12 +17,11 @@ from deft import checks
 from deft.errors import InvalidInput
 from deft.htransforms.base import Potential
 from deft.htransforms.derivative import instead, need_derivative
-from deft.htransforms.weights import GradientStep, Weight, bound, checked_weight, weight_at
+from deft.htransforms.weights import GradientStep, Weight, checked_weight, weight_at
 from deft.likelihoods import Observation
 from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Prior
 from deft.priors.denoised import Denoised
-from deft.transitions import Steps
 from deft.types import LogProb, Times, norm
 
 _TIMES = 10**6  # a set of points for each millionth of [0, 1]
@@ -79,9 +78,6 @@ class LGD(Potential):
         DPS, on the cloud.
         """
         return cls(points, scale, seed, GradientStep(zeta))
-
-    def on(self, steps: Steps) -> LGD:
-        return bound(self, steps)
 
     def points(self, t: Times, event_shape: Sequence[int], like: Tensor) -> Tensor:
         """z_i: (times, points, *event), in the precision and on the device of `like`."""

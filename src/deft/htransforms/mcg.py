@@ -59,7 +59,7 @@ class MCG(HTransform):
 
     def on(self, steps: Steps) -> MCG:
         gradient = self.gradient.on(steps)
-        return self if gradient is self.gradient else MCG(gradient.weight)
+        return self if gradient is self.gradient else MCG(gradient.weight)  # type: ignore[arg-type]
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         operator = linear_operator(observation, self)

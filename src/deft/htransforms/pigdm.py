@@ -14,7 +14,7 @@ from torch import Tensor
 from deft import checks
 from deft.htransforms.applies import linear_gaussian, linear_operator
 from deft.htransforms.base import HTransform
-from deft.htransforms.weights import ByStep, Weight, bound, checked_weight, weight_at
+from deft.htransforms.weights import ByStep, Weight, checked_weight, weight_at
 from deft.likelihoods import Observation
 from deft.priors.base import Prior
 from deft.priors.denoised import Denoised
@@ -77,9 +77,6 @@ class PiGDM(HTransform):
         last step.
         """
         return cls(scale, PublishedStep(scale))
-
-    def on(self, steps: Steps) -> PiGDM:
-        return bound(self, steps)
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
         operator = linear_operator(observation, self)

@@ -9,23 +9,20 @@ the grid: it is known when sampling starts.
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TypeVar, final
+from typing import final
 
 import torch
 from torch import Tensor
 
 from deft import checks
 from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform
 from deft.priors.denoised import Denoised
 from deft.transitions import Steps
 from deft.types import Times, expand
 
 Weight = float | Callable[[Times], Times]
-H = TypeVar("H", bound=HTransform)
 
 
 def checked_weight(what: str, weight: Weight) -> Weight:
@@ -93,18 +90,6 @@ class GradientStep(ByStep):
         return (
             self.zeta * steps.schedule.alpha(t) / (steps.moved_by() * steps.schedule.sigma(t) ** 2)
         )
-
-
-def bound(h_transform: H, steps: Steps) -> H:
-    """The same h-transform with its `weight`, where that is published step by step, at these
-    steps.
-    """
-    bind = getattr(h_transform.weight, "on", None)
-    if bind is None:
-        return h_transform
-    other = copy.copy(h_transform)
-    other.weight = bind(steps)
-    return other
 
 
 @final

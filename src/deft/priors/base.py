@@ -211,9 +211,11 @@ class Prior(nn.Module, ABC):
         return axes_of(self.event_shape)
 
     @property
-    def dimensions(self) -> int:
-        """The number of entries of one signal."""
-        return math.prod(self.event_shape)
+    def dimensions(self) -> Tensor:
+        """In how many dimensions each signal varies, for log-densities: one number for all, or one
+        for each signal that it is told something of its own about (masks).
+        """
+        return torch.tensor([math.prod(self.event_shape)])
 
     @property
     def num_parameters(self) -> int:

@@ -166,9 +166,9 @@ class GaussianMixture(Prior):
         u = noise.uniform(0).double().to(self.means.device)
         weights = self.log_weights.double().softmax(1).expand(len(noise), -1)
         k = (weights.cumsum(1) < u[:, None]).sum(1).clamp(max=weights.shape[1] - 1)
-        z = noise.normal(1, (self.dimensions,)).double().to(self.means.device)[:, None]
+        z = noise.normal(1, (math.prod(self.event_shape),)).double().to(self.means.device)[:, None]
         draws = self.means.double() + self._from_axes(self.variances.double().sqrt() * z)
-        chosen = draws.gather(1, k[:, None, None].expand(-1, 1, self.dimensions))[:, 0]
+        chosen = draws.gather(1, k[:, None, None].expand(-1, 1, math.prod(self.event_shape)))[:, 0]
         return chosen.to(noise.dtype).reshape(len(noise), *self.event_shape)
 
     def initial(self, noise: Noise) -> Signal:

@@ -62,6 +62,10 @@ class WrappedPrior(Prior):
         return self.prior.prediction
 
     @property
+    def dimensions(self) -> Tensor:
+        return self.prior.dimensions
+
+    @property
     def event_axes(self) -> Axes:
         return self.prior.event_axes
 

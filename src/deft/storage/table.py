@@ -46,7 +46,8 @@ _OPERATORS = {
     "deft.operators.units": "InUnits",
 }
 _H_TRANSFORMS = {
-    "deft.htransforms.base": "NoConditioning Scaled Sum",
+    "deft.htransforms.base": "NoConditioning",
+    "deft.htransforms.composed": "Scaled Sum",
     "deft.htransforms.calibrated": "Calibrated",
     "deft.htransforms.cfg": "ClassifierFree",
     "deft.htransforms.classifier": "Classifier",
@@ -92,6 +93,7 @@ _FORMER_HOMES = {
     },
     "kernels": {"deft.operators.kernels": "GaussianKernels MotionKernels"},
     "operator": {"deft.operators.deepinv": "DeepinvLinear DeepinvOperator"},
+    "h-transform": {"deft.htransforms.base": "Scaled Sum"},
     "time grid": {"deft.samplers.base": "UniformLogSNR UniformTime"},
 }
 

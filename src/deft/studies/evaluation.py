@@ -26,10 +26,10 @@ from deft.metrics.learned import Weights
 from deft.noise import Noise, as_seed, mix
 from deft.priors.base import Prior
 from deft.problems import Problem
+from deft.storage import provenance
 from deft.storage.atomic import atomic
 from deft.storage.claims import claim
 from deft.storage.lock import locked
-from deft.studies import provenance
 from deft.studies.checked import check_request
 from deft.studies.estimate import finite
 from deft.studies.exactness import path_weights

@@ -21,9 +21,9 @@ from deft.priors.base import Prior
 from deft.priors.identity import is_nameless, same_identity
 from deft.problems import Problem
 from deft.schedules import Schedule
-from deft.storage import cards, headers, tensors
+from deft.storage import cards, headers, provenance, tensors
 from deft.storage.cards import Allow, described
-from deft.storage.claims import as_recorded
+from deft.storage.claims import differences
 from deft.storage.compound_fields import Items, Object, OneOf, Part, Plain
 from deft.storage.fields import Nothing, Real, Text, Whole
 from deft.storage.table import modern, public_name
@@ -79,6 +79,7 @@ def save(
         "architecture": architecture(h_transform),
         "prior": prior.identity(),
         "schedule": schedule_card(prior.schedule),
+        "versions": provenance.versions(),
     }
     weights = h_transform.state_dict()
     tensors.finite(Path(path), weights)
@@ -157,11 +158,7 @@ def read_card(path: str | Path) -> dict[str, object]:
 def check_problem(path: str | Path, card: Mapping[str, object], problem: Problem) -> None:
     """Raise `CheckpointError` where the file was trained for another problem."""
     theirs, ours = modern(card.get("problem")), modern(cards.plain(problem.card()))
-    if theirs != (
-        as_recorded(ours, theirs)
-        if isinstance(theirs, Mapping) and isinstance(ours, Mapping)
-        else ours
-    ):
+    if differences({"problem": theirs}, {"problem": ours}):
         theirs_in_words = described(theirs) if theirs is not None else "an unnamed problem"
         raise CheckpointError(
             f"{path} was trained for {theirs_in_words}; it was asked to serve {described(ours)}. "

@@ -1,6 +1,6 @@
 import sys
 
-from deft.studies import provenance
+from deft.storage import provenance
 
 
 def test_the_command_leaves_out_folders(monkeypatch):
