@@ -36,43 +36,44 @@ def philox(
     c_0, c_1, c_2, c_3 = counter
     k_0, k_1 = key
     for _ in range(_ROUNDS):
-        p, q = (
-            c_0 * _M_0,
-            c_2 * _M_1,
-        )  # the upper half of a product may carry the sign: the mask takes it off
-        c_0, c_1, c_2, c_3 = _high(q) ^ c_1 ^ k_0, q & _WORD, _high(p) ^ c_3 ^ k_1, p & _WORD
+        p, q = c_0 * _M_0, c_2 * _M_1
+        c_0, c_2 = _mixed(q, c_1, k_0), _mixed(p, c_3, k_1)
+        c_1, c_3 = q.bitwise_and_(_WORD), p.bitwise_and_(_WORD)
         k_0, k_1 = (k_0 + _W_0) & _WORD, (k_1 + _W_1) & _WORD
     return c_0, c_1, c_2, c_3
 
 
-def words(keys: Tensor, step: int, kind: int, number: int) -> Tensor:
-    """`number` words for each of the keys (samples, 2): (samples, number), a function of (key,
-    step, kind, number, place).
+def _mixed(product: Tensor, word: Tensor, key: Tensor) -> Tensor:
+    """hi ^ word ^ key; the upper half of a product may carry the sign, which the mask takes off."""
+    return ((product >> 32) ^ (word ^ key)).bitwise_and_(_WORD)
+
+
+def words(keys: Tensor, step: int, kind: int, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """At least `number` words for each of the keys (samples, 2), every fourth in one of four
+    tensors (samples, blocks): a function of (key, step, kind, number, place).
 
     The number is a part of the counter, so that draws of two sizes at one step are independent.
     """
-    kind = (2 * number + kind) & _WORD
     blocks = torch.arange((number + 3) // 4, dtype=torch.int64, device=keys.device)[None]
     low, high, kinds = (
-        torch.full((1, 1), word, dtype=torch.int64, device=keys.device)
-        for word in (step & _WORD, (step >> 32) & _WORD, kind)
+        torch.full((1, 1), word & _WORD, dtype=torch.int64, device=keys.device)
+        for word in (step, step >> 32, 2 * number + kind)
     )
-    four = philox((blocks, low, high, kinds), (keys[:, :1], keys[:, 1:]))
-    return torch.stack(four, -1).flatten(1)[:, :number]
+    return philox((blocks, low, high, kinds), (keys[:, :1], keys[:, 1:]))
 
 
 def normal(keys: Tensor, step: int, number: int, dtype: torch.dtype) -> Tensor:
     """Standard normal draws, (samples, number); those of two precisions agree to rounding."""
-    pairs = words(keys, step, 0, number + number % 2).unflatten(1, (-1, 2)).to(dtype)
-    radius = ((pairs[..., 0] + 0.5) * 2.0**-32).log_().mul_(-2).clamp_(min=0).sqrt_()
-    angle = pairs[..., 1] * (2 * math.pi * 2.0**-32)
-    return torch.stack([radius * angle.cos(), radius * angle.sin()], -1).flatten(1)[:, :number]
+    drawn = []
+    w_0, w_1, w_2, w_3 = words(keys, step, 0, number + number % 2)
+    for u, v in ((w_0, w_1), (w_2, w_3)):
+        radius = u.to(dtype).add_(0.5).mul_(2.0**-32).log_().mul_(-2).clamp_(min=0).sqrt_()
+        angle = v.to(dtype).mul_(2 * math.pi * 2.0**-32)
+        drawn += [radius * angle.cos(), angle.sin_().mul_(radius)]
+    return torch.stack(drawn, -1).flatten(1)[:, :number]
 
 
 def uniform(keys: Tensor, step: int, number: int, dtype: torch.dtype) -> Tensor:
     """Uniform draws in [0, 1), (samples, number), of 24 bits: the same in every precision."""
-    return (words(keys, step, 1, number) >> 8).to(dtype) * 2.0**-24
-
-
-def _high(product: Tensor) -> Tensor:
-    return (product >> 32) & _WORD
+    drawn = [(word >> 8).to(dtype).mul_(2.0**-24) for word in words(keys, step, 1, number)]
+    return torch.stack(drawn, -1).flatten(1)[:, :number]
