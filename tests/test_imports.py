@@ -17,7 +17,7 @@ LAYERS = {
     "checks": {"errors"},
     "codec": {"types", "errors"},
     "philox": set(),
-    "noise": {"errors", "philox"},
+    "noise": {"errors", "philox", "types"},
     "signals": set(),
     "storage": {"types", "errors", "noise"},
     "networks": {"types", "errors"},

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from deft import philox
 from deft.errors import InvalidInput
+from deft.types import as_index
 
 _MASK, _WORD = (1 << 64) - 1, (1 << 32) - 1
 
@@ -78,7 +79,8 @@ class Noise:
         """The source of the samples `index`."""
         if isinstance(index, slice):
             return Noise(self.seeds[index], self.device, self.dtype)
-        return Noise([self.seeds[int(i)] for i in index], self.device, self.dtype)
+        places = as_index(index).tolist()
+        return Noise([self.seeds[i] for i in places], self.device, self.dtype)
 
     def repeat(self, n: int) -> Noise:
         """`n` independent sources for each sample, side by side: (seed, 0), (seed, 1), ..."""

@@ -142,7 +142,7 @@ class Drawing:
         """
         part = self.observed.take(chunk).to(self.prior.device)
         drawn = self.method.samples(
-            self.prior,
+            self.prior.take(chunk),
             part,
             self.samples,
             seed=[self.seeds[i] for i in chunk],
@@ -218,7 +218,9 @@ class Drawing:
     def _not_finite(self, broken: Sequence[int]) -> SamplesNotFinite:
         first = broken[0]
         one = self.observed.take([first]).to(self.prior.device)
-        step = broken_step(self.method, self.prior, one, self.samples, self.seeds[first])
+        step = broken_step(
+            self.method, self.prior.take([first]), one, self.samples, self.seeds[first]
+        )
         where = f"; of {self.names[first]} they are so from {step}" if step else ""
         return SamplesNotFinite(
             f"samples of {number(len(broken), 'image')} are not finite",

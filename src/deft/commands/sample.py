@@ -184,7 +184,7 @@ def run(
         )
         Drawing(
             out,
-            network,
+            network.take(range(len(names))),
             problem,
             chosen,
             observed.take(range(len(names))),

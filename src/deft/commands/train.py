@@ -17,7 +17,7 @@ from deft.commands.training_bank import bank_of, check_slopes
 from deft.commands.training_numbers import check_shares
 from deft.commands.untrained import loaded, objective_of, untrained
 from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform
+from deft.htransforms.base import HTransform, stays
 from deft.htransforms.learned import LearnedHTransform
 from deft.noise import Noise
 from deft.priors.precision import settled
@@ -190,6 +190,7 @@ def run(
         else untrained(network, fraction, seed, form or LearnedHTransform)
     )
     if bank:
+        stays(learned, "--bank", "leave --bank out: it holds what the prior says of x_t")
         check_room(bank, network.event_shape, out)
     if slopes:
         check_slopes(slopes, _count(data), learned, network)
@@ -245,8 +246,7 @@ def run(
         }
         saved: HTransform = learned
         if slopes:
-            clean = Images(data, network)
-            few = clean.batch(range(min(slopes, len(clean))), Noise([seed], network.device)).x_0
+            few = Images(data, network).signals(min(slopes, _count(data)))
             saved, training["slopes_from_images"] = (
                 calibrate(learned, network, problem, few, seed=seed),
                 len(few),
@@ -261,7 +261,7 @@ def run(
                 "training": training,
                 "metrics": metrics,
                 "sampler": validated(saved.eval(), network, problem, held_out, seed=seed),
-                "units": units(network, window),
+                "units": units(network, window or getattr(problem, "window", None)),
             },
         )
     if result.validation is not None:

@@ -102,4 +102,4 @@ def matrix_form(
         .repeat(n, *[1] * len(event_shape))
     )
     columns = repeated.observed(repeated.linear(basis)).flatten(1)
-    return columns.reshape(n, d, -1).mT, observation.residual(zero).flatten(1)
+    return columns.reshape(n, d, columns.shape[1]).mT, observation.residual(zero).flatten(1)

@@ -67,7 +67,7 @@ def pivot(
         left = operator.observed(
             expand(alpha_t.flatten(), centred) * centred - operator.linear(x_t)
         )
-        m = x_t + operator.adjoint(operator.solve(left, one, s2))
+        m = x_t + operator.pull(x_t, left, one, s2)
         if not matched:
             return m, t
         left_over = (
@@ -95,4 +95,4 @@ def _share(prior: Prior, like: Signal, operator: LinearOperator, r2: Tensor, s2:
     level: one per signal.
     """
     z = prior.noise(Noise([0], like.device, like.dtype), 0).sign().expand_as(like)
-    return inner(z, operator.adjoint(operator.solve(operator.linear(z), r2, s2))) / inner(z, z)
+    return inner(z, operator.pull(z, operator.linear(z), r2, s2)) / inner(z, z)

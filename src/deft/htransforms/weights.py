@@ -40,7 +40,7 @@ def weight_at(weight: Weight, denoised: Denoised) -> Tensor:
     """A weight, number or function, at the times of `denoised`, shaped to broadcast against its
     signals.
     """
-    value = weight(denoised.t) if callable(weight) else torch.full_like(denoised.t, weight)
+    value = torch.as_tensor(weight(denoised.t) if callable(weight) else weight)
     return expand(value, denoised.x_t).to(denoised.x_t)
 
 

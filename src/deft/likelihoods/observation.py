@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import cached_property
 from typing import Any, Protocol, final, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from deft.codec import Codec
 from deft.errors import InvalidInput
@@ -85,7 +86,11 @@ class Observation:
 
     def behind(self, codec: Codec) -> Observation:
         """The same measurement, as one of what a codec decodes."""
-        return Observation(self.y, self.likelihood.behind(codec))
+        other = Observation(self.y, self.likelihood.behind(codec))
+        if "lifted" not in vars(self):
+            return other
+        with torch.no_grad():
+            return other.with_lift(codec.encode(self.lifted))
 
     def with_lift(self, lifted: Signal) -> Observation:
         """The same observation, whose lift is known: one that was kept, or a reconstruction of
@@ -111,7 +116,9 @@ class Observation:
 
     def to(self, device: torch.device | str) -> Observation:
         """The same observation on another device; this one stays where it is."""
-        moved = _derived(self.y.to(device), self.likelihood.take(range(len(self))).to(device))
+        likelihood = self.likelihood.take(range(len(self)))
+        _apart(likelihood)
+        moved = _derived(self.y.to(device), likelihood.to(device))
         return moved.with_lift(self.lifted.to(device)) if "lifted" in vars(self) else moved
 
     def in_dtype(self, dtype: torch.dtype) -> Observation:
@@ -162,12 +169,27 @@ def _seen_and_finite(y: Measurement, operator: ForwardOperator) -> Measurement:
     return torch.where(finite, y, torch.zeros_like(y))
 
 
+def _apart(module: nn.Module) -> None:
+    """Give what is no operator copies of its own (a codec, which is the prior's): `Module.to` moves
+    in place.
+    """
+    for name, part in module._modules.items():
+        if isinstance(part, ForwardOperator):
+            _apart(part)
+        elif part is not None:
+            module._modules[name] = copy.deepcopy(part)
+
+
 @runtime_checkable
 class Denoises(Protocol):
     """What is asked of a prior here (`deft.priors.base.Prior`)."""
 
     schedule: Any
     value_range: tuple[float, float] | None
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Signals as x_0 of the prior."""
+        ...
 
     def at(self, x_t: Signal, t: Times) -> Any:
         """x_0_hat and the rest, at one noisy point."""
@@ -228,6 +250,7 @@ def _strangeness(observation: Observation, y: Measurement, prior: Denoises) -> T
     t = prior.schedule.snap(
         prior.schedule.time(torch.tensor([min(max(_LOG_SNR, low), high)], dtype=torch.float64))
     )
+    lifted = prior.encode(lifted)
     alpha, sigma = (
         expand(level.to(lifted), lifted)
         for level in (prior.schedule.alpha(t), prior.schedule.sigma(t))

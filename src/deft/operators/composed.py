@@ -8,6 +8,7 @@ A latent prior is no special case: behind this every method that takes such an o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import final
 
 import torch
@@ -16,10 +17,10 @@ from torch.nn import functional as F
 from deft.codec import Codec, LinearCodec
 from deft.errors import InvalidInput
 from deft.operators.around import Around
-from deft.operators.base import ForwardOperator, LinearOperator
+from deft.operators.base import ForwardOperator, LinearOperator, within_reach
 from deft.operators.checked import Shape
 from deft.operators.solvers import conjugate_gradients
-from deft.types import Mask, Measurement, Signal
+from deft.types import Mask, Measurement, Signal, Times, expand, norm
 
 
 def composed(operator: ForwardOperator, codec: Codec) -> ForwardOperator:
@@ -80,6 +81,36 @@ class Composed(_Behind):
     def __init__(self, operator: ForwardOperator, codec: Codec) -> None:
         super().__init__()
         self.operator, self.codec = operator, codec
+        self.any_precision = operator.any_precision
+
+    def surrogate(self, x_0: Signal) -> Measurement:
+        return self.operator.surrogate(self.codec.decode(x_0))
+
+    def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
+        """J_D^T times the pull of the operator at D(z), where it has one of its own.
+
+        D(z) is known to within r times the size of J_D along that pull.
+        """
+        if type(self.operator).pull is ForwardOperator.pull:
+            return super().pull(x_0, residual, r2, s2)
+        r2, s2 = torch.as_tensor(r2), torch.as_tensor(s2)
+        x, transposed = self._decoded(x_0)
+        first = self.operator.pull(x, residual, r2, s2)
+        size = norm(first).clamp(min=torch.finfo(x_0.dtype).tiny)
+        gain = (norm(transposed(first)) / size) ** 2
+        pulled = transposed(self.operator.pull(x, residual, r2.to(gain) * gain, s2))
+        return within_reach(pulled, expand(r2, x_0).to(x_0))
+
+    def _decoded(self, z: Signal) -> tuple[Signal, Callable[[Signal], Signal]]:
+        """D(z), and J_D^T."""
+        with torch.inference_mode(False), torch.enable_grad():
+            own = z.detach().clone().requires_grad_()
+            x = self.codec.decode(own)
+
+        def transposed(v: Signal) -> Signal:
+            return torch.autograd.grad(x, own, v.detach().clone(), retain_graph=True)[0]
+
+        return x.detach(), transposed
 
 
 @final

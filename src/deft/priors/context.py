@@ -28,7 +28,7 @@ class Context:
 
     def __post_init__(self) -> None:
         for name, value in self.values.items():
-            if not isinstance(value, Tensor) or not value.ndim or not len(value):
+            if not isinstance(value, Tensor) or not value.ndim:
                 shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 raise InvalidInput(
                     name, given=shape, expected="a tensor with one entry per signal, or one for all"

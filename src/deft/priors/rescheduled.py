@@ -104,7 +104,7 @@ class _Snapped(Schedule):
         return self.asked.sigma(t)
 
     def time(self, log_snr: Times) -> Times:
-        return self.asked.time(log_snr)
+        return self.asked.time(log_snr.clamp(*self.known.log_snr_range))
 
     def log_snr(self, t: Times) -> Times:
         return self.asked.log_snr(t)

@@ -160,7 +160,8 @@ class Stepping(Sampling):
             with room_for_batch(len(owner[part])):
                 parts.append(run(owner[part], noise.take(part), bar))
         bar.close()
-        x_0 = torch.cat(parts) if parts else torch.empty((0, *prior.event_shape))
+        none = torch.empty((0, *prior.event_shape), dtype=prior.dtype, device=prior.device)
+        x_0 = torch.cat(parts) if parts else none
         result: Float[Tensor, "observations samples *event"] = x_0.unflatten(
             0, (len(seeds), num_samples)
         )
@@ -247,6 +248,8 @@ class Sampler(Stepping):
         after every step; `bar` counts evaluations.
         """
         times = self.times_of(prior)
+        if prior.num_observations == 1:
+            prior = prior.take([0] * len(noise))
         prior = prior.on(Steps(prior.schedule, times, self.eta))
 
         def step(state: State, s: Times) -> State:

@@ -116,7 +116,7 @@ class System:
         self.log_w = torch.where(low[:, None], torch.zeros_like(self.log_w), self.log_w)
         self.ancestors, self.resampled = self.ancestors.gather(1, chosen), self.resampled + low
         return (
-            chosen + len(self.slots[0]) * torch.arange(len(low), device=low.device)[:, None]
+            chosen + self.slots.shape[1] * torch.arange(len(low), device=low.device)[:, None]
         ).flatten()
 
     def result(self, x_0: Signal) -> WeightedSamples:

@@ -121,6 +121,8 @@ class PosteriorSampler(Stepping):
         """One signal for each seed of `noise`, as many as there are observations, or of one:
         (batch, *event).
         """
+        if len(observation) == 1:
+            observation = observation.take([0] * len(noise))
 
         def step(state: State, s: Times) -> State:
             return self.step(prior, observation, state, s, noise)

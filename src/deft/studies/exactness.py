@@ -43,7 +43,8 @@ def path_weights(
     cards = _kept(kept) if kept.exists() else []
     try:
         sampler = gaussian_steps(method.sampler, "a path weight")
-        weighable(method.posterior(prior, observation), "a path weight")
+        some = prior.take(range(len(observation)))
+        weighable(method.posterior(some, observation), "a path weight")
         for i in range(len(cards), len(observation)):
             posterior = method.posterior(prior.take([i]), observation.take([i]))
             path = simulate(posterior, sampler, paths, seed=[seeds[i]], batch_size=batch_size)

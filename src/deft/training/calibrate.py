@@ -44,14 +44,17 @@ def calibrate(
 
     `high` is cut to what the schedule reaches. 32 images are enough for slopes of a few per cent;
     cost: levels * images evaluations of prior and h-transform. The h-transform given is not
-    changed. Raises `InvalidInput` for fewer than two images, or a `high` below `low`.
+    changed. A prior with a codec takes what is looked at, which is encoded, or codes where their
+    shape is another. Raises `InvalidInput` for fewer than two images, or a `high` below `low`.
     """
-    if prior.codec is not None and tuple(images.shape[1:]) == tuple(prior.signal_shape):
+    images = images.to(prior.device, prior.dtype)
+    if tuple(images.shape[1:]) == tuple(prior.signal_shape):
         images = prior.encode(images)
     if len(images) < 2:
         raise InvalidInput(f"calibrate measures on two images or more, 32 say; got {len(images)}.")
     high = min(high, prior.schedule.log_snr_range[1])
-    made = Calibrated(h_transform, prior.event_shape, low=low, high=high, levels=levels).to(images)
+    made = Calibrated(h_transform, prior.event_shape, low=low, high=high, levels=levels)
+    made.slopes, made.band = made.slopes.to(images), made.band.to(images.device)
     noise = Noise([mix(seed, i) for i in range(len(images))], images.device, images.dtype)
     observation = measured(problem, prior, images, noise.stream(1))
     for level, log_snr in enumerate(

@@ -70,9 +70,17 @@ class Images(Source):
         if not len(self):
             raise InvalidInput("there are no images to train on; got an empty data set.")
         self._check(self._item(0))
-        if isinstance(images, Tensor):
+        looked_at = tuple(self._item(0).shape) == tuple(prior.signal_shape)
+        if isinstance(images, Tensor) and looked_at:
             self._check_values(images)
             self._check_not_from_zero(images)
+        if flip and not looked_at:
+            raise InvalidInput(
+                "flip",
+                given="codes",
+                expected="images: codes have no mirror",
+                advice="leave it out",
+            )
 
     def __len__(self) -> int:
         return len(self.images)  # type: ignore[arg-type]
@@ -89,6 +97,10 @@ class Images(Source):
         if tuple(x_0.shape[1:]) == tuple(self.prior.signal_shape):
             x_0 = self.prior.encode(x_0)
         return Batch(x_0, noise.stream(11))
+
+    def signals(self, count: int) -> Tensor:
+        """The first items as they were given: what is looked at, or codes."""
+        return torch.stack([self._item(i) for i in range(count)])
 
     def card(self) -> dict[str, object]:
         return {**super().card(), "flip": self.flip}

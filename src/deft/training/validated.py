@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from deft.data.ct import units as ct_units
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.metrics.image import psnr
@@ -105,7 +106,7 @@ def same_units(card: Mapping[str, Any], window: Window | None) -> None:
     """Raise `InvalidInput` where data are in another window than those of the training."""
     said = card.get("units")
     theirs = said.get("window") if isinstance(said, Mapping) else None
-    if window is not None and theirs is not None and _plain(window) != _plain(theirs):
+    if window is not None and theirs is not None and in_hu(window) != in_hu(theirs):
         raise InvalidInput(
             "window",
             given=_plain(window),
@@ -116,3 +117,9 @@ def same_units(card: Mapping[str, Any], window: Window | None) -> None:
 
 def _plain(window: Window | None) -> list[float] | str | None:
     return window if window is None or isinstance(window, str) else [float(end) for end in window]
+
+
+def in_hu(window: Window) -> tuple[float, ...]:
+    """A window as two ends in HU."""
+    ends = ct_units.window(window)
+    return tuple(map(float, ends))

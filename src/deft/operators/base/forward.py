@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from deft.codec import Codec
-from deft.errors import DeftError, InvalidInput
+from deft.errors import DeftError, InvalidInput, says_no_memory
 from deft.operators.checked import MEASUREMENT, Shape, check, check_entries
 from deft.types import Mask, Measurement, Signal, Times, as_index, expand, norm
 
@@ -215,7 +215,9 @@ class ForwardOperator(nn.Module, ABC):
                 x = x_0.detach().clone().requires_grad_()
                 along = (self.observed(self(x)) * v.detach().clone()).sum()
                 return torch.autograd.grad(along, x)[0] if along.requires_grad else None
-        except (DeftError, RuntimeError):
+        except (DeftError, RuntimeError) as error:
+            if says_no_memory(error):
+                raise
             with torch.no_grad():
                 self(x_0.detach())  # one that fails without a derivative too says so itself
             return None

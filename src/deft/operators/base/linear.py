@@ -38,8 +38,17 @@ class LinearOperator(ForwardOperator):
         return self(x_0)
 
     def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
-        """A^T (r2 A A^T + s2 I)^{-1} residual."""
-        return self.adjoint(self.solve(residual, r2, s2))
+        """A^T (r2 A A^T + s2 I)^{-1} residual.
+
+        Where a class has no `solve` of its own, (r2 A^T A + s2 I)^{-1} A^T residual, the same by
+        conjugate gradients on equations that are consistent whatever the residual is, at s2 = 0
+        too.
+        """
+        if type(self).solve is not LinearOperator.solve:
+            return self.adjoint(self.solve(residual, r2, s2))
+        b = self.adjoint(residual)
+        r2, s2 = expand(torch.as_tensor(r2), b), expand(torch.as_tensor(s2), b)
+        return conjugate_gradients(lambda u: r2 * self.adjoint(self.linear(u)) + s2 * u, b)
 
     def behind(self, codec: Codec) -> ForwardOperator:
         from deft.operators.composed import ComposedLinear
