@@ -59,8 +59,8 @@ from deft.reports.chart import as_file
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
+from deft.storage import provenance
 from deft.storage.atomic import atomic
-from deft.studies import provenance
 from deft.studies.estimate import Estimate
 from deft.training import checkpoint
 

@@ -44,8 +44,8 @@ from deft.samplers.dpm_solver import DPMSolver
 from deft.samplers.grids import UniformLogSNR
 from deft.samplers.heun import Heun
 from deft.samplers.smc import TwistedSMC
+from deft.storage import provenance
 from deft.storage.atomic import atomic
-from deft.studies import provenance
 from deft.types import Signal, Times
 
 Columns = dict[str, list[float]]

@@ -58,8 +58,8 @@ from deft.samplers.grids import UniformLogSNR
 from deft.samplers.red_diff import REDDiff
 from deft.samplers.replacement import Replacement
 from deft.samplers.smc import TwistedSMC
+from deft.storage import provenance
 from deft.storage.atomic import atomic
-from deft.studies import provenance
 from deft.training import checkpoint
 from deft.training.batch import Batch
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw

@@ -29,6 +29,7 @@ ASKED = {
     "htransforms/trained.py": PARTS,
     "interop/deepinv/problem.py": USERS,
     "likelihoods/base.py": PARTS,
+    "likelihoods/observation.py": PARTS,
     "loading.py": USERS,
     "networks/unet.py": PARTS,
     "operators/base/forward.py": PARTS,

@@ -32,8 +32,8 @@ from deft.noise import Noise, mix
 from deft.posterior import Posterior
 from deft.priors.precision import settled
 from deft.samplers.dpm_solver import DPMSolver
+from deft.storage import provenance
 from deft.storage.atomic import atomic
-from deft.studies import provenance
 from deft.studies.estimate import Estimate
 from deft.training.bank import Bank
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw

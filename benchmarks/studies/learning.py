@@ -31,8 +31,8 @@ from deft.priors.precision import settled
 from deft.reports.chart import Series, as_file, scatter_chart
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
+from deft.storage import provenance
 from deft.storage.atomic import atomic
-from deft.studies import provenance
 from deft.studies.estimate import Estimate
 from deft.training.bank import Bank
 from deft.training.denoising import DenoisingScoreMatching

@@ -27,8 +27,8 @@ from torch import Tensor
 from deft.noise import Noise, mix
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.schedules import VPCosine, VPLinear
+from deft.storage import provenance
 from deft.storage.atomic import atomic
-from deft.studies import provenance
 from deft.studies.estimate import Estimate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

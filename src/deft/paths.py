@@ -124,7 +124,8 @@ def path_log_weight(
 ) -> Float[Tensor, "observations samples"]:
     """log w of each path, as if this posterior had drawn it, in double precision.
 
-    The prior is not evaluated again unless the h-transform differentiates it. The graph of h's
+    The prior is not evaluated again, unless the h-transform differentiates it or asks it elsewhere
+    than at x_t. The graph of h's
     parameters follows the caller. The mean of the weights estimates p(y) where `posterior` itself
     drew the path, and not otherwise. Raises `WeightsNotFinite` with the step.
     """

@@ -55,6 +55,7 @@ class Sampling(ABC):
     """
 
     conditions: bool = False
+    asks_twice: bool = False  # the prior too, at x_t, where an h-transform asks it elsewhere
 
     @abstractmethod
     def draw(

@@ -23,6 +23,7 @@ from deft.priors.base import Prior
 from deft.samplers.arguments import Seed
 from deft.samplers.base import Draws, Stepping, Watch
 from deft.steps import State
+from deft.transitions import Steps
 from deft.types import Signal, Times
 
 
@@ -123,12 +124,14 @@ class PosteriorSampler(Stepping):
         """
         if len(observation) == 1:
             observation = observation.take([0] * len(noise))
+        times = self.times_of(prior)
+        prior = prior.on(Steps(prior.schedule, times, None))
 
         def step(state: State, s: Times) -> State:
             return self.step(prior, observation, state, s, noise)
 
         start = self.start(prior, observation, noise)
-        state = self._walked(self.times_of(prior), start, step, on_step, bar)
+        state = self._walked(times, start, step, on_step, bar)
         return self.finish(prior, observation, state, noise)
 
     def _observation(

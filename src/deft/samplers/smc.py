@@ -165,6 +165,8 @@ class ResampledSMC(Sampling):
     with them (`WeightedSamples.card`). Raises `InvalidInput` for fewer than two particles.
     """
 
+    asks_twice = True
+
     def __init__(self, smc: TwistedSMC, particles: int) -> None:
         self.smc, self.particles = smc, particle_count("particles", particles)
 

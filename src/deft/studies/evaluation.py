@@ -140,9 +140,7 @@ def evaluate(
                     prior.value_range,
                     clip,
                     weights or Weights(),
-                    own_evaluations=method.h_transform.network_evaluations_per_step
-                    if method.h_transform
-                    else 0,
+                    own_evaluations=method.own_evaluations,
                     training_seconds=method.training_seconds if trained else None,
                 )
                 if observation.operator.symmetries:

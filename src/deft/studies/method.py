@@ -91,6 +91,14 @@ class Method:
         )
 
     @property
+    def own_evaluations(self) -> float:
+        """Evaluations of networks of the method's own for each one of the prior."""
+        if self.h_transform is None:
+            return 0
+        twice = self.sampler.asks_twice and self.h_transform.asks_elsewhere
+        return self.h_transform.network_evaluations_per_step / (2 if twice else 1)
+
+    @property
     def conditions(self) -> bool:
         """Whether the measurement has a say."""
         return self.sampler.conditions or (

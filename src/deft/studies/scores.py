@@ -79,7 +79,7 @@ class Scores:
         clip: bool,
         weights: Weights,
         *,
-        own_evaluations: int = 0,
+        own_evaluations: float = 0,
         training_seconds: float | None = None,
     ) -> None:
         parts = sorted(parts, key=lambda part: part.start)

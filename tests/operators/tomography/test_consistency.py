@@ -74,6 +74,9 @@ class Upright:
     def __init__(self, known):
         self.known, self.schedule = known, VPLinear()
 
+    def encode(self, x):
+        return x
+
     def at(self, x_t, t):
         share = (
             (x_t * self.known).sum((2, 3), keepdim=True)
