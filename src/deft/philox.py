@@ -38,14 +38,17 @@ def philox(
     for _ in range(_ROUNDS):
         p, q = c_0 * _M_0, c_2 * _M_1
         c_0, c_2 = _mixed(q, c_1, k_0), _mixed(p, c_3, k_1)
-        c_1, c_3 = q.bitwise_and_(_WORD), p.bitwise_and_(_WORD)
+        c_1, c_3 = q, p  # their lower halves: the upper ones are masked when they are next used
         k_0, k_1 = (k_0 + _W_0) & _WORD, (k_1 + _W_1) & _WORD
-    return c_0, c_1, c_2, c_3
+    return c_0, c_1 & _WORD, c_2, c_3 & _WORD
 
 
 def _mixed(product: Tensor, word: Tensor, key: Tensor) -> Tensor:
     """hi ^ word ^ key; the upper half of a product may carry the sign, which the mask takes off."""
-    return ((product >> 32) ^ (word ^ key)).bitwise_and_(_WORD)
+    high = product >> 32
+    high = high.bitwise_xor_(word) if high.shape == word.shape else high ^ word
+    high = high.bitwise_xor_(key) if high.shape[:1] == key.shape[:1] else high ^ key
+    return high.bitwise_and_(_WORD)
 
 
 def words(keys: Tensor, step: int, kind: int, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
