@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from deft.htransforms.base import NoConditioning
+from deft.htransforms.ddnm import DDNM
 from deft.metrics import Weights
 from deft.noise import Noise
 from deft.priors.base import Prior
 from deft.priors.unet import UNetPrior
 from deft.problems import Denoising, Inpainting
 from deft.samplers.ddim import DDIM
+from deft.samplers.ddrm import DDRM
 from deft.schedules import VPLinear
+from deft.studies.estimate import Estimate
 from deft.studies.evaluation import evaluate
 from deft.studies.method import Method
 from deft.studies.parts import Part
@@ -110,7 +112,7 @@ def test_signals_along_one_axis(tmp_path):
 
 
 def test_the_best_must_be_ahead_by_two_standard_errors(prior, images, tmp_path):
-    equal = [Method("a", NoConditioning(), DDIM(2)), Method("b", NoConditioning(), DDIM(2))]
+    equal = [Method("a", DDNM(), DDIM(2)), Method("b", DDNM(), DDIM(2))]
     assert set(
         evaluate(
             prior, Inpainting(sigma_y=0.05), images, equal, out=tmp_path, samples=1, progress=False
@@ -120,7 +122,28 @@ def test_the_best_must_be_ahead_by_two_standard_errors(prior, images, tmp_path):
 
 @pytest.mark.parametrize(("count", "expected"), [(FEWEST - 1, None), (FEWEST, "good")])
 def test_with_few_images_no_method_is_ahead(images, count, expected):
-    methods = [Method("bad", NoConditioning(), DDIM(2)), Method("good", NoConditioning(), DDIM(2))]
+    methods = [Method("bad", DDNM(), DDIM(2)), Method("good", DDNM(), DDIM(2))]
     found = {"bad": scores(images[:count], 0.3), "good": scores(images[:count], 0.1)}
     (psnr,) = (measure for measure in MEASURES if measure.key == "psnr_single")
     assert best(psnr, methods, found) == expected
+
+
+def test_a_sampler_that_conditions_by_itself_competes():
+    """It has no h-transform: a method without one is not therefore the prior alone."""
+    psnr = next(measure for measure in MEASURES if measure.key == "psnr_mean")
+    methods = [
+        Method("prior", None, DDIM(2)),
+        Method("h", DDNM(), DDIM(2)),
+        Method("DDRM", None, DDRM(2)),
+    ]
+    assert [method.conditions for method in methods] == [False, True, True]
+
+    class Known:
+        def __init__(self, level):
+            self.level, self.count = level, 20
+
+        def difference(self, other, key, count):
+            return Estimate.mean([self.level - other.level + 0.01 * (i % 2) for i in range(count)])
+
+    found = {"prior": Known(40.0), "h": Known(22.0), "DDRM": Known(23.0)}
+    assert best(psnr, methods, found) == "DDRM"

@@ -197,7 +197,7 @@ def _report(method: Method, scores: Mapping[str, Scores], reference: str) -> dic
             difference[measure.key] = paired.card()
     return {
         **method.card(),
-        "conditional": method.h_transform is not None,
+        "conditional": method.conditions,
         "training_seconds": method.training_seconds,
         "tuned": dict(method.tuned) if method.tuned else None,
         "notes": method.notes,

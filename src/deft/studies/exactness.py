@@ -33,7 +33,7 @@ def path_weights(
     """The weights of `paths` paths of each image, a card each; or, under `reason`, why there are
     none. One image at a time, each kept when it is done.
     """
-    if method.h_transform is None:
+    if method.h_transform is None and not method.sampler.conditions:
         return {
             "paths": paths,
             "cards": [],

@@ -270,7 +270,7 @@ def best(measure: Measure, methods: Sequence[Method], scores: Mapping[str, Score
     paired difference, over `FEWEST` images or more; or None.
     """
     sign = {"higher": 1, "lower": -1}.get(measure.better)
-    labels = [method.label for method in methods if method.h_transform is not None]
+    labels = [method.label for method in methods if method.conditions]
     if sign is None or len(labels) < 2:
         return None
     for label in labels:
