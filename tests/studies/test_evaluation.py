@@ -11,6 +11,7 @@ from deft.errors import CheckpointError, FolderInUse, InvalidInput
 from deft.htransforms.base import NoConditioning
 from deft.htransforms.dps import DPS
 from deft.htransforms.gaussian_potential import GaussianPotential
+from deft.htransforms.pigdm import PiGDM
 from deft.metrics import Weights, kid, psnr
 from deft.noise import Noise
 from deft.priors.base import Prior
@@ -255,8 +256,8 @@ class TestWeights:
         out = tmp_path_factory.mktemp("weights")
         twist = GaussianPotential.for_prior(prior)
         methods = [
-            Method("h, no weights", NoConditioning(), DDIM(3)),
-            Method("paths", NoConditioning(), DDIM(3, eta=1.0)),
+            Method("h, no weights", PiGDM(), DDIM(3)),
+            Method("paths", PiGDM(), DDIM(3, eta=1.0)),
             Method(
                 "SMC",
                 NoConditioning(),
