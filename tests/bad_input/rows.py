@@ -2682,6 +2682,11 @@ ROWS: dict[str, list[Row]] = {
         Row(EVALUATE, "--weights.lpips {w}/weights.pt", ("LPIPS needs two files", "one was given")),
         Row(
             EVALUATE,
+            "--weights.judge {w}/nowhere.pt",
+            ("there is no weights file {w}/nowhere.pt", "give the path of a file"),
+        ),
+        Row(
+            EVALUATE,
             "--weights.features {w}/nowhere.pt",
             (
                 "there is no weights file {w}/nowhere.pt",
@@ -2693,13 +2698,13 @@ ROWS: dict[str, list[Row]] = {
             "--weights.lpips_heads {w}/nowhere.pt",
             ("LPIPS needs two files", "one was given"),
         ),
+    ],
+    "samplers": [
         Row(
             EVALUATE,
             "--paths 1",
             ("--paths", "got 1", "at least 2, the paths of each image that are", "Use 0 for none"),
         ),
-    ],
-    "samplers": [
         Row(
             SAMPLE,
             "--sampler DDIM --sampler.steps 0",

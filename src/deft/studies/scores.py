@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -14,8 +13,9 @@ from torch import Tensor
 from deft.likelihoods import Observation
 from deft.metrics.distribution import patch_distance_leaving_out
 from deft.metrics.image import misfit, psnr, root_mean_square, ssim
-from deft.metrics.learned import Weights, features, frechet_distance, kernel_distance, lpips
+from deft.metrics.learned import Weights
 from deft.studies.estimate import Estimate, groups
+from deft.studies.learned import Judged, by_features, by_lpips
 from deft.studies.method import Method
 from deft.studies.parts import Part
 from deft.types import Signal
@@ -48,6 +48,9 @@ MEASURES = (
     Measure("lpips", "LPIPS of a sample", "", "lower", 3),
     Measure("fid", "FID", "", "lower", 1),
     Measure("kid", "KID", "×10³", "lower", 2),
+    Measure("judged_kid", "KID (EfficientNet-Lite0)", "×10³", "lower", 1),
+    Measure("feature_distance", "Feature distance of a sample", "", "lower", 3),
+    Measure("agreement", "Class of a sample is the truth's", "", "higher", 2),
     Measure("misfit", "Misfit", "", "one", 3),
     Measure("evaluations", "Prior evaluations", "per sample", "none", 0),
     Measure("own_evaluations", "Evaluations of h", "per sample", "none", 0),
@@ -97,7 +100,12 @@ class Scores:
             ).items()
         }
         if weights.lpips is not None and weights.lpips_heads is not None:
-            self.per_image["lpips"] = _lpips(self.samples, self.truth, self.value_range, weights)
+            self.per_image["lpips"] = by_lpips(self.samples, self.truth, self.value_range, weights)
+        self.judged: Judged | None = None
+        if weights.judge is not None:
+            self.judged = Judged.of(self.samples, self.truth, self.value_range, weights.judge)
+            self.per_image["feature_distance"] = self.judged.distance.tolist()
+            self.per_image["agreement"] = self.judged.agreement.tolist()
         for key, total in (
             ("seconds", "seconds"),
             ("evaluations", "evaluations"),
@@ -142,7 +150,7 @@ class Scores:
         """A measure over the first `count` images; None where it is not defined for such signals,
         or its weights were not given.
         """
-        if key in ("patch_distance", "fid", "kid"):
+        if key in ("patch_distance", "fid", "kid", "judged_kid"):
             if (key, count) not in self._sets:
                 self._sets[key, count] = self._between_sets(
                     key, self.samples[:count], self.truth[:count]
@@ -167,10 +175,12 @@ class Scores:
             return None
         if key == "patch_distance":
             return _patch_estimate(samples, truth)
+        if key == "judged_kid":
+            return None if self.judged is None else self.judged.kid(len(truth))
         return (
             None
             if self.features is None
-            else _feature_estimate(key, samples, truth, self.value_range, self.features)
+            else by_features(key, samples, truth, self.value_range, self.features)
         )
 
 
@@ -231,38 +241,6 @@ def _patch_estimate(samples: Tensor, truth: Signal) -> Estimate | None:
         ]
     ).mean(axis=(0, 2))
     return Estimate(float(rows[0]), tuple(float(row) for row in rows[1:]), len(truth))
-
-
-def _lpips(
-    samples: Tensor, truth: Signal, value_range: tuple[float, float], weights: Weights
-) -> list[float]:
-    """LPIPS of single samples, averaged over the samples of each image."""
-    files = {"weights": weights.lpips, "heads": weights.lpips_heads}
-    found = [
-        lpips(samples[:, j], truth, value_range, network=weights.lpips_network, **files).value
-        for j in range(samples.shape[1])
-    ]
-    return torch.stack([torch.as_tensor(value) for value in found]).mean(0).tolist()
-
-
-def _feature_estimate(
-    key: str, samples: Tensor, truth: Signal, value_range: tuple[float, float], weights: str | Path
-) -> Estimate:
-    """FID or KID between the truth and the j-th samples of all images, averaged over j; FID, which
-    is biased by the number of images, has no jackknife.
-    """
-    real = features(truth, value_range, weights)
-    drawn = [features(samples[:, j], value_range, weights) for j in range(samples.shape[1])]
-    if key == "fid":
-        values = [frechet_distance(f.mean(0), f.T.cov(), real.mean(0), real.T.cov()) for f in drawn]
-        return Estimate(float(np.mean(values)), (), len(truth))
-    parted = groups(len(truth)) if len(truth) > 2 else []
-    kept = [sorted(set(range(len(truth))) - set(group)) for group in ([], *parted)]
-    rows = [
-        1000 * float(np.mean([kernel_distance(f[rest], real[rest]) for f in drawn]))
-        for rest in kept
-    ]
-    return Estimate(rows[0], tuple(rows[1:]), len(truth))
 
 
 def best(measure: Measure, methods: Sequence[Method], scores: Mapping[str, Scores]) -> str | None:
