@@ -1,19 +1,24 @@
 """Photographs by a learned judge: which sampler of one h-transform it prefers, beside DDNM+.
 
     python benchmarks/studies/judged.py benchmarks/quality/natural.yaml --data NATURAL_FOLDER \\
-        --out runs/judged [--problem freeform-0.05] [--images 100]
+        --out runs/judged [--problem freeform-0.05] [--images 100] \\
+        [--keep FILE]
 
 DEFT's h-transform is the one that ships for the problem. One sample of each test image, the same
 observations and seeds for all: KID, feature distance and agreement of EfficientNet-Lite0
 (`pip install "deft-diffusion[judges]"`), with the paired differences to the first method. `OUT`
-receives results.json and report.html; the same command goes on from where it was stopped.
+receives results.json and report.html; the same command goes on from where it was stopped. `--keep`
+names a file for the numbers alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from deft.metrics import Weights
 from deft.metrics.judge import NAME
@@ -22,6 +27,7 @@ from deft.reports.table import difference_table, results_table
 from deft.samplers.ddim import DDIM
 from deft.samplers.ddnm_plus import DDNMPlus
 from deft.samplers.dpm_solver import DPMSolver
+from deft.storage.atomic import atomic
 from deft.studies.evaluation import evaluate
 from deft.studies.method import Method
 from deft.training import checkpoint
@@ -33,6 +39,16 @@ from setting import Setting
 SHIPPED = {"freeform-0.05": "h-natural-64-inpainting", "sr4-0.05": "h-natural-64-super-resolution"}
 
 
+def numbers(results: Mapping[str, Any]) -> dict[str, Any]:
+    """What was run and the summaries, without the values of single images."""
+    origin = ("prior", "problem", "commit", "machine", "versions", "weights", "seed", "noise")
+    kept = ("label", "h_transform", "sampler", "summary", "difference")
+    return {
+        **{key: results[key] for key in origin if key in results},
+        "methods": [{key: row[key] for key in kept if key in row} for row in results["methods"]],
+    }
+
+
 def main() -> None:
     """Run the methods of one problem."""
     parser = argparse.ArgumentParser(
@@ -40,6 +56,7 @@ def main() -> None:
     )
     parser.add_argument("--problem", choices=sorted(SHIPPED), default="freeform-0.05")
     parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--keep", type=Path)
     args, setting = Setting.of(parser)
     h, card = checkpoint.load(located(SHIPPED[args.problem]), setting.prior)
     grid = setting.grid
@@ -63,6 +80,10 @@ def main() -> None:
         weights=Weights(judge=NAME),
     )
     write_report(args.out / args.problem, title=f"natural-64: {args.problem}", card=card)
+    if args.keep:
+        args.keep.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(args.keep) as stream:
+            stream.write((json.dumps(numbers(results), indent=1) + "\n").encode())
     print(results_table(results).markdown())
     print(difference_table(results).markdown())
 
