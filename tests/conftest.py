@@ -1,6 +1,7 @@
 """What every test shares: shapes checked at run time, one thread, fixed seeds."""
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -33,6 +34,21 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_as_usual():
+    """Where tests run behind `nohup` SIGHUP is ignored, which the library respects; tests of what
+    it does need it as usual.
+    """
+    from deft import signals  # after the import hook
+
+    ignored = [n for n in signals.TERMINATION if signal.getsignal(n) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(autouse=True)
