@@ -2683,7 +2683,7 @@ ROWS: dict[str, list[Row]] = {
         Row(
             EVALUATE,
             "--weights.judge {w}/nowhere.pt",
-            ("there is no weights file {w}/nowhere.pt", "give the path of a file"),
+            ("there is no judge {w}/nowhere.pt", "Give efficientnet-lite0"),
         ),
         Row(
             EVALUATE,

