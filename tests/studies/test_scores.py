@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from deft.htransforms.ddnm import DDNM
+from deft.likelihoods import Likelihood, Observation
 from deft.metrics import Weights
 from deft.noise import Noise
 from deft.priors.base import Prior
@@ -37,6 +38,29 @@ def test_of_errors_that_are_known(images):
     assert found.per_image["seconds"] == [3.0, 3.0, 2.0, 2.0, 2.0]
     assert found.per_image["evaluations"] == [3.0, 3.0, 2.0, 2.0, 2.0]
     assert found.estimate("lpips", 5) is found.estimate("fid", 5) is None
+
+
+def test_a_likelihood_without_a_misfit_has_the_other_measures(images):
+    class Silent(Likelihood):
+        def __init__(self, operator, sigma_y):
+            super().__init__()
+            self.operator, self.sigma_y = operator, sigma_y
+
+        def log_prob(self, x_0, y):
+            raise NotImplementedError
+
+        sample = guidance = log_prob
+
+        def take(self, index):
+            return Silent(self.operator.take(index), self.sigma_y[index])
+
+    drawn = Denoising(sigma_y=0.1).draw(images, Noise(range(len(images))))
+    observation = Observation(drawn.y, Silent(drawn.operator, drawn.sigma_y))
+    assert (drawn.likelihood.has_misfit, observation.likelihood.has_misfit) == (True, False)
+    parts = [Part(0, torch.stack([images, images], 1) + 0.1, 1.0, 1, 0)]
+    found = Scores(parts, images, observation, (-1.0, 1.0), False, Weights())
+    assert found.estimate("misfit", 5) is None
+    assert found.estimate("psnr_single", 5).value > 20
 
 
 def test_costs_that_come_once(images):

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from deft import signals
 from deft.commands.done import Done, of_measurement
 from deft.commands.sample_files import write, write_weights
-from deft.errors import DeftError, InvalidInput, SamplesNotFinite
+from deft.errors import DeftError, SamplesNotFinite
 from deft.likelihoods import Observation
 from deft.metrics.image import misfit, psnr, root_mean_square
 from deft.noise import Noise
@@ -171,12 +171,10 @@ class Drawing:
         where that is known.
         """
         facts: dict[str, object] = {}
-        try:
+        if observed.likelihood.has_misfit:
             value = float(root_mean_square(misfit(samples, observed.take([0] * len(samples)))))
             facts["misfit"] = value if math.isfinite(value) else None
             facts["far"] = _far(value, observed)
-        except InvalidInput:
-            pass  # the likelihood defines none
         if truth is not None and not observed.operator.symmetries:
             low, high = self.prior.value_range or (float(truth.min()), float(truth.max()))
             if high > low:

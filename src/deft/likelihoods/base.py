@@ -48,6 +48,11 @@ class Likelihood(nn.Module, ABC):
     def take(self, index: Sequence[int] | Tensor) -> Self:
         """The likelihood of the signals `index`."""
 
+    @property
+    def has_misfit(self) -> bool:
+        """Whether `misfit` is defined."""
+        return type(self).misfit is not Likelihood.misfit
+
     def misfit(self, x_0: Signal, y: Measurement) -> LogProb:
         """How far x_0 is from explaining y, in units in which the truth is at 1. Raises
         InvalidInput where that is not defined.

@@ -219,9 +219,10 @@ def _image_measures(
             }
         for key, value in row.items():
             found.setdefault(key, []).append(value.mean())
-        found.setdefault("misfit", []).append(
-            root_mean_square(misfit(drawn[i].to(here.y.device), here)).cpu()
-        )
+        if here.likelihood.has_misfit:
+            found.setdefault("misfit", []).append(
+                root_mean_square(misfit(drawn[i].to(here.y.device), here)).cpu()
+            )
     return {key: torch.stack(values) for key, values in found.items()}
 
 

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from deft.data.ct import units as ct_units
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
-from deft.metrics.image import psnr
+from deft.metrics.image import misfit, psnr, root_mean_square
 from deft.noise import Noise, mix
 from deft.posterior import Posterior
 from deft.priors.base import Prior
@@ -68,11 +68,8 @@ def validated(
     posterior = Posterior(prior, h_transform, observation)
     sample = prior.decode(DPMSolver(_STEPS)(posterior, 1, seed=seeds)[:, 0])
     found: dict[str, float | None] = {"misfit": None, "psnr": None}
-    try:
-        misfit = observation.likelihood.misfit(sample, observation.y)
-        found["misfit"] = float(misfit.square().mean().sqrt())
-    except InvalidInput:
-        pass  # the likelihood defines none
+    if observation.likelihood.has_misfit:
+        found["misfit"] = float(root_mean_square(misfit(sample, observation)))
     if prior.value_range is not None and not observation.operator.symmetries:
         low, high = prior.value_range
         found["psnr"] = float(psnr(sample, x_0, high - low).mean())
