@@ -292,6 +292,11 @@ def main() -> None:
     )
     parser.add_argument("--learning-rate", type=float, help="another one than the recipe's")
     parser.add_argument(
+        "--hold",
+        action="store_true",
+        help="keep the learning rate: a later run goes on, and brings it down",
+    )
+    parser.add_argument(
         "--as-they-are",
         action="store_true",
         help="without mirror images and moves: the last stage of a prior of few images",
@@ -406,7 +411,8 @@ def main() -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(prior.network.parameters(), 1.0)
         warm = min(step / 300, 1.0)
-        rate = recipe.learning_rate * warm * max(1.0 - elapsed / budget, 0.02)
+        fall = 1.0 if args.hold else max(1.0 - elapsed / budget, 0.02)
+        rate = recipe.learning_rate * warm * fall
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.step()
