@@ -204,7 +204,7 @@ def test_it_is_shown_the_lift_as_its_estimate_stands():
     prior = UNetPrior((3, 16, 16), VPLinear(), channels=(4, 4), blocks=1, attention=(False, False))
     h = LearnedHTransform(prior.event_shape, 1.0, channels=(4, 4), attention=(False, False))
     observation = PhaseRetrieval(0.0, iterations=20, restarts=1).draw(images, Noise(range(4)))
-    vars(observation)["lifted"] = images.flip((2, 3))
+    observation = observation.with_lift(images.flip((2, 3)))
     denoised = replace(
         prior.at(images, torch.tensor([0.3])), x_0_hat=images + 0.1 * torch.randn_like(images)
     )

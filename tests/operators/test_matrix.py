@@ -103,3 +103,14 @@ def test_of_another_operator_errors():
         Matrix.of(HighDynamicRange(), (1, 4, 4))
     with pytest.raises(InvalidInput, match=r"got Tomography for 3 signals. Take one signal's"):
         Matrix.of(Tomography(4, torch.rand(3, 2)), (1, 4, 4))
+
+
+def test_a_pull_with_little_noise_is_not_made_of_rounding_errors():
+    """In single precision and at s2 -> 0, A^T (A A^T + s2 I)^{-1} A x is A^+ A x."""
+    a = torch.randn(100, 300, generator=torch.Generator().manual_seed(0)) / 17
+    operator, x = Matrix(a), torch.randn(2, 300)
+    for s2 in (1e-6, 1e-10, 0.0):
+        found = operator.pull(x, operator(x), torch.ones(1), torch.tensor([s2]))
+        torch.testing.assert_close(
+            found, operator.pseudo_inverse(operator(x)), atol=1e-4, rtol=1e-4
+        )

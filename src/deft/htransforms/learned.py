@@ -16,6 +16,10 @@ In terms of the paper's noise prediction, sigma_t grad log h = (alpha_t / sigma_
 noise r_t = sigma_t / alpha_t and the unit is that of eps; at high noise it is that of x_0, so that
 the network need not produce numbers of the size alpha_t / sigma_t.
 
+An h-transform for any linear operator (`operators="any"`) reads, in place of x_t, lift(y) and
+sigma_y, the pivot, the Wiener estimate, and how much of coarse and fine structure is seen near each
+place, with the noise in units that do not depend on the operator's scale (deft.htransforms.sight).
+
 With `point` the prior is asked where x_t and a linear measurement meet (deft.htransforms.pivot),
 and r_t g is what a white Gaussian prior leaves to add there.
 """
@@ -24,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Unpack, final, get_args
+from typing import Literal, Unpack, final, get_args
 
 import torch
 from torch import Tensor
@@ -37,6 +41,7 @@ from deft.htransforms.body import SMALL, Shape, lifts_to, plain, sized, unet
 from deft.htransforms.derivative import typical
 from deft.htransforms.paper import PaperHTransform
 from deft.htransforms.pivot import Where, guidance, pivot
+from deft.htransforms.sight import OCTAVES, Sight, log_noise, sight
 from deft.likelihoods import Observation
 from deft.networks import MLP
 from deft.operators.base import LinearOperator
@@ -44,14 +49,18 @@ from deft.priors.base import Prior
 from deft.priors.denoised import Asked, Denoised
 from deft.types import Signal, Times, axes_of, expand
 
+Operators = Literal["one", "any"]
+_FOR_ONE = "train one for this operator alone: deft train --problem ..., or LearnedHTransform"
+
 
 @final
 class LearnedHTransform(HTransform):
     """A small network that reads what the prior and the measurement say.
 
     `scale` is the prior's; `point` is where the prior is asked: "x_t", or, for linear Gaussian
-    measurements, "pivot" or "matched". `channels`, `blocks`, `patch`, `attention` and `fine` shape
-    the U-Net (deft.networks.unet), a small one by default.
+    measurements, "pivot" or "matched". `operators` is "one" for what one kind of operator needs, or
+    "any" for what is the same for every linear one. `channels`, `blocks`, `patch`, `attention` and
+    `fine` shape the U-Net (deft.networks.unet), a small one by default.
     """
 
     scale: Tensor
@@ -62,9 +71,11 @@ class LearnedHTransform(HTransform):
         scale: float,
         *,
         point: Where = "x_t",
+        operators: Operators = "one",
         **shape: Unpack[Shape],
     ) -> None:
         super().__init__()
+        checks.name("operators", operators, get_args(Operators))
         if point not in (places := get_args(Where)):
             raise InvalidInput(
                 "point",
@@ -72,16 +83,19 @@ class LearnedHTransform(HTransform):
                 expected=" or ".join(map(repr, places)),
                 advice="use 'x_t' for measurements of every kind",
             )
-        self.event_shape, self.where = tuple(event_shape), point
+        self.event_shape, self.where, self.any = tuple(event_shape), point, operators == "any"
         self.event_axes = axes_of(event_shape)
         shape = {**SMALL, **shape}
-        elsewhere = {} if point == "x_t" else {"point": point}
+        elsewhere: dict[str, str] = {} if point == "x_t" else {"point": point}
+        if self.any:
+            elsewhere["operators"] = operators
         self.config = {"event_shape": list(event_shape), **elsewhere, **plain(shape)}
         self.register_buffer(
             "scale", torch.tensor(checks.positive("scale", scale, "the standard deviation of x_0"))
         )
         c = event_shape[0]
-        self.nn1 = unet(event_shape, 4 * c + 1, numbers=2, shape=shape)
+        width = 4 * c + 1 + (OCTAVES + 1 if self.any else 0)
+        self.nn1 = unet(event_shape, width, numbers=2, shape=shape)
         self.nn2 = MLP(2, 1, width=32, bias=1.0)
 
     @classmethod
@@ -93,15 +107,19 @@ class LearnedHTransform(HTransform):
         blocks: int = 1,
         patch: int | None = None,
         fine: int = 0,
-        point: Where = "x_t",
+        point: Where | None = None,
+        operators: Operators = "one",
     ) -> LearnedHTransform:
         """An h-transform with about `fraction` of the prior's parameters, for the prior's signals
         (deft.htransforms.body).
 
         Large signals enter by patches; where detail matters (tomography), a smaller `patch` and a
-        stage of width `fine` at full resolution keep it, at a higher cost.
+        stage of width `fine` at full resolution keep it, at a higher cost. `point` is "x_t" by
+        default, and "pivot" for any linear operator.
         """
-        return sized(partial(cls, point=point), prior, fraction, blocks, patch, fine)
+        point = point or ("pivot" if operators == "any" else "x_t")
+        make = partial(cls, point=point, operators=operators)
+        return sized(make, prior, fraction, blocks, patch, fine)
 
     @staticmethod
     def paper(
@@ -130,8 +148,13 @@ class LearnedHTransform(HTransform):
         of another shape, or the operator does not say where a residual leads.
         """
         made_for(self, self.event_shape, prior)
-        lifts_to(self, self.event_shape, observation)
-        if self.asks_elsewhere:
+        if self.any:
+            self._sight(observation)
+        else:
+            lifts_to(self, self.event_shape, observation)
+        if self.any:
+            linear_gaussian(observation, self, prior, _FOR_ONE)
+        elif self.asks_elsewhere:
             linear_gaussian(observation, self, prior, f"use {type(self).__name__} with point='x_t'")
         if len(observation) and not isinstance(observation.operator, LinearOperator):
             one, x_0 = typical(prior, observation)
@@ -161,6 +184,8 @@ class LearnedHTransform(HTransform):
         Of all signals that the operator cannot tell from its lift, the network is shown the one
         nearest to x_0_hat.
         """
+        if self.any:
+            return self._inputs_of_any(denoised, observation)
         x_t, x_0_hat = denoised.x_t, denoised.x_0_hat
         lifted = observation.lifted.expand(len(x_0_hat), *self.event_shape)
         return {
@@ -170,6 +195,29 @@ class LearnedHTransform(HTransform):
             "lift": observation.operator.align(lifted, x_0_hat) / self.scale,
             "coverage": observation.operator.coverage(x_t),
         }
+
+    def _inputs_of_any(
+        self, denoised: Denoised | Asked, observation: Observation
+    ) -> dict[str, Signal]:
+        """The same names for every linear operator; `pivot` is where the prior was asked."""
+        x_0_hat, sight = denoised.x_0_hat, self._sight(observation)
+        asked = denoised.there.x_t if self.asks_elsewhere else denoised.x_t  # type: ignore[union-attr]
+        return {
+            "pivot": asked / denoised.marginal_spread(self.scale),
+            "x_0_hat": x_0_hat / self.scale,
+            "guidance": self.guidance(denoised, observation),
+            "reconstruction": sight.reconstruction / self.scale,
+            "coverage": observation.operator.coverage(x_0_hat),
+            "seen": sight.seen,
+        }
+
+    def _sight(self, observation: Observation) -> Sight:
+        operator = linear_gaussian(observation, self, advice=_FOR_ONE)
+        return sight(observation, operator, self.event_shape, float(self.scale))
+
+    def noise(self, observation: Observation) -> Tensor:
+        """The standard deviation of the noise, as the network reads it."""
+        return self._sight(observation).noise if self.any else observation.sigma_y
 
     def guidance(self, denoised: Denoised | Asked, observation: Observation) -> Signal:
         """What a white Gaussian prior would have added, in units of r_t."""
@@ -186,7 +234,7 @@ class LearnedHTransform(HTransform):
             inputs = self.inputs(denoised, observation)
         batch = len(denoised.x_t)
         numbers = torch.stack(
-            [denoised.log_snr.expand(batch), 2 * (observation.sigma_y + 1e-3).log().expand(batch)],
+            [denoised.log_snr.expand(batch), log_noise(self.noise(observation)).expand(batch)],
             dim=1,
         )
         correction = self.nn1(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol, final, runtime_checkable
 
 import torch
@@ -73,13 +72,35 @@ class Observation:
         """y - A(x_0)."""
         return self.likelihood.residual(x_0, self.y)
 
-    @cached_property
+    def kept(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """What was computed once under this name: one row per signal, kept by
+        `take`, `repeat` and `to`.
+        """
+        found = self._kept
+        if name not in found:
+            with torch.inference_mode(False), torch.no_grad():
+                found[name] = make()
+        return found[name]
+
+    @property
+    def _kept(self) -> dict[str, Tensor]:
+        """What `kept` has computed."""
+        result: dict[str, Tensor] = vars(self).setdefault("_computed", {})
+        return result
+
+    def _with_kept(self, kept: dict[str, Tensor]) -> Observation:
+        vars(self)["_computed"] = kept
+        return self
+
+    @property
     def lifted(self) -> Signal:
         """y as a signal, `operator.lift(y)`: computed once, for it may be a reconstruction by
-        itself, and kept by `take`, `repeat` and `to`.
+        itself.
         """
-        with torch.inference_mode(False), torch.no_grad():
-            lifted = self.operator.lift(self.y)
+        return self.kept("lift", self._lift)
+
+    def _lift(self) -> Signal:
+        lifted = self.operator.lift(self.y)
         return (
             lifted.to(self.sigma_y.dtype) if self.likelihood.counts else lifted
         )  # counts may be kept more precisely
@@ -87,7 +108,7 @@ class Observation:
     def behind(self, codec: Codec) -> Observation:
         """The same measurement, as one of what a codec decodes."""
         other = Observation(self.y, self.likelihood.behind(codec))
-        if "lifted" not in vars(self):
+        if "lift" not in self._kept:
             return other
         with torch.no_grad():
             return other.with_lift(codec.encode(self.lifted))
@@ -96,18 +117,14 @@ class Observation:
         """The same observation, whose lift is known: one that was kept, or a reconstruction of
         one's own.
         """
-        same = _derived(self.y, self.likelihood)
-        vars(same)["lifted"] = lifted
-        return same
+        return _derived(self.y, self.likelihood)._with_kept({**self._kept, "lift": lifted})
 
     def take(self, index: Sequence[int] | Tensor) -> Observation:
         """The observations `index`; an index may come twice."""
         index = as_index(index)
         taken = _derived(self.y[index.to(self.y.device)], self.likelihood.take(index))
-        return (
-            taken.with_lift(self.lifted[index.to(self.y.device)])
-            if "lifted" in vars(self)
-            else taken
+        return taken._with_kept(
+            {name: value[index.to(value.device)] for name, value in self._kept.items()}
         )
 
     def repeat(self, n: int) -> Observation:
@@ -119,7 +136,7 @@ class Observation:
         likelihood = self.likelihood.take(range(len(self)))
         _apart(likelihood)
         moved = _derived(self.y.to(device), likelihood.to(device))
-        return moved.with_lift(self.lifted.to(device)) if "lifted" in vars(self) else moved
+        return moved._with_kept({name: value.to(device) for name, value in self._kept.items()})
 
     def in_dtype(self, dtype: torch.dtype) -> Observation:
         """The same observation in the precision of a prior: y, the noise level and the operator's
@@ -138,7 +155,7 @@ class Observation:
         if self.likelihood.counts and not bool((y.to(self.y.dtype) == self.y).all()):
             y = self.y
         same = _derived(y, self.likelihood.in_dtype(len(self), dtype))
-        return same.with_lift(self.lifted.to(dtype)) if "lifted" in vars(self) else same
+        return same._with_kept({name: value.to(dtype) for name, value in self._kept.items()})
 
 
 def _derived(y: Measurement, likelihood: Likelihood) -> Observation:

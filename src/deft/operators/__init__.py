@@ -8,6 +8,7 @@ from deft.operators.identity import Identity
 from deft.operators.inpainting import Inpainting
 from deft.operators.kernels import gaussian_kernel, motion_kernel
 from deft.operators.matrix import Matrix
+from deft.operators.mixed import Mixed
 from deft.operators.mri import MRI
 from deft.operators.nonlinear_blur import NonlinearBlur
 from deft.operators.phase_retrieval import PhaseRetrieval
@@ -28,6 +29,7 @@ __all__ = [
     "LinearOperator",
     "MRI",
     "Matrix",
+    "Mixed",
     "NonlinearBlur",
     "PhaseRetrieval",
     "ReflectBlur",

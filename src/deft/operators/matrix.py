@@ -142,6 +142,14 @@ class Matrix(SpectralOperator):
         missed = torch.where(s2_of > 0, outside / torch.where(s2_of > 0, s2_of, 1.0), 0.0)
         return (super().solve(flat, r2, s2) + missed).reshape(v.shape)
 
+    def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
+        """V diag(s / (r2 s^2 + s2)) U^T residual.
+
+        What lies outside the range of A is left out before it is divided by s2: A^T takes it to
+        zero, but of its rounding errors over a small s2 it leaves everything.
+        """
+        return self.adjoint(super().solve(residual.flatten(1), r2, s2))
+
     def singular_values(self, like: Tensor) -> Tensor:
         return self._s
 

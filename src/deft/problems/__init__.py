@@ -14,7 +14,9 @@ from deft.problems.masks import (
     MaskFiles,
     Masks,
     RandomPixelMasks,
+    RowMasks,
 )
+from deft.problems.mixture import AnyOf, RandomProjections
 from deft.problems.nonlinear import (
     HighDynamicRange,
     NonlinearBlur,
@@ -26,6 +28,7 @@ from deft.problems.tomography import Tomography
 from deft.storage.cards import card_of
 
 __all__ = [
+    "AnyOf",
     "BlackBox",
     "BoxMasks",
     "CartesianMasks",
@@ -47,6 +50,8 @@ __all__ = [
     "PoissonPhaseRetrieval",
     "Problem",
     "RandomPixelMasks",
+    "RandomProjections",
+    "RowMasks",
     "SuperResolution",
     "Tomography",
     "card_of",

@@ -94,6 +94,25 @@ class RandomPixelMasks(Masks):
 
 
 @final
+class RowMasks(Masks):
+    """Every `every`-th row is observed, from row `first` on; of 1-D signals, every such place."""
+
+    def __init__(self, every: int = 2, first: int = 0) -> None:
+        self.every = checks.whole("every", every, meaning="rows for each that is observed")
+        self.first = checks.whole(
+            "first", first, least=0, most=self.every - 1, meaning="the first row that is observed"
+        )
+
+    def draw(self, like: Signal, noise: Noise) -> Mask:
+        rows = torch.arange(like.shape[2], device=like.device) % self.every == self.first
+        flat = rows.to(like.dtype).reshape(1, 1, -1, *(1 for _ in like.shape[3:]))
+        return flat.expand(len(like), 1, *like.shape[2:]).contiguous()
+
+    def init_args(self) -> dict[str, object]:
+        return {"every": self.every, "first": self.first}
+
+
+@final
 class HalfMasks(Masks):
     """Half of the signal is missing: `hidden` is "left", "right", "top" or "bottom" (1-D: left or
     right), or None to draw it per signal.

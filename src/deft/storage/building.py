@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from deft.errors import InvalidInput
-from deft.storage.compound_fields import Part
+from deft.storage.compound_fields import Items, Part
 from deft.storage.fields import Field
 from deft.storage.schema import fields_of
 from deft.storage.table import KINDS
@@ -78,7 +78,10 @@ def _value(value: object, field: Field | None, given: Mapping[str, object]) -> A
     if isinstance(value, Mapping) and "class" in value:
         nested = [part.kinds for part in field.parts() if isinstance(part, Part)] if field else []
         return built(value, nested[0] if nested else tuple(KINDS), given)
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        inside = field.of if isinstance(field, Items) else None
+        return tuple(_value(item, inside, given) for item in value)
+    return value
 
 
 def parts(card: object, where: str) -> tuple[str, Mapping[str, object]]:

@@ -17,6 +17,7 @@ from typing import final
 
 _PROBLEMS = {
     "deft.problems.linear": "Deblurring Denoising Inpainting MRI SuperResolution",
+    "deft.problems.mixture": "AnyOf RandomProjections",
     "deft.problems.nonlinear": "HighDynamicRange NonlinearBlur PhaseRetrieval "
     "PoissonPhaseRetrieval",
     "deft.problems.tomography": "Tomography",
@@ -25,7 +26,7 @@ _PROBLEMS = {
 }
 _MASKS = {
     "deft.problems.free_form_masks": "FreeFormMasks",
-    "deft.problems.masks": "BoxMasks CartesianMasks HalfMasks MaskFiles RandomPixelMasks",
+    "deft.problems.masks": "BoxMasks CartesianMasks HalfMasks MaskFiles RandomPixelMasks RowMasks",
 }
 _KERNELS = {"deft.problems.kernels": "GaussianKernels MotionKernels"}
 _OPERATORS = {
@@ -37,6 +38,7 @@ _OPERATORS = {
     "deft.operators.identity": "Identity",
     "deft.operators.inpainting": "Inpainting",
     "deft.operators.matrix": "Matrix",
+    "deft.operators.mixed": "Mixed",
     "deft.operators.mri": "MRI",
     "deft.operators.nonlinear_blur": "NonlinearBlur",
     "deft.operators.phase_retrieval": "PhaseRetrieval",
