@@ -104,3 +104,20 @@ def test_what_no_prior_is():
     with pytest.raises(InvalidInput) as raised:
         deft.load(NAME, prior=3)
     assert raised.value.given == "int"
+
+
+def test_a_call_draws_samples():
+    """The same as by a posterior; the operator is the problem's where it draws none."""
+    loaded = deft.load("h-digits-32-super-resolution")
+    y = loaded.problem.draw(torch.zeros(2, 1, 32, 32), deft.Noise([0, 1])).y
+    loaded = dataclasses.replace(loaded, sampler=deft.DPMSolver(2))
+    operator = deft.operators.SuperResolution(4, (1, 32, 32))
+    x = loaded(y, num_samples=3, seed=5)
+    assert x.shape == (2, 3, 1, 32, 32)
+    assert torch.equal(x, loaded(y, operator=operator, sigma_y=0.05, num_samples=3, seed=5))
+
+
+def test_a_call_needs_the_operator_that_measured():
+    loaded = deft.load("h-digits-32-inpainting")
+    with pytest.raises(InvalidInput, match="draws one for each signal"):
+        loaded(torch.zeros(1, 1, 32, 32))

@@ -1,7 +1,8 @@
 """A trained h-transform with what it belongs to: its prior and its problem, from one name.
 
     loaded = deft.load("h-natural-64-inpainting")
-    deft.Posterior(loaded.prior, loaded.h, observation)
+    loaded(y, operator=A)                                   samples of p(x_0 | y)
+    deft.Posterior(loaded.prior, loaded.h, observation)     the posterior, for any sampler
 
 A file names its prior (`prior_from`) and its problem; nothing that it names is downloaded, and no
 class outside the library is built unless the caller allows it.
@@ -13,15 +14,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from deft.errors import CheckpointError, InvalidInput
 from deft.htransforms.base import HTransform
+from deft.likelihoods import Observation
+from deft.noise import Noise
+from deft.operators.base import ForwardOperator
+from deft.posterior import Posterior
 from deft.priors import resolve
 from deft.priors.base import Prior
 from deft.problems import Problem, from_card
+from deft.samplers.arguments import Seed
 from deft.samplers.base import Sampler
 from deft.storage.cards import Allow
 from deft.training import checkpoint, places
 from deft.training.validated import sampler_of
+from deft.types import Measurement
+
+_DRAWN = 3  # operators that are compared
 
 
 @final
@@ -35,6 +48,51 @@ class Loaded:
     prior: Prior
     problem: Problem
     sampler: Sampler
+
+    def __call__(
+        self,
+        y: Measurement,
+        *,
+        operator: ForwardOperator | None = None,
+        sigma_y: float | None = None,
+        num_samples: int = 8,
+        seed: Seed = 0,
+        batch_size: int | None = 64,
+        progress: bool = False,
+    ) -> Float[Tensor, "observations samples *event"]:
+        """Posterior samples for a batch of measurements: (observations, samples, *event).
+
+        `operator` measured y, with parameters for each of them or one for all; by default the
+        problem's, where it has one and draws none. `sigma_y` is the standard deviation of the
+        noise in the units of y, by default the problem's. `batch_size` is the largest number of
+        signals denoised at once. Raises `InvalidInput` where either is not known, and for an
+        operator that h was not made for.
+        """
+        if operator is None:
+            operator = self._operator()
+        likelihood = self.problem.likelihood(operator, y, sigma_y)
+        posterior = Posterior(self.prior, self.h, Observation(y, likelihood))
+        return self.sampler(
+            posterior, num_samples, seed=seed, batch_size=batch_size, progress=progress
+        )
+
+    def _operator(self) -> ForwardOperator:
+        """The problem's, where it is the same whatever the seed."""
+        x_0 = torch.zeros(1, *self.prior.signal_shape, device=self.prior.device)
+        drawn = [self.problem.operator(x_0, Noise([seed])) for seed in range(_DRAWN)]
+        first, name = dict(drawn[0].named_buffers()), type(self.problem).__name__
+        for other in drawn[1:]:
+            theirs = dict(other.named_buffers())
+            if first.keys() != theirs.keys() or not all(
+                torch.equal(first[k], v) for k, v in theirs.items()
+            ):
+                raise InvalidInput(
+                    "operator",
+                    given="nothing",
+                    expected=f"the operator that measured y: {name} draws one for each signal",
+                    advice="give operator=, such as deft.operators.Inpainting(mask)",
+                )
+        return drawn[0]
 
 
 def load(

@@ -26,6 +26,10 @@ DEMO = (
     "demo --quick true --prior {w}/tiny.safetensors --images {w}/images --out out --open_report "
     "false"
 )
+ADAPT = (
+    "adapt --h {w}/run --problem SuperResolution --problem.factor 2 --problem.sigma_y 0.1 "
+    "--images {w}/images --out out --steps 2 --batch_size 2 --validation_share 0"
+)
 CT = (
     "train --prior {w}/tiny.safetensors --problem Tomography --problem.views 8 --problem.window "
     "[-1000,1500] --out out --steps 2 --batch_size 2 "
@@ -37,6 +41,7 @@ RIGHT = (
     MEASURED,
     WITHOUT + " --method DPS --method.steps 2",
     EVALUATE,
+    ADAPT,
     CT + " --images {w}/ct",
 )
 """Commands that work, so that what is wrong in a row is what its second part says."""

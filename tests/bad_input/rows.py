@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-from tests.bad_input.row import CT, DEMO, EVALUATE, MEASURED, SAMPLE, TRAIN, WITHOUT, Row
+from tests.bad_input.row import ADAPT, CT, DEMO, EVALUATE, MEASURED, SAMPLE, TRAIN, WITHOUT, Row
 
 ROWS: dict[str, list[Row]] = {
+    "adapting": [
+        Row(ADAPT, "--h nowhere", ("nowhere does not exist", "deft list")),
+        Row(ADAPT, "--minutes 3", ("--minutes", "--steps")),
+        Row(
+            ADAPT.replace("--steps 2", ""),
+            "--minutes 0",
+            ("--minutes", "got 0", "a finite number > 0"),
+        ),
+        Row(ADAPT, "--steps 0", ("--steps", "got 0", "a whole number from 1")),
+        Row(ADAPT, "--learning_rate -1", ("--learning_rate", "got -1", "a finite number > 0")),
+        Row(ADAPT, "--validation_share 0.9", ("--validation_share", "got 0.9", "in [0, 0.5]")),
+        Row(ADAPT, "--problem.factor 3", ("factor", "3", "16")),
+        Row(ADAPT, "--images {w}/nothing", ("{w}/nothing",)),
+        Row(ADAPT, "--operators any", ("--operators", "unknown option")),
+        Row(TRAIN, "--operators all", ("--operators", "all", "one", "any")),
+        Row(TRAIN, "--point y", ("--point", "pivot", "matched")),
+        Row(
+            TRAIN,
+            "--initial {w}/run --operators any",
+            ("--operators", "--initial"),
+        ),
+    ],
     "not finite": [
         Row(TRAIN, "--learning_rate nan", ("--learning_rate", "got nan", "a finite number")),
         Row(TRAIN, "--ema inf", ("--ema", "got inf", "a finite number")),

@@ -16,7 +16,8 @@ from deft.operators import (
     SuperResolution,
 )
 from deft.posterior import Posterior
-from deft.problems import AnyOf, Denoising, SuperResolution as SuperResolutionProblem
+from deft.problems import AnyOf, Denoising
+from deft.problems import SuperResolution as SuperResolutionProblem
 from deft.schedules import VPLinear
 from tests.contracts.htransform import HTransformContract
 from tests.contracts.learning import LearningContract

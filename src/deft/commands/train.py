@@ -18,7 +18,8 @@ from deft.commands.training_numbers import check_shares
 from deft.commands.untrained import loaded, objective_of, untrained
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform, stays
-from deft.htransforms.learned import LearnedHTransform
+from deft.htransforms.learned import LearnedHTransform, Operators
+from deft.htransforms.pivot import Where
 from deft.noise import Noise
 from deft.priors.precision import settled
 from deft.problems import Problem
@@ -52,6 +53,10 @@ HELP = {
     "dotted path of your own with for_prior(prior, fraction=...)",
     "fraction": "the h-transform's parameters as a share of the prior's; default: that of its "
     "class, 0.05, and 1 for ConditionalScore",
+    "operators": "one (the default): what h reads is for one kind of operator; any: for every "
+    "linear one, as of --problem AnyOf",
+    "point": "where the prior is asked: x_t, or pivot or matched for linear Gaussian measurements "
+    "(default: x_t, and pivot with --operators any)",
     "initial": "start from the weights of this h-transform: a run folder, its h.safetensors, one "
     "that ships (deft list), or the state.safetensors of a run that has not ended",
     "steps": "optimiser steps; a run that has ended or was stopped goes on with more of them, and "
@@ -87,6 +92,8 @@ def run(
     validation_share: float | None = None,
     h_transform: str | None = None,
     fraction: float | None = None,
+    operators: Operators | None = None,
+    point: Where | None = None,
     initial: Path | None = None,
     steps: int = 2000,
     batch_size: int = 32,
@@ -149,6 +156,8 @@ def run(
         save_every=save_every,
         **({} if validate_every is None else {"validate_every": validate_every}),
     )
+    if initial is not None:
+        inputs.unused("with --initial, which has its own", operators=operators, point=point)
     if objective is not None:
         inputs.unused(f"with --objective {objective}", times=times, bank=bank or None)
     allowed = priors.names(allow)
@@ -187,7 +196,9 @@ def run(
     learned = (
         loaded(initial, network, form, allowed)
         if initial
-        else untrained(network, fraction, seed, form or LearnedHTransform)
+        else untrained(
+            network, fraction, seed, form or LearnedHTransform, operators=operators, point=point
+        )
     )
     if bank:
         stays(learned, "--bank", "leave --bank out: it holds what the prior says of x_t")

@@ -23,13 +23,17 @@ from deft.training.denoising import DenoisingScoreMatching, TimeLaw
 
 
 def untrained(
-    prior: Prior, fraction: float | None, seed: int, form: type[HTransform] = LearnedHTransform
+    prior: Prior,
+    fraction: float | None,
+    seed: int,
+    form: type[HTransform] = LearnedHTransform,
+    **options: object,
 ) -> HTransform:
     """A new h-transform, whose first weights depend on the seed alone: a run that was killed before
     it saved anything starts where it did.
 
-    `fraction` is by default what its class takes. Raises `InvalidInput` for a class that cannot be
-    made for a prior in this way.
+    `fraction` is by default what its class takes; `options` that are None are left out. Raises
+    `InvalidInput` for a class that cannot be made for a prior in this way.
     """
     make = getattr(form, "for_prior", None)
     if make is None or "fraction" not in inspect.signature(make).parameters:
@@ -38,9 +42,20 @@ def untrained(
             "one from; train LearnedHTransform, PaperHTransform or "
             "ConditionalScore."
         )
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in inspect.signature(make).parameters:
+            raise InvalidInput(
+                name,
+                given=given[name],
+                expected=f"nothing with {form.__name__}, which has no such choice",
+                advice="leave it out, or train LearnedHTransform",
+            )
+    if fraction is not None:
+        given["fraction"] = fraction
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(seed, 21))
-        result: HTransform = make(prior) if fraction is None else make(prior, fraction=fraction)
+        result: HTransform = make(prior, **given)
         return result
 
 

@@ -63,7 +63,9 @@ def _initial(config: Path) -> str | None:
         options = yaml.safe_load(config.read_text())
     except (OSError, ValueError, yaml.YAMLError):
         return None
-    initial = options.get("initial") if isinstance(options, Mapping) else None
+    if not isinstance(options, Mapping):
+        return None
+    initial = options.get("initial", options.get("h"))  # of deft train, of deft adapt
     return initial if isinstance(initial, str) else None
 
 
