@@ -3569,3 +3569,46 @@ ROWS: dict[str, list[Row]] = {
         Row("list --print_config=x", "", ('Invalid option "x" for --print_config',)),
     ],
 }
+
+
+def _as_training(base: str, options: tuple[str, ...]) -> list[Row]:
+    """What deft train says of an option that another command shares with it: the first row whose
+    wrong part begins with that option, or ends with it.
+    """
+    rows = [row for kind in ROWS.values() for row in kind if row.command == "train"]
+    found = []
+    for option in options:
+        row = next(
+            row
+            for row in rows
+            if option in row.wrong.split() and not row.before and "d_" not in row.wrong
+        )
+        found.append(Row(base, row.wrong, row.says))
+    return found
+
+
+ROWS["adapting, as training"] = _as_training(
+    ADAPT,
+    (
+        "--config",
+        "--out",
+        "--prior",
+        "--validation_images",
+        "--batch_size",
+        "--flip",
+        "--seed",
+        "--save_every",
+        "--convert",
+        "--fit",
+        "--value_range",
+    ),
+)
+ROWS["adapting, as training, more"] = _as_training(
+    ADAPT, ("--window", "--strict", "--key", "--series", "--prediction_type", "--allow")
+)
+ROWS["adapting, as training, more"] += [
+    Row("adapt --print_config=x", "", ('Invalid option "x" for --print_config',)),
+    Row(ADAPT, "--labels 3", ("--labels", "3")),
+    Row(ADAPT, "--subfolder unet", ("--subfolder", "unet")),
+    Row(ADAPT, "--schedule linear", ("--schedule", "linear")),
+]
