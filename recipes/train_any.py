@@ -48,7 +48,7 @@ def main() -> None:
         )
     torch.set_num_threads(args.threads)
     config = yaml.safe_load(args.config.read_text())
-    plan, problem = config["h"], from_card(config["trained_on"])
+    plan, problem = config["any"], from_card(config["trained_on"])
     prior = zoo.load(config["prior"])
     prior.precision = precision = settled(prior, "auto", args.out)
     flip = config["data"] != "digits"
