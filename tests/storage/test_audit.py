@@ -147,7 +147,20 @@ def arguments(kind: str, name: str, *path: str) -> Iterator[Place]:
     for argument, field in fields_of(kind, name).items():
         called = [part for part in field.parts() if isinstance(part, fields.Function)]
         opened = [part for part in field.parts() if isinstance(part, fields.Folder)]
-        bait = (*BUILDS, "function") if called else (*BUILDS, "folder") if opened else BUILDS
+        listed = [
+            part
+            for part in field.parts()
+            if isinstance(part, compound_fields.Items) and isinstance(part.of, compound_fields.Part)
+        ]
+        bait = (
+            (*BUILDS, "function")
+            if called
+            else (*BUILDS, "folder")
+            if opened
+            else (*BUILDS, "list")
+            if listed
+            else BUILDS
+        )
         yield at(
             *path, "args", argument, built=argument != "scale", bait=bait
         )  # scale comes with the prior
@@ -159,6 +172,7 @@ REQUIRED: dict[str, dict[str, object]] = {
     "BlackBox": {"function": "tests.storage.test_audit.halved", "differentiable": True},
     "Deepinv": {"physics": "tests.storage.test_audit.made"},
     "Fixed": {"operator": {"class": "Identity"}},
+    "AnyOf": {"problems": [{"class": "Denoising", "args": {}}]},
 }
 
 

@@ -78,9 +78,9 @@ def _value(value: object, field: Field | None, given: Mapping[str, object]) -> A
     if isinstance(value, Mapping) and "class" in value:
         nested = [part.kinds for part in field.parts() if isinstance(part, Part)] if field else []
         return built(value, nested[0] if nested else tuple(KINDS), given)
-    if isinstance(value, list):
-        inside = field.of if isinstance(field, Items) else None
-        return tuple(_value(item, inside, given) for item in value)
+    if isinstance(value, list):  # cards are built where the field says that its items are such
+        items = [part for part in field.parts() if isinstance(part, Items)] if field else []
+        return tuple(_value(item, items[0].of, given) if items else item for item in value)
     return value
 
 

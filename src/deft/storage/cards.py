@@ -22,7 +22,7 @@ from typing import Any
 
 from deft.errors import InvalidInput, nearest_names, shown
 from deft.storage.building import built, parts
-from deft.storage.compound_fields import Part, Plain
+from deft.storage.compound_fields import Items, Part, Plain
 from deft.storage.fields import Field, Folder, Function
 from deft.storage.schema import fields_of
 from deft.storage.table import KINDS, modern, public_name
@@ -212,7 +212,11 @@ def _check_reach(field: Field, value: object, allowed: Collection[str], where: s
     """What a field would import, open or build."""
     if not field.fits(value):
         return
-    if isinstance(field, Function):
+    if isinstance(field, Items) and isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            for part in field.of.parts():
+                _check_reach(part, item, allowed, f"{where}[{i}]")
+    elif isinstance(field, Function):
         for module in field.needs:
             if module not in allowed:
                 raise InvalidInput(
