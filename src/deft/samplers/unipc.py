@@ -73,7 +73,7 @@ class UniPC(Sampler):
         return min(self.order, step + 1, self.steps - step)
 
     def _moved(self, schedule: Schedule, x_t: Signal, s: Times, known: Sequence[Tensor]) -> Signal:
-        """From the time of the first estimate to s, by the `known` estimates, each with its time."""
+        """From the time of the first estimate to s; `known` are estimates, each with its time."""
         estimates, times = known[::2], known[1::2]
         now, to = half_log_snr(schedule, times[0]), half_log_snr(schedule, s)
         h, places = to - now, [half_log_snr(schedule, r) - now for r in times]
