@@ -46,15 +46,15 @@ def end_of_a_polynomial(
         return sum((p * lam**k for k, p in enumerate(powers)), torch.zeros_like(lam))
 
     def exact(s: Tensor) -> Tensor:
-        lam = torch.linspace(float(half(times[1])), float(half(s)), 400_001, dtype=DOUBLE)
+        lam = torch.linspace(float(half(times[1:2])), float(half(s)), 400_001, dtype=DOUBLE)
         area = torch.trapezoid(lam.exp() * polynomial(lam), lam)
-        return schedule.sigma(s) * (1 / schedule.sigma(times[1]) + area)
+        return schedule.sigma(s) * (1 / schedule.sigma(times[1:2]) + area)
 
     like = torch.ones(1, 3, dtype=DOUBLE)
     prior.denoise = lambda x_t, t: 0 * x_t + polynomial(half(t))  # type: ignore[method-assign]
     known = [v for r in (times[1:2], times[:1]) for v in (polynomial(half(r)) * like, r)]
     memory = (like, *known) if corrects else tuple(known)
-    state = State(exact(times[2]) * like, times[2:3], 2, memory)
+    state = State(exact(times[2:3]) * like, times[2:3], 2, memory)
     for s in times[3:]:
         state = sampler.step(prior, state, s[None], Noise([1], dtype=DOUBLE))
-    return float(state.x_t[0, 0]), float(exact(times[-1]))
+    return float(state.x_t[0, 0]), float(exact(times[-1:]))

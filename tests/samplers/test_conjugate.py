@@ -71,7 +71,8 @@ def test_one_step_is_exact_for_a_white_gaussian(sigma_y):
     one = ConjugateIntegrator(2).step(posterior, State(at(t), t), s, Noise([0], dtype=DOUBLE))
     torch.testing.assert_close(one.x_t, at(s), rtol=1e-6, atol=1e-6)
     other = DPMSolver(2).step(posterior, State(at(t), t), s, Noise([0], dtype=DOUBLE))
-    assert float((other.x_t - at(s)).abs().max()) > 0.05
+    apart = float((other.x_t - at(s)).abs().max())
+    assert apart > 0.05 or sigma_y == 0  # where y says all, both are exact
 
 
 def test_what_y_does_not_see_moves_as_by_dpm_solver():

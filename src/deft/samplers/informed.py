@@ -59,7 +59,7 @@ class Informed(Sampler):
         start = torch.tensor([self.log_snr], dtype=torch.float64)
         first = prior.schedule.snap(prior.schedule.time(start)).to(times)
         if len(times) > 1 and float(first) <= float(times[1]):
-            second = float(prior.schedule.log_snr(times[1]))
+            second = float(prior.schedule.log_snr(times[1:2]))
             raise InvalidInput(
                 "log_snr",
                 given=self.log_snr,

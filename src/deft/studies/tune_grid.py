@@ -84,6 +84,7 @@ def tune_grid(
                 on_value(tried, scores[tried])
         return scores[tried] if math.isfinite(scores[tried]) else math.inf
 
+    score(values)  # the first row of the table
     while move >= least:
         before = values
         for k in range(len(values)):
