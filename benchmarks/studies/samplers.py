@@ -5,7 +5,7 @@ h-transform from 1 to 100 evaluations of the prior, on validation images.
         --out runs/samplers-digits --problems box-0.05 sr4-0.05 --keep benchmarks/results/samplers
 
 The h-transforms that ship; the same observations and seeds for all. Grids are learned on validation
-images 200 to 207 (the distance to 64 steps of the same solver from the same x_1,
+images 200 to 207, 200 and 201 with `--short` (the distance to 64 steps of the same solver from the same x_1,
 `deft.studies.tune_grid`), everything is measured on validation images from 100 on, which tune
 nothing else. Coverage is of central 90 % intervals of the pixels whose spread, truth included,
 exceeds 0.05. Rows that are done are kept in `OUT/PROBLEM.json`; the same command goes on from
@@ -172,7 +172,8 @@ def main() -> None:
     parser.add_argument("--keep", type=Path)
     args, setting = Setting.of(parser)
     prior, name_of = setting.prior, setting.config["prior"]
-    truth, tuning = setting.images("val", args.images, 100), setting.images("val", 8, 200)
+    truth = setting.images("val", args.images, 100)
+    tuning = setting.images("val", 2 if args.short else 8, 200)
     for name in args.problems:
         file = args.out / f"{name}.json"
         kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
@@ -191,7 +192,7 @@ def main() -> None:
         problem = setting.problem(name)
 
         tuned_on = problem.draw(tuning, Noise([mix(9, 4, i) for i in range(len(tuning))]))
-        for steps in (5, 8) if args.short else LEARNED:
+        for steps in (5,) if args.short else LEARNED:
             if str(steps) not in kept["grids"]:
                 at = Posterior(prior, h, tuned_on)
                 kept["grids"][str(steps)] = learned(at, steps, UniformLogSNR(8.0, low=-6.0))

@@ -64,5 +64,7 @@ def moved(
 ) -> Signal:
     """(sigma_s / sigma_t) x_t + alpha_s sum_i w_i x_0_hat_i."""
     keep = (schedule.sigma(s) / schedule.sigma(t)).to(x_t)
-    gain = (schedule.alpha(s) * w).to(x_t)
-    return keep * x_t + sum((g * x_0_hat for g, x_0_hat in zip(gain, estimates)), 0 * x_t)
+    x_s: Signal = keep * x_t
+    for gain, x_0_hat in zip((schedule.alpha(s) * w).to(x_t), estimates):
+        x_s = x_s + gain * x_0_hat
+    return x_s
