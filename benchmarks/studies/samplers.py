@@ -5,11 +5,12 @@ h-transform from 1 to 100 evaluations of the prior, on validation images.
         --out runs/samplers-digits --problems box-0.05 sr4-0.05 --keep benchmarks/results/samplers
 
 The h-transforms that ship; the same observations and seeds for all. Grids are learned on validation
-images 200 to 207, 200 and 201 with `--short` (the distance to 64 steps of the same solver from the same x_1,
-`deft.studies.tune_grid`), everything is measured on validation images from 100 on, which tune
-nothing else. Coverage is of central 90 % intervals of the pixels whose spread, truth included,
-exceeds 0.05. Rows that are done are kept in `OUT/PROBLEM.json`; the same command goes on from
-there. `--keep FOLDER` copies the tables, without what is there for single images.
+images 200 to 207, the first two of these with `--short` (the distance to 64 steps of the same
+solver from the same x_1, `deft.studies.tune_grid`); everything is measured on validation images
+from 100 on, which tune nothing else. Coverage is of central 90 % intervals of the pixels whose
+spread, truth included, exceeds 0.05. Rows that are done are kept in `OUT/PROBLEM.json`; the same
+command goes on from there. `--keep FOLDER` copies the tables, without what is there for single
+images; `samplers_figure.py` draws them.
 """
 
 from __future__ import annotations

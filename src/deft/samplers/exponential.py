@@ -56,7 +56,8 @@ def weights(h: Tensor, places: Sequence[Tensor]) -> Tensor:
     """
     u = torch.stack([(place / h).flatten()[0] for place in places])
     powers = u ** torch.arange(len(places), device=u.device)[:, None]  # u_i^k at (k, i)
-    return torch.linalg.solve(powers, moments(h, len(places)))
+    found: Tensor = torch.linalg.solve(powers, moments(h, len(places)))
+    return found
 
 
 def moved(
