@@ -47,13 +47,14 @@ def panel(name: str, kept: dict[str, Any], measure: str) -> str:
     value, error = most[measure]
     ends = [2, most["evaluations"]]
     band = Band(ends, [value - 2 * error] * 2, [value + 2 * error] * 2)
+    room = Band([2, 3], [1.05, 1.05], [1.05, 1.05])  # for the legend
     return line_chart(
         series,
         "prior evaluations per sample",
         MEASURES[measure],
         log_x=True,
         title=f"{kept['prior']}, {name}",
-        bands=[band] if measure == "coverage" else [],
+        bands=[band, room] if measure == "coverage" else [],
     )
 
 
