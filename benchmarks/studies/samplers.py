@@ -66,17 +66,18 @@ def samplers(curves: dict[int, LogSNRCurve], short: bool) -> Iterator[tuple[str,
         yield "UniPC-2, learned grid", n, UniPC(n, curves[n], order=2)
         if not short:
             yield "DDIM eta 1, learned grid", n, DDIM(n, 1.0, curves[n])
+    for n in FEW:
+        yield "2M eta 0.5", n, DPMSolver(n, eta=0.5)
     if short:
         return
     for n in ALL[1:]:
         yield "DDIM eta 1, time", n, DDIM(n, 1.0, UniformTime())
     for n in FEW:
         yield "3M", n, DPMSolver(n, order=3)
-        yield "UniPC-3", n, UniPC(n)
+        yield "UniPC-3", n, UniPC(n, order=3)
         yield "conjugate", n, ConjugateIntegrator(n)
         yield "2M, Karras", n, DPMSolver(n, Karras(0.011, 3000.0))
         yield "2M, time", n, DPMSolver(n, UniformTime())
-        yield "2M eta 0.5", n, DPMSolver(n, eta=0.5)
         yield "2M eta 1", n, DPMSolver(n, eta=1.0)
         yield "DDIM eta 0.5", n, DDIM(n, 0.5, UniformLogSNR())
     for n in LEARNED:

@@ -24,7 +24,7 @@ FAMILIES = (
     "UniPC-2",
     "UniPC-2, learned grid",
     "3M",
-    "2M eta 1",
+    "2M eta 0.5",
     "conjugate",
 )
 MEASURES = {

@@ -105,7 +105,9 @@ def test_what_it_does_not_apply_to_is_refused():
     with pytest.raises(InvalidInput, match="expected a Posterior"):
         sampler(prior, 1)
     units = Observation(observation.y, GaussianLikelihood(InUnits(observation.operator, 2.0), 0.1))
-    with pytest.raises(InvalidInput, match="needs the singular values"):
+    with pytest.raises(
+        InvalidInput, match="got InUnits; expected a Posterior of a SpectralOperator"
+    ):
         sampler.check(prior, units, Exact(prior))
     with pytest.raises(InvalidInput) as raised:
         ConjugateIntegrator(3, order=5)

@@ -19,7 +19,7 @@ class TestThirdOrder(SamplerContract):
     order, steps = 3, 20
 
     def sampler(self, steps, grid=None):
-        return UniPC(steps, grid)
+        return UniPC(steps, grid, order=3)
 
 
 class TestSecondOrder(SamplerContract):

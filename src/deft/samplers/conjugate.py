@@ -28,13 +28,14 @@ from torch import Tensor
 
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
-from deft.likelihoods import Observation
+from deft.likelihoods import GaussianLikelihood, Observation
 from deft.noise import Noise
+from deft.operators.base import SpectralOperator
 from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.samplers.arguments import at_least_one, order_of
 from deft.samplers.base import Sampler, conditioned
-from deft.samplers.conditional import reciprocal, spectral_operator
+from deft.samplers.conditional import reciprocal
 from deft.samplers.exponential import half_log_snr, moved, weights
 from deft.samplers.grids import TimeGrid, UniformLogSNR
 from deft.schedules import Schedule
@@ -72,11 +73,8 @@ class ConjugateIntegrator(Sampler):
 
     def step(self, prior: Prior, state: State, s: Times, noise: Noise) -> State:
         schedule, t, x_t = prior.schedule, state.t, state.x_t
-        observation = _measured(prior)
-        operator = spectral_operator(prior, observation, type(self).__name__)
-        tau2, mu = _gaussian(
-            operator.singular_values, operator.u_t(observation.y), prior, observation
-        )
+        observation, operator = _measured(prior)
+        tau2, mu = _gaussian(operator, prior, observation)
         x_0_hat = prior.denoise(x_t, t)
 
         alpha_t, sigma_t = schedule.alpha(t).to(tau2), schedule.sigma(t).to(tau2)
@@ -97,24 +95,30 @@ class ConjugateIntegrator(Sampler):
         return State(x_s, s, state.step + 1, known[: 3 * (self.order - 1)])
 
 
-def _measured(prior: Prior) -> Observation:
-    """The observation of a posterior that the integrator knows what to do with."""
+def _measured(prior: Prior) -> tuple[Observation, SpectralOperator]:
+    """The observation of a posterior and its operator, which the integrator knows what to do
+    with.
+    """
+    what, advice = "ConjugateIntegrator integrates linear guidance", "use DPMSolver or UniPC"
+    expected = "a Posterior of a SpectralOperator with Gaussian noise"
     if not isinstance(prior, Posterior):
-        raise InvalidInput(
-            "ConjugateIntegrator integrates the guidance of a measurement",
-            given=prior.name,
-            expected="a Posterior of a linear Gaussian measurement",
-            advice="use DPMSolver",
-        )
-    spectral_operator(prior, prior.observation, "ConjugateIntegrator")
-    return prior.observation
+        raise InvalidInput(what, given=prior.name, expected=expected, advice=advice)
+    observation, operator = prior.observation, prior.observation.operator
+    if not isinstance(operator, SpectralOperator):
+        name = type(operator).__name__
+        raise InvalidInput(what, given=name, expected=expected, advice=advice)
+    if not isinstance(observation.likelihood, GaussianLikelihood):
+        name = type(observation.likelihood).__name__
+        raise InvalidInput(what, given=name, expected=expected, advice=advice)
+    return observation, operator
 
 
 def _gaussian(
-    singular_values: object, c_y: Tensor, prior: Prior, observation: Observation
+    operator: SpectralOperator, prior: Prior, observation: Observation
 ) -> tuple[Tensor, Tensor]:
     """(tau^2, mu) for each component, in double precision; zero where y sees nothing."""
-    s = singular_values(c_y).double()  # type: ignore[operator]
+    c_y = operator.u_t(observation.y)
+    s = operator.singular_values(c_y).double()
     seen = reciprocal(s) > 0
     s2, sigma_y2 = prior.scale**2, expand(observation.sigma_y, s).double() ** 2
     total = torch.where(seen, sigma_y2 + s2 * s**2, torch.ones_like(s))
