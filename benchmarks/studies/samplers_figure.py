@@ -45,9 +45,9 @@ def panel(name: str, kept: dict[str, Any], measure: str) -> str:
             series.append(Series(family, x, y, colour=colour))
     most = max((row for row in rows if row["family"] == "2M"), key=lambda row: row["evaluations"])
     value, error = most[measure]
-    ends = [2, most["evaluations"]]
+    ends = [min(min(one.x) for one in series), most["evaluations"]]
     band = Band(ends, [value - 2 * error] * 2, [value + 2 * error] * 2)
-    room = Band([2, 3], [1.05, 1.05], [1.05, 1.05])  # for the legend
+    room = Band(ends, [1.05, 1.05], [1.05, 1.05])  # for the legend
     return line_chart(
         series,
         "prior evaluations per sample",
