@@ -2,7 +2,7 @@
 h-transform from 1 to 100 evaluations of the prior, on validation images.
 
     python benchmarks/studies/samplers.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER \\
-        --out runs/samplers-digits --problems box-0.05 sr4-0.05 --keep benchmarks/results/samplers
+        --out runs/samplers-digits --problems box-0.05 --keep benchmarks/results/samplers
 
 The h-transforms that ship; the same observations and seeds for all. Grids are learned on validation
 images 200 to 207, the first two of these with `--short` (the distance to 64 steps of the same
