@@ -4,6 +4,9 @@ h-transform from 1 to 100 evaluations of the prior, on validation images.
     python benchmarks/studies/samplers.py benchmarks/quality/digits.yaml --data DIGITS_FOLDER \\
         --out runs/samplers-digits --problems box-0.05 --keep benchmarks/results/samplers
 
+Kept are also `--problems sr4-0.05 --images 12` and, of photographs (natural.yaml), `--problems
+freeform-0.05 --images 20 --samples 4 --short`.
+
 The h-transforms that ship; the same observations and seeds for all. Grids are learned on validation
 images 200 to 207, the first two of these with `--short` (the distance to 64 steps of the same
 solver from the same x_1, `deft.studies.tune_grid`); everything is measured on validation images
