@@ -75,9 +75,14 @@ _HOME = {
     "Transition": "deft.transitions",
     "UniformTime": "deft.samplers.grids",
     "UniformLogSNR": "deft.samplers.grids",
+    "Karras": "deft.samplers.grids",
+    "LogSNRCurve": "deft.samplers.grids",
     "DDIM": "deft.samplers.ddim",
     "Heun": "deft.samplers.heun",
     "DPMSolver": "deft.samplers.dpm_solver",
+    "UniPC": "deft.samplers.unipc",
+    "ConjugateIntegrator": "deft.samplers.conjugate",
+    "Informed": "deft.samplers.informed",
     "DDNMPlus": "deft.samplers.ddnm_plus",
     "DiffPIR": "deft.samplers.diffpir",
     "REDDiff": "deft.samplers.red_diff",
@@ -106,6 +111,7 @@ _HOME = {
     "calibrate": "deft.training.calibrate",
     # studies
     "tune": "deft.studies.tune",
+    "tune_grid": "deft.studies.tune_grid",
 }
 
 _MODULES = (

@@ -2802,6 +2802,68 @@ ROWS: dict[str, list[Row]] = {
             ("--sampler", "got REDDiff", "REDDiff is a method, so say --method REDDiff"),
         ),
     ],
+    "few steps": [
+        Row(
+            SAMPLE,
+            "--sampler UniPC --sampler.steps 4 --sampler.order 4",
+            ("--sampler.order", "got 4", "a whole number from 1 to 3"),
+        ),
+        Row(
+            SAMPLE,
+            "--sampler UniPC --sampler.steps 4 --sampler.variant bh3",
+            ("--sampler.variant", "got bh3", "one of exact, bh1, bh2"),
+        ),
+        Row(
+            SAMPLE,
+            "--sampler DPMSolver --sampler.steps 4 --sampler.order 3 --sampler.eta 0.5",
+            ("--sampler.eta", "got 0.5", "0 with --sampler.order 3", "Use --sampler.order 2"),
+        ),
+        Row(
+            SAMPLE,
+            "--sampler DPMSolver --sampler.steps 4 --sampler.eta 2",
+            ("--sampler.eta", "got 2", "a number in [0, 1]"),
+        ),
+        Row(
+            SAMPLE,
+            "--sampler ConjugateIntegrator --sampler.steps 4 --sampler.order 0",
+            ("--sampler.order", "got 0", "a whole number from 1 to 3"),
+        ),
+        Row(
+            SAMPLE,
+            "--sampler UniPC --sampler.steps 3 --sampler.grid LogSNRCurve "
+            "--sampler.grid.values [3,1]",
+            ("--sampler.grid", "got [3.0, 1.0]", "rising log-SNRs"),
+        ),
+        Row(
+            SAMPLE,
+            "--sampler UniPC --sampler.steps 3 --sampler.grid LogSNRCurve "
+            "--sampler.grid.values [0,.nan]",
+            ("--sampler.grid", "got nan", "a finite number"),
+        ),
+        Row(
+            SAMPLE,
+            "--sampler UniPC --sampler.steps 3 --sampler.grid LogSNRCurve",
+            ("--sampler.grid", "got nothing", "needs it"),
+        ),
+        Row(
+            SAMPLE,
+            "--sampler DPMSolver --sampler.steps 4 --sampler.grid Karras --sampler.grid.rho 0",
+            ("--sampler.grid", "got 0", "a finite number >= 1"),
+        ),
+        Row(
+            SAMPLE,
+            "--sampler Informed --sampler.sampler DPMSolver --sampler.sampler.steps 4 "
+            "--sampler.log_snr .nan",
+            ("--sampler.log_snr", "got nan", "a finite number"),
+        ),
+        Row(
+            SAMPLE.replace(" --steps 2", ""),
+            "--sampler Informed --sampler.sampler DPMSolver --sampler.sampler.steps 4 "
+            "--sampler.log_snr 8",
+            ("log_snr", "got 8", "that of the grid's second evaluation", "UniformLogSNR(low=8)"),
+        ),
+        Row(SAMPLE, "--sampler Informed", ("--sampler.sampler", "got nothing", "needs it")),
+    ],
     "problems": [
         Row(
             TRAIN,

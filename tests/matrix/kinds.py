@@ -64,6 +64,7 @@ from deft.samplers.heun import Heun
 from deft.samplers.red_diff import REDDiff
 from deft.samplers.replacement import Replacement
 from deft.samplers.smc import ResampledSMC, TwistedSMC
+from deft.samplers.unipc import UniPC
 from deft.schedules import VE, VPCosine
 from deft.types import inner
 
@@ -199,6 +200,7 @@ SAMPLERS: dict[str, Callable[[Prior], Sampling]] = {
     "DDIM(eta=1)": lambda prior: DDIM(STEPS, 1.0, _grid()),
     "Heun": lambda prior: Heun(STEPS, _grid()),
     "DPMSolver": lambda prior: DPMSolver(STEPS, _grid()),
+    "UniPC": lambda prior: UniPC(STEPS, _grid()),
     "DDNMPlus": lambda prior: DDNMPlus(STEPS, grid=_grid()),
     "DDRM": lambda prior: DDRM(STEPS, grid=_grid()),
     "DiffPIR": lambda prior: DiffPIR(STEPS),
@@ -215,6 +217,7 @@ SOLVERS = (
     "DDIM(eta=1)",
     "Heun",
     "DPMSolver",
+    "UniPC",
     "TwistedSMC",
 )  # those that run on any posterior
 

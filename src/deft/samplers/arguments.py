@@ -21,6 +21,11 @@ def at_least_one(steps: int) -> int:
     return checks.whole("steps", steps, most=MOST_STEPS, meaning="at least one step of a sampler")
 
 
+def order_of(order: int) -> int:
+    """The order of a multistep sampler. Raises `InvalidInput` unless it is 1, 2 or 3."""
+    return checks.whole("order", order, most=3, meaning="the order of the sampler, 1, 2 or 3")
+
+
 def sample_count(num_samples: int) -> int:
     """How many samples of each observation. Raises `InvalidInput` where it is none."""
     return checks.whole(

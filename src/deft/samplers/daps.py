@@ -34,40 +34,14 @@ from deft.noise import Noise
 from deft.priors.base import Prior
 from deft.samplers.arguments import MOST_STEPS, at_least_one
 from deft.samplers.conditional import differentiable, misfit_gradient
-from deft.samplers.grids import TimeGrid
+from deft.samplers.grids import Karras as Karras  # where files of earlier versions name it
+from deft.samplers.grids import TimeGrid, falling
 from deft.samplers.posterior import PosteriorSampler
-from deft.schedules import Schedule
 from deft.steps import State
 from deft.types import Signal, Times, expand
 
-_RHO = 7.0
 _BLOCK = 10  # Langevin steps whose noise is drawn at once: a seed costs more than a number
 _ODE_END = 0.01  # sigma / alpha of the last evaluation, in the unit of the signal
-
-
-@final
-class Karras(TimeGrid):
-    """v_k = (high^(1/7) + (k - 1) / (N - 1) (low^(1/7) - high^(1/7)))^7, v = sigma / alpha.
-
-    Karras et al. 2022, arXiv:2206.00364, eq. 5, for any schedule; both ends are cut to what it
-    reaches, and the first time is 1.
-    """
-
-    def __init__(self, low: float = 0.1, high: float = 100.0) -> None:
-        checks.positive("low", low, "the smallest sigma / alpha")
-        self.low, self.high = checks.finite_range(
-            "low, high", (low, high), "of sigma / alpha, low < high"
-        )
-
-    def positions(self, schedule: Schedule, steps: int) -> Tensor:
-        start, end = schedule.log_snr_range
-        ends = torch.tensor([start, end], dtype=torch.float64).div(-2).exp()  # of v
-        high, low = min(self.high, float(ends[0])), max(self.low, float(ends[1]))
-        grid = schedule.time(
-            -2 * _falling(torch.tensor([high], dtype=torch.float64), low, steps).log()
-        )
-        grid[:1] = 1.0
-        return grid
 
 
 @final
@@ -163,7 +137,7 @@ class DAPS(PosteriorSampler):
         schedule = prior.schedule
         v_t = (-schedule.log_snr(t) / 2).exp()
         times = schedule.snap(
-            schedule.time(-2 * _falling(v_t, min(_ODE_END, float(v_t.min())), self.ode_steps).log())
+            schedule.time(-2 * falling(v_t, min(_ODE_END, float(v_t.min())), self.ode_steps).log())
         )
         alpha_t, sigma_t = prior.levels(x_t, t)
         u, v, x_0_hat = x_t / alpha_t, sigma_t / alpha_t, prior.denoise(x_t, t)
@@ -204,10 +178,3 @@ class DAPS(PosteriorSampler):
                 "DAPS a noise_level > 0, such as 0.01."
             )
         return observation.sigma_y**2
-
-
-def _falling(high: Tensor, low: float, count: int) -> Tensor:
-    """`count` noise levels from `high` (1,) to `low`, evenly spaced in their seventh root."""
-    part = torch.linspace(0, 1, count, dtype=high.dtype, device=high.device)
-    result: Tensor = (high ** (1 / _RHO) + part * (low ** (1 / _RHO) - high ** (1 / _RHO))) ** _RHO
-    return result

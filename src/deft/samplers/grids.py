@@ -5,6 +5,7 @@ x_0_hat(x_{t_N}).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -87,3 +88,75 @@ class UniformLogSNR(TimeGrid):
         grid = schedule.time(torch.linspace(low, min(self.high, end), steps, dtype=torch.float64))
         grid[0] = 1.0
         return grid
+
+
+@final
+class LogSNRCurve(TimeGrid):
+    """A curve through log-SNRs, as `tune_grid` learns it (deft.studies.tune_grid).
+
+    `values` are the log-SNRs of the evaluations after the first, which is at the noise end; with
+    another number of steps the straight lines between the noise end and them are followed at even
+    shares. Values beyond what the schedule reaches are cut to it.
+    """
+
+    def __init__(self, values: Sequence[float]) -> None:
+        expected = "rising log-SNRs, one for each evaluation after the first"
+        if isinstance(values, str) or not isinstance(values, Sequence) or not len(values):
+            raise InvalidInput("values", given=values, expected=expected)
+        self.values = tuple(checks.finite("values", v, "a log-SNR") for v in values)
+        if any(b <= a for a, b in zip(self.values, self.values[1:])):
+            raise InvalidInput("values", given=list(self.values), expected=expected)
+
+    def positions(self, schedule: Schedule, steps: int) -> Tensor:
+        start, end = schedule.log_snr_range
+        if self.values[0] <= start:
+            raise InvalidInput(
+                "values",
+                given=self.values[0],
+                expected=f"log-SNRs above {start:.4g}, the noise end of {type(schedule).__name__}",
+            )
+        curve = torch.tensor([start, *self.values], dtype=torch.float64)
+        place = torch.linspace(0, len(self.values), steps, dtype=torch.float64)
+        low = place.long().clamp(max=len(self.values) - 1)
+        grid = schedule.time(torch.lerp(curve[low], curve[low + 1], place - low).clamp(max=end))
+        grid[0] = 1.0
+        return grid
+
+
+@final
+class Karras(TimeGrid):
+    """v_k = (high^(1/rho) + (k - 1) / (N - 1) (low^(1/rho) - high^(1/rho)))^rho, v = sigma / alpha.
+
+    Karras et al. 2022, arXiv:2206.00364, eq. 5, for any schedule; both ends are cut to what it
+    reaches, and the first time is 1. A larger `rho` asks more often where the noise is low; `low` =
+    0.011 ends where `UniformLogSNR` does.
+    """
+
+    def __init__(self, low: float = 0.1, high: float = 100.0, rho: float = 7.0) -> None:
+        checks.positive("low", low, "the smallest sigma / alpha")
+        self.low, self.high = checks.finite_range(
+            "low, high", (low, high), "of sigma / alpha, low < high"
+        )
+        self.rho = checks.at_least("rho", rho, 1, "how much denser steps are at low noise")
+
+    def positions(self, schedule: Schedule, steps: int) -> Tensor:
+        start, end = schedule.log_snr_range
+        ends = torch.tensor([start, end], dtype=torch.float64).div(-2).exp()  # of v
+        high, low = min(self.high, float(ends[0])), max(self.low, float(ends[1]))
+        if low >= high:
+            raise InvalidInput(
+                "low",
+                given=self.low,
+                expected=f"a sigma / alpha below {high:.4g}, where the grid begins",
+            )
+        highest = torch.tensor([high], dtype=torch.float64)
+        grid = schedule.time(-2 * falling(highest, low, steps, self.rho).log())
+        grid[:1] = 1.0
+        return grid
+
+
+def falling(high: Tensor, low: float, count: int, rho: float = 7.0) -> Tensor:
+    """`count` noise levels from `high` (1,) to `low`, evenly spaced in their rho-th root."""
+    part = torch.linspace(0, 1, count, dtype=high.dtype, device=high.device)
+    result: Tensor = (high ** (1 / rho) + part * (low ** (1 / rho) - high ** (1 / rho))) ** rho
+    return result

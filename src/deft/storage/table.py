@@ -70,6 +70,7 @@ _H_TRANSFORMS = {
 _SCHEDULES = {"deft.schedules": "EDM RectifiedFlow VE VPCosine VPLinear VPTabulated"}
 _PRIORS = {"deft.priors.unet": "UNetPrior"}
 _SAMPLERS = {
+    "deft.samplers.conjugate": "ConjugateIntegrator",
     "deft.samplers.daps": "DAPS",
     "deft.samplers.ddim": "DDIM",
     "deft.samplers.ddnm_plus": "DDNMPlus",
@@ -77,13 +78,14 @@ _SAMPLERS = {
     "deft.samplers.diffpir": "DiffPIR",
     "deft.samplers.dpm_solver": "DPMSolver",
     "deft.samplers.heun": "Heun",
+    "deft.samplers.informed": "Informed",
     "deft.samplers.red_diff": "REDDiff",
     "deft.samplers.replacement": "Replacement",
     "deft.samplers.smc": "ResampledSMC",
+    "deft.samplers.unipc": "UniPC",
 }
 _GRIDS = {
-    "deft.samplers.grids": "UniformLogSNR UniformTime",
-    "deft.samplers.daps": "Karras",
+    "deft.samplers.grids": "Karras LogSNRCurve UniformLogSNR UniformTime",
     "deft.samplers.diffpir": "RootTime",
 }
 _OBJECTIVES = {"deft.training.denoising": "DenoisingScoreMatching"}
@@ -96,7 +98,10 @@ _FORMER_HOMES = {
     "kernels": {"deft.operators.kernels": "GaussianKernels MotionKernels"},
     "operator": {"deft.operators.deepinv": "DeepinvLinear DeepinvOperator"},
     "h-transform": {"deft.htransforms.base": "Scaled Sum"},
-    "time grid": {"deft.samplers.base": "UniformLogSNR UniformTime"},
+    "time grid": {
+        "deft.samplers.base": "UniformLogSNR UniformTime",
+        "deft.samplers.daps": "Karras",
+    },
 }
 
 
