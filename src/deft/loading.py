@@ -15,6 +15,7 @@ from typing import final
 
 from deft.errors import CheckpointError, InvalidInput
 from deft.htransforms.base import HTransform
+from deft.metrics.intervals import Intervals
 from deft.priors import resolve
 from deft.priors.base import Prior
 from deft.problems import Problem, from_card
@@ -28,13 +29,15 @@ from deft.training.validated import sampler_of
 @dataclass(frozen=True)
 class Loaded:
     """An h-transform `h`, ready to sample, the `prior` that it was trained for, and the `problem`
-    that it was trained on; `sampler` is the one that it was validated with, or the usual one.
+    that it was trained on; `sampler` is the one that it was validated with, or the usual one;
+    `intervals` those that `deft conformal` calibrated, if it did.
     """
 
     h: HTransform
     prior: Prior
     problem: Problem
     sampler: Sampler
+    intervals: Intervals | None = None
 
 
 def load(
@@ -68,7 +71,7 @@ def load(
     network = _prior(path, card, prior, allow)
     problem = from_card(card["problem"], allow=allow)
     h, _ = checkpoint.load(path, network, allow=allow)
-    return Loaded(h.eval(), network, problem, sampler_of(card))
+    return Loaded(h.eval(), network, problem, sampler_of(card), Intervals.of(card))
 
 
 def _prior(
