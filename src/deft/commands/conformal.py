@@ -18,7 +18,7 @@ from deft.samplers.base import Sampler
 from deft.samplers.dpm_solver import DPMSolver
 from deft.storage import tensors
 from deft.storage.lock import locked
-from deft.studies.conformal import CLAIM, LEVEL, RECORD, SHARE, calibrate
+from deft.studies.conformal import LEVEL, RECORD, SHARE, calibrate
 from deft.training import checkpoint, places
 from deft.training.validated import same_units, sampler_of
 
@@ -155,7 +155,7 @@ def run(
         made = {**card, "conformal": intervals.card()}
         tensors.write(out / "h.safetensors", weights, made, checkpoint.KIND)
     print(intervals.table())
-    print(f"{out / 'h.safetensors'}: its intervals hold for this sampler; {CLAIM}")
+    print(f"saved {out / 'h.safetensors'}; deft sample --h {out} gives intervals with every answer")
 
 
 def _not_over(out: Path, source: Path) -> None:

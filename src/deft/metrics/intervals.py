@@ -45,7 +45,7 @@ CARD = Object(
         "data": Text(200),
         "sampler": Plain(),
         "problem": Plain(),
-        "floor": Real(0),
+        "floor": Real(1e-12),
         "threshold": Real(0),
         "counts": Items(Whole(0), len(CLASSES), len(CLASSES)),
         "factors": Items(
@@ -134,19 +134,16 @@ class Intervals:
     def table(self) -> str:
         """The factors for the most samples, over those of a Gaussian posterior, as text."""
         about, needed = self.about, usual(self.about.level, self.samples)
+        of = "" if about.unit == "image" else f" of {about.units} {about.unit}s"
         lines = [
-            f"{100 * about.level:g} % intervals, from {about.images} images ({about.units} "
-            f"{_PLURAL[about.unit]}), for 2 to {self.samples} samples; they hold on average over "
-            "such images, not for one of them",
-            f"class          {about.unit:>8}s    factor   over a Gaussian's ({needed:.3g})",
+            f"{100 * about.level:g} % intervals, calibrated on {about.images} images{of}, for 2 to "
+            f"{self.samples} samples; they hold on average over such images, not for this one",
+            f"{'class':14} {about.unit + 's':>9}     factor   over a Gaussian's ({needed:.3g})",
         ]
         for name, count, q in zip(CLASSES, self.counts or (0,) * len(CLASSES), self.factors[-1]):
             shown = "     none" if q is None else f"{q:9.3g}   {q / needed:.3g}"
             lines.append(f"{name:14} {count:9}  {shown}")
         return "\n".join(lines)
-
-
-_PLURAL = {"image": "images", "folder": "folders", "patient": "patients"}
 
 
 def classes(

@@ -253,6 +253,7 @@ def as_json(value: object) -> Any:
 
 
 def _named(sampler: object) -> str:
-    if not isinstance(sampler, Mapping):
-        return str(sampler)
-    return f"{sampler.get('class')}(steps={sampler.get('steps')})"
+    """A sampler of a card, which a stranger may have written: one short printable text."""
+    said = sampler if isinstance(sampler, Mapping) else {}
+    text = f"{said.get('class')}(steps={said.get('steps')})"
+    return "".join(c for c in text if c.isprintable())[:80]
