@@ -37,6 +37,7 @@ from deft.metrics.conformal import Bands, by_deviation, by_quantiles, factor, fe
 from deft.metrics.intervals import FUNCTIONALS, classes
 from deft.noise import Noise, mix
 from deft.priors.base import Prior
+from deft.reports import figure
 from deft.storage import provenance
 from deft.storage.atomic import atomic
 from deft.storage.claims import claim
@@ -47,7 +48,7 @@ from deft.studies.parts import draw
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from setting import Setting
 
-SAMPLES, LEVEL, SEED = 8, 0.9, 0
+SAMPLES, LEVEL, SEED, WITHIN = 8, 0.9, 0, (-1.0, 1.0)
 Kind = tuple[Bands, Tensor, Tensor]  # intervals, truth, which entries are of the class
 
 
@@ -83,9 +84,7 @@ def shares(values: Tensor, where: Tensor) -> Tensor:
     return (values.double() * where).flatten(1).sum(1) / where.flatten(1).sum(1)
 
 
-def split_rows(
-    name: str, kind: Kind, calibration: Tensor, test: Tensor, within: tuple[float, float] | None
-) -> dict[str, Any] | None:
+def split_rows(name: str, kind: Kind, calibration: Tensor, test: Tensor) -> dict[str, Any] | None:
     """Coverage and width over the test images of one split; None where images with any of the
     class are too few.
     """
@@ -103,7 +102,7 @@ def split_rows(
     plain = 0.0 if name.endswith("quantiles") else usual(LEVEL, SAMPLES)
     row: dict[str, Any] = {"images": len(test), "factor": float(torch.as_tensor(q).mean())}
     for when, at in (("before", plain), ("after", q)):
-        low, high = bands.interval(at, None if name.startswith("functionals") else within)
+        low, high = bands.interval(at, None if name.startswith("functionals") else WITHIN)
         inside = shares((low <= truth) & (truth <= high), where)[test]
         row[when] = {
             "coverage": float(inside.mean()),
@@ -140,6 +139,34 @@ def mean(values: Any) -> float:
     return float(np.mean(list(values)))
 
 
+def picture(
+    x: Tensor, observation: Observation, truth: Tensor, kind: Kind, q: float, index: Sequence[int]
+) -> bytes:
+    """Some test images: truth, measurement, mean, half the width of the interval of every pixel
+    (0 to half the range), and in white where the truth of an uncertain one lies outside in some
+    channel.
+    """
+    bands, _, where = kind
+    low, high = bands.interval(q, WITHIN)
+    half = ((high - low) / 2).square().mean(1).sqrt()
+    outside = (((truth < low) | (truth > high)) & where).any(1, keepdim=True)
+    rows = []
+    for i in index:
+        one = observation.take([i])
+        lifted = figure.picture(np.asarray(one.lifted[0]), WITHIN)
+        rows.append(
+            [
+                figure.picture(np.asarray(truth[i]), WITHIN),
+                figure.hatch(lifted, np.asarray(one.operator.coverage(truth[i : i + 1])[0])),
+                figure.picture(np.asarray(x[i].mean(0)), WITHIN),
+                figure.heat(np.asarray(half[i]), 1.0),
+                figure.picture(np.asarray(outside[i].float()), (0.0, 1.0)),
+            ]
+        )
+    heads = ["truth", "measurement", "mean", "half-width, 0 to 1", "truth outside"]
+    return figure.png(figure.grid(rows, heads, scale=figure.enlargement(tuple(truth.shape[1:]))))
+
+
 def table(name: str, found: Mapping[str, Any]) -> str:
     """What was found of one h-transform, in Markdown."""
     lines = [
@@ -171,7 +198,6 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="a folder for the results alone")
     args, setting = Setting.of(parser)
     truth = setting.images("test", args.images)
-    within = setting.prior.value_range
     for name in args.h:
         loaded = deft.load(name, prior=setting.prior)
         seed = setting.config["seed"]
@@ -193,7 +219,7 @@ def main() -> None:
                 for order in orders
                 if (
                     row := split_rows(
-                        kind, what, order[: args.calibration], order[args.calibration :], within
+                        kind, what, order[: args.calibration], order[args.calibration :]
                     )
                 )
                 is not None
@@ -218,6 +244,12 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             with atomic(folder / f"{name}.json") as stream:
                 stream.write((json.dumps(result, indent=1) + "\n").encode())
+        shown = orders[0][args.calibration :][:4].tolist()
+        drawing = picture(
+            x, observation, truth, asked["uncertain"], found["uncertain"]["factor"], shown
+        )
+        with atomic(args.out / f"{name}.png") as stream:
+            stream.write(drawing)
         print(table(name, found))
 
 

@@ -94,7 +94,7 @@ def test_too_few_are_refused_before_anything_is_drawn(exact, tmp_path):
     two = {"units": ["a", "b"] * 6, "unit": "patient"}
     refused(lambda: run(12, **two), "2 patients", "at least 9")
     refused(lambda: run(12, samples=1), 1, "at least 2")
-    refused(lambda: run(12, share=1.5), 1.5, "the share of the range")
+    refused(lambda: run(12, threshold=1.5), 1.5, "the share of the range")
     refused(lambda: run(12, level=1.0), 1.0, "between 0 and 1")
     assert not list(tmp_path.iterdir())
 
@@ -124,7 +124,7 @@ def test_a_measurement_with_symmetries_is_refused(prior, images, tmp_path):
 
 def test_an_evaluation_says_what_held(prior, h_transform, images, tmp_path, recwarn):
     problem, method = Inpainting(sigma_y=0.05), Method("DEFT", h_transform, DDIM(2))
-    found = calibrate(prior, problem, images, method, out=tmp_path / "c", share=0.001, **SMALL)
+    found = calibrate(prior, problem, images, method, out=tmp_path / "c", threshold=0.001, **SMALL)
     methods = [
         replace(method, intervals=found),
         replace(method, label="other", sampler=DDIM(3), intervals=found),

@@ -145,7 +145,7 @@ def run(
             out=out,
             level=level,
             samples=samples,
-            share=threshold,
+            threshold=threshold,
             units=units,
             unit=unit,
             seed=seed,

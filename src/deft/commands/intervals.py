@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deft.metrics.intervals import Intervals
 from deft.problems import Problem
+from deft.storage.cards import described
 from deft.studies.conformal import CLAIM, doubt
 from deft.studies.method import Method
 from deft.studies.words import number
@@ -35,7 +36,8 @@ def usable(
         return None
     if masks is not None:
         warnings.warn(
-            f"the masks are yours, and intervals were calibrated for those of {problem.card()}: "
+            f"the masks are yours, and intervals were calibrated for those of "
+            f"{described(problem.card())}: "
             "they hold on average over such masks alone.",
             stacklevel=2,
         )

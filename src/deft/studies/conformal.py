@@ -53,7 +53,7 @@ def calibrate(
     out: str | Path,
     level: float = LEVEL,
     samples: int = 8,
-    share: float = SHARE,
+    threshold: float = SHARE,
     units: Sequence[Hashable] | None = None,
     unit: str = "image",
     seed: int = 0,
@@ -62,13 +62,13 @@ def calibrate(
 ) -> Intervals:
     """Draw samples of every image, and compute the factors of every class (deft.metrics.intervals).
 
-    `share` of the prior's range is the deviation above which a pixel is uncertain; `units` names
-    the unit of each image, the image itself by default. Raises `InvalidInput` where there are too
-    few units for the level, before anything is drawn, and for measurements with symmetries, and
-    `SamplesNotFinite`.
+    `threshold` is the share of the prior's range above which a deviation makes a pixel uncertain;
+    `units` names the unit of each image, the image itself by default. Raises `InvalidInput` where
+    there are too few units for the level, before anything is drawn, and for measurements with
+    symmetries, and `SamplesNotFinite`.
     """
     n, count = len(images), len(images) if units is None else len(set(units))
-    checks.share("share", share, _MEANING, one=False)
+    checks.share("threshold", threshold, _MEANING, one=False)
     if samples < 2:
         raise InvalidInput(
             "samples", given=samples, expected="at least 2, for a deviation", advice="8 is usual"
@@ -129,7 +129,7 @@ def calibrate(
         sampler=as_json(describe(method.sampler)),
         problem=as_json(problem.card()),
         floor=extent / (255 * 12**0.5),
-        threshold=share * extent,
+        threshold=threshold * extent,
     )
     return fields.calibrate(x, images.cpu(), coverage_of(observation, images), origin, units=units)
 
