@@ -3719,6 +3719,46 @@ ROWS: dict[str, list[Row]] = {
             ("--prediction_type", "got x", "Leave --prediction_type out"),
         ),
     ],
+    "intervals: functionals": [
+        Row(
+            CONFORMAL,
+            "--functionals {w}/channels.npy",
+            ("--functionals", "float32 of shape (2, 3, 16, 16)", "numbers of shape (k, 1, 16, 16)"),
+        ),
+        Row(
+            CONFORMAL,
+            "--functionals {w}/nan.npy",
+            (
+                "--functionals",
+                "NaN, infinite values, or zeros alone, in row 0, 1",
+                "finite weights",
+            ),
+        ),
+        Row(
+            CONFORMAL,
+            "--functionals {w}/complex.npy",
+            ("--functionals", "complex64 of shape", "one array of weights for each functional"),
+        ),
+        Row(CONFORMAL, "--functionals {w}/texts.npy", ("{w}/texts.npy",)),
+        Row(CONFORMAL, "--functionals {w}/nowhere.npy", ("{w}/nowhere.npy",)),
+        Row(CONFORMAL, "--functionals {w}/half.npy", ("{w}/half.npy",)),
+        Row(CONFORMAL, "--functionals {w}/two", ("{w}/two",)),
+        Row(
+            CALIBRATED,
+            "--functionals {w}/good.npy",
+            ("--functionals", "those of an --h that deft conformal --functionals", "the same file"),
+        ),
+        Row(
+            SAMPLE,
+            "--functionals {w}/good.npy",
+            ("--functionals", "those of an --h that deft conformal --functionals", "the same file"),
+        ),
+        Row(
+            CALIBRATED,
+            "--functionals {w}/small.npy",
+            ("--functionals", "float32 of shape (2, 1, 16, 8)", "numbers of shape (k, 1, 16, 16)"),
+        ),
+    ],
     "intervals that do not hold": [
         Row(
             CALIBRATED,

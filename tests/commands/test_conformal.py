@@ -114,6 +114,27 @@ def test_an_evaluation_shows_before_and_after(
     assert "image 1, DEFT, half-width" in page
 
 
+def test_a_functional_has_an_interval_of_its_own(
+    deft, run_folder: Path, photographs: Path, image_folder: str, tmp_path: Path
+) -> None:
+    weights = np.zeros((2, 1, 16, 16), np.float32)
+    weights[0, :, :8] = 1 / 128  # the mean over the upper half
+    weights[1, 0, 8, 8] = 1
+    np.save(tmp_path / "w.npy", weights)
+    own = ["--functionals", tmp_path / "w.npy"]
+    common = ["conformal", "--h", run_folder, "--images", photographs, "--out", tmp_path / "c"]
+    code, said, wrong = deft(*common, *FEW, *own)
+    assert code == 0, wrong
+    assert "functional 1" in said
+    given = ["sample", "--h", tmp_path / "c", "--images", image_folder, "--limit", "1", *FEW]
+    code, _, wrong = deft(*given, *own, "--out", tmp_path / "s")
+    assert code == 0, wrong
+    with np.load(tmp_path / "s" / "00.npz") as z:
+        assert z["functional_mean"][0] == pytest.approx(z["mean"][:, :8].mean(), abs=1e-5)
+        assert z["functional_mean"][1] == pytest.approx(z["mean"][0, 8, 8], abs=1e-5)
+        assert (z["functional_low"] < z["functional_high"]).all()
+
+
 def test_folders_are_patients(deft, run_folder: Path, photographs: Path, tmp_path: Path) -> None:
     for k, file in enumerate(sorted(photographs.iterdir())):
         folder = tmp_path / "by" / f"{k % 5}"

@@ -1,10 +1,12 @@
 """Intervals of pixels: their classes, the factor that each takes, and the card."""
 
 import json
+import math
 
 import pytest
 import torch
 
+from deft.errors import InvalidInput
 from deft.metrics.conformal import by_deviation, factor, usual
 from deft.metrics.intervals import (
     CARD,
@@ -91,9 +93,27 @@ def test_without_calibration_they_are_those_of_a_gaussian():
     assert float(((low <= truth) & (truth <= high)).double().mean()) == pytest.approx(0.9, abs=0.01)
 
 
+def test_a_functional_has_the_split_conformal_factor_in_its_own_unit():
+    x, truth, seen = drawn(200, shrunk=0.5)
+    w = torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(2)) * 7
+    found = calibrate(x[:100], truth[:100], seen[:100], ORIGIN, weights=w)
+    target = truth.flatten(1) @ w.flatten(1).T
+    mean, low, high = found.of_functionals(x, w)
+    assert torch.allclose(mean, x.flatten(2).mean(1) @ w.flatten(1).T, atol=1e-3)
+    inside = ((low <= target) & (target <= high)).double()
+    held = math.ceil(101 * 0.9)  # of the calibration images, exactly
+    assert inside[:100].sum(0).tolist() == pytest.approx([held] * 3, abs=1)
+    assert float(inside[100:].mean()) == pytest.approx(0.9, abs=0.1)
+    assert found.knows(w)
+    assert not found.knows(w + 1)
+    assert not found.knows(w[:2])
+    with pytest.raises(InvalidInput):
+        found.of_functionals(x, w + 1)
+
+
 def test_the_card_comes_back():
     x, truth, seen = drawn()
-    found = calibrate(x, truth, seen, ORIGIN)
+    found = calibrate(x, truth, seen, ORIGIN, weights=torch.ones(2, 1, 4, 4))
     card = json.loads(json.dumps(found.card()))
     CARD.check("conformal", card)
     assert Intervals.of({"conformal": card}) == found

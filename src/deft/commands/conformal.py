@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from torch.utils.data import Dataset
 
+from deft.commands import functionals as own
 from deft.commands import inputs, priors
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.methods import DEFT
@@ -42,6 +43,7 @@ HELP = {
     "groups": "what is independent: images; folders, of which each holds the images of one "
     "patient or scene; or patients, for CT slices that say whose they are; default: patients "
     "where they are known",
+    "functionals": own.HELP,
     "limit": "the first few images only",
     "batch_size": "signals denoised at once; changes no result",
     "allow": priors.ALLOW_HELP,
@@ -62,6 +64,7 @@ def run(
     prior: str | None = None,
     threshold: float = SHARE,
     groups: Groups | None = None,
+    functionals: Path | None = None,
     seed: int = 0,
     batch_size: int = 64,
     limit: int | None = None,
@@ -136,6 +139,8 @@ def run(
     )
     truth, _ = inputs.images(found, limit)
     unit, units = _units(found, groups, len(truth))
+    shape = tuple(network.signal_shape)
+    weighed = None if functionals is None else own.read(functionals, shape)
     with locked(out):
         intervals = calibrate(
             network.take(range(len(truth))),
@@ -148,6 +153,7 @@ def run(
             threshold=threshold,
             units=units,
             unit=unit,
+            functionals=weighed,
             seed=seed,
             batch_size=batch_size,
         )

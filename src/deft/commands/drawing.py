@@ -45,7 +45,8 @@ class Drawing:
     """Samples of every image of an observation, in a folder that goes on from what is done.
 
     `h` is the file that the method came from, where it came from one; `truth` the clean images,
-    where they are known; `intervals` those that hold for such samples.
+    where they are known; `intervals` those that hold for such samples, `functionals` the
+    weights of those that have a factor each.
     """
 
     out: Path
@@ -60,6 +61,7 @@ class Drawing:
     h: Path | None = None
     truth: Tensor | None = None
     intervals: Intervals | None = None
+    functionals: Tensor | None = None
 
     def run(self) -> None:
         """Draw what is not done. Raises `SamplesNotFinite` where samples are not finite: at once
@@ -162,7 +164,14 @@ class Drawing:
             files = write(self.out, self.names[i], x, one, self.prior, clean)
             if self.intervals is not None:
                 more, held = write_interval(
-                    self.out, self.names[i], self.intervals, x, one, self.prior, clean
+                    self.out,
+                    self.names[i],
+                    self.intervals,
+                    x,
+                    one,
+                    self.prior,
+                    clean,
+                    self.functionals,
                 )
                 files, facts = files + more, facts | held
             if drawn.weights:

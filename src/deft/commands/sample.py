@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from deft.commands import functionals as own
 from deft.commands import inputs, priors
 from deft.commands.drawing import Drawing
 from deft.commands.inputs import Convert, Fit, Range, Window
@@ -47,6 +48,7 @@ HELP = {
     "steps": "evaluations of the prior per sample, for the default sampler (default: 20)",
     "limit": "the first few images only",
     "batch_size": "signals denoised at once; changes no result",
+    "functionals": f"{own.HELP}; those that deft conformal calibrated",
     "allow": priors.ALLOW_HELP,
     **priors.HELP,
     **inputs.IMAGE_HELP,
@@ -70,6 +72,7 @@ def run(
     seed: int = 0,
     batch_size: int = 64,
     limit: int | None = None,
+    functionals: Path | None = None,
     convert: Convert | None = None,
     fit: Fit | None = None,
     value_range: Range | None = None,
@@ -180,6 +183,9 @@ def run(
         warn_doubts(observed.to(network.device), network, operator=False)
     chosen.check(network, observed.to(network.device))
     intervals = usable(chosen, problem, samples, sigma_y, masks)
+    weighed = None if functionals is None else own.read(functionals, tuple(network.signal_shape))
+    if weighed is not None:
+        own.same(weighed, intervals)
     seeds = [mix(seed, 5, i) for i in range(len(names))]
     with locked(out):
         claims.claim_yaml(
@@ -198,6 +204,7 @@ def run(
             h,
             truth,
             intervals,
+            weighed,
         ).run()
     say_intervals(intervals)
     print(f"{number(len(names), 'image')} x {number(samples, 'sample')} in {out}")

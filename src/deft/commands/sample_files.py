@@ -93,6 +93,7 @@ def write_interval(
     observed: Observation,
     prior: Prior,
     truth: Tensor | None,
+    functionals: Tensor | None,
 ) -> tuple[list[str], dict[str, object]]:
     """The ends of every pixel's interval, added to the arrays, and half its width as a picture;
     gives back the names of further files, and how many per cent of uncertain pixels hold the truth,
@@ -102,7 +103,12 @@ def write_interval(
     low, high = intervals.pixels(samples[None], seen, prior.value_range)
     with np.load(out / f"{name}.npz", allow_pickle=False) as stored:
         arrays = {key: torch.from_numpy(stored[key]) for key in stored.files}
-    write_npz(out / f"{name}.npz", arrays | {"low": low[0], "high": high[0]})
+    arrays |= {"low": low[0], "high": high[0]}
+    if functionals is not None:
+        ends = intervals.of_functionals(samples[None], functionals)
+        keys = ("functional_mean", "functional_low", "functional_high")
+        arrays |= {key: value[0] for key, value in zip(keys, ends, strict=True)}
+    write_npz(out / f"{name}.npz", arrays)
     facts: dict[str, object] = {}
     if truth is not None:
         where = classes(samples[None, : intervals.samples], seen, intervals.about.threshold)

@@ -24,18 +24,26 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from deft.errors import InvalidInput
 from deft.metrics.calibration import linear_functionals
 from deft.metrics.conformal import Bands, by_deviation, factor, fewest, number_of_units, usual
 from deft.storage.compound_fields import Items, Object, OneOf, Plain
 from deft.storage.fields import Choice, Nothing, Real, Text, Whole
+from deft.storage.fingerprint import fingerprint
 from deft.types import Signal
 
 PIXELS = ("certain", "unseen", "partly seen", "seen")
 """The classes that every pixel is of one of."""
 FUNCTIONALS = 50
+MOST = 256
+"""Functionals of a user's own."""
 CLASSES = (*PIXELS, "uncertain", "functionals")
 _SEEN = 0.25
 
+_OWN = Object(
+    {"sha256": Text(200), "factors": Items(Items(Real(), 1, MOST), least=1, most=1023)},
+    ("sha256", "factors"),
+)
 CARD = Object(
     {
         "level": Real(0, 1),
@@ -51,6 +59,7 @@ CARD = Object(
         "factors": Items(
             Items(OneOf((Real(), Nothing())), len(CLASSES), len(CLASSES)), least=1, most=1023
         ),
+        "functionals": OneOf((_OWN, Nothing())),
     },
     ("level", "images", "units", "unit", "sampler", "problem", "floor", "threshold", "factors"),
 )
@@ -79,12 +88,15 @@ class Origin:
 @dataclass(frozen=True)
 class Intervals:
     """Factors by number of samples (from 2 on) and by class, None where too few units have any of
-    a class; `counts` are the units that have some, at the most samples.
+    a class; `counts` are the units that have some, at the most samples. `own` has the factors of
+    functionals of the user's, by number of samples, and `functionals` the hash of their weights.
     """
 
     about: Origin
     factors: tuple[tuple[float | None, ...], ...]
     counts: tuple[int, ...]
+    functionals: str = ""
+    own: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def of(cls, card: Mapping[str, Any] | None) -> Intervals | None:
@@ -94,12 +106,18 @@ class Intervals:
             return None
         rest = {name: said.get(name, "") for name in Origin.__dataclass_fields__}
         factors = tuple(map(tuple, said["factors"]))
-        return cls(Origin(**rest), factors, tuple(said.get("counts", ())))
+        mine = said.get("functionals") or {"sha256": "", "factors": ()}
+        own = tuple(map(tuple, mine["factors"]))
+        return cls(Origin(**rest), factors, tuple(said.get("counts", ())), mine["sha256"], own)
 
     def card(self) -> dict[str, Any]:
         """As JSON knows it."""
         rows = [list(row) for row in self.factors]
-        return {**asdict(self.about), "counts": list(self.counts), "factors": rows}
+        card = {**asdict(self.about), "counts": list(self.counts), "factors": rows}
+        if self.own:
+            own = [list(row) for row in self.own]
+            card["functionals"] = {"sha256": self.functionals, "factors": own}
+        return card
 
     @property
     def samples(self) -> int:
@@ -131,6 +149,28 @@ class Intervals:
                     q[where] = torch.nan if known is None else known
         return bands.interval(q, within)
 
+    def knows(self, weights: Float[Tensor, " functionals *event"]) -> bool:
+        """Whether these are the functionals that have factors of their own."""
+        same = bool(self.own) and self.functionals == fingerprint(weights)
+        return same and all(len(row) == len(weights) for row in self.own)
+
+    def of_functionals(
+        self,
+        samples: Float[Tensor, "images samples *event"],
+        weights: Float[Tensor, " functionals *event"],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The mean of w^T x over the samples and the ends of its interval, of each functional that
+        has a factor of its own: (images, functionals).
+        """
+        if not self.knows(weights):
+            raise InvalidInput(
+                "weights", given="other functionals", expected="those that were calibrated"
+            )
+        x = samples[:, : self.samples]
+        q = torch.tensor(self.own[min(x.shape[1], self.samples) - 2]).to(x)
+        bands = _of(x, weights, self.about.floor)
+        return bands.low, *bands.interval(q)
+
     def table(self) -> str:
         """The factors for the most samples, over those of a Gaussian posterior, as text."""
         about, needed = self.about, usual(self.about.level, self.samples)
@@ -143,6 +183,8 @@ class Intervals:
         for name, count, q in zip(CLASSES, self.counts or (0,) * len(CLASSES), self.factors[-1]):
             shown = "     none" if q is None else f"{q:9.3g}   {q / needed:.3g}"
             lines.append(f"{name:14} {count:9}  {shown}")
+        for k, q in enumerate(self.own[-1] if self.own else ()):
+            lines.append(f"{f'functional {k}':14} {about.units:9}  {q:9.3g}   {q / needed:.3g}")
         return "\n".join(lines)
 
 
@@ -187,16 +229,31 @@ def calibrate(
     about: Origin,
     *,
     units: Sequence[Hashable] | None = None,
+    weights: Float[Tensor, " functionals *event"] | None = None,
 ) -> Intervals:
-    """Factors of every class, for every number of samples from 2 on. Raises `InvalidInput` where
-    there are too few units for the level.
+    """Factors of every class and of every functional w^T x, for every number of samples from 2 on.
+    Raises `InvalidInput` where there are too few units for the level.
     """
-    rows, counts = [], (0,) * len(CLASSES)
+    rows, counts, own = [], (0,) * len(CLASSES), []
     for count in range(2, samples.shape[1] + 1):
         found = scored(samples[:, :count], truth, coverage, about.floor, about.threshold)
         counts = tuple(number_of_units(found[name][2], units) for name in CLASSES)
         rows.append(tuple(_factor(*found[name], about.level, units) for name in CLASSES))
-    return Intervals(about, tuple(rows), counts)
+        if weights is not None:
+            w_truth = truth.flatten(1) @ weights.flatten(1).T.to(truth)
+            scores = _of(samples[:, :count], weights, about.floor).scores(w_truth)
+            each = (factor(one[:, None], about.level, units=units) for one in scores.T)
+            own.append(tuple(each))
+    known = "" if weights is None else fingerprint(weights)
+    return Intervals(about, tuple(rows), counts, known, tuple(own))
+
+
+def _of(samples: Tensor, weights: Tensor, floor: float) -> Bands:
+    """The bands of each w^T x, with the floor in its own unit: floor ||w||."""
+    w = weights.flatten(1).to(samples)
+    size = w.norm(dim=1)
+    bands = by_deviation(samples.flatten(2) @ (w / size[:, None]).T, floor)
+    return Bands(bands.low * size, bands.high * size, bands.unit * size)
 
 
 def _factor(

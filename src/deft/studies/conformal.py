@@ -56,6 +56,7 @@ def calibrate(
     threshold: float = SHARE,
     units: Sequence[Hashable] | None = None,
     unit: str = "image",
+    functionals: Tensor | None = None,
     seed: int = 0,
     batch_size: int = 64,
     progress: bool = True,
@@ -63,7 +64,8 @@ def calibrate(
     """Draw samples of every image, and compute the factors of every class (deft.metrics.intervals).
 
     `threshold` is the share of the prior's range above which a deviation makes a pixel uncertain;
-    `units` names the unit of each image, the image itself by default. Raises `InvalidInput` where
+    `units` names the unit of each image, the image itself by default; `functionals` are weights
+    (k, *signal) of functionals that have a factor each. Raises `InvalidInput` where
     there are too few units for the level, before anything is drawn, and for measurements with
     symmetries, and `SamplesNotFinite`.
     """
@@ -131,7 +133,9 @@ def calibrate(
         floor=extent / (255 * 12**0.5),
         threshold=threshold * extent,
     )
-    return fields.calibrate(x, images.cpu(), coverage_of(observation, images), origin, units=units)
+    return fields.calibrate(
+        x, images.cpu(), coverage_of(observation, images), origin, units=units, weights=functionals
+    )
 
 
 def extent_of(prior: Prior) -> float:
