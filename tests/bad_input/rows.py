@@ -3737,7 +3737,7 @@ ROWS: dict[str, list[Row]] = {
         Row(
             CONFORMAL,
             "--functionals {w}/complex.npy",
-            ("--functionals", "complex64 of shape", "one array of weights for each functional"),
+            ("--functionals", "complex64 of shape", "array of weights for each functional"),
         ),
         Row(CONFORMAL, "--functionals {w}/texts.npy", ("{w}/texts.npy",)),
         Row(CONFORMAL, "--functionals {w}/nowhere.npy", ("{w}/nowhere.npy",)),
