@@ -11,9 +11,10 @@ Each split takes 300 images at random to calibrate on, and the others to test. 9
 pixels by class (deft.metrics.intervals), of 50 random linear functionals with one factor for all,
 and with one for each. Before: the factor that a Gaussian posterior would need. Coverage is the mean
 over test images of the share of a class that holds the truth; its standard error has images as
-units, and is that of the first split. Beside the score by deviations, that by quantiles of the
-samples (CQR): its coverage and its width on the same splits; before, the central interval of the
-samples itself.
+units: the test images, and after calibration those of the calibration too, s (1 / test + 1 /
+calibration)^(1/2); it is that of the first split. Beside the score by deviations, that by quantiles
+of the samples (CQR): its coverage and its width on the same splits; before, the central interval of
+the samples itself. `OUT` receives a picture of four test images too.
 """
 
 from __future__ import annotations
@@ -101,12 +102,12 @@ def split_rows(name: str, kind: Kind, calibration: Tensor, test: Tensor) -> dict
         q = factor(scores[calibration], LEVEL, where=where[calibration])
     plain = 0.0 if name.endswith("quantiles") else usual(LEVEL, SAMPLES)
     row: dict[str, Any] = {"images": len(test), "factor": float(torch.as_tensor(q).mean())}
-    for when, at in (("before", plain), ("after", q)):
+    for when, at, drawn in (("before", plain, 0.0), ("after", q, 1 / len(calibration))):
         low, high = bands.interval(at, None if name.startswith("functionals") else WITHIN)
         inside = shares((low <= truth) & (truth <= high), where)[test]
         row[when] = {
             "coverage": float(inside.mean()),
-            "standard_error": float(inside.std()) / len(test) ** 0.5,
+            "standard_error": float(inside.std()) * (1 / len(test) + drawn) ** 0.5,
             "width": float(shares(high - low, where)[test].mean()),
         }
     return row
@@ -127,6 +128,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "coverage": mean(coverages),
             "lowest": min(coverages),
             "highest": max(coverages),
+            "within_a_point": sum(abs(value - LEVEL) <= 0.01 for value in coverages),
             "first_split": coverages[0],
             "standard_error": rows[0][when]["standard_error"],
             "width": mean(row[when]["width"] for row in rows),
