@@ -29,6 +29,7 @@ COMMANDS = {
     "sample": "draw posterior samples for measurements, or for images that are measured first",
     "evaluate": "compare methods on the same observations and seeds; writes results.json and "
     "report.html",
+    "conformal": "calibrate intervals on images of your own, so that they hold on average",
     "list": "what there is: priors, problems, operators, masks, kernels, h-transforms, samplers, "
     "methods",
     "inspect": "what is in a checkpoint or a prior, or what is wrong with it",

@@ -21,6 +21,7 @@ from torch import Tensor
 from deft.errors import CheckpointError, InvalidInput
 from deft.htransforms.base import HTransform
 from deft.likelihoods import Observation
+from deft.metrics.intervals import Intervals
 from deft.noise import Noise
 from deft.operators.base import ForwardOperator
 from deft.posterior import Posterior
@@ -41,13 +42,15 @@ _DRAWN = 3  # operators that are compared
 @dataclass(frozen=True)
 class Loaded:
     """An h-transform `h`, ready to sample, the `prior` that it was trained for, and the `problem`
-    that it was trained on; `sampler` is the one that it was validated with, or the usual one.
+    that it was trained on; `sampler` is the one that it was validated with, or the usual one;
+    `intervals` those that `deft conformal` calibrated, if it did.
     """
 
     h: HTransform
     prior: Prior
     problem: Problem
     sampler: Sampler
+    intervals: Intervals | None = None
 
     def __call__(
         self,
@@ -126,7 +129,7 @@ def load(
     network = _prior(path, card, prior, allow)
     problem = from_card(card["problem"], allow=allow)
     h, _ = checkpoint.load(path, network, allow=allow)
-    return Loaded(h.eval(), network, problem, sampler_of(card))
+    return Loaded(h.eval(), network, problem, sampler_of(card), Intervals.of(card))
 
 
 def _prior(

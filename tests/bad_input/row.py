@@ -22,6 +22,8 @@ EVALUATE = (
     "--problem.masks box --problem.sigma_y 0.05 --images {w}/two "
     "--out out --samples 1"
 )
+CONFORMAL = "conformal --h {w}/run --images {w}/images --out out --samples 2 --steps 2 --level 0.8"
+CALIBRATED = "sample --h {w}/calibrated --images {w}/two --out out --samples 2 --steps 2"
 DEMO = (
     "demo --quick true --prior {w}/tiny.safetensors --images {w}/images --out out --open_report "
     "false"
@@ -42,6 +44,8 @@ RIGHT = (
     WITHOUT + " --method DPS --method.steps 2",
     EVALUATE,
     ADAPT,
+    CONFORMAL,
+    CALIBRATED,
     CT + " --images {w}/ct",
 )
 """Commands that work, so that what is wrong in a row is what its second part says."""

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from tests.bad_input.row import ADAPT, CT, DEMO, EVALUATE, MEASURED, SAMPLE, TRAIN, WITHOUT, Row
+from tests.bad_input.row import (
+    ADAPT,
+    CALIBRATED,
+    CONFORMAL,
+    CT,
+    DEMO,
+    EVALUATE,
+    MEASURED,
+    SAMPLE,
+    TRAIN,
+    WITHOUT,
+    Row,
+)
 
 ROWS: dict[str, list[Row]] = {
     "adapting": [
@@ -3629,6 +3641,229 @@ ROWS: dict[str, list[Row]] = {
         Row(DEMO, "--open_report x", ("--open_report", "got x", "true or false")),
         Row(TRAIN, "--flip 2", ("--flip", "got 2", "true or false")),
         Row("list --print_config=x", "", ('Invalid option "x" for --print_config',)),
+    ],
+    "intervals: numbers": [
+        Row(
+            CONFORMAL,
+            "--level 1",
+            ("--level", "got 1.0", "a number between 0 and 1", "0.9 for intervals"),
+        ),
+        Row(
+            CONFORMAL,
+            "--level 90",
+            ("--level", "got 90.0", "a number between 0 and 1", "0.9 for intervals"),
+        ),
+        Row(CONFORMAL, "--level nan", ("--level", "got nan", "a finite number")),
+        Row(
+            CONFORMAL,
+            "--samples 1",
+            ("--samples", "got 1", "at least 2, for a deviation", "8 is usual"),
+        ),
+        Row(CONFORMAL, "--samples 2.5", ("--samples", "got 2.5", "a whole number")),
+        Row(
+            CONFORMAL,
+            "--threshold 1.5",
+            ("--threshold", "got 1.5", "a number in [0, 1), the share of the range"),
+        ),
+        Row(
+            CONFORMAL,
+            "--threshold -0.1",
+            ("--threshold", "got -0.1", "a number in [0, 1), the share of the range"),
+        ),
+        Row(
+            CONFORMAL,
+            "--steps 0",
+            ("--steps", "got 0", "a whole number from 1 to 1,000,000, at least one"),
+        ),
+        Row(
+            CONFORMAL,
+            "--sampler DDIM --sampler.steps 2",
+            ("--steps", "got 2", "nothing: it is not used with", "Leave --steps out"),
+        ),
+        Row(CONFORMAL, "--seed 1.5", ("--seed", "got 1.5", "a whole number")),
+        Row(
+            CONFORMAL,
+            "--batch_size 0",
+            ("--batch_size", "got 0", "a whole number from 1 to 1,048,576"),
+        ),
+        Row(CONFORMAL, "--limit 0", ("--limit", "got 0", "a whole number from 1 to 1,048,576")),
+    ],
+    "intervals: images": [
+        Row(
+            CONFORMAL,
+            "--level 0.9",
+            ("--images", "got 8 images", "at least 9, for intervals of 90 %", "a lower level"),
+        ),
+        Row(
+            CONFORMAL,
+            "--limit 3",
+            ("--images", "got 3 images", "at least 4, for intervals of 80 %", "Give more of them"),
+        ),
+        Row(
+            CONFORMAL,
+            "--groups persons",
+            ("--groups", "got persons", "one of images, folders, patients"),
+        ),
+        Row(
+            CONFORMAL,
+            "--groups patients",
+            ("--groups", "got patients", "images that say whose they are", "--groups folders"),
+        ),
+        Row(
+            CONFORMAL,
+            "--groups folders",
+            ("--groups", "got 1 folder", "at least 4", "Give more of them"),
+        ),
+        Row(
+            CONFORMAL,
+            "--h {w}/views --images {w}/ct --groups patients",
+            ("--groups", "got 1 patient", "at least 4"),
+        ),
+        Row(
+            CONFORMAL,
+            "--images {w}/colour",
+            ("has 3 channels (mode RGB)", "the prior takes 1", "--convert grey"),
+        ),
+        Row(CONFORMAL, "--images {w}/nothing", ("{w}/nothing does not exist",)),
+        Row(CONFORMAL, "--convert blue", ("--convert", "got blue", "one of rgb, grey")),
+        Row(CONFORMAL, "--fit stretch", ("--fit", "got stretch", "one of resize, crop")),
+        Row(
+            CONFORMAL,
+            "--value_range [1,0]",
+            ("--value_range", "got (1.0, 0.0)", "Leave --value_range out"),
+        ),
+        Row(CONFORMAL, "--window [0,1]", ("a window is for CT slices", "{w}/images is neither")),
+    ],
+    "intervals: places and names": [
+        Row(
+            CONFORMAL,
+            "--out {w}/run",
+            ("--out", "got {w}/run, the folder of --h itself", "Name a new folder"),
+        ),
+        Row(
+            CONFORMAL,
+            "--out {w}/super",
+            ("--out", "got {w}/super, which holds another h", "Name a new folder"),
+        ),
+        Row(
+            CONFORMAL,
+            "--out {w}/images/x",
+            ("--out", "got {w}/images/x", "a folder outside of {w}/images"),
+        ),
+        Row(
+            CONFORMAL,
+            "--h {w}/nowhere",
+            ("{w}/nowhere does not exist", "no h-transform of that name ships"),
+        ),
+        Row(
+            CONFORMAL,
+            "--h {w}/cards/flipped.safetensors",
+            ("{w}/cards/flipped.safetensors is damaged", "Copy it again"),
+        ),
+        Row(
+            CONFORMAL,
+            "--prior {w}/other.safetensors",
+            ("was trained for the prior tiny", "Give that prior"),
+        ),
+        Row(
+            CONFORMAL,
+            "--problem SuperResolution",
+            ("was trained for Inpainting", "Train one for this problem"),
+        ),
+        Row(
+            CONFORMAL,
+            "--sampler TwistedSMC",
+            ("--sampler", "got TwistedSMC", "TwistedSMC is a method"),
+        ),
+        Row(
+            CONFORMAL,
+            "--allow deft.nothing",
+            ("--allow", "got deft.nothing", "a module of your own"),
+        ),
+        Row(
+            CONFORMAL,
+            "--config {w}/yaml/unknown.yaml",
+            ("unknown option", "got stepz", "Did you mean steps?"),
+        ),
+        Row(
+            CONFORMAL,
+            "--thresold 0.1",
+            ("unknown option", "got --thresold", "Did you mean --threshold"),
+        ),
+        Row(CONFORMAL, "--strict maybe", ("--strict", "got maybe", "true or false")),
+    ],
+    "intervals: options without use": [
+        Row(CONFORMAL, "--key a", ("--key", "got a", "Leave --key out")),
+        Row(CONFORMAL, "--series all", ("--series", "got all", "Leave --series out")),
+        Row(CONFORMAL, "--labels [1]", ("--labels", "got [1]", "Leave --labels out")),
+        Row(CONFORMAL, "--subfolder x", ("--subfolder", "got x", "Leave --subfolder out")),
+        Row(CONFORMAL, "--schedule x", ("--schedule", "got x", "Leave --schedule out")),
+        Row(
+            CONFORMAL,
+            "--prediction_type x",
+            ("--prediction_type", "got x", "Leave --prediction_type out"),
+        ),
+    ],
+    "intervals: functionals": [
+        Row(
+            CONFORMAL,
+            "--functionals {w}/channels.npy",
+            ("--functionals", "float32 of shape (2, 3, 16, 16)", "numbers of shape (k, 1, 16, 16)"),
+        ),
+        Row(
+            CONFORMAL,
+            "--functionals {w}/nan.npy",
+            (
+                "--functionals",
+                "NaN, infinite values, or zeros alone, in row 0, 1",
+                "finite weights",
+            ),
+        ),
+        Row(
+            CONFORMAL,
+            "--functionals {w}/complex.npy",
+            ("--functionals", "complex64 of shape", "array of weights for each functional"),
+        ),
+        Row(CONFORMAL, "--functionals {w}/texts.npy", ("{w}/texts.npy",)),
+        Row(CONFORMAL, "--functionals {w}/nowhere.npy", ("{w}/nowhere.npy",)),
+        Row(CONFORMAL, "--functionals {w}/half.npy", ("{w}/half.npy",)),
+        Row(CONFORMAL, "--functionals {w}/two", ("{w}/two",)),
+        Row(
+            CALIBRATED,
+            "--functionals {w}/good.npy",
+            ("--functionals", "those of an --h that deft conformal --functionals", "the same file"),
+        ),
+        Row(
+            SAMPLE,
+            "--functionals {w}/good.npy",
+            ("--functionals", "those of an --h that deft conformal --functionals", "the same file"),
+        ),
+        Row(
+            CALIBRATED,
+            "--functionals {w}/small.npy",
+            ("--functionals", "float32 of shape (2, 1, 16, 8)", "numbers of shape (k, 1, 16, 16)"),
+        ),
+    ],
+    "intervals that do not hold": [
+        Row(
+            CALIBRATED,
+            "--steps 3",
+            ("no intervals are given", "DPMSolver(steps=2)", "deft conformal"),
+            status=0,
+        ),
+        Row(
+            CALIBRATED,
+            "--samples 1",
+            ("no intervals are given", "a deviation needs two samples"),
+            status=0,
+        ),
+        Row(
+            CALIBRATED,
+            "--samples 3",
+            ("calibrated for at most 2 samples", "those of the first 2 of 3"),
+            status=0,
+        ),
+        Row("conformal --print_config=x", "", ('Invalid option "x" for --print_config',)),
     ],
 }
 

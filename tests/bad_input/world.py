@@ -296,6 +296,9 @@ def _runs(root: Path) -> None:
         )
         == 0
     )
+    calibrated = ["--samples", "2", "--steps", "2", "--level", "0.8"]
+    given = ["--h", str(root / "run"), "--images", str(root / "images"), *calibrated]
+    assert main(["conformal", *given, "--out", str(root / "calibrated")]) == 0
     (root / "unfinished").mkdir()
     for name in ("config.yaml", "metrics.jsonl"):
         shutil.copy(root / "run" / name, root / "unfinished" / name)

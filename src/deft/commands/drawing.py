@@ -23,10 +23,11 @@ from tqdm.auto import tqdm
 
 from deft import signals
 from deft.commands.done import Done, of_measurement
-from deft.commands.sample_files import write, write_weights
+from deft.commands.sample_files import write, write_interval, write_weights
 from deft.errors import DeftError, SamplesNotFinite
 from deft.likelihoods import Observation
 from deft.metrics.image import misfit, psnr, root_mean_square
+from deft.metrics.intervals import Intervals
 from deft.noise import Noise
 from deft.priors.base import Prior
 from deft.problems import Problem
@@ -44,7 +45,8 @@ class Drawing:
     """Samples of every image of an observation, in a folder that goes on from what is done.
 
     `h` is the file that the method came from, where it came from one; `truth` the clean images,
-    where they are known.
+    where they are known; `intervals` those that hold for such samples, `functionals` the
+    weights of those that have a factor each.
     """
 
     out: Path
@@ -58,6 +60,8 @@ class Drawing:
     batch_size: int
     h: Path | None = None
     truth: Tensor | None = None
+    intervals: Intervals | None = None
+    functionals: Tensor | None = None
 
     def run(self) -> None:
         """Draw what is not done. Raises `SamplesNotFinite` where samples are not finite: at once
@@ -156,9 +160,20 @@ class Drawing:
                 continue
             clean = None if self.truth is None else self.truth[i]
             facts = self._facts(x, part.take([k]), clean)
-            files = write(
-                self.out, self.names[i], x.cpu(), self.observed.take([i]), self.prior, clean
-            )
+            one, x = self.observed.take([i]), x.cpu()
+            files = write(self.out, self.names[i], x, one, self.prior, clean)
+            if self.intervals is not None:
+                more, held = write_interval(
+                    self.out,
+                    self.names[i],
+                    self.intervals,
+                    x,
+                    one,
+                    self.prior,
+                    clean,
+                    self.functionals,
+                )
+                files, facts = files + more, facts | held
             if drawn.weights:
                 files.append(write_weights(self.out, self.names[i], drawn.weights[k]))
             done.add(self.names[i], origins[i], files, facts)
@@ -193,7 +208,10 @@ class Drawing:
             if noiseless
             else "misfit of the samples, 1 is right"
         )
-        for key, title, unit in (("misfit", what, ""), ("psnr", "PSNR of the mean", " dB")):
+        facts = [("misfit", what, ""), ("psnr", "PSNR of the mean", " dB")]
+        if self.intervals is not None:
+            facts.append(("held", "uncertain pixels whose interval holds the truth", " %"))
+        for key, title, unit in facts:
             values = [record[key] for record in records if isinstance(record.get(key), float)]
             if values:
                 extent = (

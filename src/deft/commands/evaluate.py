@@ -13,9 +13,10 @@ from deft.errors import at_least_one
 from deft.metrics.learned import Weights
 from deft.problems import Problem
 from deft.reports.page import write_report
-from deft.reports.table import results_table, weights_table
+from deft.reports.table import intervals_table, results_table, weights_table
 from deft.storage import claims
 from deft.storage.lock import locked
+from deft.studies.conformal import CLAIM
 from deft.studies.evaluation import evaluate
 
 EXAMPLE = "deft evaluate --config examples/evaluate.yaml --images FOLDER --out compared"
@@ -132,6 +133,9 @@ def run(
     exactness = weights_table(results)
     if exactness.rows:
         print(exactness.markdown())
+    intervals = intervals_table(results)
+    if intervals.rows:
+        print(intervals.markdown() + CLAIM)
     print(f"report: {page}")
     if open_report:
         webbrowser.open(page.resolve().as_uri())

@@ -11,6 +11,7 @@ from typing import Any
 from deft.commands import catalogue, inputs, priors
 from deft.commands.priors import Labels
 from deft.errors import CheckpointError, InvalidInput, nearest_names
+from deft.metrics.intervals import Intervals
 from deft.priors import zoo
 from deft.priors.base import Prior
 from deft.storage import tensors as files
@@ -121,6 +122,9 @@ def _checkpoint(path: Path) -> None:
         }
     )
     _tensors(tensors)
+    intervals = Intervals.of(card)
+    if intervals is not None:
+        print(f"\n{intervals.table()}")
     metrics = card.get("metrics")
     if isinstance(metrics, Mapping) and {"loss", "without", "bins"} <= set(metrics):
         print("\nvalidation loss by noise level:")

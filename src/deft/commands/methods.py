@@ -17,6 +17,7 @@ from deft.errors import InvalidInput
 from deft.htransforms import dps, lgd, mcg, mmps, pigdm, tmpd
 from deft.htransforms.base import HTransform
 from deft.htransforms.gaussian_potential import GaussianPotential
+from deft.metrics.intervals import Intervals
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.samplers import daps, ddnm_plus, ddrm, diffpir, red_diff, replacement, smc
@@ -26,6 +27,7 @@ from deft.samplers.dpm_solver import DPMSolver
 from deft.samplers.grids import UniformLogSNR
 from deft.samplers.weights import gaussian_steps
 from deft.studies.method import Method
+from deft.studies.words import number
 from deft.training import chain, places
 from deft.training import checkpoint as checkpoints
 
@@ -62,7 +64,8 @@ class DEFT(MethodRecipe):
         h_transform, card = checkpoints.load(
             self.checkpoint, prior, problem=None if self.any_problem else problem, allow=self.allow
         )
-        return Method(label, h_transform, self.sampler, training_seconds=chain.seconds(card))
+        intervals, seconds = Intervals.of(card), chain.seconds(card)
+        return Method(label, h_transform, self.sampler, seconds, intervals=intervals)
 
 
 @final
@@ -132,8 +135,7 @@ class MMPS(Guided):
     def __init__(
         self, iterations: int = 1, steps: int = 100, eta: float = 1.0, images: int | None = None
     ) -> None:
-        notes = f"{iterations} iteration{'s' * (iterations > 1)}"
-        super().__init__(mmps.MMPS(iterations), steps, eta, images, notes)
+        super().__init__(mmps.MMPS(iterations), steps, eta, images, number(iterations, "iteration"))
 
 
 @final
@@ -245,12 +247,8 @@ class TwistedSMC(MethodRecipe):
         threshold: float = 0.5,
         images: int | None = None,
     ) -> None:
-        self.proposal, self.particles, self.threshold, self.images = (
-            proposal,
-            particles,
-            threshold,
-            images,
-        )
+        self.proposal, self.particles = proposal, particles
+        self.threshold, self.images = threshold, images
         self.run_folder = proposal.run_folder if proposal else None
 
     def card(self) -> dict[str, object] | None:
@@ -266,7 +264,7 @@ class TwistedSMC(MethodRecipe):
         twisted = smc.TwistedSMC(
             twist, steps.steps, eta=steps.eta, threshold=self.threshold, grid=steps.grid
         )
-        notes = "; ".join([f"{self.particles} particles", *([made.notes] if made.notes else [])])
+        notes = "; ".join(filter(None, [f"{self.particles} particles", made.notes]))
         sampler = smc.ResampledSMC(twisted, self.particles)
         return Method(
             label,

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from torch import Tensor
 
+from deft.commands import functionals as own
 from deft.commands import inputs, priors
 from deft.commands.drawing import Drawing
 from deft.commands.inputs import Convert, Fit, Range, Window
+from deft.commands.intervals import say_intervals, usable
 from deft.commands.measurements import observation
 from deft.commands.methods import DEFT
 from deft.commands.priors import Labels, Names
@@ -46,6 +48,7 @@ HELP = {
     "steps": "evaluations of the prior per sample, for the default sampler (default: 20)",
     "limit": "the first few images only",
     "batch_size": "signals denoised at once; changes no result",
+    "functionals": f"{own.HELP}; those that deft conformal calibrated",
     "allow": priors.ALLOW_HELP,
     **priors.HELP,
     **inputs.IMAGE_HELP,
@@ -69,6 +72,7 @@ def run(
     seed: int = 0,
     batch_size: int = 64,
     limit: int | None = None,
+    functionals: Path | None = None,
     convert: Convert | None = None,
     fit: Fit | None = None,
     value_range: Range | None = None,
@@ -87,9 +91,10 @@ def run(
     """Draw posterior samples for measurements, or for clean images that are measured first.
 
     Writes for each image NAME.npz (samples, mean, std, y), and PNG files: NAME-mean, NAME-std,
-    NAME-samples; for TwistedSMC also NAME-weights.json; and done.jsonl, which remembers by content
-    what each came from: what changed is drawn again. Prints the misfit, 1 where the samples explain
-    the measurement as well as the truth does.
+    NAME-samples; where --h was calibrated (deft conformal) also NAME-interval, and low and high in
+    the npz; for TwistedSMC also NAME-weights.json; and done.jsonl, which remembers by content what
+    each came from: what changed is drawn again. Prints the misfit, 1 where the samples explain the
+    measurement as well as the truth does.
     """
     if (h is None) == (method is None):
         raise InvalidInput("say how to condition: either --h FILE, or --method such as DPS.")
@@ -177,6 +182,10 @@ def run(
         names = names[:limit]
         warn_doubts(observed.to(network.device), network, operator=False)
     chosen.check(network, observed.to(network.device))
+    intervals = usable(chosen, problem, samples, sigma_y, masks)
+    weighed = None if functionals is None else own.read(functionals, tuple(network.signal_shape))
+    if weighed is not None:
+        own.same(weighed, intervals)
     seeds = [mix(seed, 5, i) for i in range(len(names))]
     with locked(out):
         claims.claim_yaml(
@@ -194,7 +203,10 @@ def run(
             batch_size,
             h,
             truth,
+            intervals,
+            weighed,
         ).run()
+    say_intervals(intervals)
     print(f"{number(len(names), 'image')} x {number(samples, 'sample')} in {out}")
 
 

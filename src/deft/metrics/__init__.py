@@ -12,6 +12,7 @@ from deft.metrics.calibration import (
 )
 from deft.metrics.distribution import energy_distance, mmd, patch_distance, sliced_wasserstein
 from deft.metrics.image import misfit, psnr, root_mean_square, ssim
+from deft.metrics.intervals import Intervals
 from deft.metrics.judge import EfficientNetLite0, load_judge
 from deft.metrics.learned import Weights, fid, frechet_distance, kernel_distance, kid, lpips
 from deft.metrics.perceptual import LPIPS
@@ -20,6 +21,7 @@ __all__ = [
     "LPIPS",
     "Coverage",
     "EfficientNetLite0",
+    "Intervals",
     "RankHistogram",
     "Weights",
     "coverage",

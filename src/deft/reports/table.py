@@ -175,6 +175,39 @@ def _weight_cells(cards: Sequence[Mapping[str, Any]]) -> list[Cell]:
     ]
 
 
+def intervals_table(results: Mapping[str, Any]) -> Table:
+    """Whether intervals held the truth, of every class of pixels: with the factor that a right
+    posterior would need, and with the one that was calibrated.
+    """
+    rows = []
+    for method in results["methods"]:
+        said = method.get("intervals") or {}
+        for name, row in said.get("classes", {}).items():
+            before, after = row["before"], row["after"]
+            cells = [Cell(str(row["images"]))]
+            cells += [_percent(before), Cell(f"{before['width']:.3g}")]
+            if after is None:
+                cells += [Cell("–")] * 3
+            else:
+                ratio = after["factor"] / before["factor"]
+                cells += [_percent(after), Cell(f"{after['width']:.3g}"), Cell(f"{ratio:.2f}")]
+            rows.append((method["label"], f"{100 * said['level']:g} %, {name}", cells))
+    heads = [
+        ("Images", "with any"),
+        ("Coverage", "% before"),
+        ("Width", "before"),
+        ("Coverage", "% after"),
+        ("Width", "after"),
+        ("Factor", "after / before"),
+    ]
+    return Table(heads, rows)
+
+
+def _percent(row: Mapping[str, Any]) -> Cell:
+    value, error = row["coverage"]["value"], row["coverage"]["standard_error"]
+    return Cell(f"{100 * value:.1f}", "" if error is None else f"{100 * error:.1f}")
+
+
 def tuning_table(tuned: Mapping[str, Any]) -> Table:
     """Values of a tuned parameter with what each scored on validation images; the chosen one is
     marked. `tuned` is `Tuned.card()`, or has `values`, `scores` and `best`.

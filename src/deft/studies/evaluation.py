@@ -31,6 +31,7 @@ from deft.storage.atomic import atomic
 from deft.storage.claims import claim
 from deft.storage.lock import locked
 from deft.studies.checked import check_request
+from deft.studies.conformal import held_by
 from deft.studies.estimate import finite
 from deft.studies.exactness import path_weights
 from deft.studies.kept import keep_aligned, keep_pictures
@@ -172,7 +173,19 @@ def evaluate(
             "measures": [vars(measure) for measure in MEASURES],
             "best": {measure.key: best(measure, methods, scores) for measure in MEASURES},
             "methods": [
-                _report(method, scores, reference) | {"path_weights": exactness[method.label]}
+                _report(method, scores, reference)
+                | {"path_weights": exactness[method.label]}
+                | held_by(
+                    method,
+                    problem,
+                    scores[method.label].samples,
+                    truth,
+                    observation,
+                    prior,
+                    folder,
+                    clip,
+                    pictures,
+                )
                 for method in methods
             ],
         }

@@ -69,5 +69,26 @@ def keep_aligned(folder: Path, label: str, samples: Tensor) -> None:
         file.write(buffer.getvalue())
 
 
+def keep_intervals(folder: Path, label: str, low: Signal, high: Signal) -> None:
+    """The ends of the intervals of the first images, for the report."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, low=low.numpy(), high=high.numpy())
+    with atomic(_intervals_file(folder, label)) as file:
+        file.write(buffer.getvalue())
+
+
+def read_intervals(folder: str | Path, label: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """What `keep_intervals` wrote; None where there is nothing."""
+    path = _intervals_file(folder, label)
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as stored:
+        return stored["low"], stored["high"]
+
+
+def _intervals_file(folder: str | Path, label: str) -> Path:
+    return Path(folder) / "intervals" / f"{folder_name(label)}.npz"
+
+
 def _aligned_file(folder: str | Path, label: str) -> Path:
     return Path(folder) / "aligned" / f"{folder_name(label)}.npz"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from deft.errors import DeftError, InvalidInput
 from deft.htransforms.base import HTransform, NoConditioning
 from deft.likelihoods import Observation
+from deft.metrics.intervals import Intervals
 from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.samplers.arguments import Seed
@@ -29,7 +30,7 @@ class Method:
 
     `training_seconds` is what the h-transform took to learn; `tuned` the table of a tuned
     parameter, as it should stand in the report; `images` limits an expensive method to the first
-    few images.
+    few images; `intervals` are those that were calibrated for it, and change no sample.
     """
 
     label: str
@@ -39,6 +40,7 @@ class Method:
     tuned: Mapping[str, object] | None = None
     notes: str = ""
     images: int | None = None
+    intervals: Intervals | None = None
 
     def __post_init__(self) -> None:
         if self.images is not None and self.images < 1:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from deft.errors import InvalidInput
 from deft.reports import figure
 from deft.reports.page.html import range_of
+from deft.reports.page.intervals import interval_section
 from deft.reports.page.numbers import exactness, measures, quality_against_time, tuning
 from deft.reports.page.origin import method_card, page_head, reproduce
 from deft.reports.page.samples import comparison, measurement, panel_section
@@ -63,6 +64,7 @@ def write_report(
         comparison(results, pictures, drawn, images),
         measures(results),
         exactness(results),
+        interval_section(results, pictures, drawn, folder),
         quality_against_time(results),
         panel_section(results, pictures, drawn, panels, samples),
         training_section(logs),
