@@ -26,6 +26,8 @@ COMMANDS = {
     "page",
     "train": "learn an h-transform for a frozen prior and a problem",
     "sample": "draw posterior samples for measurements, or for images that are measured first",
+    "alarm": "measure on held-out images what right answers look like, so that sample says which "
+    "are doubtful",
     "evaluate": "compare methods on the same observations and seeds; writes results.json and "
     "report.html",
     "list": "what there is: priors, problems, operators, masks, kernels, h-transforms, samplers, "

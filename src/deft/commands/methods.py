@@ -62,7 +62,7 @@ class DEFT(MethodRecipe):
         h_transform, card = checkpoints.load(
             self.checkpoint, prior, problem=None if self.any_problem else problem, allow=self.allow
         )
-        return Method(label, h_transform, self.sampler, training_seconds=chain.seconds(card))
+        return Method(label, h_transform, self.sampler, chain.seconds(card), learned=card)
 
 
 @final

@@ -29,7 +29,7 @@ class Method:
 
     `training_seconds` is what the h-transform took to learn; `tuned` the table of a tuned
     parameter, as it should stand in the report; `images` limits an expensive method to the first
-    few images.
+    few images; `learned` is the card of the h-transform, where it has one.
     """
 
     label: str
@@ -39,6 +39,7 @@ class Method:
     tuned: Mapping[str, object] | None = None
     notes: str = ""
     images: int | None = None
+    learned: Mapping[str, object] | None = None
 
     def __post_init__(self) -> None:
         if self.images is not None and self.images < 1:

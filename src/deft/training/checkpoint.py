@@ -17,6 +17,7 @@ from typing import Any
 from deft.errors import CheckpointError, DeftError, InvalidInput
 from deft.htransforms.base import HTransform
 from deft.htransforms.trained import trained_for
+from deft.metrics.alarm.reference import REFERENCE
 from deft.priors.base import Prior
 from deft.priors.identity import is_nameless, same_identity
 from deft.problems import Problem
@@ -59,6 +60,7 @@ CARD = Object(
         "metrics": OneOf((_METRICS, Nothing())),
         "sampler": OneOf((SAMPLER, Nothing())),
         "units": OneOf((UNITS, Nothing())),
+        "alarm": OneOf((REFERENCE, Nothing())),
     },
     ("architecture", "prior"),
     open=True,
