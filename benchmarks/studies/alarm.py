@@ -110,15 +110,22 @@ def main() -> None:
     parser.add_argument("--reference", type=int, default=99)
     parser.add_argument("--test", type=int, default=100)
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--noise-images", type=int, default=16)
     parser.add_argument("--others", nargs="*", default=[])
     parser.add_argument("--keep", type=Path)
     args, setting = Setting.of(parser)
     prior, problem = setting.prior, setting.problem(args.problem)
-    h, card = checkpoint.load(located(args.h), prior)
+    h, _ = checkpoint.load(located(args.h), prior)
     sampler, out, seed = DPMSolver(args.steps), args.out / args.problem, setting.config["seed"]
     method = Method("reference", h, sampler)
     known = measured(
-        prior, method, problem, setting.images("val", args.reference), out, samples=SAMPLES
+        prior,
+        method,
+        problem,
+        setting.images("val", args.reference),
+        out,
+        samples=SAMPLES,
+        noise_images=args.noise_images,
     )
     test = setting.images("test", args.test)
     seeds = [[mix(seed, stream, i) for i in range(len(test))] for stream in (4, 5)]
@@ -140,7 +147,6 @@ def main() -> None:
     conditions: list[tuple[str, str, Tensor, float, Change | None]] = [
         ("as told", "", test, 1.0, None),
         ("sigma_y x 2", "noise", test, 2.0, None),
-        ("sigma_y x 1.5", "noise", test, 1.5, None),
         *(
             (name, "operator", test, 1.0, change)
             for name, change in other_operators(type(problem).__name__).items()
@@ -149,6 +155,7 @@ def main() -> None:
             (name, "data", x, 1.0, None)
             for name, x in other_data(setting.config["data"], test, args.others).items()
         ),
+        ("sigma_y x 1.5", "noise", test, 1.5, None),
     ]
     results = {
         "config": args.config.name,

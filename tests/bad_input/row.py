@@ -22,6 +22,7 @@ EVALUATE = (
     "--problem.masks box --problem.sigma_y 0.05 --images {w}/two "
     "--out out --samples 1"
 )
+ALARM = "alarm --h {w}/run --images {w}/many --out out --samples 1 --steps 2 --noise_images 2"
 DEMO = (
     "demo --quick true --prior {w}/tiny.safetensors --images {w}/images --out out --open_report "
     "false"
@@ -37,6 +38,7 @@ RIGHT = (
     MEASURED,
     WITHOUT + " --method DPS --method.steps 2",
     EVALUATE,
+    ALARM,
     CT + " --images {w}/ct",
 )
 """Commands that work, so that what is wrong in a row is what its second part says."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.bad_input.alarm_rows import ALARM_ROWS
 from tests.bad_input.row import CT, DEMO, EVALUATE, MEASURED, SAMPLE, TRAIN, WITHOUT, Row
 
 ROWS: dict[str, list[Row]] = {
@@ -3547,3 +3548,4 @@ ROWS: dict[str, list[Row]] = {
         Row("list --print_config=x", "", ('Invalid option "x" for --print_config',)),
     ],
 }
+ROWS |= ALARM_ROWS

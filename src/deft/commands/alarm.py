@@ -33,8 +33,8 @@ HELP = {
     "sampler": "as deft sample will use; default: that of the card",
     "steps": "evaluations of the prior per sample, in place of --sampler",
     "limit": "the first few images only",
-    "noise_images": "on how many of the images the noise is halved, doubled and quadrupled, so that "
-    "deft sample --sigma_y estimate can tell; 0 for none",
+    "noise_images": "on how many of the images the noise is halved, doubled and quadrupled, for "
+    "deft sample --sigma_y estimate; 0 for none",
     "prior": "default: the one on the card of --h",
     "batch_size": "signals denoised at once; changes no result",
     "allow": priors.ALLOW_HELP,

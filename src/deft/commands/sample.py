@@ -91,8 +91,8 @@ def run(
     Writes for each image NAME.npz (samples, mean, std, y), and PNG files: NAME-mean, NAME-std,
     NAME-samples; for TwistedSMC also NAME-weights.json; and done.jsonl, which remembers by content
     what each came from: what changed is drawn again. Prints the misfit, 1 where the samples explain
-    the measurement as well as the truth does, and for an h-transform with a reference (deft alarm) a
-    verdict on each answer.
+    the measurement as well as the truth does; and, for an h-transform with a reference (deft
+    alarm), a verdict on each answer.
     """
     if (h is None) == (method is None):
         raise InvalidInput("say how to condition: either --h FILE, or --method such as DPS.")

@@ -1,6 +1,7 @@
 """sigma_y, where nobody knows it: estimated from y and samples of the posterior.
 
-    d/d(sigma_y^2) log p(y | sigma_y) = (E[ ||y - A x_0||^2 | y, sigma_y ] - m sigma_y^2) / (2 sigma_y^4)
+    d/d(sigma_y^2) log p(y | sigma_y)
+        = (E[ ||y - A x_0||^2 | y, sigma_y ] - m sigma_y^2) / (2 sigma_y^4)
 
 by Fisher's identity, so that the maximum of the likelihood is where the mean squared misfit of the
 posterior's own samples is 1: the fixed point of EM (Dempster, Laird, Rubin 1977). EM is slow where

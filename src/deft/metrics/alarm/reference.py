@@ -26,7 +26,7 @@ from deft.metrics.alarm import prior_error, residual
 from deft.metrics.alarm.scale import strangeness, studentised
 from deft.metrics.alarm.verdict import DATA, NOISE, RESIDUAL, Judged, Verdict, judged
 from deft.storage.compound_fields import Items, Object, OneOf, Plain
-from deft.storage.fields import Nothing, Real, Text, Whole
+from deft.storage.fields import Nothing, Real, Whole
 
 FEWEST = 19
 """With fewer images no p-value is as small as 5 %."""

@@ -89,7 +89,7 @@ def judged(
     samples: int,
     images: int,
 ) -> Verdict:
-    """The verdict of statistics and of the z of their groups, in the order noise, residual, data."""
+    """The verdict of statistics and of the z of their groups: noise, residual, data."""
     level = DOUBTFUL if p <= false_alarms + 1e-12 else FITS
     reasons: tuple[str, ...] = ()
     if level == DOUBTFUL:
