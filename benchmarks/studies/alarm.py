@@ -140,7 +140,9 @@ def main() -> None:
             told.operator.observed(clean + factor * level * eps), told.likelihood
         )
         with tqdm(total=len(x), desc=name, mininterval=30) as bar:
-            parts = draw(prior, observed, Method(name, h, sampler), out, SAMPLES, seeds[1], 64, bar)
+            parts = draw(
+                prior, observed, Method(name, h, sampler), out / "test", SAMPLES, seeds[1], 64, bar
+            )
         drawn = torch.cat([p.samples for p in sorted(parts, key=lambda part: part.start)])
         return measure(prior, observed, drawn, (SAMPLES,), known.levels)[0], observed
 

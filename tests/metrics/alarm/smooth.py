@@ -55,7 +55,7 @@ def measured(
 
 def posterior_samples(observation: Observation, count: int, seed: int) -> Tensor:
     """Exact samples under what was told: (observations, count, places)."""
-    a, c, s2 = blur(), covariance(), float(observation.sigma_y) ** 2
+    a, c, s2 = blur(), covariance(), float(observation.sigma_y[0]) ** 2
     gain = c @ a.T @ torch.linalg.inv(a @ c @ a.T + s2 * torch.eye(PLACES, dtype=DOUBLE))
     root = torch.linalg.cholesky(c - gain @ a @ c + 1e-9 * torch.eye(PLACES, dtype=DOUBLE))
     n = len(observation)

@@ -117,11 +117,12 @@ def reference(
     curve = None
     some = min(noise_images, len(x_0))
     if some and not isinstance(problem.sigma_y, tuple) and _is_noisy(observation):
-        means = {1.0: values[:, :some, _SHARED].mean(1)}
+        whole = values[:, :, _SHARED].mean(1)
+        means, alike = {1.0: whole}, whole - values[:, :some, _SHARED].mean(1)
         for factor in FACTORS:
             louder = _louder(observation.take(range(some)), x_0[:some], factor)
             rows = residuals(louder, draw(f"noise x {factor:g}", louder, seeds[:some]), counts)
-            means[factor] = rows[:, :, _SHARED].mean(1)
+            means[factor] = rows[:, :, _SHARED].mean(1) + alike  # as of all images
         factors = sorted(means)
         shared = torch.stack([means[factor] for factor in factors], dim=1)
         curve = {"factor": factors, "shared": shared.tolist()}

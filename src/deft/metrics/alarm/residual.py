@@ -38,6 +38,7 @@ NAMES = (
     "colour down",
     "offset",
     "gain",
+    "blur",
     "blur across",
     "blur down",
     "shift across",
@@ -74,6 +75,7 @@ def residual_statistics(samples: Signal, observation: Observation) -> Tensor:
     found += [_colour(bar, common, count, axis) for axis in (-1, -2)]
     found.append((bar * seen).sum() / unit / count.sqrt())
     found.append(_score(bar, predicted, seen, unit))
+    found.append(_laplacian(bar, predicted, seen, unit))
     second = torch.tensor([1.0, -2.0, 1.0], dtype=torch.float64)
     first = torch.tensor([-0.5, 0.0, 0.5], dtype=torch.float64)
     for weights in (second, first):
@@ -101,6 +103,23 @@ def _score(bar: Tensor, direction: Tensor, weight: Tensor, unit: Tensor) -> Tens
     direction = direction * weight
     found: Tensor = (bar * direction).sum() / unit / direction.norm().clamp(min=_TINY)
     return found
+
+
+def _laplacian(bar: Tensor, predicted: Tensor, seen: Tensor, unit: Tensor) -> Tensor:
+    """The score of a blur that is the same along both axes, where all five places are seen; 0 where
+    there is one axis.
+    """
+    if not (_axis(bar, -1, 3) and _axis(bar, -2, 3)):
+        return bar.new_zeros(())
+    middle = (slice(1, -1), slice(1, -1))
+    near = [(middle[0], slice(2, None)), (middle[0], slice(None, -2))]
+    near += [(slice(2, None), middle[1]), (slice(None, -2), middle[1])]
+    whole = seen[(..., *middle)].clone()
+    direction = -4 * predicted[(..., *middle)]
+    for place in near:
+        whole = whole * seen[(..., *place)]
+        direction = direction + predicted[(..., *place)]
+    return _score(bar[(..., *middle)], direction, whole, unit)
 
 
 def _local(

@@ -21,13 +21,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_RIDGE, _NEARLY_ONE = 1e-9, 1 - 1e-12
+_RIDGE, _NEARLY_ONE, _NOTHING = 1e-9, 1 - 1e-12, 1e-18
 
 
 def residuals(rows: Tensor, design: Tensor) -> tuple[Tensor, Tensor]:
-    """Residuals of the regression of rows (n, columns) on a design (n, p), and 1 - leverage."""
+    """Residuals of the regression of rows (n, columns) on a design (n, p), and 1 - leverage; those
+    of a constant column are 0.
+    """
     q, _ = torch.linalg.qr(design)
     e = rows - q @ (q.T @ rows)
+    e = torch.where(e.square().sum(0) > _NOTHING, e, torch.zeros_like(e))
     return e, (1 - q.square().sum(1)).clamp(min=1e-6)
 
 
@@ -63,4 +66,4 @@ def strangeness(rows: Tensor, design: Tensor, groups: Sequence[Sequence[int]]) -
 def _energy(e: Tensor) -> Tensor:
     """The sum of squares of each column; 1 where a column is constant."""
     energy = e.square().sum(0)
-    return torch.where(energy > 1e-18, energy, torch.ones_like(energy))
+    return torch.where(energy > _NOTHING, energy, torch.ones_like(energy))
