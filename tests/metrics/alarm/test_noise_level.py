@@ -26,9 +26,9 @@ from tests.metrics.alarm.smooth import (
 @pytest.mark.parametrize("true", [0.15, 0.4])
 def test_an_exact_h_gives_the_maximum_of_the_likelihood(true):
     own = prior()
-    observed = measured(signals(6, 100), 200, sigma_y=true)
+    observed = measured(signals(4, 100), 200, sigma_y=true)
     found = estimate_sigma_y(
-        own, Exact(own), observed, DPMSolver(10), between=(0.05, 1.0), num_samples=16
+        own, Exact(own), observed, DPMSolver(8), between=(0.05, 1.0), num_samples=8
     )
     together, each = most_likely_sigma_y(observed)
     assert found.pooled == pytest.approx(together, rel=0.06)
@@ -37,7 +37,9 @@ def test_an_exact_h_gives_the_maximum_of_the_likelihood(true):
     assert not found.at_end
 
 
-def curve(seed: int = 0) -> Reference:
+@pytest.fixture(scope="module")
+def curve() -> Reference:
+    seed = 0
     x = signals(40, seed)
     parts = []
     for factor in (1.0, *FACTORS):
@@ -52,17 +54,17 @@ def curve(seed: int = 0) -> Reference:
 
 
 @pytest.mark.parametrize("true", [0.2, 0.3, 0.5, 0.9])
-def test_one_level_is_enough_with_a_reference_of_others(true):
+def test_one_level_is_enough_with_a_reference_of_others(curve, true):
     own, observed = prior(), measured(signals(12, 300), 400, sigma_y=true)
     found = estimate_sigma_y(
-        own, Exact(own), observed, DPMSolver(10), reference=curve(), num_samples=4
+        own, Exact(own), observed, DPMSolver(10), reference=curve, num_samples=4
     )
     assert found.pooled == pytest.approx(true, rel=0.12)
     assert len(found.each) == 12
     assert "sigma_y estimated" in found.line()
 
 
-def test_what_lies_outside_is_said():
+def test_what_lies_outside_is_said(curve):
     own, observed = prior(), measured(signals(4, 1), 2, sigma_y=2.0)
     found = estimate_sigma_y(
         own, Exact(own), observed, DPMSolver(5), between=(0.1, 0.4), num_samples=2
@@ -74,7 +76,7 @@ def test_what_lies_outside_is_said():
         Exact(own),
         measured(signals(4, 1), 2, sigma_y=1e-3),
         DPMSolver(5),
-        reference=curve(),
+        reference=curve,
         num_samples=4,
     )
     assert low.at_end
