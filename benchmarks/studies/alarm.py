@@ -168,7 +168,9 @@ def main() -> None:
         "samples": SAMPLES,
         "reference_images": known.images,
         "false_alarms_promised": 0.05,
-        "command": provenance.command(),
+        "command": f"python benchmarks/studies/alarm.py {args.config} --data DATA --out RUN "
+        f"--problem {args.problem} --h {args.h} --reference {args.reference} --test {args.test} "
+        f"--steps {args.steps} --noise-images {args.noise_images}",
         "commit": provenance.commit(),
         "conditions": [],
     }
