@@ -27,6 +27,8 @@ COMMANDS = {
     "train": "learn an h-transform for a frozen prior and a problem",
     "adapt": "fine-tune an h-transform on one operator in minutes",
     "sample": "draw posterior samples for measurements, or for images that are measured first",
+    "alarm": "measure on held-out images what right answers look like, so that sample says which "
+    "are doubtful",
     "evaluate": "compare methods on the same observations and seeds; writes results.json and "
     "report.html",
     "conformal": "calibrate intervals on images of your own, so that they hold on average",

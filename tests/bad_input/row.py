@@ -24,6 +24,7 @@ EVALUATE = (
 )
 CONFORMAL = "conformal --h {w}/run --images {w}/images --out out --samples 2 --steps 2 --level 0.8"
 CALIBRATED = "sample --h {w}/calibrated --images {w}/two --out out --samples 2 --steps 2"
+ALARM = "alarm --h {w}/run --images {w}/many --out out --samples 1 --steps 2 --noise_images 2"
 DEMO = (
     "demo --quick true --prior {w}/tiny.safetensors --images {w}/images --out out --open_report "
     "false"
@@ -46,6 +47,7 @@ RIGHT = (
     ADAPT,
     CONFORMAL,
     CALIBRATED,
+    ALARM,
     CT + " --images {w}/ct",
 )
 """Commands that work, so that what is wrong in a row is what its second part says."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.bad_input.alarm_rows import ALARM_ROWS
 from tests.bad_input.row import (
     ADAPT,
     CALIBRATED,
@@ -3909,3 +3910,4 @@ ROWS["adapting, as training, more"] += [
     Row(ADAPT, "--subfolder unet", ("--subfolder", "unet")),
     Row(ADAPT, "--schedule linear", ("--schedule", "linear")),
 ]
+ROWS |= ALARM_ROWS

@@ -101,6 +101,7 @@ def edit(
 def _pictures(root: Path) -> None:
     save_images(root / "images", 8)
     save_images(root / "two", 2)
+    save_images(root / "many", 19)
     save_images(root / "one", 1)
     save_images(root / "colour", 2, colour=True)
     save_images(root / "large", 2, size=(32, 32))
@@ -359,6 +360,8 @@ def _cards(root: Path) -> None:
     )
     edit(h, made / "elsewhere.safetensors", lambda card: card.update(prior_from="someone/x"))
     edit(h, made / "text.safetensors", lambda card: "no card")
+    reference = {"images": -3, "samples": [1], "levels": [], "sampler": {}, "values": [[[0.0]]]}
+    edit(h, made / "alarm.safetensors", lambda card: card.update(alarm=reference))
 
 
 def _configurations(root: Path) -> None:

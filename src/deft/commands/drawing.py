@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 from deft import signals
 from deft.commands.done import Done, of_measurement
 from deft.commands.sample_files import write, write_interval, write_weights
+from deft.commands.verdicts import Verdicts
 from deft.errors import DeftError, SamplesNotFinite
 from deft.likelihoods import Observation
 from deft.metrics.image import misfit, psnr, root_mean_square
@@ -45,8 +46,8 @@ class Drawing:
     """Samples of every image of an observation, in a folder that goes on from what is done.
 
     `h` is the file that the method came from, where it came from one; `truth` the clean images,
-    where they are known; `intervals` those that hold for such samples, `functionals` the
-    weights of those that have a factor each.
+    where they are known; `intervals` those that hold for such samples, `functionals` the weights
+    of those that have a factor each; `verdicts` judges the answers.
     """
 
     out: Path
@@ -62,6 +63,7 @@ class Drawing:
     truth: Tensor | None = None
     intervals: Intervals | None = None
     functionals: Tensor | None = None
+    verdicts: Verdicts | None = None
 
     def run(self) -> None:
         """Draw what is not done. Raises `SamplesNotFinite` where samples are not finite: at once
@@ -160,6 +162,8 @@ class Drawing:
                 continue
             clean = None if self.truth is None else self.truth[i]
             facts = self._facts(x, part.take([k]), clean)
+            if self.verdicts is not None:
+                facts |= self.verdicts.facts(self.prior.take([i]), part.take([k]), x)
             one, x = self.observed.take([i]), x.cpu()
             files = write(self.out, self.names[i], x, one, self.prior, clean)
             if self.intervals is not None:
@@ -222,6 +226,8 @@ class Drawing:
                 print(f"{title}: {math.fsum(values) / len(values):.3g}{unit}{extent}")
         if not self.method.conditions:
             return  # the prior alone does not see the measurement
+        if self.verdicts is not None:
+            self.verdicts.say(records)
         for side, meaning in _MEANING.items():
             far = [record["name"] for record in records if record.get("far") == side]
             if far:

@@ -16,7 +16,7 @@ from deft.studies.words import number
 
 
 def usable(
-    method: Method, problem: Problem, samples: int, sigma_y: float | None, masks: Path | None
+    method: Method, problem: Problem, samples: int, sigma_y: float | str | None, masks: Path | None
 ) -> Intervals | None:
     """The intervals of a method, or None, with a warning that says why, where they do not hold for
     such samples.
@@ -26,7 +26,7 @@ def usable(
         return None
     why = doubt(found, method, problem, samples)
     if why is None and sigma_y is not None and sigma_y != problem.sigma_y:
-        why = f"they were calibrated for sigma_y = {problem.sigma_y}, and it is {sigma_y:g}"
+        why = f"they were calibrated for sigma_y = {problem.sigma_y}, and it is {sigma_y}"
     if why is not None:
         warnings.warn(
             f"no intervals are given: {why}, so that they do not hold; deft conformal calibrates "

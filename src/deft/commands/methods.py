@@ -65,7 +65,7 @@ class DEFT(MethodRecipe):
             self.checkpoint, prior, problem=None if self.any_problem else problem, allow=self.allow
         )
         intervals, seconds = Intervals.of(card), chain.seconds(card)
-        return Method(label, h_transform, self.sampler, seconds, intervals=intervals)
+        return Method(label, h_transform, self.sampler, seconds, intervals=intervals, learned=card)
 
 
 @final

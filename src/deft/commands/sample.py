@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
@@ -15,8 +16,9 @@ from deft.commands.measurements import observation
 from deft.commands.methods import DEFT
 from deft.commands.priors import Labels, Names
 from deft.commands.recipes import MethodRecipe
+from deft.commands.verdicts import ESTIMATE, Verdicts, noise_level, started_from
 from deft.errors import InvalidInput, at_least_one
-from deft.likelihoods import warn_doubts
+from deft.likelihoods import Observation, warn_doubts
 from deft.noise import Noise, mix
 from deft.problems import Problem, from_card
 from deft.samplers.base import Sampler
@@ -41,7 +43,7 @@ HELP = {
     "(or opaque) where observed",
     "invert_masks": "take what is black (or transparent) in --masks for observed",
     "sigma_y": "the standard deviation of the noise in --measurements, in the prior's range; "
-    "default: the problem's",
+    "default: the problem's; 'estimate' finds it from them",
     "images": "in place of --measurements: clean images, which are measured first",
     "samples": "per image",
     "sampler": "default: DPMSolver with --steps",
@@ -64,7 +66,7 @@ def run(
     measurements: Path | None = None,
     masks: Path | None = None,
     invert_masks: bool = False,
-    sigma_y: float | None = None,
+    sigma_y: float | Literal["estimate"] | None = None,
     images: Path | None = None,
     samples: int = 8,
     sampler: Sampler | None = None,
@@ -94,7 +96,8 @@ def run(
     NAME-samples; where --h was calibrated (deft conformal) also NAME-interval, and low and high in
     the npz; for TwistedSMC also NAME-weights.json; and done.jsonl, which remembers by content what
     each came from: what changed is drawn again. Prints the misfit, 1 where the samples explain the
-    measurement as well as the truth does.
+    measurement as well as the truth does; and, for an h-transform with a reference (deft alarm), a
+    verdict on each answer.
     """
     if (h is None) == (method is None):
         raise InvalidInput("say how to condition: either --h FILE, or --method such as DPS.")
@@ -103,6 +106,10 @@ def run(
             "say what to condition on: either --measurements, or --images with a problem."
         )
     if method is not None:
+        inputs.unused(
+            "with --method, which no reference is for",
+            sigma_y=ESTIMATE if sigma_y == ESTIMATE else None,
+        )
         inputs.unused(
             "with --method, which has its own (--method.steps)",
             steps=steps,
@@ -166,7 +173,7 @@ def run(
             network,
             problem,
             masks=masks,
-            sigma_y=sigma_y,
+            sigma_y=started_from(problem, sigma_y),
             convert=convert,
             value_range=value_range,
             strict=strict,
@@ -180,6 +187,16 @@ def run(
                 "--invert_masks true takes the others"
             )
         names = names[:limit]
+        if sigma_y == ESTIMATE:
+            observed = observed.take(range(len(names)))
+            seeds = [mix(seed, 6, i) for i in range(len(names))]
+            taken = network.take(range(len(names)))
+            found_level = noise_level(
+                card, taken, chosen, problem, observed, samples, seeds, batch_size
+            )
+            print(found_level.line())
+            likelihood = problem.likelihood(observed.operator, observed.y, found_level.pooled)
+            observed = Observation(observed.y, likelihood)
         warn_doubts(observed.to(network.device), network, operator=False)
     chosen.check(network, observed.to(network.device))
     intervals = usable(chosen, problem, samples, sigma_y, masks)
@@ -205,6 +222,7 @@ def run(
             truth,
             intervals,
             weighed,
+            None if h is None else Verdicts.of(card, chosen, observed, samples),
         ).run()
     say_intervals(intervals)
     print(f"{number(len(names), 'image')} x {number(samples, 'sample')} in {out}")

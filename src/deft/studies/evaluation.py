@@ -30,6 +30,7 @@ from deft.storage import provenance
 from deft.storage.atomic import atomic
 from deft.storage.claims import claim
 from deft.storage.lock import locked
+from deft.studies.alarm import alarms
 from deft.studies.checked import check_request
 from deft.studies.conformal import held_by
 from deft.studies.estimate import finite
@@ -143,6 +144,9 @@ def evaluate(
                     weights,
                     own_evaluations=method.own_evaluations,
                     training_seconds=method.training_seconds if trained else None,
+                )
+                scores[method.label].per_image |= alarms(
+                    prior, here, method, parts, folder, samples, batch_size
                 )
                 if observation.operator.symmetries:
                     keep_aligned(folder, method.label, scores[method.label].samples)

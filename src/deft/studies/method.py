@@ -30,7 +30,8 @@ class Method:
 
     `training_seconds` is what the h-transform took to learn; `tuned` the table of a tuned
     parameter, as it should stand in the report; `images` limits an expensive method to the first
-    few images; `intervals` are those that were calibrated for it, and change no sample.
+    few images; `intervals` are those that were calibrated for it, and change no sample; `learned`
+    is the card of the h-transform, where it has one.
     """
 
     label: str
@@ -41,6 +42,7 @@ class Method:
     notes: str = ""
     images: int | None = None
     intervals: Intervals | None = None
+    learned: Mapping[str, object] | None = None
 
     def __post_init__(self) -> None:
         if self.images is not None and self.images < 1:

@@ -52,6 +52,7 @@ MEASURES = (
     Measure("feature_distance", "Feature distance of a sample", "", "lower", 3),
     Measure("agreement", "Class of a sample is the truth's", "", "higher", 2),
     Measure("misfit", "Misfit", "", "one", 3),
+    Measure("alarm", "Alarms", "% of images", "none", 0),
     Measure("evaluations", "Prior evaluations", "per sample", "none", 0),
     Measure("own_evaluations", "Evaluations of h", "per sample", "none", 0),
     Measure("prior_gradients", "Prior gradients", "per sample", "none", 0),

@@ -18,6 +18,7 @@ from deft.errors import CheckpointError, DeftError, InvalidInput
 from deft.htransforms.base import HTransform
 from deft.htransforms.trained import trained_for
 from deft.metrics import intervals
+from deft.metrics.alarm.reference import REFERENCE
 from deft.priors.base import Prior
 from deft.priors.identity import is_nameless, same_identity
 from deft.problems import Problem
@@ -61,6 +62,7 @@ CARD = Object(
         "sampler": OneOf((SAMPLER, Nothing())),
         "units": OneOf((UNITS, Nothing())),
         "conformal": OneOf((intervals.CARD, Nothing())),
+        "alarm": OneOf((REFERENCE, Nothing())),
     },
     ("architecture", "prior"),
     open=True,
