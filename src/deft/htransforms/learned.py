@@ -130,7 +130,13 @@ class LearnedHTransform(HTransform):
         of another shape, or the operator does not say where a residual leads.
         """
         made_for(self, self.event_shape, prior)
-        lifts_to(self, self.event_shape, observation)
+        self.check_measured(prior, observation, self.event_shape)
+
+    def check_measured(
+        self, prior: Prior, observation: Observation, event_shape: Sequence[int]
+    ) -> None:
+        """The part of `check` about the measurement, of signals of any shape."""
+        lifts_to(self, event_shape, observation)
         if self.asks_elsewhere:
             linear_gaussian(observation, self, prior, f"use {type(self).__name__} with point='x_t'")
         if len(observation) and not isinstance(observation.operator, LinearOperator):
@@ -162,7 +168,7 @@ class LearnedHTransform(HTransform):
         nearest to x_0_hat.
         """
         x_t, x_0_hat = denoised.x_t, denoised.x_0_hat
-        lifted = observation.lifted.expand(len(x_0_hat), *self.event_shape)
+        lifted = observation.lifted.expand_as(x_0_hat)
         return {
             "x_t": x_t / denoised.marginal_spread(self.scale),
             "x_0_hat": x_0_hat / self.scale,
@@ -184,10 +190,15 @@ class LearnedHTransform(HTransform):
             denoised.x_t.device.type, enabled=False
         ):  # half precision is for networks, not for operators
             inputs = self.inputs(denoised, observation)
+        return self.answer(inputs, denoised, observation.sigma_y)
+
+    def answer(
+        self, inputs: dict[str, Signal], denoised: Denoised | Asked, sigma_y: Tensor
+    ) -> Signal:
+        """The shift, of what `inputs` read: the networks see nothing else but the noise levels."""
         batch = len(denoised.x_t)
         numbers = torch.stack(
-            [denoised.log_snr.expand(batch), 2 * (observation.sigma_y + 1e-3).log().expand(batch)],
-            dim=1,
+            [denoised.log_snr.expand(batch), 2 * (sigma_y + 1e-3).log().expand(batch)], dim=1
         )
         correction = self.nn1(
             torch.cat([value.expand(batch, *value.shape[1:]) for value in inputs.values()], dim=1),
