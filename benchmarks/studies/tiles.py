@@ -56,7 +56,7 @@ from deft.reports import figure
 from deft.storage.atomic import atomic
 
 SIZES = {"384x256": (256, 384), "768x512": (512, 768)}
-PICTURES = {"384x256": (5, 15, 20, 23), "768x512": (15, 23)}
+PICTURES = {"384x256": (5, 15, 20, 23), "768x512": (23,)}
 SAMPLES = {"384x256": 4, "768x512": 2}
 OVERLAP, TILE, SIGMA_Y = 16, 64, 0.05
 _STROKES = (0.06 * TILE, 0.16 * TILE)  # in places, as the masks of training have them

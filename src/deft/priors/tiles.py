@@ -24,7 +24,6 @@ from torch import Tensor
 
 from deft import checks
 from deft.errors import InvalidInput
-from deft.types import Signal
 
 _PER_ENTRY = 256  # numbers that a network holds at once for each entry of its signal, about
 _SHARE = 0.25  # of the free memory that one micro-batch may take
@@ -129,7 +128,7 @@ class Cut:
         """What there is one of for each picture, for each tile; one for all stays as it is."""
         return value if len(value) == 1 else value[self.owner.to(value.device)]
 
-    def add(self, total: Signal, said: Signal) -> None:
+    def add(self, total: Tensor, said: Tensor) -> None:
         """Add what was said of these tiles to whole pictures, under the windows."""
         for i, places, one in zip(self.owner.tolist(), self.places, said):
             total[i][self._where(places)] += _window(places, one) * one
