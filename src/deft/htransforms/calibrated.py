@@ -96,8 +96,13 @@ class Calibrated(Wrapped):
         """The arguments that build it."""
         return {"h_transform": self.h_transform, **self.settings}
 
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of the signals that it was made for."""
+        return tuple(self.settings["event_shape"])  # type: ignore[arg-type]
+
     def check(self, prior: Prior, observation: Observation) -> None:
-        made_for(self, self.settings["event_shape"], prior)  # type: ignore[arg-type]
+        made_for(self, self.event_shape, prior)
         super().check(prior, observation)
 
     def trainable(self) -> HTransform:

@@ -44,7 +44,10 @@ class ReadsMaps(Protocol):
     the signal, and answers from them alone.
     """
 
-    event_shape: tuple[int, ...]
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of the signals that it was made for."""
+        ...
 
     def check_measured(
         self, prior: Prior, observation: Observation, event_shape: Sequence[int]
@@ -82,8 +85,9 @@ class TiledHTransform(Wrapped):
         batch: int | None = None,
     ) -> None:
         super().__init__(h_transform)
-        learned = h_transform.trainable()
-        if not isinstance(learned, ReadsMaps):
+        if not isinstance(h_transform, ReadsMaps) or not isinstance(
+            h_transform.trainable(), ReadsMaps
+        ):
             raise InvalidInput(
                 "TiledHTransform",
                 given=type(h_transform).__name__,
@@ -91,7 +95,7 @@ class TiledHTransform(Wrapped):
                 "or Calibrated around one",
                 advice="an h-transform without a size of its own works on a Tiled prior as it is",
             )
-        self.tiles = Tiles(tuple(event_shape), tuple(learned.event_shape), overlap, batch)
+        self.tiles = Tiles(tuple(event_shape), tuple(h_transform.event_shape), overlap, batch)
         self.event_shape = self.tiles.event_shape
         self.event_axes = axes_of(self.event_shape)
 

@@ -89,11 +89,13 @@ class Tiled(WrappedPrior):
         return {**self.prior.identity(), "event_shape": list(self.event_shape), "tiles": tiles}
 
     def noise(self, noise: Noise, step: int, draws: int | None = None) -> Signal:
-        """One field of the whole picture."""
+        """One field of the whole picture; of one tile, the small prior's own."""
+        if len(self.tiles) == 1:
+            return self.prior.noise(noise, step, draws)
         return Prior.noise(self, noise, step, draws)
 
     def initial(self, noise: Noise) -> Signal:
-        return Prior.initial(self, noise)
+        return self.prior.initial(noise) if len(self.tiles) == 1 else Prior.initial(self, noise)
 
     @property
     def dimensions(self) -> Tensor:
