@@ -28,6 +28,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,8 @@ from deft.reports import figure
 from deft.storage.atomic import atomic
 
 SIZES = {"384x256": (256, 384), "768x512": (512, 768)}
-PICTURES = {"384x256": (5, 15, 20, 23), "768x512": (23,)}
-SAMPLES = {"384x256": 4, "768x512": 2}
+PICTURES = {"384x256": (5, 15, 23), "768x512": (23,)}
+SAMPLES = {"384x256": 4, "768x512": 1}
 OVERLAP, TILE, SIGMA_Y = 16, 64, 0.05
 _STROKES = (0.06 * TILE, 0.16 * TILE)  # in places, as the masks of training have them
 NAMES = {"scratches": "h-natural-64-inpainting", "4x": "h-natural-64-super-resolution"}
@@ -219,7 +220,7 @@ def panel(observed: Observation, found: dict[str, Tensor], truth: Tensor) -> NDA
         np.asarray(observed.operator.coverage(truth)[0]),
     )
     ours = found["whole"]
-    spread = np.asarray(ours.std(0).square().mean(0).sqrt())
+    spread = np.asarray(ours.std(0, correction=0).square().mean(0).sqrt())
     rows = [
         [measured, shown(found["apart"][0]), shown(ours[0])],
         [shown(ours.mean(0)), figure.heat(spread, float(spread.max())), shown(truth[0])],
@@ -256,9 +257,7 @@ def main() -> None:
                     x, took = drawn(
                         args.out / size / name,
                         f"{method}-{number:02d}",
-                        lambda draw=draw, o=observed, x_0=truth, k=number: draw(
-                            loaded, o, x_0, SAMPLES[size], mix(0, 5, k)
-                        ),
+                        partial(draw, loaded, observed, truth, SAMPLES[size], mix(0, 5, number)),
                     )
                     cells[method].append(x)
                     seconds[method] += took / len(x)

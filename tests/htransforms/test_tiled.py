@@ -155,16 +155,14 @@ def test_how_far_operators_reach():
     g = torch.Generator().manual_seed(0)
     dense = Matrix(torch.randn(40, 1024, generator=g, dtype=DOUBLE), (1, 32, 32))
     assert min(of(dense)) >= 15
-    black_box = CallableOperator(lambda x: x.detach(), lift=lambda y: y)
+    black_box = CallableOperator(lambda x: x.detach(), (1, 32, 32), lift=lambda y: y)
     assert of(black_box) == (0, 0)
 
 
 def refused(operator, match, shape=LARGE, h=None):
     observation = measured(operator, shape)
     with pytest.raises(InvalidInput, match=match):
-        Posterior(
-            Tiled(white(SMALL), shape), h or TiledHTransform(learned(), shape), observation
-        )
+        Posterior(Tiled(white(SMALL), shape), h or TiledHTransform(learned(), shape), observation)
 
 
 def test_an_operator_that_reaches_beyond_a_tile_is_refused():
@@ -181,9 +179,7 @@ def test_an_operator_of_another_size_is_refused():
     likelihood = GaussianLikelihood(SuperResolution(2, (2, 8, 8)).double(), 0.1)
     observation = Observation(torch.zeros(1, 2, 4, 4, dtype=DOUBLE), likelihood)
     with pytest.raises(InvalidInput, match=r"one of the whole picture, \(2, 19, 22\).*ake the op"):
-        Posterior(
-            Tiled(white(SMALL), LARGE), TiledHTransform(learned(), LARGE), observation
-        )
+        Posterior(Tiled(white(SMALL), LARGE), TiledHTransform(learned(), LARGE), observation)
 
 
 def test_what_cannot_work_on_tiles_is_refused():

@@ -194,7 +194,7 @@ def test_its_identity_says_the_tiles():
 def test_what_has_no_tiles_is_refused():
     with pytest.raises(InvalidInput, match="a prior of a vector"):
         Tiled(gaussian(), (9,))
-    with pytest.raises(InvalidInput, match="at least 16 x 16.*size of one tile.*nlarge or pad"):
+    with pytest.raises(InvalidInput, match=r"at least 16 x 16.*size of one tile.*nlarge or pad"):
         Tiled(unet(), (1, 8, 20))
 
 

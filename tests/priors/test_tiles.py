@@ -1,5 +1,7 @@
 """Where tiles lie, and that their windows sum to one."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -37,7 +39,7 @@ def test_any_size_is_covered_and_windows_sum_to_one(height, width, size, overlap
     for starts, n in zip(tiles.offsets, shape[1:]):
         assert starts[0] == 0
         assert starts[-1] == n - size
-        steps = [b - a for a, b in zip(starts, starts[1:])]
+        steps = [b - a for a, b in pairwise(starts)]
         assert all(0 < step <= size - overlap for step in steps)  # `overlap` is shared at least
     x = torch.randn(2, *shape, dtype=DOUBLE)
     torch.testing.assert_close(rebuilt(tiles, x), x, rtol=0, atol=1e-12)

@@ -64,7 +64,7 @@ class Drawing:
         where all are, else when the other images are done.
         """
         done = Done(self.out)
-        origins = self._origins()
+        origins = self.origins()
         left = self._left(done, origins)
         broken: list[int] = []
         size = max(1, self.batch_size // self.method.sampler.signals(self.samples))
@@ -89,11 +89,11 @@ class Drawing:
                 raise signals.Stopped(
                     f"stopped{signals.by(by)}; {kept}: the same command goes on from there.", by
                 ) from error
-        self._say_fit(done)
+        say_fit(done, self.names, self.observed, self.method)
         if broken:
             raise self._not_finite(broken)
 
-    def _origins(self) -> list[dict[str, str]]:
+    def origins(self) -> list[dict[str, str]]:
         """By hash, all that the samples of each image come from."""
         card = self.method.card()
         h = fingerprint(of_file(self.h) if self.h is not None else card["h_transform"])
@@ -155,63 +155,14 @@ class Drawing:
                 broken.append(i)
                 continue
             clean = None if self.truth is None else self.truth[i]
-            facts = self._facts(x, part.take([k]), clean)
+            known = facts(x, part.take([k]), clean, self.prior)
             files = write(
                 self.out, self.names[i], x.cpu(), self.observed.take([i]), self.prior, clean
             )
             if drawn.weights:
                 files.append(write_weights(self.out, self.names[i], drawn.weights[k]))
-            done.add(self.names[i], origins[i], files, facts)
+            done.add(self.names[i], origins[i], files, known)
         return broken
-
-    def _facts(
-        self, samples: Tensor, observed: Observation, truth: Tensor | None
-    ) -> dict[str, object]:
-        """How well samples explain their measurement, and how near their mean is to the truth,
-        where that is known.
-        """
-        facts: dict[str, object] = {}
-        if observed.likelihood.has_misfit:
-            value = float(root_mean_square(misfit(samples, observed.take([0] * len(samples)))))
-            facts["misfit"] = value if math.isfinite(value) else None
-            facts["far"] = _far(value, observed)
-        if truth is not None and not observed.operator.symmetries:
-            low, high = self.prior.value_range or (float(truth.min()), float(truth.max()))
-            if high > low:
-                value = float(psnr(samples.mean(0, keepdim=True).cpu(), truth[None], high - low))
-                facts["psnr"] = value if math.isfinite(value) else None
-        return facts
-
-    def _say_fit(self, done: Done) -> None:
-        """The misfit of all images that are done, and a warning for those where it is far from what
-        is right.
-        """
-        records = [done.known[name] for name in self.names if name in done.known]
-        noiseless = not bool((self.observed.sigma_y > 0).any())
-        what = (
-            "residual ||y - A x|| / sqrt(m) of the samples, 0 is right"
-            if noiseless
-            else "misfit of the samples, 1 is right"
-        )
-        for key, title, unit in (("misfit", what, ""), ("psnr", "PSNR of the mean", " dB")):
-            values = [record[key] for record in records if isinstance(record.get(key), float)]
-            if values:
-                extent = (
-                    f" ({min(values):.3g} to {max(values):.3g} over {number(len(values), 'image')})"
-                    if len(values) > 1
-                    else ""
-                )
-                print(f"{title}: {math.fsum(values) / len(values):.3g}{unit}{extent}")
-        if not self.method.conditions:
-            return  # the prior alone does not see the measurement
-        for side, meaning in _MEANING.items():
-            far = [record["name"] for record in records if record.get("far") == side]
-            if far:
-                warnings.warn(
-                    f"the misfit of {number(len(far), 'image')} is far {side} what is right "
-                    f"({some(far)}): {meaning}.",
-                    stacklevel=2,
-                )
 
     def _not_finite(self, broken: Sequence[int]) -> SamplesNotFinite:
         first = broken[0]
@@ -238,6 +189,57 @@ _MEANING = {
     "below": "the samples follow the noise of the measurement. sigma_y may be larger than the "
     "noise, or the method guides too strongly",
 }
+
+
+def facts(
+    samples: Tensor, observed: Observation, truth: Tensor | None, prior: Prior
+) -> dict[str, object]:
+    """How well samples explain their measurement, and how near their mean is to the truth, where
+    that is known.
+    """
+    found: dict[str, object] = {}
+    if observed.likelihood.has_misfit:
+        value = float(root_mean_square(misfit(samples, observed.take([0] * len(samples)))))
+        found["misfit"] = value if math.isfinite(value) else None
+        found["far"] = _far(value, observed)
+    if truth is not None and not observed.operator.symmetries:
+        low, high = prior.value_range or (float(truth.min()), float(truth.max()))
+        if high > low:
+            value = float(psnr(samples.mean(0, keepdim=True).cpu(), truth[None], high - low))
+            found["psnr"] = value if math.isfinite(value) else None
+    return found
+
+
+def say_fit(done: Done, names: Sequence[str], observed: Observation, method: Method) -> None:
+    """The misfit of all images that are done, and a warning for those where it is far from what is
+    right.
+    """
+    records = [done.known[name] for name in names if name in done.known]
+    noiseless = not bool((observed.sigma_y > 0).any())
+    what = (
+        "residual ||y - A x|| / sqrt(m) of the samples, 0 is right"
+        if noiseless
+        else "misfit of the samples, 1 is right"
+    )
+    for key, title, unit in (("misfit", what, ""), ("psnr", "PSNR of the mean", " dB")):
+        values = [record[key] for record in records if isinstance(record.get(key), float)]
+        if values:
+            extent = (
+                f" ({min(values):.3g} to {max(values):.3g} over {number(len(values), 'image')})"
+                if len(values) > 1
+                else ""
+            )
+            print(f"{title}: {math.fsum(values) / len(values):.3g}{unit}{extent}")
+    if not method.conditions:
+        return  # the prior alone does not see the measurement
+    for side, meaning in _MEANING.items():
+        far = [record["name"] for record in records if record.get("far") == side]
+        if far:
+            warnings.warn(
+                f"the misfit of {number(len(far), 'image')} is far {side} what is right "
+                f"({some(far)}): {meaning}.",
+                stacklevel=2,
+            )
 
 
 def _far(value: float, observed: Observation) -> str:

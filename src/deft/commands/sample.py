@@ -6,13 +6,14 @@ from pathlib import Path
 
 from torch import Tensor
 
-from deft.commands import inputs, priors
+from deft.commands import inputs, priors, tiles
 from deft.commands.drawing import Drawing
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.measurements import observation
 from deft.commands.methods import DEFT
 from deft.commands.priors import Labels, Names
 from deft.commands.recipes import MethodRecipe
+from deft.commands.tiled_drawing import TiledDrawing, say_once
 from deft.errors import InvalidInput, at_least_one
 from deft.likelihoods import warn_doubts
 from deft.noise import Noise, mix
@@ -21,6 +22,7 @@ from deft.samplers.base import Sampler
 from deft.samplers.dpm_solver import DPMSolver
 from deft.storage import claims
 from deft.storage.lock import locked
+from deft.studies.method import Method
 from deft.studies.words import number
 from deft.training import checkpoint, places
 from deft.training.validated import same_units, sampler_of
@@ -45,8 +47,9 @@ HELP = {
     "sampler": "default: DPMSolver with --steps",
     "steps": "evaluations of the prior per sample, for the default sampler (default: 20)",
     "limit": "the first few images only",
-    "batch_size": "signals denoised at once; changes no result",
+    "batch_size": "signals, or tiles, denoised at once; changes no result",
     "allow": priors.ALLOW_HELP,
+    **tiles.HELP,
     **priors.HELP,
     **inputs.IMAGE_HELP,
 }
@@ -69,6 +72,8 @@ def run(
     seed: int = 0,
     batch_size: int = 64,
     limit: int | None = None,
+    tile: str = "auto",
+    overlap: int | None = None,
     convert: Convert | None = None,
     fit: Fit | None = None,
     value_range: Range | None = None,
@@ -90,6 +95,9 @@ def run(
     NAME-samples; for TwistedSMC also NAME-weights.json; and done.jsonl, which remembers by content
     what each came from: what changed is drawn again. Prints the misfit, 1 where the samples explain
     the measurement as well as the truth does.
+
+    Pictures larger than the prior are drawn by overlapping tiles, each in its own size, one sample
+    at a time (docs/tiles.md).
     """
     if (h is None) == (method is None):
         raise InvalidInput("say how to condition: either --h FILE, or --method such as DPS.")
@@ -139,6 +147,31 @@ def run(
     recipe = method or DEFT(h, drawn_by, any_problem=False)  # type: ignore[arg-type]
     recipe.allow = priors.names(allow)
     chosen = recipe.build("samples", network, problem)
+    reader = tiles.Reader(
+        network,
+        problem,
+        seed,
+        images is None,
+        overlap,
+        batch_size,
+        convert,
+        value_range,
+        strict,
+        key,
+        masks,
+        invert_masks,
+        sigma_y,
+    )
+    if window is None and series is None and tiles.wanted(tile, overlap, fit, network):
+        pieces = (
+            tiles.of_images(images, network, key)
+            if images is not None
+            else tiles.of_measurements(measurements, network, problem, masks, key)  # type: ignore[arg-type]
+        )
+        if pieces is not None:
+            _by_tiles(out, reader, pieces.first(limit), chosen, samples, h, resolved)
+            return
+        inputs.unused("where no picture is larger than the prior", overlap=overlap)
     truth: Tensor | None = None
     if images is not None:
         found = inputs.opened(
@@ -196,6 +229,28 @@ def run(
             truth,
         ).run()
     print(f"{number(len(names), 'image')} x {number(samples, 'sample')} in {out}")
+
+
+def _by_tiles(
+    out: Path,
+    reader: tiles.Reader,
+    pieces: tiles.Pieces,
+    method: Method,
+    samples: int,
+    h: Path | None,
+    resolved: str,
+) -> None:
+    """Draw pictures larger than the prior."""
+    say_once(pieces, reader)
+    seeds = [mix(reader.seed, 5, i) for i in range(len(pieces))]
+    drawing = TiledDrawing(out, reader, pieces, method, seeds, samples, h)
+    drawing.check()
+    with locked(out):
+        claims.claim_yaml(
+            out, resolved, "deft sample", free=("batch_size", "limit", "config", "out")
+        )
+        drawing.run()
+    print(f"{number(len(pieces), 'image')} x {number(samples, 'sample')} in {out}")
 
 
 def _on_card(h: Path | None) -> str:

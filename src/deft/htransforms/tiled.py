@@ -167,9 +167,10 @@ def reach(prior: Prior, observation: Observation) -> tuple[int, ...]:
     that cannot be known (a black box).
     """
     one, x_0 = typical(prior, observation)
-    middle = tuple(n // 2 for n in x_0.shape[2:])
-    moved = x_0.clone()
-    moved[(slice(None), slice(None), *middle)] += prior.scale
+    middle = [n // 2 for n in x_0.shape[2:]]
+    bright = torch.zeros_like(x_0[0, 0])
+    bright[tuple(middle)] = prior.scale
+    moved = x_0 + bright
     with torch.no_grad():
         difference = one.operator(moved) - one.operator(x_0)
     response = one.operator.transposed_derivative(x_0, difference)

@@ -173,7 +173,9 @@ def room(tile: Sequence[int], device: torch.device) -> int:
     holds, at about 256 numbers for each entry, and at most 16 on a CPU.
     """
     needs = 4 * _PER_ENTRY * math.prod(tile)
-    return max(1, min(int(_SHARE * _free(device)) // needs, _MOST.get(device.type, _MOST_ELSEWHERE)))
+    return max(
+        1, min(int(_SHARE * _free(device)) // needs, _MOST.get(device.type, _MOST_ELSEWHERE))
+    )
 
 
 def _free(device: torch.device) -> int:
