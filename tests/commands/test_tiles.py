@@ -93,9 +93,7 @@ def test_measurements_of_large_pictures(deft, common, tmp_path: Path) -> None:
     assert "no mask for the measurement 02" in said
 
 
-def test_small_measurements_make_large_pictures(
-    deft, prior_file: str, tmp_path: Path
-) -> None:
+def test_small_measurements_make_large_pictures(deft, prior_file: str, tmp_path: Path) -> None:
     y = np.random.default_rng(0).uniform(-1, 1, (2, 1, 10, 6)).astype(np.float32)
     np.save(tmp_path / "y.npy", y)
     code, _, said = deft(

@@ -164,9 +164,16 @@ def run(
     )
     if window is None and series is None and tiles.wanted(tile, overlap, fit, network):
         pieces = (
-            tiles.of_images(images, network, key)
+            tiles.of_images(images, network, key, strict)
             if images is not None
-            else tiles.of_measurements(measurements, network, problem, masks, key)  # type: ignore[arg-type]
+            else tiles.of_measurements(
+                measurements,  # type: ignore[arg-type]
+                network,
+                problem,
+                masks,
+                key,
+                strict,
+            )
         )
         if pieces is not None:
             _by_tiles(out, reader, pieces.first(limit), chosen, samples, h, resolved)

@@ -74,6 +74,9 @@ def wanted(tile: str, overlap: int | None, fit: str | None, prior: Prior) -> boo
             expected=f"auto, off, or the size of the signals of {prior.name}, {size}",
             advice="a prior denoises signals of its own size alone; auto takes it",
         )
+    if prior.codec is not None or prior.event_axes != "image":
+        inputs.unused(f"with {prior.name}, whose signals have no tiles", overlap=overlap)
+        return False
     if tile == "off" or fit is not None:
         without = "with --tile off" if tile == "off" else "with --fit, which makes pictures fit"
         inputs.unused(without, overlap=overlap)
@@ -88,12 +91,12 @@ def wanted(tile: str, overlap: int | None, fit: str | None, prior: Prior) -> boo
             most=min(prior.event_shape[1:]) - 1,
             meaning="the places that neighbouring tiles share, fewer than a tile has",
         )
-    return prior.codec is None and prior.event_axes == "image"
+    return True
 
 
-def of_images(path: Path, prior: Prior, key: str | None) -> Pieces | None:
+def of_images(path: Path, prior: Prior, key: str | None, strict: bool) -> Pieces | None:
     """The clean images at a path, where some are larger than the prior's signals and none is
-    smaller; None otherwise.
+    smaller; None otherwise. Raises `BadImage` for one that cannot be read, where that is `strict`.
     """
     if not path.exists() or holds_slices(path):
         return None
@@ -101,11 +104,11 @@ def of_images(path: Path, prior: Prior, key: str | None) -> Pieces | None:
         shape = read_array(path, key).shape
         return None if len(shape) < 3 else _rows(path, shape, (1, 1), prior)
     files = pictures.found(path, "images")
-    return _files(path, files, prior, (1, 1))
+    return _files(path, files, prior, (1, 1), strict)
 
 
 def of_measurements(
-    path: Path, prior: Prior, problem: Problem, masks: Path | None, key: str | None
+    path: Path, prior: Prior, problem: Problem, masks: Path | None, key: str | None, strict: bool
 ) -> Pieces | None:
     """The measurements at a path, as `of_images`; a picture is as many times as large as its
     measurement as the problem makes it of a signal of the prior.
@@ -119,7 +122,7 @@ def of_measurements(
         shape = read_array(path, key).shape
         return None if len(shape) < 3 else _rows(path, shape, times, prior)
     files = pictures.found(path, "measurements", (*_ARRAYS, *pictures.SUFFIXES))
-    return _files(path, files, prior, times)
+    return _files(path, files, prior, times, strict)
 
 
 def _ratio(problem: Problem, prior: Prior) -> Size | None:
@@ -146,8 +149,9 @@ def _rows(path: Path, shape: Sequence[int], times: Size, prior: Prior) -> Pieces
     return _larger(Pieces(names, [path] * count, list(range(count)), [size] * count), prior)
 
 
-def _files(path: Path, files: Sequence[Path], prior: Prior, times: Size) -> Pieces | None:
-    """The files that can be read: those that cannot are left to the plain way, which says so."""
+def _files(
+    path: Path, files: Sequence[Path], prior: Prior, times: Size, strict: bool
+) -> Pieces | None:
     sizes, kept = [], []
     for file in files:
         try:
@@ -155,7 +159,9 @@ def _files(path: Path, files: Sequence[Path], prior: Prior, times: Size) -> Piec
                 height, width = read_array(file).shape[-2:]
             else:
                 width, height = pictures.decoded(file).size
-        except (BadImage, pictures.Unreadable, ValueError):
+        except (BadImage, pictures.Unreadable, ValueError) as error:
+            if strict:
+                raise BadImage(f"{error} It would be skipped without --strict.") from error
             continue
         kept.append(file)
         sizes.append((height * times[0], width * times[1]))
