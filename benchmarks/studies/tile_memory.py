@@ -4,8 +4,8 @@
 
 Each size runs in a process of its own: the prior natural-64 with its h-transform for inpainting,
 two steps of one sample, micro-batches of 16 tiles. `peak_mib` is the greatest resident memory of
-the process, `above_mib` what it is above that of one micro-batch of 16 pictures of 64 x 64, denoised
-without tiles. `maps_mib` is one map of three channels of the whole picture in single precision.
+the process, `above_mib` what it is above that of 16 pictures of 64 x 64 at once, without tiles.
+`maps_mib` is one map of three channels of the whole picture in single precision.
 """
 
 from __future__ import annotations
