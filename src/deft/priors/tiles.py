@@ -15,7 +15,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import final
 
@@ -29,6 +30,9 @@ _PER_ENTRY = 256  # numbers that a network holds at once for each entry of its s
 _SHARE = 0.25  # of the free memory that one micro-batch may take
 _MOST = {"cpu": 16}  # tiles at once; a core gains nothing from more
 _MOST_ELSEWHERE = 512
+
+
+Places = tuple[tuple[int, Tensor], ...]  # offsets, each with its window
 
 
 @final
@@ -45,7 +49,6 @@ class Tiles:
     tile: tuple[int, ...]
     overlap: int | None = None
     batch: int | None = None
-    _axes: tuple[tuple[tuple[int, Tensor], ...], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         event_shape, tile = checked_shape(self.event_shape, self.tile), tuple(self.tile)
@@ -70,19 +73,27 @@ class Tiles:
                 meaning="the tiles that are worked on at once",
                 advice="leave it out for what the free memory holds",
             )
-        axes = tuple(_along(n, size, overlap) for n, size in zip(event_shape[1:], tile[1:]))
         for name, value in (
             ("event_shape", event_shape),
             ("tile", tile),
             ("overlap", overlap),
             ("batch", batch),
-            ("_axes", axes),
         ):
             object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
         """How many tiles a picture has."""
         return math.prod(len(axis) for axis in self._axes)
+
+    @cached_property
+    def _axes(self) -> tuple[Places, ...]:
+        """Offsets and windows along each axis, made when they are needed: a card may name any
+        size.
+        """
+        assert self.overlap is not None
+        return tuple(
+            _along(n, size, self.overlap) for n, size in zip(self.event_shape[1:], self.tile[1:])
+        )
 
     @property
     def offsets(self) -> tuple[tuple[int, ...], ...]:
@@ -98,9 +109,6 @@ class Tiles:
         for start in range(0, len(every), size):
             part = every[start : start + size]
             yield Cut(self, [owner for owner, _ in part], [places for _, places in part])
-
-
-Places = tuple[tuple[int, Tensor], ...]  # of one tile: its offset and its window along each axis
 
 
 @final
