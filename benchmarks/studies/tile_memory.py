@@ -27,7 +27,7 @@ from deft.posterior import Posterior
 from deft.samplers.dpm_solver import DPMSolver
 from deft.storage.atomic import atomic
 
-SIZES = ((64, 64), (256, 384), (512, 768), (1024, 1536))
+SIZES = ((64, 64), (256, 384), (512, 768))
 _BATCH = 16
 
 
