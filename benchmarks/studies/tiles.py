@@ -23,7 +23,7 @@ blended are means of two samples in half of the picture; those cut in the middle
 (`cut`) are samples.
 
 Samples are kept in OUT; the same command goes on from there. Leaves `OUT/results.json` and
-`OUT/SIZE-PROBLEM.png`.
+`OUT/SIZE-PROBLEM.jpg`.
 """
 
 from __future__ import annotations
@@ -242,8 +242,9 @@ def panel(observed: Observation, found: dict[str, Tensor], truth: Tensor) -> NDA
         [shown(ours.mean(0)), figure.heat(spread, float(spread.max()) or 1.0), shown(truth[0])],
     ]
     second = "interpolated" if left is found["interpolated"] else "tiles apart"
-    names = ["measurement", second, "one sample", "mean", "std", "truth"]
-    return figure.grid(rows, names, scale=1)
+    names = [["measurement", second, "one sample"], ["mean", "std", "truth"]]
+    halves = [figure.grid([row], titles, scale=1) for row, titles in zip(rows, names)]
+    return np.concatenate(halves, axis=0)
 
 
 def main() -> None:
@@ -289,8 +290,8 @@ def main() -> None:
                         seen = misfit(part, observed.take([0] * len(part)))
                         fits.setdefault(label, []).append(seen.mean())
             last = {label: parts[-1] for label, parts in cells.items()}
-            with atomic(args.out / f"{size}-{name}.png") as out:
-                out.write(figure.png(panel(observed, last, truth)))
+            with atomic(args.out / f"{size}-{name}.jpg") as out:
+                Image.fromarray(panel(observed, last, truth)).save(out, "JPEG", quality=88)
             for label, parts in cells.items():
                 if len(parts) == len(truths):
                     results.setdefault(size, {}).setdefault(name, {})[label] = summary(
