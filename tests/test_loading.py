@@ -37,6 +37,17 @@ def test_one_that_ships():
     )
 
 
+def test_the_same_for_large_pictures():
+    loaded = deft.load("h-digits-32-inpainting")
+    large = loaded.tiled((1, 40, 57), overlap=4, batch=3)
+    assert (large.problem, large.sampler) == (loaded.problem, loaded.sampler)
+    observation = large.problem.draw(torch.zeros(1, 1, 40, 57), deft.Noise([0]))
+    posterior = deft.Posterior(large.prior, large.h, observation)
+    assert deft.DPMSolver(2)(posterior, 1, seed=0).shape == (1, 1, 1, 40, 57)
+    with pytest.raises(InvalidInput, match="at least 32 x 32"):
+        loaded.tiled((1, 40, 20))
+
+
 def test_it_is_frozen():
     loaded = deft.load(NAME)
     with pytest.raises(dataclasses.FrozenInstanceError):

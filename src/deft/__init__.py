@@ -19,6 +19,7 @@ _HOME = {
     "Denoised": "deft.priors.base",
     "GaussianMixture": "deft.priors.gaussian_mixture",
     "Rescheduled": "deft.priors.rescheduled",
+    "Tiled": "deft.priors.tiled",
     "CallablePrior": "deft.priors.callable",
     "UNetPrior": "deft.priors.unet",
     # schedules and noise
@@ -52,6 +53,7 @@ _HOME = {
     "Calibrated": "deft.htransforms.calibrated",
     "Exact": "deft.htransforms.exact",
     "LearnedHTransform": "deft.htransforms.learned",
+    "TiledHTransform": "deft.htransforms.tiled",
     "FlatHTransform": "deft.htransforms.flat",
     "PaperHTransform": "deft.htransforms.paper",
     "ConditionalScore": "deft.htransforms.conditional_score",

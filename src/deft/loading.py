@@ -4,13 +4,16 @@
     loaded(y, operator=A)                                   samples of p(x_0 | y)
     deft.Posterior(loaded.prior, loaded.h, observation)     the posterior, for any sampler
 
+    large = loaded.tiled((3, 512, 768))     # the same for pictures larger than the prior
+
 A file names its prior (`prior_from`) and its problem; nothing that it names is downloaded, and no
 class outside the library is built unless the caller allows it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -20,6 +23,7 @@ from torch import Tensor
 
 from deft.errors import CheckpointError, InvalidInput
 from deft.htransforms.base import HTransform
+from deft.htransforms.tiled import TiledHTransform
 from deft.likelihoods import Observation
 from deft.metrics.intervals import Intervals
 from deft.noise import Noise
@@ -27,6 +31,7 @@ from deft.operators.base import ForwardOperator
 from deft.posterior import Posterior
 from deft.priors import resolve
 from deft.priors.base import Prior
+from deft.priors.tiled import Tiled
 from deft.problems import Problem, from_card
 from deft.samplers.arguments import Seed
 from deft.samplers.base import Sampler
@@ -96,6 +101,21 @@ class Loaded:
                     advice="give operator=, such as deft.operators.Inpainting(mask)",
                 )
         return drawn[0]
+
+    def tiled(
+        self, event_shape: Sequence[int], *, overlap: int | None = None, batch: int | None = None
+    ) -> Loaded:
+        """The same for pictures of the shape `event_shape`, larger than the prior's, by overlapping
+        tiles (deft.priors.tiled): an approximation.
+
+        `overlap` and `batch` are as in `Tiled`. Raises `InvalidInput` where tiles do not fit, and
+        for an h-transform that cannot work on them.
+        """
+        return replace(
+            self,
+            h=TiledHTransform(self.h, event_shape, overlap=overlap, batch=batch).eval(),
+            prior=Tiled(self.prior, event_shape, overlap=overlap, batch=batch),
+        )
 
 
 def load(

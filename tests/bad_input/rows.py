@@ -2089,7 +2089,7 @@ ROWS: dict[str, list[Row]] = {
         ),
         Row(
             MEASURED,
-            "--measurements {w}/large",
+            "--measurements {w}/large --tile off",
             (
                 "the measurement 00",
                 "got shape (1, 32, 32)",
@@ -3865,6 +3865,66 @@ ROWS: dict[str, list[Row]] = {
             status=0,
         ),
         Row("conformal --print_config=x", "", ('Invalid option "x" for --print_config',)),
+    ],
+    "tiles": [
+        Row(
+            SAMPLE,
+            "--tile 8",
+            (
+                "--tile: got 8",
+                "auto, off, or the size of the signals of tiny, 16 x 16",
+                "auto takes it",
+            ),
+        ),
+        Row(SAMPLE, "--tile on", ("--tile: got on", "auto, off, or the size of the signals")),
+        Row(
+            SAMPLE,
+            "--images {w}/large --overlap 16",
+            ("--overlap", "got 16", "a whole number from 0 to 15, the places that neighbouring"),
+        ),
+        Row(
+            SAMPLE,
+            "--images {w}/large --overlap -1",
+            ("--overlap", "got -1", "a whole number from 0 to 15, the places that neighbouring"),
+        ),
+        Row(
+            SAMPLE,
+            "--images {w}/large --overlap half",
+            ("--overlap", "got half", "a whole number"),
+        ),
+        Row(
+            SAMPLE,
+            "--overlap 4",
+            ("--overlap: got 4", "it is not used where no picture is larger than the prior"),
+        ),
+        Row(
+            SAMPLE,
+            "--images {w}/large --tile off",
+            (
+                "{w}/large/00.png is 32 x 32 (height x width) and the prior takes 16 x",
+                "use --fit resize (scale, then cut the middle out)",
+            ),
+        ),
+        Row(
+            SAMPLE,
+            "--images {w}/large --tile off --overlap 4",
+            ("--overlap: got 4", "it is not used with --tile off", "eave --overlap out"),
+        ),
+        Row(
+            SAMPLE,
+            "--images {w}/large --fit resize --tile 16",
+            ("--tile: got 16", "it is not used with --fit", "eave --tile out"),
+        ),
+        Row(
+            WITHOUT,
+            "--images {w}/large --method TwistedSMC",
+            ("--method: got ResampledSMC", "one sample at a time", "se --fit resize"),
+        ),
+        Row(
+            MEASURED,
+            "--measurements {w}/large --masks {w}/mask.png",
+            ("the mask", "got 16 x 16 (height x width)", "32 x 32, the size of the signal"),
+        ),
     ],
 }
 

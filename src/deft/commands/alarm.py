@@ -7,8 +7,8 @@ from pathlib import Path
 from deft.commands import inputs, priors
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.methods import DEFT
+from deft.commands.on_card import prior_of, problem_of
 from deft.commands.priors import Names
-from deft.commands.sample import _on_card, _problem
 from deft.errors import InvalidInput, at_least_one
 from deft.metrics.alarm.reference import FEWEST
 from deft.samplers.base import Sampler
@@ -83,9 +83,9 @@ def run(
             expected="another folder than that of --h, which stays as it is",
         )
     network = priors.opened(
-        prior or _on_card(path), None, None, None, None, fetch=prior is not None, allow=allowed
+        prior or prior_of(path), None, None, None, None, fetch=prior is not None, allow=allowed
     )
-    problem = _problem(path, allowed)
+    problem = problem_of(path, allowed)
     card = checkpoint.read_card(path)
     same_units(card, window)
     drawn_by = sampler or (sampler_of(card) if steps is None else DPMSolver(steps=steps))

@@ -10,8 +10,6 @@ the misfit of m measurements is 1 with a standard deviation of 1 / sqrt(2 m). It
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +21,11 @@ from tqdm.auto import tqdm
 
 from deft import signals
 from deft.commands.done import Done, of_measurement
+from deft.commands.fit import facts, say_fit
 from deft.commands.sample_files import write, write_interval, write_weights
 from deft.commands.verdicts import Verdicts
 from deft.errors import DeftError, SamplesNotFinite
 from deft.likelihoods import Observation
-from deft.metrics.image import misfit, psnr, root_mean_square
 from deft.metrics.intervals import Intervals
 from deft.noise import Noise
 from deft.priors.base import Prior
@@ -36,8 +34,6 @@ from deft.steps import State
 from deft.storage.fingerprint import fingerprint, of_file
 from deft.studies.method import Method, describe
 from deft.studies.words import number, some
-
-_NOISELESS = 0.05  # a residual above this share of y's own root mean square is far from 0
 
 
 @final
@@ -70,7 +66,7 @@ class Drawing:
         where all are, else when the other images are done.
         """
         done = Done(self.out)
-        origins = self._origins()
+        origins = self.origins()
         left = self._left(done, origins)
         broken: list[int] = []
         size = max(1, self.batch_size // self.method.sampler.signals(self.samples))
@@ -95,11 +91,11 @@ class Drawing:
                 raise signals.Stopped(
                     f"stopped{signals.by(by)}; {kept}: the same command goes on from there.", by
                 ) from error
-        self._say_fit(done)
+        say_fit(done, self.names, self.observed, self.method, self.verdicts)
         if broken:
             raise self._not_finite(broken)
 
-    def _origins(self) -> list[dict[str, str]]:
+    def origins(self) -> list[dict[str, str]]:
         """By hash, all that the samples of each image come from."""
         card = self.method.card()
         h = fingerprint(of_file(self.h) if self.h is not None else card["h_transform"])
@@ -161,9 +157,9 @@ class Drawing:
                 broken.append(i)
                 continue
             clean = None if self.truth is None else self.truth[i]
-            facts = self._facts(x, part.take([k]), clean)
+            known = facts(x, part.take([k]), clean, self.prior)
             if self.verdicts is not None:
-                facts |= self.verdicts.facts(self.prior.take([i]), part.take([k]), x)
+                known |= self.verdicts.facts(self.prior.take([i]), part.take([k]), x)
             one, x = self.observed.take([i]), x.cpu()
             files = write(self.out, self.names[i], x, one, self.prior, clean)
             if self.intervals is not None:
@@ -177,65 +173,11 @@ class Drawing:
                     clean,
                     self.functionals,
                 )
-                files, facts = files + more, facts | held
+                files, known = files + more, known | held
             if drawn.weights:
                 files.append(write_weights(self.out, self.names[i], drawn.weights[k]))
-            done.add(self.names[i], origins[i], files, facts)
+            done.add(self.names[i], origins[i], files, known)
         return broken
-
-    def _facts(
-        self, samples: Tensor, observed: Observation, truth: Tensor | None
-    ) -> dict[str, object]:
-        """How well samples explain their measurement, and how near their mean is to the truth,
-        where that is known.
-        """
-        facts: dict[str, object] = {}
-        if observed.likelihood.has_misfit:
-            value = float(root_mean_square(misfit(samples, observed.take([0] * len(samples)))))
-            facts["misfit"] = value if math.isfinite(value) else None
-            facts["far"] = _far(value, observed)
-        if truth is not None and not observed.operator.symmetries:
-            low, high = self.prior.value_range or (float(truth.min()), float(truth.max()))
-            if high > low:
-                value = float(psnr(samples.mean(0, keepdim=True).cpu(), truth[None], high - low))
-                facts["psnr"] = value if math.isfinite(value) else None
-        return facts
-
-    def _say_fit(self, done: Done) -> None:
-        """The misfit of all images that are done, and a warning for those where it is far from what
-        is right.
-        """
-        records = [done.known[name] for name in self.names if name in done.known]
-        noiseless = not bool((self.observed.sigma_y > 0).any())
-        what = (
-            "residual ||y - A x|| / sqrt(m) of the samples, 0 is right"
-            if noiseless
-            else "misfit of the samples, 1 is right"
-        )
-        facts = [("misfit", what, ""), ("psnr", "PSNR of the mean", " dB")]
-        if self.intervals is not None:
-            facts.append(("held", "uncertain pixels whose interval holds the truth", " %"))
-        for key, title, unit in facts:
-            values = [record[key] for record in records if isinstance(record.get(key), float)]
-            if values:
-                extent = (
-                    f" ({min(values):.3g} to {max(values):.3g} over {number(len(values), 'image')})"
-                    if len(values) > 1
-                    else ""
-                )
-                print(f"{title}: {math.fsum(values) / len(values):.3g}{unit}{extent}")
-        if not self.method.conditions:
-            return  # the prior alone does not see the measurement
-        if self.verdicts is not None:
-            self.verdicts.say(records)
-        for side, meaning in _MEANING.items():
-            far = [record["name"] for record in records if record.get("far") == side]
-            if far:
-                warnings.warn(
-                    f"the misfit of {number(len(far), 'image')} is far {side} what is right "
-                    f"({some(far)}): {meaning}.",
-                    stacklevel=2,
-                )
 
     def _not_finite(self, broken: Sequence[int]) -> SamplesNotFinite:
         first = broken[0]
@@ -252,26 +194,6 @@ class Drawing:
             "step) and the weights of the prior; nothing of them is kept, the other "
             f"images in {self.out} are",
         )
-
-
-_MEANING = {
-    "above": "the samples do not explain what was measured. The measurement may be of another "
-    "kind than the problem says (range, mask, orientation, operator), noisier than "
-    "sigma_y, "
-    "or the method guides too weakly (few steps, an h-transform that has learned little)",
-    "below": "the samples follow the noise of the measurement. sigma_y may be larger than the "
-    "noise, or the method guides too strongly",
-}
-
-
-def _far(value: float, observed: Observation) -> str:
-    """On which side a misfit is far from what is right; empty where it is not."""
-    if not bool((observed.sigma_y > 0).all()):
-        size = float(observed.y.abs().square().mean().sqrt())
-        return "above" if not value <= _NOISELESS * max(size, 1e-12) else ""
-    count = float(observed.operator.count(observed.y).float()[0])
-    slack = max(0.5, 4 / math.sqrt(2 * max(count, 1.0)))
-    return "above" if not value <= 1 + slack else "below" if value < 1 - slack else ""
 
 
 @final

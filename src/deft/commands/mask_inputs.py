@@ -14,6 +14,21 @@ from deft.priors.base import Prior
 from deft.storage import mask_files, pictures
 
 
+def mask_file(place: Path, name: str) -> Path:
+    """The mask of one measurement: the file of its name in a folder, or the one file for all."""
+    if not place.is_dir():
+        return place
+    every = pictures.found(place, "masks", mask_files.MASKS)
+    by_name = dict(zip(image_names(every, place), every, strict=True))
+    if name not in by_name:
+        raise BadImage(
+            f"--masks {place}: there is no mask for the measurement {name}",
+            given=", ".join(list(by_name)[:5]),
+            expected="a picture with the name of each measurement, or one file for all",
+        )
+    return by_name[name]
+
+
 def mask_stack(place: Path, names: list[str], prior: Prior, invert: bool) -> Tensor:
     """One where observed: the file of the same name for each measurement, or one file for all."""
     if not place.exists():

@@ -8,23 +8,26 @@ from typing import Literal
 from torch import Tensor
 
 from deft.commands import functionals as own
-from deft.commands import inputs, priors
+from deft.commands import inputs, priors, tiles
 from deft.commands.drawing import Drawing
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.intervals import say_intervals, usable
 from deft.commands.measurements import observation
 from deft.commands.methods import DEFT
+from deft.commands.on_card import prior_of, problem_of
 from deft.commands.priors import Labels, Names
 from deft.commands.recipes import MethodRecipe
+from deft.commands.tiled_drawing import TiledDrawing, say_once
 from deft.commands.verdicts import ESTIMATE, Verdicts, noise_level, started_from
 from deft.errors import InvalidInput, at_least_one
 from deft.likelihoods import Observation, warn_doubts
 from deft.noise import Noise, mix
-from deft.problems import Problem, from_card
+from deft.problems import Problem
 from deft.samplers.base import Sampler
 from deft.samplers.dpm_solver import DPMSolver
 from deft.storage import claims
 from deft.storage.lock import locked
+from deft.studies.method import Method
 from deft.studies.words import number
 from deft.training import checkpoint, places
 from deft.training.validated import same_units, sampler_of
@@ -49,9 +52,10 @@ HELP = {
     "sampler": "default: DPMSolver with --steps",
     "steps": "evaluations of the prior per sample, for the default sampler (default: 20)",
     "limit": "the first few images only",
-    "batch_size": "signals denoised at once; changes no result",
     "functionals": f"{own.HELP}; those that deft conformal calibrated",
+    "batch_size": "signals, or tiles, denoised at once; changes no result",
     "allow": priors.ALLOW_HELP,
+    **tiles.HELP,
     **priors.HELP,
     **inputs.IMAGE_HELP,
 }
@@ -75,6 +79,8 @@ def run(
     batch_size: int = 64,
     limit: int | None = None,
     functionals: Path | None = None,
+    tile: str = "auto",
+    overlap: int | None = None,
     convert: Convert | None = None,
     fit: Fit | None = None,
     value_range: Range | None = None,
@@ -98,6 +104,9 @@ def run(
     each came from: what changed is drawn again. Prints the misfit, 1 where the samples explain the
     measurement as well as the truth does; and, for an h-transform with a reference (deft alarm), a
     verdict on each answer.
+
+    Pictures larger than the prior are drawn by overlapping tiles, each in its own size, one sample
+    at a time (docs/tiles.md).
     """
     if (h is None) == (method is None):
         raise InvalidInput("say how to condition: either --h FILE, or --method such as DPS.")
@@ -136,7 +145,7 @@ def run(
         inputs.apart(out, measurements)
     h = None if h is None else places.located(h)
     network = priors.opened(
-        prior or _on_card(h),
+        prior or prior_of(h),
         labels,
         subfolder,
         schedule,
@@ -144,13 +153,50 @@ def run(
         fetch=prior is not None,  # what a file names is not downloaded
         allow=priors.names(allow),
     )
-    problem = problem or _problem(h, priors.names(allow))
+    problem = problem or problem_of(h, priors.names(allow))
     card = {} if h is None else checkpoint.read_card(h)
     same_units(card, window)
     drawn_by = sampler or (sampler_of(card) if steps is None else DPMSolver(steps=steps))
     recipe = method or DEFT(h, drawn_by, any_problem=False)  # type: ignore[arg-type]
     recipe.allow = priors.names(allow)
     chosen = recipe.build("samples", network, problem)
+    reader = tiles.Reader(
+        network,
+        problem,
+        seed,
+        images is None,
+        overlap,
+        batch_size,
+        convert,
+        value_range,
+        strict,
+        key,
+        masks,
+        invert_masks,
+        started_from(problem, sigma_y),
+    )
+    if window is None and series is None and tiles.wanted(tile, overlap, fit, network):
+        pieces = (
+            tiles.of_images(images, network, key, strict)
+            if images is not None
+            else tiles.of_measurements(
+                measurements,  # type: ignore[arg-type]
+                network,
+                problem,
+                masks,
+                key,
+                strict,
+            )
+        )
+        if pieces is not None:
+            inputs.unused(
+                "with pictures larger than the prior",
+                functionals=functionals,
+                sigma_y=ESTIMATE if sigma_y == ESTIMATE else None,
+            )
+            _by_tiles(out, reader, pieces.first(limit), chosen, samples, h, resolved)
+            return
+        inputs.unused("where no picture is larger than the prior", overlap=overlap)
     truth: Tensor | None = None
     if images is not None:
         found = inputs.opened(
@@ -228,22 +274,23 @@ def run(
     print(f"{number(len(names), 'image')} x {number(samples, 'sample')} in {out}")
 
 
-def _on_card(h: Path | None) -> str:
-    if h is None:
-        raise InvalidInput("say which prior: --prior NAME.")
-    card = checkpoint.read_card(h)
-    if not isinstance(card.get("prior_from"), str):
-        raise InvalidInput(
-            f"the card of {h} does not say where its prior {card['prior']} comes from; give "
-            "--prior."
+def _by_tiles(
+    out: Path,
+    reader: tiles.Reader,
+    pieces: tiles.Pieces,
+    method: Method,
+    samples: int,
+    h: Path | None,
+    resolved: str,
+) -> None:
+    """Draw pictures larger than the prior."""
+    say_once(pieces, reader)
+    seeds = [mix(reader.seed, 5, i) for i in range(len(pieces))]
+    drawing = TiledDrawing(out, reader, pieces, method, seeds, samples, h)
+    drawing.check()
+    with locked(out):
+        claims.claim_yaml(
+            out, resolved, "deft sample", free=("batch_size", "limit", "config", "out")
         )
-    return str(card["prior_from"])
-
-
-def _problem(h: Path | None, allow: tuple[str, ...]) -> Problem:
-    card = checkpoint.read_card(h).get("problem") if h is not None else None
-    if not isinstance(card, dict):
-        raise InvalidInput(
-            "say what is measured: --problem, such as --problem Inpainting --problem.sigma_y 0.05."
-        )
-    return from_card(card, allow=allow)
+        drawing.run()
+    print(f"{number(len(pieces), 'image')} x {number(samples, 'sample')} in {out}")

@@ -96,8 +96,13 @@ class Calibrated(Wrapped):
         """The arguments that build it."""
         return {"h_transform": self.h_transform, **self.settings}
 
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of the signals that it was made for."""
+        return tuple(self.settings["event_shape"])  # type: ignore[arg-type]
+
     def check(self, prior: Prior, observation: Observation) -> None:
-        made_for(self, self.settings["event_shape"], prior)  # type: ignore[arg-type]
+        made_for(self, self.event_shape, prior)
         super().check(prior, observation)
 
     def trainable(self) -> HTransform:
@@ -110,7 +115,30 @@ class Calibrated(Wrapped):
         return torch.linspace(self.low, self.high, len(self.slopes), dtype=torch.float64)
 
     def shift(self, denoised: Denoised | Asked, observation: Observation) -> Signal:
-        shift = self.h_transform.shift(denoised, observation)  # type: ignore[arg-type]
+        return self._corrected(self.h_transform.shift(denoised, observation), denoised)  # type: ignore[arg-type]
+
+    def check_measured(
+        self, prior: Prior, observation: Observation, event_shape: Sequence[int]
+    ) -> None:
+        """That of the h-transform (deft.htransforms.tiled)."""
+        self.h_transform.check_measured(prior, observation, event_shape)  # type: ignore[operator]
+
+    def inputs(self, denoised: Denoised | Asked, observation: Observation) -> dict[str, Signal]:
+        """What the h-transform's network reads, by name."""
+        return self.h_transform.inputs(denoised, observation)  # type: ignore[operator,no-any-return]
+
+    def noise(self, observation: Observation, event_shape: Sequence[int]) -> Tensor:
+        """The noise in y, as the h-transform reads it."""
+        return self.h_transform.noise(observation, event_shape)  # type: ignore[operator,no-any-return]
+
+    def answer(
+        self, inputs: dict[str, Signal], denoised: Denoised | Asked, noise: Tensor
+    ) -> Signal:
+        """The shift, of what `inputs` read."""
+        shift = self.h_transform.answer(inputs, denoised, noise)  # type: ignore[operator]
+        return self._corrected(shift, denoised)
+
+    def _corrected(self, shift: Signal, denoised: Denoised | Asked) -> Signal:
         left = denoised.x_t / denoised.alpha_t - denoised.x_0_hat - shift
         axes = tuple(range(2, left.ndim))
         gain = self._slopes_at(denoised.log_snr.flatten()).to(left)[

@@ -148,13 +148,18 @@ class LearnedHTransform(HTransform):
         of another shape, or the operator does not say where a residual leads.
         """
         made_for(self, self.event_shape, prior)
-        if self.any:
-            self._sight(observation)
-        else:
-            lifts_to(self, self.event_shape, observation)
+        self.check_measured(prior, observation, self.event_shape)
+
+    def check_measured(
+        self, prior: Prior, observation: Observation, event_shape: Sequence[int]
+    ) -> None:
+        """The part of `check` about the measurement, of signals of any shape."""
         if self.any:
             linear_gaussian(observation, self, prior, _FOR_ONE)
-        elif self.asks_elsewhere:
+            self._sight(observation, event_shape)
+            return
+        lifts_to(self, event_shape, observation)
+        if self.asks_elsewhere:
             linear_gaussian(observation, self, prior, f"use {type(self).__name__} with point='x_t'")
         if len(observation) and not isinstance(observation.operator, LinearOperator):
             one, x_0 = typical(prior, observation)
@@ -187,7 +192,7 @@ class LearnedHTransform(HTransform):
         if self.any:
             return self._inputs_of_any(denoised, observation)
         x_t, x_0_hat = denoised.x_t, denoised.x_0_hat
-        lifted = observation.lifted.expand(len(x_0_hat), *self.event_shape)
+        lifted = observation.lifted.expand_as(x_0_hat)
         return {
             "x_t": x_t / denoised.marginal_spread(self.scale),
             "x_0_hat": x_0_hat / self.scale,
@@ -200,7 +205,8 @@ class LearnedHTransform(HTransform):
         self, denoised: Denoised | Asked, observation: Observation
     ) -> dict[str, Signal]:
         """The same names for every linear operator; `pivot` is where the prior was asked."""
-        x_0_hat, sight = denoised.x_0_hat, self._sight(observation)
+        x_0_hat = denoised.x_0_hat
+        sight = self._sight(observation, x_0_hat.shape[1:])
         asked = denoised.there.x_t if self.asks_elsewhere else denoised.x_t  # type: ignore[union-attr]
         return {
             "pivot": asked / denoised.marginal_spread(self.scale),
@@ -211,13 +217,13 @@ class LearnedHTransform(HTransform):
             "seen": sight.seen,
         }
 
-    def _sight(self, observation: Observation) -> Sight:
+    def _sight(self, observation: Observation, event_shape: Sequence[int]) -> Sight:
         operator = linear_gaussian(observation, self, advice=_FOR_ONE)
-        return sight(observation, operator, self.event_shape, float(self.scale))
+        return sight(observation, operator, event_shape, float(self.scale))
 
-    def noise(self, observation: Observation) -> Tensor:
-        """The standard deviation of the noise, as the network reads it."""
-        return self._sight(observation).noise if self.any else observation.sigma_y
+    def noise(self, observation: Observation, event_shape: Sequence[int]) -> Tensor:
+        """The standard deviation of the noise in y, as the network reads it."""
+        return self._sight(observation, event_shape).noise if self.any else observation.sigma_y
 
     def guidance(self, denoised: Denoised | Asked, observation: Observation) -> Signal:
         """What a white Gaussian prior would have added, in units of r_t."""
@@ -232,10 +238,18 @@ class LearnedHTransform(HTransform):
             denoised.x_t.device.type, enabled=False
         ):  # half precision is for networks, not for operators
             inputs = self.inputs(denoised, observation)
+        noise = self.noise(observation, denoised.x_0_hat.shape[1:])
+        return self.answer(inputs, denoised, noise)
+
+    def answer(
+        self, inputs: dict[str, Signal], denoised: Denoised | Asked, noise: Tensor
+    ) -> Signal:
+        """The shift, of what `inputs` read: the networks see nothing else but the noise levels,
+        that of x_t and that of y.
+        """
         batch = len(denoised.x_t)
         numbers = torch.stack(
-            [denoised.log_snr.expand(batch), log_noise(self.noise(observation)).expand(batch)],
-            dim=1,
+            [denoised.log_snr.expand(batch), log_noise(noise).expand(batch)], dim=1
         )
         correction = self.nn1(
             torch.cat([value.expand(batch, *value.shape[1:]) for value in inputs.values()], dim=1),

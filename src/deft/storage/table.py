@@ -65,6 +65,7 @@ _H_TRANSFORMS = {
     "deft.htransforms.mmps": "MMPS",
     "deft.htransforms.paper": "PaperHTransform",
     "deft.htransforms.pigdm": "PiGDM",
+    "deft.htransforms.tiled": "TiledHTransform",
     "deft.htransforms.tmpd": "TMPD",
 }
 _SCHEDULES = {"deft.schedules": "EDM RectifiedFlow VE VPCosine VPLinear VPTabulated"}
