@@ -99,8 +99,8 @@ def learned(
             steps=steps,
             batch_size=batch,
             validation=held_out,
-            validate_every=max(steps // 8, 1),
-            validation_draws=512,
+            validate_every=max(steps // 5, 1),
+            validation_draws=256,
             seed=seed,
             progress=False,
         )
@@ -141,7 +141,7 @@ def main() -> None:
     torch.set_num_threads(1)
     prior = load("digits-32").frozen()
     images = as_float(READERS["digits"](args.data, "train")[:16384])
-    held_out = as_float(READERS["digits"](args.data, "validation")[:512])
+    held_out = as_float(READERS["digits"](args.data, "val")[:256])
     runs: dict[str, list[dict[str, Any]]] = {}
 
     def note(arm: str, operator: str, seed: int, curve: Curve) -> None:

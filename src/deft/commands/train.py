@@ -13,7 +13,7 @@ from deft import checks
 from deft.commands import catalogue, inputs, priors
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.priors import Labels, Names
-from deft.commands.training_bank import bank_of, check_slopes
+from deft.commands.training_bank import bank_of, check_bank, check_slopes
 from deft.commands.training_numbers import check_shares
 from deft.commands.untrained import loaded, objective_of, untrained
 from deft.errors import InvalidInput
@@ -30,7 +30,6 @@ from deft.training.calibrate import calibrate
 from deft.training.denoising import TimeLaw
 from deft.training.loop import train as train_in_place
 from deft.training.plan import check_numbers
-from deft.training.shards import check_room
 from deft.training.sources import Images, Source
 from deft.training.validated import units, validated
 
@@ -59,8 +58,11 @@ HELP = {
     "accumulate": "batches per optimiser step",
     "objective": "a class of your own, by its dotted path, that is made from the problem "
     "(default: denoising score matching)",
-    "bank": "evaluate the prior this many times beforehand and train on stored evaluations; 0: "
-    "evaluate in every step",
+    "bank": "train on stored evaluations of the prior: the folder of deft bank, or a number, which "
+    "are made beforehand; 0: evaluate in every step",
+    "per_evaluation": "measurements (masks, kernels, noise) that are drawn for each evaluation of "
+    "the prior",
+    "patch": "the side of the patches that h reads; twice its usual one is half the resolution",
     "flip": "mirror images at random",
     "validate_every": "optimiser steps between validations; default: a tenth of --steps, or as "
     "rarely as keeps them below a sixth of the training signals",
@@ -87,6 +89,7 @@ def run(
     validation_share: float | None = None,
     h_transform: str | None = None,
     fraction: float | None = None,
+    patch: int | None = None,
     initial: Path | None = None,
     steps: int = 2000,
     batch_size: int = 32,
@@ -94,7 +97,8 @@ def run(
     learning_rate: float = 1e-3,
     precision: Literal["fp32", "bf16", "auto"] = "fp32",
     ema: float = 0.999,
-    bank: int = 0,
+    bank: int | Path = 0,
+    per_evaluation: int = 1,
     flip: bool = False,
     validate_every: int | None = None,
     validation_draws: int | None = None,
@@ -149,8 +153,15 @@ def run(
         save_every=save_every,
         **({} if validate_every is None else {"validate_every": validate_every}),
     )
+    several = None if per_evaluation == 1 else per_evaluation
     if objective is not None:
-        inputs.unused(f"with --objective {objective}", times=times, bank=bank or None)
+        inputs.unused(
+            f"with --objective {objective}", times=times, bank=bank or None, per_evaluation=several
+        )
+    if isinstance(bank, Path):
+        inputs.unused("with --bank FOLDER, which has its own", times=times)
+    if initial is not None:
+        inputs.unused("with --initial, whose network it is", patch=patch)
     allowed = priors.names(allow)
     form = catalogue.named("h-transforms", h_transform) if h_transform else None
     inputs.apart(out, images)
@@ -187,11 +198,12 @@ def run(
     learned = (
         loaded(initial, network, form, allowed)
         if initial
-        else untrained(network, fraction, seed, form or LearnedHTransform)
+        else untrained(network, fraction, seed, form or LearnedHTransform, patch)
     )
-    if bank:
-        stays(learned, "--bank", "leave --bank out: it holds what the prior says of x_t")
-        check_room(bank, network.event_shape, out)
+    source: Source = Images(data, network, flip=flip)
+    times = check_bank(bank, learned, network, source, out) or times
+    if several is not None:
+        stays(learned, "--per_evaluation", "leave --per_evaluation out")
     if slopes:
         check_slopes(slopes, _count(data), learned, network)
     size = sum(p.numel() for p in learned.parameters())
@@ -208,13 +220,12 @@ def run(
     with locked(out) if first else nullcontext():
         if first and (not resume or not (out / "config.yaml").exists()):
             claims.keep_yaml(out, resolved)
-        source: Source = Images(data, network, flip=flip)
         if bank:
             source = bank_of(network, source, bank, times, seed, out / "bank")
         result = train_in_place(
             learned,
             network,
-            objective_of(objective, problem, times),
+            objective_of(objective, problem, times, per_evaluation),
             source,
             steps=steps,
             batch_size=batch_size,
@@ -242,7 +253,8 @@ def run(
             "batch_size": batch_size * accumulate,
             "learning_rate": learning_rate,
             "images": _count(data),
-            "bank": bank,
+            "bank": bank if isinstance(bank, int) else len(source),
+            **({} if several is None else {"per_evaluation": per_evaluation}),
         }
         saved: HTransform = learned
         if slopes:
