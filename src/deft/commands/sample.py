@@ -6,8 +6,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from deft.commands import inputs, priors
+from deft.commands import faster, inputs, priors
 from deft.commands.drawing import Drawing
+from deft.commands.faster import Faster, Precision
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.measurements import observation
 from deft.commands.methods import DEFT
@@ -47,6 +48,7 @@ HELP = {
     "limit": "the first few images only",
     "batch_size": "signals denoised at once; changes no result",
     "allow": priors.ALLOW_HELP,
+    **faster.HELP,
     **priors.HELP,
     **inputs.IMAGE_HELP,
 }
@@ -69,6 +71,11 @@ def run(
     seed: int = 0,
     batch_size: int = 64,
     limit: int | None = None,
+    precision: Precision = "fp32",
+    channels_last: bool = False,
+    compile: bool = False,
+    reuse: int = 1,
+    skip_h: float | None = None,
     convert: Convert | None = None,
     fit: Fit | None = None,
     value_range: Range | None = None,
@@ -98,6 +105,7 @@ def run(
             "say what to condition on: either --measurements, or --images with a problem."
         )
     if method is not None:
+        inputs.unused("with --method: it is for a learned h-transform", skip_h=skip_h)
         inputs.unused(
             "with --method, which has its own (--method.steps)",
             steps=steps,
@@ -105,6 +113,8 @@ def run(
         )
     if sampler is not None:
         inputs.unused("with --sampler, which has its own (--sampler.steps)", steps=steps)
+    cheaper = Faster(precision, channels_last, compile, reuse, skip_h)
+    cheaper.check()
     at_least_one({"samples": samples, "batch_size": batch_size, "limit": limit})
     if images is not None:
         inputs.unused(
@@ -138,7 +148,8 @@ def run(
     drawn_by = sampler or (sampler_of(card) if steps is None else DPMSolver(steps=steps))
     recipe = method or DEFT(h, drawn_by, any_problem=False)  # type: ignore[arg-type]
     recipe.allow = priors.names(allow)
-    chosen = recipe.build("samples", network, problem)
+    chosen = cheaper.method(recipe.build("samples", network, problem), recipe.card())
+    network = cheaper.prior(network, out)
     truth: Tensor | None = None
     if images is not None:
         found = inputs.opened(
