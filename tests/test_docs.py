@@ -64,6 +64,7 @@ def lines() -> list[str]:
 def test_there_are_lines_for_every_command():
     assert {line.split()[1] for line in lines()} == {
         "demo",
+        "bank",
         "train",
         "sample",
         "evaluate",

@@ -31,6 +31,7 @@ ASKED = {
     "likelihoods/base.py": PARTS,
     "likelihoods/observation.py": PARTS,
     "loading.py": USERS,
+    "networks/faster.py": CHECKS,
     "networks/unet.py": PARTS,
     "operators/base/forward.py": PARTS,
     "posterior.py": ADVICE,

@@ -10,7 +10,6 @@ takes off less than a share `least` of that loss.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from deft import checks
 from deft.errors import InvalidInput
-from deft.htransforms.base import HTransform
+from deft.htransforms.base import HTransform, stays
 from deft.htransforms.composed import Wrapped
 from deft.likelihoods import Observation
 from deft.priors.denoised import Denoised
@@ -28,18 +27,21 @@ from deft.types import Signal, expand
 
 @final
 class Skipped(Wrapped):
-    """The h-transform at log-SNRs in [low, high), and nothing elsewhere, where it is not
-    evaluated; of signals at several noise levels all are, where one is inside.
+    """The h-transform at log-SNRs in [low, high), None for an end that is open, and nothing
+    elsewhere, where it is not evaluated; of signals at several noise levels all are, where one is
+    inside.
     """
 
     def __init__(
-        self, h_transform: HTransform, low: float = -math.inf, high: float = math.inf
+        self, h_transform: HTransform, low: float | None = None, high: float | None = None
     ) -> None:
         super().__init__(h_transform)
-        if not low < high:
-            raise InvalidInput(
-                "low, high", given=[low, high], expected="two log-SNRs, the lower one first"
-            )
+        stays(h_transform, "Skipped", "leave it out: an h that asks the prior elsewhere is needed")
+        for name, end in (("low", low), ("high", high)):
+            if end is not None:
+                checks.finite(name, end, "the log-SNR at an end", "None is an open end")
+        if low is not None and high is not None:
+            checks.finite_range("low, high", (low, high), "the log-SNRs at which h is evaluated")
         self.low, self.high = low, high
 
     @classmethod
@@ -66,8 +68,8 @@ class Skipped(Wrapped):
         first, last = useful[0], useful[-1]
         return cls(
             h_transform,
-            -math.inf if first == 0 else float(found[first]["low"]),
-            math.inf if last == len(found) - 1 else float(found[last]["high"]),
+            None if first == 0 else float(found[first]["low"]),
+            None if last == len(found) - 1 else float(found[last]["high"]),
         )
 
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:
@@ -81,4 +83,8 @@ class Skipped(Wrapped):
         return bool(self._inside(denoised).any()) and super().silent(denoised, observation, shift)
 
     def _inside(self, denoised: Denoised) -> Tensor:
-        return (denoised.log_snr >= self.low) & (denoised.log_snr < self.high)
+        log_snr = denoised.log_snr
+        above = (
+            torch.ones_like(log_snr, dtype=torch.bool) if self.low is None else log_snr >= self.low
+        )
+        return above if self.high is None else above & (log_snr < self.high)

@@ -63,6 +63,7 @@ _H_TRANSFORMS = {
     "deft.htransforms.mmps": "MMPS",
     "deft.htransforms.paper": "PaperHTransform",
     "deft.htransforms.pigdm": "PiGDM",
+    "deft.htransforms.skipped": "Skipped",
     "deft.htransforms.tmpd": "TMPD",
 }
 _SCHEDULES = {"deft.schedules": "EDM RectifiedFlow VE VPCosine VPLinear VPTabulated"}
