@@ -202,6 +202,7 @@ def run(
     )
     source: Source = Images(data, network, flip=flip)
     times = check_bank(bank, learned, network, source, out) or times
+    aim = objective_of(objective, problem, times, per_evaluation)
     if several is not None:
         stays(learned, "--per_evaluation", "leave --per_evaluation out")
     if slopes:
@@ -225,7 +226,7 @@ def run(
         result = train_in_place(
             learned,
             network,
-            objective_of(objective, problem, times, per_evaluation),
+            aim,
             source,
             steps=steps,
             batch_size=batch_size,
