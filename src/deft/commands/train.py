@@ -200,8 +200,9 @@ def run(
         if initial
         else untrained(network, fraction, seed, form or LearnedHTransform, patch)
     )
-    source: Source = Images(data, network, flip=flip)
-    times = check_bank(bank, learned, network, source, out) or times
+    clean = Images(data, network, flip=flip)
+    source: Source = clean
+    times = check_bank(bank, learned, network, clean, out) or times
     aim = objective_of(objective, problem, times, per_evaluation)
     if several is not None:
         stays(learned, "--per_evaluation", "leave --per_evaluation out")

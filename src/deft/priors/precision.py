@@ -125,7 +125,7 @@ def fastest_precision(
         )
     finally:
         if before is not None:
-            network.precision = before  # type: ignore[assignment]
+            network.precision = before
 
 
 def chosen(prior: Prior, precision: str, say: Callable[[str], Any] = print) -> Precision:

@@ -36,8 +36,7 @@ class Reused(WrappedPrior):
     """
 
     def __init__(self, prior: Prior, every: int = 2, outer: int = 1) -> None:
-        network = getattr(prior, "denoise_keeping", None) and prior.network
-        if network is None:
+        if not hasattr(prior, "denoise_keeping"):
             raise InvalidInput(
                 "reuse",
                 given=f"{prior.name}, a {type(prior).__name__}",
@@ -45,6 +44,7 @@ class Reused(WrappedPrior):
                 advice="leave it out for this prior",
             )
         super().__init__(prior)
+        self._asked: UNetPrior = prior  # type: ignore[assignment]
         self.every = checks.whole(
             "reuse",
             every,
@@ -52,7 +52,7 @@ class Reused(WrappedPrior):
             meaning="the steps that share their deep features",
             advice="1 evaluates every step whole",
         )
-        levels: int = network.levels
+        levels = self._asked.network.levels
         if not 1 <= outer < levels:
             raise InvalidInput(
                 "outer",
@@ -79,8 +79,7 @@ class Reused(WrappedPrior):
         place = self._times.get(float(t.flatten()[0])) if len(t) == 1 else None
         kept = self._kept if place is not None and place % self.every else None
         fits = kept is not None and len(kept) == len(x_t)
-        asked: UNetPrior = self.prior  # type: ignore[assignment]
         with torch.no_grad():
-            x_0_hat, deep = asked.denoise_keeping(x_t, t, self.outer, kept if fits else None)
+            x_0_hat, deep = self._asked.denoise_keeping(x_t, t, self.outer, kept if fits else None)
         self._kept = deep if place is not None else None
         return x_0_hat
