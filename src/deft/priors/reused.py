@@ -44,7 +44,6 @@ class Reused(WrappedPrior):
                 advice="leave it out for this prior",
             )
         super().__init__(prior)
-        self._asked: UNetPrior = prior  # type: ignore[assignment]
         self.every = checks.whole(
             "reuse",
             every,
@@ -62,6 +61,10 @@ class Reused(WrappedPrior):
         self.outer, self.differentiable = outer, False
         self._times: dict[float, int] = {}
         self._kept: Tensor | None = None
+
+    @property
+    def _asked(self) -> UNetPrior:
+        return self.prior  # type: ignore[return-value]
 
     def around(self, prior: Prior) -> Reused:
         return Reused(prior, self.every, self.outer)
