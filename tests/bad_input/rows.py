@@ -3610,6 +3610,7 @@ ROWS: dict[str, list[Row]] = {
         Row(BANK, "--images {w}/nowhere", ("{w}/nowhere does not exist",)),
     ],
     "what a bank is made of": [
+        Row("bank --print_config=x", "", ('Invalid option "x" for --print_config',)),
         Row(
             BANK,
             "--allow no.such.module",
