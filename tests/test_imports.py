@@ -107,3 +107,39 @@ def test_import_deft_is_light() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_deft_sample_evaluates_the_prior_before_anything_heavy_is_imported(tmp_path):
+    """Networks are built without memory first, where some functions of torch would import its
+    compiler and sympy: longer than all else.
+    """
+    from tests.commands.conftest import save_images
+
+    code = """
+import sys
+from deft import cli
+from deft.priors.unet import UNetPrior
+
+class Reached(BaseException):
+    pass
+
+def reached(*_):
+    raise Reached
+
+UNetPrior.denoise = reached
+try:
+    cli.main(sys.argv[1:])
+except Reached:
+    heavy = {"torch._dynamo", "torch._inductor", "sympy", "accelerate", "diffusers", "matplotlib"}
+    print("found", *sorted(heavy & set(sys.modules)))
+"""
+    images = save_images(tmp_path / "images", 2, (32, 32))
+    command = ["sample", "--h", "h-digits-32-box", "--images", str(images)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command, "--out", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.stdout.split() == ["found"], done.stdout + done.stderr

@@ -22,6 +22,8 @@ PARTS = "the parts of an object that holds others: modules, fields, wrapped obje
 ADVICE = "words of a refusal or of a warning"
 CHECKS = "a check that refuses, or is not needed"
 ASKED = {
+    "commands/train.py": USERS,
+    "commands/training_bank.py": USERS,
     "data/ct/split.py": CHECKS,
     "htransforms/composed.py": CHECKS,
     "htransforms/derivative.py": ADVICE,
@@ -31,6 +33,7 @@ ASKED = {
     "likelihoods/base.py": PARTS,
     "likelihoods/observation.py": PARTS,
     "loading.py": USERS,
+    "networks/faster.py": CHECKS,
     "networks/unet.py": PARTS,
     "operators/base/forward.py": PARTS,
     "posterior.py": ADVICE,

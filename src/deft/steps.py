@@ -54,6 +54,7 @@ def walk(
     A state that is sent takes the place of the one that was given: particles that were resampled.
     """
     state = start
+    del start  # the first signals are not kept through the walk
     for s in times[1:]:
         changed = yield state
         state = step(changed or state, s[None])

@@ -38,8 +38,12 @@ CT = (
     "[-1000,1500] --out out --steps 2 --batch_size 2 "
     "--validation_share 0"
 )
+BANK = (
+    "bank --prior {w}/tiny.safetensors --images {w}/images --size 4 --out out --validation_share 0"
+)
 RIGHT = (
     TRAIN,
+    BANK,
     SAMPLE,
     MEASURED,
     WITHOUT + " --method DPS --method.steps 2",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.bad_input.alarm_rows import ALARM_ROWS
 from tests.bad_input.row import (
     ADAPT,
+    BANK,
     CALIBRATED,
     CONFORMAL,
     CT,
@@ -3925,6 +3926,137 @@ ROWS: dict[str, list[Row]] = {
             "--measurements {w}/large --masks {w}/mask.png",
             ("the mask", "got 16 x 16 (height x width)", "32 x 32, the size of the signal"),
         ),
+    ],
+    "banks": [
+        Row(
+            BANK,
+            "--size 0",
+            ("--size", "got 0", "a whole number from 1 to", "The steps of one training"),
+        ),
+        Row(
+            BANK,
+            "--size 1e12",
+            ("--size", "got 1000000000000", "for which the disk has room", "GB are free"),
+        ),
+        Row(BANK, "--size many", ("--size", "got many", "a whole number")),
+        Row(
+            BANK,
+            "--batch_size 0",
+            ("--batch_size", "got 0", "a whole number from 1 to", "signals denoised at once"),
+        ),
+        Row(
+            BANK,
+            "--validation_share 2",
+            ("--validation_share", "got 2", "in [0, 0.5]", "Use 0 for none"),
+        ),
+        Row(BANK, "--times.std 0", ("--times.std", "got 0", "a finite number > 0")),
+        Row(BANK, "--flip maybe", ("--flip", "got maybe", "true or false")),
+        Row(BANK, "--seed 1.5", ("--seed", "got 1.5", "a whole number")),
+        Row(BANK, "--out {w}/images", ("--out", "a folder outside of", "Results would be taken")),
+        Row(BANK, "--problem Inpainting", ("unknown option", "--problem")),
+        Row(TRAIN, "--bank {w}/run", ("holds no bank", "bank.json does not exist")),
+        Row(
+            TRAIN,
+            "--bank nowhere --times.std 2",
+            (
+                "--times",
+                "expected nothing",
+                "--bank FOLDER, which has its own",
+                "Leave --times out",
+            ),
+        ),
+    ],
+    "images and priors of banks": [
+        Row(BANK, "--convert blue", ("--convert", "got blue", "one of rgb, grey")),
+        Row(BANK, "--fit stretch", ("--fit", "got stretch", "one of resize, crop")),
+        Row(
+            BANK,
+            "--value_range [1,0]",
+            ("--value_range", "expected nothing", "Leave --value_range out"),
+        ),
+        Row(BANK, "--window nowhere", ("a window is for CT slices", "is neither")),
+        Row(BANK, "--strict perhaps", ("--strict", "got perhaps", "true or false")),
+        Row(BANK, "--key a", ("--key", "got a", "expected nothing", "Leave --key out")),
+        Row(BANK, "--series 7", ("--series", "got 7", "holds no DICOM series")),
+        Row(BANK, "--labels 3", ("--labels", "got [3]", "tiny is unconditional")),
+        Row(BANK, "--subfolder unet", ("--subfolder", "got unet", "is a file, which says itself")),
+        Row(
+            BANK, "--schedule linear", ("--schedule", "got linear", "is a file, which says itself")
+        ),
+        Row(
+            BANK,
+            "--prediction_type noise",
+            ("--prediction_type", "got noise", "is a file, which says itself"),
+        ),
+        Row(BANK, "--images {w}/nowhere", ("{w}/nowhere does not exist",)),
+    ],
+    "what a bank is made of": [
+        Row("bank --print_config=x", "", ('Invalid option "x" for --print_config',)),
+        Row(
+            BANK,
+            "--allow no.such.module",
+            ("--allow", "got no.such.module", "a module of your own"),
+        ),
+        Row(BANK, "--config {w}/none.yaml", ("--config", "a file that does not exist")),
+        Row(
+            BANK,
+            "--prior none-32",
+            ("there is no prior 'none-32'", "ct-128, digits-32, natural-64"),
+        ),
+        Row(
+            TRAIN,
+            "--per_evaluation 0",
+            ("--per_evaluation", "got 0", "a whole number from 1 to 1,024"),
+        ),
+        Row(
+            TRAIN,
+            "--per_evaluation 1e6",
+            ("--per_evaluation", "got 1000000", "measurements for each evaluation"),
+        ),
+        Row(
+            TRAIN,
+            "--patch 64",
+            ("--patch", "got 64", "a whole number from 1 to 16", "half the resolution"),
+        ),
+        Row(
+            TRAIN,
+            "--patch 4 --initial {w}/run",
+            ("--patch", "got 4", "--initial, whose network it is"),
+        ),
+    ],
+    "cheaper evaluations": [
+        Row(SAMPLE, "--precision fp8", ("--precision", "got fp8", "one of fp32, bf16, auto")),
+        Row(
+            SAMPLE,
+            "--reuse 0",
+            ("--reuse", "got 0", "a whole number from 1 to 1,000", "1 evaluates every step whole"),
+        ),
+        Row(
+            SAMPLE,
+            "--reuse 2 --compile true",
+            ("--compile", "not used with --reuse", "Leave one of the two out"),
+        ),
+        Row(
+            SAMPLE,
+            "--skip_h 0.1",
+            ("--skip_h", "got 0.1", "an h-transform that was validated", "Leave it out"),
+        ),
+        Row(SAMPLE, "--channels_last perhaps", ("--channels_last", "got perhaps", "true or false")),
+        Row(
+            WITHOUT,
+            "--method DPS --method.steps 2 --skip_h 0.1",
+            ("--skip_h", "it is for a learned h-transform"),
+        ),
+        Row(
+            WITHOUT,
+            "--method DPS --method.steps 2 --reuse 2",
+            ("DPS needs gradients through Reused", "Use LearnedHTransform"),
+        ),
+        Row(EVALUATE, "--precision half", ("--precision", "got half", "one of fp32, bf16, auto")),
+        Row(EVALUATE, "--reuse -1", ("--reuse", "got -1", "a whole number from 1 to 1,000")),
+        Row(EVALUATE, "--skip_h 1.5", ("--skip_h", "got 1.5", "a number in [0, 1)")),
+        Row(EVALUATE, "--channels_last 3", ("--channels_last", "got 3", "true or false")),
+        Row(EVALUATE, "--compile 3", ("--compile", "got 3", "true or false")),
     ],
 }
 

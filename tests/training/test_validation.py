@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from deft.training.base import validate
+from deft.training.base import validate, validation_batches
 from deft.training.batch import Loss
 from deft.training.sources import Images
 from deft.training.validation import Validation
@@ -16,18 +16,14 @@ def fake(batch):
 
 def run(**settings):
     source = Images(small.images(5), small.prior())
-    return validate(
-        fake,
-        small.objective(),
-        source,
-        **{
-            "draws": 300,
-            "batch_size": 7,
-            "device": torch.device("cpu"),
-            "dtype": torch.float32,
-            **settings,
-        },
-    )
+    fixed = {
+        "draws": 300,
+        "batch_size": 7,
+        "device": torch.device("cpu"),
+        "dtype": torch.float32,
+        **settings,
+    }
+    return validate(fake, small.objective(), validation_batches(source, **fixed))
 
 
 def test_bins_tell_where_h_helps():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import webbrowser
 from pathlib import Path
 
-from deft.commands import inputs, priors
+from deft.commands import faster, inputs, priors
+from deft.commands.faster import Faster, Precision
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.priors import Labels, Names
 from deft.commands.recipes import MethodRecipe
@@ -40,6 +41,7 @@ HELP = {
     "open_report": "open the page in a browser",
     "batch_size": "signals denoised at once; changes no result",
     "allow": priors.ALLOW_HELP,
+    **faster.HELP,
     **priors.HELP,
     **inputs.IMAGE_HELP,
 }
@@ -61,6 +63,11 @@ def run(
     paths: int = 0,
     title: str | None = None,
     open_report: bool = False,
+    precision: Precision = "fp32",
+    channels_last: bool = False,
+    compile: bool = False,
+    reuse: int = 1,
+    skip_h: float | None = None,
     convert: Convert | None = None,
     fit: Fit | None = None,
     value_range: Range | None = None,
@@ -80,6 +87,8 @@ def run(
 
     Writes OUT/results.json, OUT/report.html (one self-contained page) and OUT/config.yaml.
     """
+    cheaper = Faster(precision, channels_last, compile, reuse, skip_h)
+    cheaper.check()
     at_least_one({"samples": samples, "batch_size": batch_size, "limit": limit})
     inputs.apart(out, images)
     network = priors.opened(
@@ -100,7 +109,11 @@ def run(
     truth, _ = inputs.images(found, limit)
     for recipe in methods.values():
         recipe.allow = priors.names(allow)
-    built = [recipe.build(label, network, problem) for label, recipe in methods.items()]
+    built = [
+        cheaper.method(recipe.build(label, network, problem), recipe.card())
+        for label, recipe in methods.items()
+    ]
+    network = cheaper.prior(network, out)
     with locked(out):
         results = evaluate(
             network,

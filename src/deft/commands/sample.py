@@ -7,9 +7,10 @@ from typing import Literal
 
 from torch import Tensor
 
+from deft.commands import by_tiles, faster, inputs, priors, tiles
 from deft.commands import functionals as own
-from deft.commands import inputs, priors, tiles
 from deft.commands.drawing import Drawing
+from deft.commands.faster import Faster, Precision
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.intervals import say_intervals, usable
 from deft.commands.measurements import observation
@@ -17,7 +18,6 @@ from deft.commands.methods import DEFT
 from deft.commands.on_card import prior_of, problem_of
 from deft.commands.priors import Labels, Names
 from deft.commands.recipes import MethodRecipe
-from deft.commands.tiled_drawing import TiledDrawing, say_once
 from deft.commands.verdicts import ESTIMATE, Verdicts, noise_level, started_from
 from deft.errors import InvalidInput, at_least_one
 from deft.likelihoods import Observation, warn_doubts
@@ -27,7 +27,6 @@ from deft.samplers.base import Sampler
 from deft.samplers.dpm_solver import DPMSolver
 from deft.storage import claims
 from deft.storage.lock import locked
-from deft.studies.method import Method
 from deft.studies.words import number
 from deft.training import checkpoint, places
 from deft.training.validated import same_units, sampler_of
@@ -56,6 +55,7 @@ HELP = {
     "batch_size": "signals, or tiles, denoised at once; changes no result",
     "allow": priors.ALLOW_HELP,
     **tiles.HELP,
+    **faster.HELP,
     **priors.HELP,
     **inputs.IMAGE_HELP,
 }
@@ -81,6 +81,11 @@ def run(
     functionals: Path | None = None,
     tile: str = "auto",
     overlap: int | None = None,
+    precision: Precision = "fp32",
+    channels_last: bool = False,
+    compile: bool = False,
+    reuse: int = 1,
+    skip_h: float | None = None,
     convert: Convert | None = None,
     fit: Fit | None = None,
     value_range: Range | None = None,
@@ -115,6 +120,7 @@ def run(
             "say what to condition on: either --measurements, or --images with a problem."
         )
     if method is not None:
+        inputs.unused("with --method: it is for a learned h-transform", skip_h=skip_h)
         inputs.unused(
             "with --method, which no reference is for",
             sigma_y=ESTIMATE if sigma_y == ESTIMATE else None,
@@ -126,6 +132,8 @@ def run(
         )
     if sampler is not None:
         inputs.unused("with --sampler, which has its own (--sampler.steps)", steps=steps)
+    cheaper = Faster(precision, channels_last, compile, reuse, skip_h)
+    cheaper.check()
     at_least_one({"samples": samples, "batch_size": batch_size, "limit": limit})
     if images is not None:
         inputs.unused(
@@ -159,44 +167,34 @@ def run(
     drawn_by = sampler or (sampler_of(card) if steps is None else DPMSolver(steps=steps))
     recipe = method or DEFT(h, drawn_by, any_problem=False)  # type: ignore[arg-type]
     recipe.allow = priors.names(allow)
-    chosen = recipe.build("samples", network, problem)
-    reader = tiles.Reader(
-        network,
-        problem,
-        seed,
-        images is None,
-        overlap,
-        batch_size,
-        convert,
-        value_range,
-        strict,
-        key,
-        masks,
-        invert_masks,
-        started_from(problem, sigma_y),
-    )
-    if window is None and series is None and tiles.wanted(tile, overlap, fit, network):
-        pieces = (
-            tiles.of_images(images, network, key, strict)
-            if images is not None
-            else tiles.of_measurements(
-                measurements,  # type: ignore[arg-type]
-                network,
-                problem,
-                masks,
-                key,
-                strict,
-            )
+    chosen = cheaper.method(recipe.build("samples", network, problem), recipe.card())
+    network = cheaper.prior(network, out)
+    if window is None and series is None:
+        reader = tiles.Reader(
+            network,
+            problem,
+            seed,
+            images is None,
+            overlap,
+            batch_size,
+            convert,
+            value_range,
+            strict,
+            key,
+            masks,
+            invert_masks,
+            started_from(problem, sigma_y),
         )
+        pieces = by_tiles.pieces(reader, images, measurements, tile, fit)
         if pieces is not None:
             inputs.unused(
                 "with pictures larger than the prior",
                 functionals=functionals,
                 sigma_y=ESTIMATE if sigma_y == ESTIMATE else None,
+                reuse=None if reuse == 1 else reuse,
             )
-            _by_tiles(out, reader, pieces.first(limit), chosen, samples, h, resolved)
+            by_tiles.draw(out, reader, pieces.first(limit), chosen, samples, h, resolved)
             return
-        inputs.unused("where no picture is larger than the prior", overlap=overlap)
     truth: Tensor | None = None
     if images is not None:
         found = inputs.opened(
@@ -272,25 +270,3 @@ def run(
         ).run()
     say_intervals(intervals)
     print(f"{number(len(names), 'image')} x {number(samples, 'sample')} in {out}")
-
-
-def _by_tiles(
-    out: Path,
-    reader: tiles.Reader,
-    pieces: tiles.Pieces,
-    method: Method,
-    samples: int,
-    h: Path | None,
-    resolved: str,
-) -> None:
-    """Draw pictures larger than the prior."""
-    say_once(pieces, reader)
-    seeds = [mix(reader.seed, 5, i) for i in range(len(pieces))]
-    drawing = TiledDrawing(out, reader, pieces, method, seeds, samples, h)
-    drawing.check()
-    with locked(out):
-        claims.claim_yaml(
-            out, resolved, "deft sample", free=("batch_size", "limit", "config", "out")
-        )
-        drawing.run()
-    print(f"{number(len(pieces), 'image')} x {number(samples, 'sample')} in {out}")

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from deft import checks
-from deft.commands import catalogue, inputs, priors
+from deft.commands import catalogue, inputs, priors, training_words
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.priors import Labels, Names
-from deft.commands.training_bank import bank_of, check_slopes
+from deft.commands.training_bank import bank_of, check_bank, check_slopes
 from deft.commands.training_numbers import check_shares
 from deft.commands.untrained import loaded, objective_of, untrained
 from deft.errors import InvalidInput
@@ -31,7 +31,6 @@ from deft.training.calibrate import calibrate
 from deft.training.denoising import TimeLaw
 from deft.training.loop import train as train_in_place
 from deft.training.plan import check_numbers
-from deft.training.shards import check_room
 from deft.training.sources import Images, Source
 from deft.training.validated import units, validated
 
@@ -39,48 +38,7 @@ EXAMPLE = (
     "deft train --prior digits-32 --problem Inpainting --problem.sigma_y 0.05 --images FOLDER "
     "--out run"
 )
-HELP = {
-    "prior": "a prior that ships (deft list), a file, a diffusers folder or a hub id",
-    "problem": "what is measured: Inpainting, SuperResolution, ... (deft list --kind problems), "
-    "or the dotted path of your own",
-    "images": "clean images: a folder, or an npy or npz file; CT slices: DICOM or LoDoPaB-CT "
-    "files, or HU as npy",
-    "out": "the run's folder; the same command goes on from what is there",
-    "validation_images": "held-out images, in the same form as --images",
-    "validation_share": "without --validation_images: this share of the images is held out; 0 for "
-    "none (default: 0.05)",
-    "h_transform": "LearnedHTransform (the default), PaperHTransform, ConditionalScore, or the "
-    "dotted path of your own with for_prior(prior, fraction=...)",
-    "fraction": "the h-transform's parameters as a share of the prior's; default: that of its "
-    "class, 0.05, and 1 for ConditionalScore",
-    "operators": "one (the default): what h reads is for one kind of operator; any: for every "
-    "linear one, as of --problem AnyOf",
-    "point": "where the prior is asked: x_t, or pivot or matched for linear Gaussian measurements "
-    "(default: x_t, and pivot with --operators any)",
-    "initial": "start from the weights of this h-transform: a run folder, its h.safetensors, one "
-    "that ships (deft list), or the state.safetensors of a run that has not ended",
-    "steps": "optimiser steps; a run that has ended or was stopped goes on with more of them, and "
-    "a learning rate that begins again",
-    "accumulate": "batches per optimiser step",
-    "objective": "a class of your own, by its dotted path, that is made from the problem "
-    "(default: denoising score matching)",
-    "bank": "evaluate the prior this many times beforehand and train on stored evaluations; 0: "
-    "evaluate in every step",
-    "flip": "mirror images at random",
-    "validate_every": "optimiser steps between validations; default: a tenth of --steps, or as "
-    "rarely as keeps them below a sixth of the training signals",
-    "validation_draws": "signals of each validation; default: one per held-out image, at least "
-    "256 and at most 512, fewer in short runs",
-    "patience": "stop after this many validations without a better loss",
-    "slopes": "after training, measure on this many training images (32, say) what the errors of "
-    "h still share with x_t, and take it out (deft.Calibrated); 0: leave h as it is",
-    "times": "where in log-SNR training happens, such as --times.mean 0 --times.std 3; default: "
-    "TimeLaw()",
-    "resume": "false starts the run again",
-    "allow": priors.ALLOW_HELP,
-    **priors.HELP,
-    **inputs.IMAGE_HELP,
-}
+HELP = training_words.HELP
 
 
 def run(
@@ -94,6 +52,7 @@ def run(
     fraction: float | None = None,
     operators: Operators | None = None,
     point: Where | None = None,
+    patch: int | None = None,
     initial: Path | None = None,
     steps: int = 2000,
     batch_size: int = 32,
@@ -101,7 +60,8 @@ def run(
     learning_rate: float = 1e-3,
     precision: Literal["fp32", "bf16", "auto"] = "fp32",
     ema: float = 0.999,
-    bank: int = 0,
+    bank: int | Path = 0,
+    per_evaluation: int = 1,
     flip: bool = False,
     validate_every: int | None = None,
     validation_draws: int | None = None,
@@ -156,10 +116,17 @@ def run(
         save_every=save_every,
         **({} if validate_every is None else {"validate_every": validate_every}),
     )
-    if initial is not None:
-        inputs.unused("with --initial, which has its own", operators=operators, point=point)
+    several = None if per_evaluation == 1 else per_evaluation
     if objective is not None:
-        inputs.unused(f"with --objective {objective}", times=times, bank=bank or None)
+        inputs.unused(
+            f"with --objective {objective}", times=times, bank=bank or None, per_evaluation=several
+        )
+    if isinstance(bank, Path):
+        inputs.unused("with --bank FOLDER, which has its own", times=times)
+    if initial is not None:
+        inputs.unused(
+            "with --initial, whose network it is", patch=patch, operators=operators, point=point
+        )
     allowed = priors.names(allow)
     form = catalogue.named("h-transforms", h_transform) if h_transform else None
     inputs.apart(out, images)
@@ -197,12 +164,21 @@ def run(
         loaded(initial, network, form, allowed)
         if initial
         else untrained(
-            network, fraction, seed, form or LearnedHTransform, operators=operators, point=point
+            network,
+            fraction,
+            seed,
+            form or LearnedHTransform,
+            patch,
+            operators=operators,
+            point=point,
         )
     )
-    if bank:
-        stays(learned, "--bank", "leave --bank out: it holds what the prior says of x_t")
-        check_room(bank, network.event_shape, out)
+    clean = Images(data, network, flip=flip)
+    source: Source = clean
+    times = check_bank(bank, learned, network, clean, out) or times
+    aim = objective_of(objective, problem, times, per_evaluation)
+    if several is not None:
+        stays(learned, "--per_evaluation", "leave --per_evaluation out")
     if slopes:
         check_slopes(slopes, _count(data), learned, network)
     size = sum(p.numel() for p in learned.parameters())
@@ -219,13 +195,12 @@ def run(
     with locked(out) if first else nullcontext():
         if first and (not resume or not (out / "config.yaml").exists()):
             claims.keep_yaml(out, resolved)
-        source: Source = Images(data, network, flip=flip)
         if bank:
             source = bank_of(network, source, bank, times, seed, out / "bank")
         result = train_in_place(
             learned,
             network,
-            objective_of(objective, problem, times),
+            aim,
             source,
             steps=steps,
             batch_size=batch_size,
@@ -253,7 +228,8 @@ def run(
             "batch_size": batch_size * accumulate,
             "learning_rate": learning_rate,
             "images": _count(data),
-            "bank": bank,
+            "bank": bank if isinstance(bank, int) else len(source),
+            **({} if several is None else {"per_evaluation": per_evaluation}),
         }
         saved: HTransform = learned
         if slopes:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from deft.errors import InvalidInput
 
 MOST_OF_PRIOR = 10.0
 
 
-def check_shares(validation_share: float, fraction: float | None, bank: int, slopes: int) -> None:
+def check_shares(
+    validation_share: float, fraction: float | None, bank: int | Path, slopes: int
+) -> None:
     """Raise for numbers that cannot be meant, before anything is read."""
     if not 0 <= validation_share <= 0.5:
         expected = "a share of the images in [0, 0.5], so that more of them train than are held out"
@@ -20,5 +24,5 @@ def check_shares(validation_share: float, fraction: float | None, bank: int, slo
             "fraction", given=fraction, expected=expected, advice="0.05 is the usual one"
         )
     for name, value in (("bank", bank), ("slopes", slopes)):
-        if value < 0:
+        if isinstance(value, int) and value < 0:
             raise InvalidInput(name, given=value, expected="a count >= 0", advice="use 0 for none")

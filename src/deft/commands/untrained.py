@@ -5,10 +5,12 @@ it minimises.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from deft import checks
 from deft.commands import catalogue
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
@@ -27,13 +29,14 @@ def untrained(
     fraction: float | None,
     seed: int,
     form: type[HTransform] = LearnedHTransform,
+    patch: int | None = None,
     **options: object,
 ) -> HTransform:
     """A new h-transform, whose first weights depend on the seed alone: a run that was killed before
     it saved anything starts where it did.
 
-    `fraction` is by default what its class takes; `options` that are None are left out. Raises
-    `InvalidInput` for a class that cannot be made for a prior in this way.
+    `fraction` and `patch` are by default what its class takes; `options` that are None are left
+    out. Raises `InvalidInput` for a class that cannot be made for a prior in this way.
     """
     make = getattr(form, "for_prior", None)
     if make is None or "fraction" not in inspect.signature(make).parameters:
@@ -51,12 +54,30 @@ def untrained(
                 expected=f"nothing with {form.__name__}, which has no such choice",
                 advice="leave it out, or train LearnedHTransform",
             )
-    if fraction is not None:
-        given["fraction"] = fraction
+    sizes = {"fraction": fraction, "patch": _checked(patch, make, form, prior)}
+    given |= {name: value for name, value in sizes.items() if value is not None}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(seed, 21))
         result: HTransform = make(prior, **given)
         return result
+
+
+def _checked(
+    patch: int | None, make: Callable[..., object], form: type[HTransform], prior: Prior
+) -> int | None:
+    if patch is None:
+        return None
+    if "patch" not in inspect.signature(make).parameters:
+        raise InvalidInput(
+            "patch", given=patch, expected=f"nothing: {form.__name__} reads no patches"
+        )
+    return checks.whole(
+        "patch",
+        patch,
+        most=max(prior.event_shape[1:], default=1),
+        meaning=f"the side of a patch of the {tuple(prior.event_shape)} signals",
+        advice="twice the usual side is half the resolution",
+    )
 
 
 def loaded(
@@ -77,10 +98,12 @@ def loaded(
     return found
 
 
-def objective_of(name: str | None, problem: Problem, times: TimeLaw | None) -> Objective:
+def objective_of(
+    name: str | None, problem: Problem, times: TimeLaw | None, per_evaluation: int = 1
+) -> Objective:
     """What is minimised: denoising score matching, or a class that is made from the problem."""
     if name is None:
-        return DenoisingScoreMatching(problem, times=times)
+        return DenoisingScoreMatching(problem, times=times, per_evaluation=per_evaluation)
     made = catalogue.named("objectives", name)
     try:
         found: Objective = made(problem)

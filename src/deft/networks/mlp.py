@@ -26,7 +26,9 @@ class ScalarFeatures(nn.Module):
 
     def __init__(self, numbers: int, frequencies: int = 5) -> None:
         super().__init__()
-        self.register_buffer("frequencies", 2.0 ** torch.arange(frequencies), persistent=False)
+        self.register_buffer(
+            "frequencies", torch.tensor([2.0**k for k in range(frequencies)]), persistent=False
+        )
         self.width = numbers * (1 + 2 * frequencies)
 
     if TYPE_CHECKING:

@@ -40,11 +40,8 @@ def check_sizes(
         meaning="the width of the stage at full resolution, 0 for none",
     )
     if not channels:
-        raise InvalidInput(
-            "channels",
-            given=list(channels),
-            expected="a width for each size, of which there is one or more",
-        )
+        expected = "a width for each size, of which there is one or more"
+        raise InvalidInput("channels", given=list(channels), expected=expected)
     for width in channels:
         checks.whole("channels", width, most=_WIDEST, meaning="the width at each size")
     if len(attention) != len(channels):
@@ -139,6 +136,14 @@ class UNet(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channels *space"], c: Float[Tensor, "batch numbers"]
     ) -> Float[Tensor, "batch out *space"]:
+        return self.keeping(x, c, 1)[0]
+
+    def keeping(
+        self, x: Tensor, c: Tensor, outer: int, kept: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The output, and the deep features: what enters the `outer` outermost levels on their way
+        up. With `kept`, those of an earlier call, the deeper levels are not evaluated.
+        """
         space = x.shape[2:]
         multiple = self.patch * 2 ** (self.levels - 1)
         pad = [(-n) % multiple for n in space]
@@ -147,16 +152,24 @@ class UNet(nn.Module):
         embedding = self.embedding(c)
         padded = x
         x = self.enter(_unshuffle(x, self.patch))
-        skips = []
-        for shrink, blocks in zip(self.shrink, self.down):
+        skips: list[Tensor] = []
+        deep = self.levels - outer
+        for shrink, blocks in zip(self.shrink[: None if kept is None else outer], self.down):
             x = shrink(x)
             for block in cast(Iterable[_Block], blocks):
                 x = block(x, embedding)
                 skips.append(x)
-        x = self.middle(x, embedding)
-        for grow, blocks in zip(self.grow, self.up):
-            if not isinstance(grow, nn.Identity):
+        if kept is None:
+            x = self.middle(x, embedding)
+        for level, (grow, blocks) in enumerate(zip(self.grow, self.up)):
+            if level < deep and kept is not None:
+                continue
+            if level == deep and kept is not None:
+                x = kept
+            elif not isinstance(grow, nn.Identity):
                 x = grow(F.interpolate(x, scale_factor=2, mode="nearest"))
+            if level == deep:
+                kept = x
             for block in cast(Iterable[_Block], blocks):
                 x = block(torch.cat([x, skips.pop()], dim=1), embedding)
         x = _shuffle(self.leave(x), self.patch, self.axes)
@@ -164,7 +177,7 @@ class UNet(nn.Module):
             x = self.fine(x, padded, embedding)
         for axis, n in enumerate(space):
             x = x.narrow(2 + axis, 0, n)
-        return x
+        return x, padded if kept is None else kept
 
 
 @final

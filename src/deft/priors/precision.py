@@ -18,7 +18,9 @@ import torch
 
 from deft.errors import InvalidInput
 from deft.priors.base import Prior
+from deft.priors.wrapped import WrappedPrior
 from deft.storage.atomic import atomic
+from deft.types import Signal, Times
 
 Precision = Literal["fp32", "bf16"]
 PRECISIONS = ("fp32", "bf16", "auto")
@@ -47,6 +49,38 @@ class Choice:
             f"{self.precision}: a forward takes {1000 * self.fp32:.3g} ms in fp32, "
             f"{1000 * self.bf16:.3g} ms in bf16"
         )
+
+
+@final
+class InPrecision(WrappedPrior):
+    """A prior whose network computes in `precision`: by its own switch where it has one (which
+    keeps the rest of it in single precision), under torch's autocast elsewhere.
+    """
+
+    def __init__(self, prior: Prior, precision: Precision) -> None:
+        super().__init__(prior)
+        self.precision = precision
+        inner = _innermost(prior)
+        self._autocast = precision == "bf16" and not hasattr(inner, "precision")
+        if not self._autocast:
+            inner.precision = precision  # type: ignore[assignment]
+
+    def around(self, prior: Prior) -> InPrecision:
+        return InPrecision(prior, self.precision)
+
+    def identity(self) -> dict[str, object]:
+        """That of the prior, and the precision."""
+        return {**self.prior.identity(), "precision": self.precision}
+
+    def denoise(self, x_t: Signal, t: Times) -> Signal:
+        with torch.autocast(x_t.device.type, torch.bfloat16, enabled=self._autocast):
+            return self.prior.denoise(x_t, t).to(x_t.dtype)
+
+
+def _innermost(prior: Prior) -> Prior:
+    """The prior that has the network."""
+    inner = getattr(prior, "prior", None)
+    return prior if inner is None else _innermost(inner)
 
 
 def faster(
@@ -81,16 +115,17 @@ def fastest_precision(
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             return prior.denoise(x_t, t)
 
-    before = getattr(prior, "precision", None)
+    network = _innermost(prior)
+    before = getattr(network, "precision", None)
     if before is not None:
-        prior.precision = "fp32"  # type: ignore[assignment]
+        network.precision = "fp32"  # type: ignore[assignment]
     try:
         return faster(
             lambda: forward("fp32"), lambda: forward("bf16"), lambda: _wait(device), clock
         )
     finally:
         if before is not None:
-            prior.precision = before
+            network.precision = before
 
 
 def chosen(prior: Prior, precision: str, say: Callable[[str], Any] = print) -> Precision:

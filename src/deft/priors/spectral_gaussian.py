@@ -33,7 +33,7 @@ class Cosines(nn.Module):
 
     def __init__(self, event_shape: Sequence[int]) -> None:
         super().__init__()
-        self.register_buffer("axes", torch.eye(event_shape[0]))
+        self.register_buffer("axes", _identity(event_shape[0]))
         self.space = len(event_shape) - 1
         for i, n in enumerate(event_shape[1:]):
             if n > _LONGEST:
@@ -87,7 +87,7 @@ class LowPrincipalAxes(nn.Module):
         self.cosines = Cosines(event_shape)
         self.block = (slice(None), slice(None), *(slice(min(low, n)) for n in event_shape[1:]))
         self.register_buffer(
-            "axes", torch.eye(event_shape[0] * math.prod(min(low, n) for n in event_shape[1:]))
+            "axes", _identity(event_shape[0] * math.prod(min(low, n) for n in event_shape[1:]))
         )
 
     def fit(self, centred: Tensor) -> None:
@@ -130,7 +130,7 @@ class PrincipalAxes(nn.Module):
                 expected=f"at most {_LONGEST} entries for principal axes, which are a dense matrix",
                 advice='take basis="cosines" or "low-principal"',
             )
-        self.register_buffer("axes", torch.eye(math.prod(event_shape)))
+        self.register_buffer("axes", _identity(math.prod(event_shape)))
 
     def fit(self, centred: Tensor) -> None:
         """The axes of the full covariance, from images (n, channels, *space) of mean zero."""
@@ -198,3 +198,12 @@ def _cosines(n: int) -> Tensor:
     basis = torch.cos(math.pi * k * (2 * i + 1) / (2 * n)) * math.sqrt(2 / n)
     basis[0] /= math.sqrt(2)
     return basis.float()
+
+
+def _identity(n: int) -> Tensor:
+    """The identity matrix; torch.eye of a network without memory would import torch's compiler,
+    which takes longer than all else.
+    """
+    matrix = torch.zeros(n, n)
+    matrix.diagonal().fill_(1.0)
+    return matrix

@@ -17,7 +17,7 @@ data are Gaussian for all one can see.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import final
 
 import torch
@@ -128,12 +128,28 @@ class UNetPrior(Prior):
         return float(self.gaussian.variance.mean().sqrt())
 
     def denoise(self, x_t: Signal, t: Times) -> Signal:
+        wiener, worth = self._wiener(x_t, t)
+        return wiener + worth * self.correction(x_t, wiener, t)
+
+    def denoise_keeping(
+        self, x_t: Signal, t: Times, outer: int, kept: Tensor | None
+    ) -> tuple[Signal, Tensor]:
+        """`denoise`, and the deep features of the network; with `kept`, those of another step, its
+        `outer` outermost levels alone are evaluated (deft.priors.reused).
+        """
+        wiener, worth = self._wiener(x_t, t)
+        inputs, numbers = self._inputs(x_t, wiener, t)
+        with self._lowered(x_t):
+            correction, deep = self.network.keeping(inputs, numbers, outer, kept)
+        return wiener + worth * correction.to(x_t), deep
+
+    def _wiener(self, x_t: Signal, t: Times) -> tuple[Signal, Tensor]:
+        """W_t(x_t), and c_t k_t."""
         alpha_t, sigma_t = self.levels(x_t, t)
-        wiener = self.gaussian.denoise(x_t, alpha_t, sigma_t)
         worth = self.gaussian.remainder(alpha_t, sigma_t)
         if self.gain is not None:
             worth = worth * expand(self._gain_at(t), x_t)
-        return wiener + worth * self.correction(x_t, wiener, t)
+        return self.gaussian.denoise(x_t, alpha_t, sigma_t), worth
 
     def _gain_at(self, t: Times) -> Tensor:
         """k_t, linear between its levels."""
@@ -177,6 +193,12 @@ class UNetPrior(Prior):
 
     def correction(self, x_t: Signal, wiener: Signal, t: Times) -> Signal:
         """F: what the network adds to the Wiener filter, in units of the filter's own error."""
+        inputs, numbers = self._inputs(x_t, wiener, t)
+        with self._lowered(x_t):
+            return self.network(inputs, numbers).to(x_t.dtype)
+
+    def _inputs(self, x_t: Signal, wiener: Signal, t: Times) -> tuple[Tensor, Tensor]:
+        """What the network reads, in the precision of its weights where that is half."""
         alpha_t, sigma_t = self.levels(x_t, t)
         scale = self.gaussian.variance.mean().sqrt()
         c_in = (alpha_t**2 * scale**2 + sigma_t**2).sqrt()
@@ -186,11 +208,12 @@ class UNetPrior(Prior):
             dim=1,
         )
         own = self.network_dtype
-        if own not in (x_t.dtype, torch.float64) and own in (torch.float16, torch.bfloat16):
-            return self.network(inputs.to(own), numbers.to(own)).to(x_t.dtype)
-        with (
-            torch.autocast(x_t.device.type, torch.bfloat16)
-            if self.precision == "bf16"
-            else nullcontext()
-        ):
-            return self.network(inputs, numbers)
+        half = own in (torch.float16, torch.bfloat16) and x_t.dtype not in (own, torch.float64)
+        return (inputs.to(own), numbers.to(own)) if half else (inputs, numbers)
+
+    def _lowered(self, x_t: Signal) -> AbstractContextManager[object]:
+        """bf16 arithmetic, where `precision` says so and the weights are not half already."""
+        half = self.network_dtype in (torch.float16, torch.bfloat16)
+        if self.precision != "bf16" or half:
+            return nullcontext()
+        return torch.autocast(x_t.device.type, torch.bfloat16)

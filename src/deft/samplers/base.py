@@ -126,9 +126,11 @@ class Stepping(Sampling):
         bar: tqdm | None,
     ) -> State:
         """The state at the last time."""
-        for state in walk(times, State(start, times[:1]), step):
+        way = walk(times, State(start, times[:1]), step)
+        del start
+        for state in way:
             if bar is not None:
-                bar.update(len(start))
+                bar.update(len(state.x_t))
             if on_step is not None and state.step:
                 on_step(state)
         return state

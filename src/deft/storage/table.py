@@ -66,6 +66,7 @@ _H_TRANSFORMS = {
     "deft.htransforms.paper": "PaperHTransform",
     "deft.htransforms.pigdm": "PiGDM",
     "deft.htransforms.tiled": "TiledHTransform",
+    "deft.htransforms.skipped": "Skipped",
     "deft.htransforms.tmpd": "TMPD",
 }
 _SCHEDULES = {"deft.schedules": "EDM RectifiedFlow VE VPCosine VPLinear VPTabulated"}

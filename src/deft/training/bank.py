@@ -37,7 +37,8 @@ from deft.priors.identity import same_identity
 from deft.storage.lock import locked
 from deft.training.batch import Batch
 from deft.training.denoising import TimeLaw, noised, noisy
-from deft.training.shards import Shards, entry_type
+from deft.training.entries import entry_type
+from deft.training.shards import Shards
 from deft.training.sources import Images, Order, Source
 
 _FORMAT = 1
@@ -172,6 +173,21 @@ class Bank(Source):
             noise.stream(11),
             Denoised(x_t, t, alpha_t, sigma_t, x_0 + bare.spread(self.prior.scale) * error),
         )
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The card of the images that it was made of; empty where an early one does not say."""
+        return dict(self._card.get("data", {}))
+
+    @property
+    def times(self) -> TimeLaw:
+        """Where in log-SNR the prior was evaluated."""
+        return TimeLaw(**self._card.get("times", {}))
+
+    @staticmethod
+    def stored(folder: Path) -> int:
+        """How many evaluations a folder holds already; 0 where there is no bank."""
+        return Shards.open(folder).done if (folder / "bank.json").exists() else 0
 
     def card(self) -> dict[str, object]:
         return {"bank": self._card, "fingerprint": self.fingerprint()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,12 @@ class Objective(nn.Module, ABC):
             )
         return source
 
+    def ahead(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Batch:
+        """A batch with what does not change as h learns, for batches that are taken again and
+        again: as it is, unless an objective knows of something.
+        """
+        return batch
+
     def validation(self, value: Tensor, shown: Mapping[str, Tensor]) -> Validation:
         """What the losses of all draws of a validation say."""
         return Validation(float(value.mean()))
@@ -61,10 +67,7 @@ class Objective(nn.Module, ABC):
         return {"class": public_name(type(self))}
 
 
-@torch.no_grad()
-def validate(
-    loss: Callable[[Batch], Loss],
-    objective: Objective,
+def validation_batches(
     source: Source,
     *,
     draws: int,
@@ -72,16 +75,22 @@ def validate(
     device: torch.device,
     dtype: torch.dtype,
     seed: int = 0,
-) -> Validation:
-    """What an objective says of `draws` fixed draws, which depend on `seed` alone and run through
-    the items of the source in order, again where it has fewer.
+) -> Iterator[Batch]:
+    """`draws` fixed draws, which depend on `seed` alone and run through the items of the source in
+    order, again where it has fewer.
     """
-    taken = []
     for start in range(0, draws, batch_size):
         places = range(start, min(start + batch_size, draws))
         noise = Noise([mix(seed, 7, k) for k in places], device, dtype)
-        taken.append(loss(source.batch([k % len(source) for k in places], noise)))
-    found = gathered(taken)
+        yield source.batch([k % len(source) for k in places], noise)
+
+
+@torch.no_grad()
+def validate(
+    loss: Callable[[Batch], Loss], objective: Objective, batches: Iterable[Batch]
+) -> Validation:
+    """What an objective says of the batches of a validation."""
+    found = gathered([loss(batch) for batch in batches])
     return objective.validation(
         found.value.double().cpu(),
         {name: value.double().cpu() for name, value in found.shown.items()},

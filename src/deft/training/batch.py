@@ -62,3 +62,20 @@ def gathered(parts: Sequence[Loss]) -> Loss:
         torch.cat([part.value.detach() for part in parts]),
         {name: torch.cat([part.shown[name].detach() for part in parts]) for name in names},
     )
+
+
+def several(batch: Batch, count: int) -> Batch:
+    """Each entry `count` times, side by side, with independent noise: the same x_0 and the same
+    estimate, for several measurements of it.
+    """
+    said = batch.denoised
+    if said is not None:
+        size = len(batch)
+
+        def again(value: Tensor) -> Tensor:
+            """A value for each signal, or one for all."""
+            return value if len(value) != size else value.repeat_interleave(count, 0)
+
+        said = Denoised(*map(again, (said.x_t, said.t, said.alpha_t, said.sigma_t, said.x_0_hat)))
+    images = None if batch.images is None else batch.images.repeat_interleave(count, 0)
+    return Batch(images, batch.noise.repeat(count), said)

@@ -20,7 +20,7 @@ at high noise not vanishing with the log-SNR. The minimiser is the same under ev
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import final
 
 import torch
@@ -37,10 +37,11 @@ from deft.problems import Problem
 from deft.schedules import Schedule
 from deft.storage.fingerprint import digest, in_half
 from deft.training.base import Objective
-from deft.training.batch import Batch, Loss
+from deft.training.batch import Batch, Loss, several
 from deft.training.validation import Validation
 from deft.types import Signal, Times
 
+MOST_PER_EVALUATION = 1024
 _OBSERVATION, _TIME, _EPS = 1, 2, 3  # streams of a batch's noise
 
 
@@ -111,7 +112,12 @@ class DenoisingScoreMatching(Objective):
     `weighting` is "spread" (units of r_t) or "eps" (the paper's). A signal is measured afresh
     whenever it is drawn, or with `measurements` so many times in all, whose lifts are kept in
     memory in half precision: for an operator whose lift is a reconstruction that takes long (phase
-    retrieval). Which ones, its values and the number say.
+    retrieval). They depend on the signal's values and on the number.
+
+    With `per_evaluation` a training step draws so many measurements (masks, kernels, noise) for
+    each evaluation of the prior, and the loss of a signal is their mean. Its expectation is the
+    same, since x_0_hat does not depend on y; the prior's share of a step falls by that factor. A
+    validation follows no gradients and takes one.
     """
 
     def __init__(
@@ -124,8 +130,16 @@ class DenoisingScoreMatching(Objective):
         times: TimeLaw | None = None,
         weighting: str = "spread",
         measurements: int | None = None,
+        per_evaluation: int = 1,
     ) -> None:
         super().__init__()
+        self.per_evaluation = checks.whole(
+            "per_evaluation",
+            per_evaluation,
+            most=MOST_PER_EVALUATION,
+            meaning="measurements for each evaluation of the prior",
+            advice="4 is a good number where the prior is the larger part of a step",
+        )
         if measurements is not None and measurements < 1:
             raise InvalidInput(
                 "measurements is how many a signal has, at least one, or None, afresh every "
@@ -137,7 +151,32 @@ class DenoisingScoreMatching(Objective):
         self.times = times or TimeLaw(log_snr_mean, log_snr_std, uniform)
         self.measurements, self._lifts = measurements, dict[int, Tensor]()
 
+    def ahead(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Batch:
+        """With what the prior says of the signals, which does not change as h learns; as it is
+        where h asks the prior at a point that depends on y.
+        """
+        if batch.denoised is not None or h_transform.asks_elsewhere:
+            return batch
+        return replace(batch, denoised=noised(prior, self.times, batch.x_0, batch.noise))
+
     def loss(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Loss:
+        count = self.per_evaluation if torch.is_grad_enabled() else 1
+        if count == 1:
+            return self._loss_of(h_transform, prior, batch)
+        stays(
+            h_transform,
+            "several measurements for each evaluation of the prior",
+            "use per_evaluation=1: the prior is asked where the measurement says",
+        )
+        found = self._loss_of(
+            h_transform, prior, several(self.ahead(h_transform, prior, batch), count)
+        )
+        return Loss(
+            found.value.unflatten(0, (-1, count)).mean(1),
+            {name: v.unflatten(0, (-1, count)).mean(1) for name, v in found.shown.items()},
+        )
+
+    def _loss_of(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Loss:
         with torch.autocast(
             batch.x_0.device.type, enabled=False
         ):  # half precision is for networks, not for operators
@@ -194,6 +233,8 @@ class DenoisingScoreMatching(Objective):
 
     def card(self) -> dict[str, object]:
         kept = {} if self.measurements is None else {"measurements": self.measurements}
+        if self.per_evaluation > 1:
+            kept["per_evaluation"] = self.per_evaluation
         return {
             **super().card(),
             "problem": self.problem.card(),

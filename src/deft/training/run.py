@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -21,9 +22,10 @@ from deft.noise import Noise, mix
 from deft.priors.base import Prior
 from deft.storage.claims import differences
 from deft.training.base import Objective, validate
-from deft.training.batch import Batch, Loss, gathered
+from deft.training.batch import Batch, gathered
 from deft.training.checkpoint import architecture
 from deft.training.log import Log
+from deft.training.losses import Losses, fixed
 from deft.training.plan import Plan, long
 from deft.training.result import TrainingResult, check_same, divergence
 from deft.training.sources import Order, Source
@@ -31,25 +33,6 @@ from deft.training.state import Average, Progress, StateFile, flatten, restore
 from deft.training.validation import Validation
 
 _TIMED = 20  # steps after which it is known how long the others take
-
-
-@final
-class Losses(nn.Module):
-    """The objective as one module, so that gradients of several processes meet; the prior is no
-    part of it.
-    """
-
-    def __init__(
-        self, h_transform: HTransform, prior: Prior, objective: Objective, precision: str
-    ) -> None:
-        super().__init__()
-        self.h_transform, self.objective, self.bf16 = h_transform, objective, precision == "bf16"
-        self._prior = (prior,)
-
-    def forward(self, batch: Batch) -> Loss:
-        with torch.autocast(batch.noise.device.type, torch.bfloat16, enabled=self.bf16):
-            loss = self.objective.loss(self.h_transform, self._prior[0], batch)
-        return replace(loss, value=loss.value.float() if self.bf16 else loss.value)
 
 
 @final
@@ -91,7 +74,10 @@ class Run:
             self.losses
         )  # gives every process the weights of the first
         self.optimiser = torch.optim.AdamW(
-            self.parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay
+            self.parameters,
+            lr=plan.learning_rate,
+            weight_decay=plan.weight_decay,
+            fused=True,  # one pass over all parameters: the loop over them is a tenth of a step
         )
         self.average = Average(h_transform, plan.ema)
         self.order = Order(len(source), plan.seed)
@@ -156,6 +142,12 @@ class Run:
             "noise": Noise.generator,
         }
 
+    @cached_property
+    def validation_batches(self) -> Iterable[Batch]:
+        """What every validation takes."""
+        assert self.held_out is not None
+        return fixed(self.losses, self.held_out, self.plan, self.accelerator.device, self.dtype)
+
     def due(self, every: int) -> bool:
         """Whether something that happens `every` so many steps, and at the end, happens now."""
         return self.at.step % every == 0 or self.at.step == self.plan.steps
@@ -173,7 +165,7 @@ class Run:
                 self.accelerator.backward(loss.value.mean() / plan.accumulate)
             taken.append(gathered([loss]))
         size = nn.utils.clip_grad_norm_(
-            self.parameters, math.inf if plan.clip is None else plan.clip
+            self.parameters, math.inf if plan.clip is None else plan.clip, foreach=True
         )
         loss = gathered(taken)
         shown = {name: float(value.float().mean()) for name, value in loss.shown.items()}
@@ -236,16 +228,7 @@ class Run:
         if self.held_out is None or not self.due(plan.validate_every):
             return
         with self.average.applied():
-            found = validate(
-                self.losses,
-                self.objective,
-                self.held_out,
-                draws=plan.validation_draws,
-                batch_size=plan.batch_size,
-                device=self.accelerator.device,
-                dtype=self.dtype,
-                seed=plan.seed,
-            )
+            found = validate(self.losses, self.objective, self.validation_batches)
         at.validation = found.card()
         self.log.write({"step": at.step, "validation": at.validation})
         if plan.patience is None:

@@ -16,14 +16,12 @@ import hashlib
 import io
 import json
 import os
-import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
-from deft.errors import CheckpointError, DeftError, InvalidInput
+from deft.errors import CheckpointError, DeftError
 from deft.storage.atomic import atomic
 from deft.storage.bounded_json import parsed
 from deft.storage.claims import differences
@@ -31,13 +29,14 @@ from deft.storage.compound_fields import Items, Object, Plain
 from deft.storage.fields import Text, Whole
 from deft.storage.fingerprint import fingerprint
 from deft.storage.tensors import refusal
+from deft.training.entries import MOST_ENTRIES, check_room, entry_type
 
 FORMAT = 2
 SHARD = 1024
 _OWN = Object(
     {
         "format": Whole(1),
-        "evaluations": Whole(1, 1 << 40),
+        "evaluations": Whole(1, MOST_ENTRIES),
         "event_shape": Items(Whole(1, 1 << 24), 1, 8, product=1 << 28),
         "prior": Object({}, open=True),
         "times": Plain(),
@@ -52,37 +51,13 @@ CARD = Object(
     {
         "format": Whole(1),
         "card": _OWN,
-        "done": Whole(0, 1 << 40),
+        "done": Whole(0, MOST_ENTRIES),
         "shards": Items(Text(64)),
         "sha256": Text(64),
     },
     ("format", "card", "done", "shards", "sha256"),
 )
 """What `bank.json` may hold."""
-
-
-def entry_type(event_shape: Sequence[int]) -> np.dtype:
-    """One evaluation as a record."""
-    shape = tuple(event_shape)
-    return np.dtype([("x_0", "<f2", shape), ("error", "<f2", shape), ("t", "<f4"), ("seed", "<i8")])
-
-
-def check_room(evaluations: int, event_shape: Sequence[int], folder: Path) -> None:
-    """Raise `InvalidInput` where a bank would be larger than what is free on the disk of a folder,
-    which need not be there yet.
-    """
-    each = entry_type(event_shape).itemsize
-    free = shutil.disk_usage(
-        next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
-    ).free
-    if evaluations * each > free:
-        raise InvalidInput(
-            "evaluations",
-            given=evaluations,
-            expected=f"at most {free // each}, for which the disk has room",
-            advice=f"the bank would take {evaluations * each / 1e9:,.1f} GB and {free / 1e9:,.1f} "
-            "GB are free",
-        )
 
 
 @final

@@ -69,8 +69,9 @@ class Average:
     def update(self, step: int) -> None:
         """Take in the weights after optimiser step `step` = 1, 2, ..."""
         d = min(self.decay, (1 + step) / (10 + step))
-        for name, p in self.parameters.items():
-            self.values[name].lerp_(p, 1 - d)
+        torch._foreach_lerp_(
+            [self.values[name] for name in self.parameters], list(self.parameters.values()), 1 - d
+        )
 
     @torch.no_grad()
     def load(self, values: Mapping[str, Tensor]) -> None:
