@@ -25,6 +25,7 @@ COMMANDS = {
     "demo": "fine-tune a small h-transform and compare it with DPS and DDNM+, in minutes; opens a "
     "page",
     "train": "learn an h-transform for a frozen prior and a problem",
+    "distil": "teach a learned h-transform to do with few prior evaluations",
     "sample": "draw posterior samples for measurements, or for images that are measured first",
     "evaluate": "compare methods on the same observations and seeds; writes results.json and "
     "report.html",

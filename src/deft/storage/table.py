@@ -84,7 +84,10 @@ _GRIDS = {
     "deft.samplers.daps": "Karras",
     "deft.samplers.diffpir": "RootTime",
 }
-_OBJECTIVES = {"deft.training.denoising": "DenoisingScoreMatching"}
+_OBJECTIVES = {
+    "deft.training.denoising": "DenoisingScoreMatching",
+    "deft.training.distillation": "EnergyScore TrajectoryMatching",
+}
 _FORMER_HOMES = {
     "problem": {"deft.problems.deepinv": "Deepinv"},
     "masks": {
