@@ -31,8 +31,10 @@ CT = (
     "[-1000,1500] --out out --steps 2 --batch_size 2 "
     "--validation_share 0"
 )
+DISTIL = "distil --h {w}/run --images {w}/images --out out --steps_to 2 --steps 2 --batch_size 2"
 RIGHT = (
     TRAIN,
+    DISTIL,
     SAMPLE,
     MEASURED,
     WITHOUT + " --method DPS --method.steps 2",

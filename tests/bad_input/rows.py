@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bad_input.row import CT, DEMO, EVALUATE, MEASURED, SAMPLE, TRAIN, WITHOUT, Row
+from tests.bad_input.row import CT, DEMO, DISTIL, EVALUATE, MEASURED, SAMPLE, TRAIN, WITHOUT, Row
 
 ROWS: dict[str, list[Row]] = {
     "not finite": [
@@ -341,6 +341,62 @@ ROWS: dict[str, list[Row]] = {
         ),
         Row(EVALUATE, "--window [5,1]", ("a window is for CT slices", "{w}/two is neither")),
     ],
+    "distilling": [
+        Row(
+            DISTIL,
+            "--steps_to 0",
+            ("--steps_to", "got 0", "a whole number from 1 to 100, prior evaluations"),
+        ),
+        Row(
+            DISTIL,
+            "--steps_to 1000",
+            ("--steps_to", "got 1000", "a whole number from 1 to 100, prior evaluations"),
+        ),
+        Row(DISTIL, "--by magic", ("--by", "got magic", "one of score, teacher")),
+        Row(
+            DISTIL,
+            "--teacher_steps 20",
+            ("--teacher_steps", "got 20", "nothing: it is not used with --by score"),
+        ),
+        Row(
+            DISTIL,
+            "--by teacher --teacher_steps 1",
+            ("--teacher_steps", "got 1", "a whole number from 2 to 10,000, at least one in each"),
+        ),
+        Row(DISTIL, "--low nan", ("--low", "got nan", "a finite number")),
+        Row(DISTIL, "--low 4 --high -3", ("--low", "got (4.0, -3.0)", "with low < high")),
+        Row(
+            DISTIL,
+            "--low -90 --high -80",
+            ("--high", "got -80.0", "a log-SNR above", "the noise end of"),
+        ),
+        Row(DISTIL, "--h nothing", ("nothing does not exist", "no h-transform of that name")),
+        Row(
+            DISTIL,
+            "--prior digits-32",
+            ("was trained for the prior tiny", "the prior given is digits-32"),
+        ),
+        Row(DISTIL, "--steps 0", ("--steps", "got 0", "a whole number from 1 to 10,000,000")),
+        Row("distil --config", "", ("--config", "got nothing", "a value")),
+    ],
+    "distilling, more": [
+        Row(DISTIL, "--images {w}/nowhere", ("{w}/nowhere does not exist",)),
+        Row(DISTIL, "--validation_images {w}/nowhere", ("{w}/nowhere does not exist",)),
+        Row(DISTIL, "--out", ("--out", "got nothing", "a value")),
+        Row(DISTIL, "--batch_size 2.5", ("--batch_size", "got 2.5", "a whole number")),
+        Row(DISTIL, "--learning_rate fast", ("--learning_rate", "got fast", "a number")),
+        Row(DISTIL, "--seed 1e30", ("--seed", "got 1e+30", "a whole number")),
+        Row(DISTIL, "--save_every 0", ("--save_every", "got 0", "a whole number >= 1")),
+        Row(DISTIL, "--resume perhaps", ("--resume", "got perhaps", "true or false")),
+        Row(DISTIL, "--convert gray", ("--convert", "got gray", "one of rgb, grey")),
+        Row(DISTIL, "--fit stretch", ("--fit", "got stretch", "one of resize, crop")),
+        Row(DISTIL, "--window chest", ("a window is for CT slices", "{w}/images is neither")),
+        Row(DISTIL, "--value_range [0,inf]", ("--value_range", "got inf", "a finite number")),
+    ],
+    "distilling, names": [
+        Row(DISTIL, "--key x", ("--key", "got x")),
+        Row(DISTIL, "--allow nobody.here", ("--allow", "got nobody.here", "a module of your own")),
+    ],
     "empty values": [
         Row(
             TRAIN,
@@ -606,22 +662,22 @@ ROWS: dict[str, list[Row]] = {
         Row(
             "tarin",
             "",
-            ("there is no command 'tarin'", "the commands are demo, train, sample, evaluate,"),
+            ("there is no command 'tarin'", "the commands are demo, train, distil, sample,"),
         ),
         Row(
             "Train",
             "",
-            ("there is no command 'Train'", "the commands are demo, train, sample, evaluate,"),
+            ("there is no command 'Train'", "the commands are demo, train, distil, sample,"),
         ),
         Row(
             "--verbose",
             "",
-            ("there is no command '--verbose'", "the commands are demo, train, sample, evaluate,"),
+            ("there is no command '--verbose'", "the commands are demo, train, distil, sample,"),
         ),
         Row(
             "deft train",
             "",
-            ("there is no command 'deft'", "the commands are demo, train, sample, evaluate,"),
+            ("there is no command 'deft'", "the commands are demo, train, distil, sample,"),
         ),
         Row("sample", "", ("--out", "got nothing", "a value: this command needs it")),
         Row("evaluate", "", ("--prior", "got nothing", "a value: this command needs it")),

@@ -58,7 +58,7 @@ def flow(prior, x_t, t, s, observation):
 
 
 class Flow(HTransform):
-    """The shift with which one DDIM step is the flow, with a gain and an offset that are 1 and 0."""
+    """The shift with which one DDIM step is the flow, with a gain of 1 and an offset of 0."""
 
     def __init__(self):
         super().__init__()
@@ -178,31 +178,19 @@ class PerEntry(HTransform):
 
 def test_distilled_steps_are_the_exact_flow():
     prior = white()
-    objective = TrajectoryMatching(PROBLEM, Exact(prior), student(3), substeps=8)
+    objective = TrajectoryMatching(PROBLEM, Exact(prior), student(2, high=2.0), substeps=8)
     times = objective.sampler.times_of(prior)
     h = PerEntry(times)
-    train(
-        h,
-        prior,
-        objective,
-        signals(64),
-        steps=120,
-        batch_size=16,
-        learning_rate=0.1,
-        ema=0.0,
-        progress=False,
-    )
-    observation, x_1 = (
-        observed(16),
-        torch.randn(16, *SHAPE, generator=torch.Generator().manual_seed(2)),
-    )
+    settings = {"steps": 40, "batch_size": 16, "learning_rate": 0.2, "ema": 0.0, "warmup": 1}
+    train(h, prior, objective, signals(64), progress=False, **settings)
+    x_1 = torch.randn(16, *SHAPE, generator=torch.Generator().manual_seed(2))
+    observation = observed(16)
     with torch.no_grad():
         posterior, state = Posterior(prior, h, observation), State(x_1, times[:1])
-        for s in (times[1:2], times[2:3]):
-            state = objective.sampler.step(posterior, state, s, Noise(range(16)))
+        state = objective.sampler.step(posterior, state, times[1:], Noise(range(16)))
         x_0 = posterior.denoise(state.x_t, state.t)
     exact = flow(prior, x_1, times[:1], None, observation)
-    assert (x_0 - exact).square().mean().sqrt() < 0.05  # 0.5 before it was trained
+    assert (x_0 - exact).square().mean().sqrt() < 0.06  # ten times that before it was trained
 
 
 def test_one_evaluation_of_the_prior_serves_the_student_h_and_its_absence():

@@ -8,8 +8,7 @@ from typing import Literal
 from deft import checks
 from deft.commands import inputs, priors
 from deft.commands.inputs import Convert, Fit, Range, Window
-from deft.commands.priors import Labels, Names
-from deft.commands.training_numbers import check_shares
+from deft.commands.priors import Names
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.problems import Problem, from_card
@@ -26,6 +25,7 @@ from deft.training.validated import same_units, units, validated
 
 EXAMPLE = "deft distil --h h-digits-32-box --images FOLDER --steps_to 4 --out run"
 MOST = 100  # evaluations of the student
+_SHARE, _VALIDATED = 0.05, 64  # of the images, what is held out; images of each validation
 HELP = {
     "h": "the h-transform to go on from: a run folder, its h.safetensors, or one that ships (deft "
     "list)",
@@ -38,17 +38,12 @@ HELP = {
     "low": "the log-SNR from which on the prior is asked, after the first time",
     "high": "the log-SNR at which it is asked last",
     "prior": "in place of the one on the card: a name, a file, a diffusers folder or a hub id",
-    "validation_images": "held-out images, in the same form as --images",
-    "validation_share": "without --validation_images: this share of the images is held out; 0 for "
-    "none (default: 0.05)",
+    "validation_images": "held-out images, in the same form as --images (default: a twentieth of "
+    "those)",
     "steps": "optimiser steps; each takes --batch_size images through the whole sampler, twice by "
     "a score",
-    "accumulate": "batches per optimiser step",
-    "flip": "mirror images at random",
-    "validation_draws": "images of each validation",
     "resume": "false starts the run again",
     "allow": priors.ALLOW_HELP,
-    **priors.HELP,
     **inputs.IMAGE_HELP,
 }
 
@@ -64,29 +59,17 @@ def run(
     high: float = HIGH,
     prior: str | None = None,
     validation_images: Path | None = None,
-    validation_share: float | None = None,
     steps: int = 500,
     batch_size: int = 16,
-    accumulate: int = 1,
     learning_rate: float = 1e-3,
-    ema: float = 0.99,
-    flip: bool = False,
-    validation_draws: int = 64,
     seed: int = 0,
     save_every: int = 50,
     resume: bool = True,
-    tensorboard: bool = False,
     convert: Convert | None = None,
     fit: Fit | None = None,
     value_range: Range | None = None,
     window: Window | None = None,
-    strict: bool = False,
     key: str | None = None,
-    series: str | None = None,
-    labels: Labels | None = None,
-    subfolder: str | None = None,
-    schedule: str | None = None,
-    prediction_type: str | None = None,
     allow: Names | None = None,
     *,
     resolved: str = "",
@@ -96,21 +79,14 @@ def run(
     Writes OUT/h.safetensors, whose card holds the sampler that it is for: deft sample and deft.load
     take that one by themselves. The run saves itself; the same command goes on from there.
     """
-    if validation_images is not None and validation_share:
-        inputs.unused("with --validation_images", validation_share=validation_share)
     if by == "score":
         inputs.unused("with --by score, which has no teacher", teacher_steps=teacher_steps)
     checks.whole("steps_to", steps_to, most=MOST, meaning="prior evaluations per sample")
     checks.finite_range("low, high", (low, high), "log-SNRs, from noise to signal")
-    checks.whole("validation_draws", validation_draws, meaning="images of each validation")
-    share = 0.05 if validation_share is None and not validation_images else validation_share or 0.0
-    check_shares(share, None, 0, 0)
     check_numbers(
         steps=steps,
         batch_size=batch_size,
-        accumulate=accumulate,
         learning_rate=learning_rate,
-        ema=ema,
         save_every=save_every,
     )
     inputs.apart(out, images)
@@ -127,10 +103,10 @@ def run(
         )
     network = priors.opened(
         source,
-        labels,
-        subfolder,
-        schedule,
-        prediction_type,
+        None,
+        None,
+        None,
+        None,
         fetch=prior is not None,  # what a file names is not downloaded
         allow=allowed,
     )
@@ -142,17 +118,13 @@ def run(
         "convert": convert,
         "fit": fit,
         "value_range": value_range,
-        "strict": strict,
+        "strict": False,
         "window": window,
         "problem": problem,
         "key": key,
-        "series": series,
     }
-    data, held_out = inputs.parted(
-        inputs.opened(images, network, **options),  # type: ignore[arg-type]
-        share,
-        seed,
-    )
+    found = inputs.opened(images, network, **options)  # type: ignore[arg-type]
+    data, held_out = inputs.parted(found, _SHARE if validation_images is None else 0.0, seed)
     if validation_images is not None:
         held_out = inputs.images(inputs.opened(validation_images, network, **options))[0]  # type: ignore[arg-type]
     objective = _objective(by, problem, sampler, teacher, teacher_steps, steps_to)
@@ -168,21 +140,19 @@ def run(
             learned,
             network,
             objective,
-            Images(data, network, flip=flip),
+            Images(data, network),
             steps=steps,
             batch_size=batch_size,
-            accumulate=accumulate,
             learning_rate=learning_rate,
-            ema=ema,
+            ema=0.99,
             validation=held_out,
-            validation_draws=None if held_out is None else validation_draws,
+            validation_draws=None if held_out is None else _VALIDATED,
             validate_every=max(steps // 5, 1),
             seed=seed,
             out=out,
             save_every=save_every,
             log_every=10,
             resume=resume,
-            tensorboard=tensorboard,
         )
         if not first:  # of several processes the first one writes
             return
@@ -197,7 +167,7 @@ def run(
                 "training": {
                     **result.facts(),
                     **chain.facts(place, result.seconds),
-                    "batch_size": batch_size * accumulate,
+                    "batch_size": batch_size,
                     "learning_rate": learning_rate,
                     "distilled": {"by": by, "log_snr": objective.asked_at(network)},
                 },

@@ -40,7 +40,7 @@ from deft import checks
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.likelihoods import Observation
-from deft.noise import Noise
+from deft.noise import Noise, mix
 from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.problems import Problem
@@ -48,8 +48,9 @@ from deft.samplers.base import Sampler
 from deft.samplers.dpm_solver import DPMSolver
 from deft.steps import State, walk
 from deft.storage.fingerprint import of_state
-from deft.training.batch import Batch
-from deft.training.rollout import Rollout
+from deft.training.batch import Batch, Loss
+from deft.training.denoising import number_of
+from deft.training.rollout import Remembered, Rollout
 from deft.types import LogProb, Signal, Times
 
 Follow = Literal["student", "teacher"]
@@ -122,7 +123,9 @@ class TrajectoryMatching(Rollout):
 
     The teacher is an h-transform, `substeps` evaluations of DPM-Solver++(2M) for each step of the
     student, even in log-SNR. `follow` says whose states are learned from: "student", those that the
-    student itself visits, or "teacher". The student's sampler draws no noise.
+    student itself visits, or "teacher". The student's sampler draws no noise. With `repeats`, and
+    the teacher's states, a signal has so many measurements and paths in all, which are kept in
+    memory: after the first time it costs derivatives of h alone.
     """
 
     def __init__(
@@ -133,14 +136,25 @@ class TrajectoryMatching(Rollout):
         *,
         substeps: int = 5,
         follow: Follow = "student",
+        repeats: int | None = None,
     ) -> None:
         if follow not in (places := get_args(Follow)):
             raise InvalidInput("follow", given=follow, expected=" or ".join(map(repr, places)))
         self.substeps = checks.whole(
             "substeps", substeps, most=1000, meaning="evaluations of the teacher in each step"
         )
+        if repeats is not None:
+            checks.whole("repeats", repeats, meaning="paths of each signal")
+            if follow == "student":
+                raise InvalidInput(
+                    "repeats",
+                    given=repeats,
+                    expected="nothing with follow='student', whose states change as h learns",
+                    advice="use follow='teacher'",
+                )
         super().__init__(problem, sampler, 1)
         self.teacher, self.follow = teacher.requires_grad_(False).eval(), follow
+        self.repeats, self._kept = repeats, dict[tuple[int, int], tuple[Tensor, Tensor]]()
 
     def check_sampler(self) -> None:
         super().check_sampler()
@@ -152,9 +166,44 @@ class TrajectoryMatching(Rollout):
                 advice="use eta=0, or EnergyScore, which compares distributions",
             )
 
+    def loss(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Loss:
+        if self.repeats is not None:
+            noise, pairs = batch.noise, zip(batch.x_0, batch.noise.seeds, strict=True)
+            seeds = [mix(number_of(x), seed % self.repeats) for x, seed in pairs]
+            batch = Batch(batch.images, Noise(seeds, noise.device, noise.dtype))
+        return super().loss(h_transform, prior, batch)
+
+    def ready(self, prior: Remembered, batch: Batch, state: State) -> None:
+        known = self._known(batch, state)
+        if known is not None:
+            prior.remember(state.x_t, state.t, known[0])
+
+    def _known(self, batch: Batch, state: State) -> tuple[Tensor, Tensor] | None:
+        """What the prior and the teacher say at a step of paths that were taken before."""
+        found = [self._kept.get((seed, state.step)) for seed in batch.noise.seeds]
+        some = [pair for pair in found if pair is not None]
+        if len(some) < len(found) or not some:
+            return None
+        x_0_hat, aim = (torch.stack(values).to(state.x_t) for values in zip(*some, strict=True))
+        return x_0_hat, aim
+
     def aim(
         self, prior: Prior, observation: Observation, batch: Batch, state: State, s: Times | None
     ) -> Signal:
+        known = self._known(batch, state)
+        if known is not None:
+            return known[1]
+        x_0_hat = prior.denoise(state.x_t, state.t)  # from memory
+        aim = self._led(prior, observation, batch, state, s)
+        if self.repeats is not None:
+            for seed, *pair in zip(batch.noise.seeds, x_0_hat.cpu(), aim.cpu(), strict=True):
+                self._kept[seed, state.step] = (pair[0], pair[1])
+        return aim
+
+    def _led(
+        self, prior: Prior, observation: Observation, batch: Batch, state: State, s: Times | None
+    ) -> Signal:
+        """Where the teacher goes."""
         posterior, solver = Posterior(prior, self.teacher, observation), DPMSolver(self.substeps)
         noise = Noise(batch.noise.seeds, batch.noise.device, batch.noise.dtype)  # never drawn from
         times = self._between(prior, state.t, s)
@@ -196,4 +245,5 @@ class TrajectoryMatching(Rollout):
             "teacher": of_state(self.teacher)[:16],
             "substeps": self.substeps,
             "follow": self.follow,
+            **({} if self.repeats is None else {"repeats": self.repeats}),
         }

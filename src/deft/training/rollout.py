@@ -58,6 +58,10 @@ class Remembered(WrappedPrior):
         super().__init__(prior)
         self._last: tuple[Tensor, Tensor, Tensor] | None = None
 
+    def remember(self, x_t: Signal, t: Times, x_0_hat: Signal) -> None:
+        """What it is to say where it is asked at this place next."""
+        self._last = (x_t, t, x_0_hat)
+
     def around(self, prior: Prior) -> Remembered:
         return Remembered(prior)
 
@@ -106,6 +110,9 @@ class Rollout(Objective):
     ) -> Signal:
         """What a step from `state` to time s, or to x_0 where s is None, is compared with."""
 
+    def ready(self, prior: Remembered, batch: Batch, state: State) -> None:
+        """Called before each step: what is known of it beforehand."""
+
     def onwards(self, moved: State, aim: Signal) -> State:
         """Where the next step begins: where the student is."""
         return moved
@@ -140,6 +147,7 @@ class Rollout(Objective):
             return aim
 
         def step(state: State, s: Times) -> State:
+            self.ready(known, batch, state)
             moved = sampler.step(said, state, s, noise)
             with torch.no_grad():
                 no_h = sampler.step(bare, state, s, noise)
@@ -148,6 +156,7 @@ class Rollout(Objective):
             return self.onwards(replace(moved, x_t=moved.x_t.detach(), memory=memory), aim)
 
         *_, state = walk(times, State(sampler.start(prior, noise), times[:1]), step)
+        self.ready(known, batch, state)
         x_0 = sampler.finish(said, state, noise)
         with torch.no_grad():
             no_h = sampler.finish(bare, state, noise)
