@@ -45,6 +45,7 @@ FIXTURES = {
     "FOLDER": "pictures",
     "SLICES.npy": "slices.npy",
     "--out run": "--out run --steps 2 --batch_size 2",
+    "--out short": "--out short --steps 2 --batch_size 2",
     "--out samples": "--out samples-{line} --samples 1 --limit 1 --steps 2",
     "--config examples/evaluate.yaml": "--config examples/evaluate.yaml --limit 1 --samples 1",
 }
@@ -65,6 +66,7 @@ def test_there_are_lines_for_every_command():
     assert {line.split()[1] for line in lines()} == {
         "demo",
         "train",
+        "distil",
         "sample",
         "evaluate",
         "list",
