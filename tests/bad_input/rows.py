@@ -364,7 +364,7 @@ ROWS: dict[str, list[Row]] = {
             ("--teacher_steps", "got 1", "a whole number from 2 to 10,000, at least one in each"),
         ),
         Row(DISTIL, "--low nan", ("--low", "got nan", "a finite number")),
-        Row(DISTIL, "--low 4 --high -3", ("--low", "got (4.0, -3.0)", "with low < high")),
+        Row(DISTIL, "--low 4 --high -3", ("--low", "got 4.0", "a log-SNR below -3")),
         Row(
             DISTIL,
             "--low -90 --high -80",
@@ -394,6 +394,7 @@ ROWS: dict[str, list[Row]] = {
         Row(DISTIL, "--value_range [0,inf]", ("--value_range", "got inf", "a finite number")),
     ],
     "distilling, names": [
+        Row("distil --print_config=x", "", ('Invalid option "x" for --print_config',)),
         Row(DISTIL, "--key x", ("--key", "got x")),
         Row(DISTIL, "--allow nobody.here", ("--allow", "got nobody.here", "a module of your own")),
     ],

@@ -82,7 +82,9 @@ def run(
     if by == "score":
         inputs.unused("with --by score, which has no teacher", teacher_steps=teacher_steps)
     checks.whole("steps_to", steps_to, most=MOST, meaning="prior evaluations per sample")
-    checks.finite_range("low, high", (low, high), "log-SNRs, from noise to signal")
+    if not low < high:
+        expected = f"a log-SNR below {high:g}, the one of the last evaluation (--high)"
+        raise InvalidInput("low", given=low, expected=expected)
     check_numbers(
         steps=steps,
         batch_size=batch_size,
