@@ -9,7 +9,8 @@ its own, on `--train` images with one path each; `path`: from there on, the same
 the student visits; `score`: from there on, the energy score of pairs of samples. `path` and
 `score` go on for a fifth of the steps. Against it, undistilled: DPM-Solver++(2M) and DDIM (eta =
 1) with 4, 8 and 20 evaluations, and DDIM (eta = 0) on the student's own grid. The same test
-images, measurements and seeds for all; PSNR of mean and sample, patch distance, misfit, coverage
+images, measurements and seeds for all (`--student 2M`: the steps of DPM-Solver++ learn, not those
+of DDIM); PSNR of mean and sample, patch distance, misfit, coverage
 of 90 % intervals of entries that are uncertain, CRPS (x 10^3), standard errors over images, and
 paired differences to 20 evaluations of DPM-Solver++. Trainings and samples are kept; the same
 command goes on from where it was stopped.
@@ -40,6 +41,7 @@ from deft.priors.base import Prior
 from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
+from deft.samplers.grids import UniformLogSNR
 from deft.storage import provenance
 from deft.storage.atomic import atomic
 from deft.studies.estimate import Estimate, groups
@@ -47,7 +49,7 @@ from deft.training import checkpoint
 from deft.training.distillation import EnergyScore, TrajectoryMatching
 from deft.training.loop import train
 from deft.training.places import located
-from deft.training.rollout import Rollout, student
+from deft.training.rollout import Rollout
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from calibration import THRESHOLD, eight_bits
@@ -106,11 +108,23 @@ def estimates(samples: Tensor, truth: Tensor, y: Observation) -> dict[str, Estim
     return {**found, "patch_distance": Estimate(whole, tuple(left), len(truth))}
 
 
+def short(args: argparse.Namespace) -> Sampler:
+    """The student's sampler."""
+    grid = UniformLogSNR(args.high, args.low)
+    k: int = args.steps_to
+    return DPMSolver(k, grid) if args.student == "2M" else DDIM(k, 0.0, grid)
+
+
+def named(args: argparse.Namespace, between: str) -> str:
+    """What a label says of the student's steps, where they are not those of DDIM."""
+    return "" if args.student == "DDIM" else f"{between}2M"
+
+
 def learned(
     by: str, h: HTransform, prior: Prior, args: argparse.Namespace, setting: Setting
 ) -> tuple[HTransform, float]:
     """The student, and the seconds that it took with what it began from."""
-    problem, sampler = setting.problem(args.problem), student(args.steps_to, args.low, args.high)
+    problem, sampler = setting.problem(args.problem), short(args)
     made, before, steps = copy.deepcopy(h), 0.0, args.steps
     if by != "teacher":
         made, before = learned("teacher", h, prior, args, setting)
@@ -142,7 +156,7 @@ def learned(
         ema=0.99,
         log_every=10,
         save_every=25,
-        out=args.out / args.problem / f"{by}-{args.steps_to}",
+        out=args.out / args.problem / f"{by}-{args.steps_to}{named(args, '-')}",
         progress=False,
     )
     return made.eval(), before + result.seconds
@@ -158,6 +172,7 @@ def main() -> None:
     parser.add_argument("--low", type=float, default=-3.0)
     parser.add_argument("--high", type=float, default=4.0)
     parser.add_argument("--by", nargs="*", default=["teacher", "path", "score"])
+    parser.add_argument("--student", choices=["DDIM", "2M"], default="DDIM")
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--train", type=int, default=400)
@@ -165,6 +180,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path)
     args, setting = Setting.of(parser)
     prior, k = setting.prior, args.steps_to
+    sampler = short(args)
     h, _ = checkpoint.load(located(SHIPPED[setting.config["prior"], args.problem]), prior)
     h = h.trainable().eval()
     truth = setting.images(setting.config["test"]["split"], args.images)
@@ -173,21 +189,23 @@ def main() -> None:
         REFERENCE: (h, DPMSolver(TEACHER), 0.0),
         "2M-8": (h, DPMSolver(8), 0.0),
         "2M-4": (h, DPMSolver(4), 0.0),
-        "DDIM-4, eta 1": (h, DDIM(4, 1.0, student(4, args.low, args.high).grid), 0.0),
-        f"DDIM-{k}, eta 0": (h, student(k, args.low, args.high), 0.0),
+        f"DDIM-{k}, eta 1": (h, DDIM(k, 1.0, sampler.grid), 0.0),
+        f"DDIM-{k}, eta 0": (h, DDIM(k, 0.0, sampler.grid), 0.0),
     }
+    if args.student == "2M":
+        rows[f"2M-{k}, its grid"] = (h, sampler, 0.0)
     for by in args.by:
         made, seconds = learned(by, h, prior, args, setting)
-        rows[f"distilled-{k}, {by}"] = (made, student(k, args.low, args.high), seconds)
+        rows[f"distilled-{k}, {by}{named(args, ', ')}"] = (made, sampler, seconds)
     found: dict[str, dict[str, Estimate]] = {}
     table: list[dict[str, Any]] = []
-    for label, (made, sampler, seconds) in rows.items():
+    for label, (made, steps, seconds) in rows.items():
         begin = time.time()
         folder = args.out / args.problem / "samples" / label.replace(", ", "-").replace(" ", "-")
-        found[label] = estimates(drawn(prior, made, sampler, y, args.samples, folder), truth, y)
+        found[label] = estimates(drawn(prior, made, steps, y, args.samples, folder), truth, y)
         row = {
             "label": label,
-            "evaluations": sampler.evaluations,
+            "evaluations": steps.evaluations,
             "training_seconds": round(seconds, 1),
             "measures": {key: value.card() for key, value in found[label].items()},
             "less_reference": {
@@ -208,12 +226,14 @@ def main() -> None:
         "images": args.images,
         "samples": args.samples,
         "reference": REFERENCE,
-        "student": {"steps": k, "low": args.low, "high": args.high},
+        "student": {"steps": k, "of": args.student, "low": args.low, "high": args.high},
         "training": {"images": args.train, "steps": args.steps, "batch_size": 16},
         "versions": provenance.versions(),
         "methods": table,
     }
-    for path in filter(None, (args.out / args.problem / f"results-{k}.json", args.keep)):
+    for path in filter(
+        None, (args.out / args.problem / f"results-{k}{named(args, '-')}.json", args.keep)
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(path) as stream:
             stream.write((json.dumps(results, indent=1) + "\n").encode())

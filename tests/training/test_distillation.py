@@ -148,9 +148,9 @@ def test_the_teacher_goes_where_the_flow_goes(k):
 @pytest.mark.parametrize("follow", ["student", "teacher"])
 def test_a_step_that_is_the_flow_has_no_loss_and_any_other_has_that_of_its_shift(follow):
     prior, batch = white(), Batch(signals(4), Noise(range(4)))
-    objective = TrajectoryMatching(PROBLEM, Exact(prior), student(3), substeps=200, follow=follow)
+    objective = TrajectoryMatching(PROBLEM, Exact(prior), student(3), substeps=50, follow=follow)
     right, wrong = Flow(), Flow()
-    assert objective.loss(right, prior, batch).value.max() < 5e-4
+    assert objective.loss(right, prior, batch).value.max() < 2e-3
     with torch.no_grad():
         wrong.gain.fill_(0.8)
     assert objective.loss(wrong, prior, batch).value.min() > 5e-3
@@ -207,6 +207,21 @@ def test_one_evaluation_of_the_prior_serves_the_student_h_and_its_absence():
     assert calls == [3] * 20  # the teacher's first evaluations are the student's
 
 
+def test_paths_that_are_kept_cost_no_evaluation_and_say_the_same():
+    prior, calls = white(), []
+    denoise = prior.denoise
+    prior.denoise = lambda x_t, t: calls.append(len(x_t)) or denoise(x_t, t)
+    objective = TrajectoryMatching(
+        PROBLEM, Exact(white()), student(2), substeps=3, follow="teacher", repeats=1
+    )
+    x_0 = signals(4)
+    first = objective.loss(Flow(), prior, Batch(x_0, Noise(range(4)))).value
+    assert calls == [4] * 6
+    again = objective.loss(Flow(), prior, Batch(x_0.flip(0), Noise(range(10, 14)))).value
+    assert calls == [4] * 6
+    torch.testing.assert_close(again.flip(0), first)
+
+
 def test_any_sampler_can_be_the_student():
     for sampler in (DPMSolver(3), DDIM(3, eta=1.0)):
         h = small.h_transform()
@@ -225,6 +240,8 @@ def test_any_sampler_can_be_the_student():
         lambda: EnergyScore(PROBLEM, "DDIM"),
         lambda: TrajectoryMatching(PROBLEM, Flow(), substeps=0),
         lambda: TrajectoryMatching(PROBLEM, Flow(), follow="both"),
+        lambda: TrajectoryMatching(PROBLEM, Flow(), repeats=1),
+        lambda: TrajectoryMatching(PROBLEM, Flow(), follow="teacher", repeats=0),
         lambda: TrajectoryMatching(PROBLEM, Flow(), DDIM(4, eta=0.5)),
         lambda: EnergyScore(PROBLEM).loss(DPS(0.1), white(), Batch(signals(1), Noise([0]))),
     ],
