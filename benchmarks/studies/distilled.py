@@ -115,11 +115,6 @@ def short(args: argparse.Namespace) -> Sampler:
     return DPMSolver(k, grid) if args.student == "2M" else DDIM(k, 0.0, grid)
 
 
-def named(args: argparse.Namespace, between: str) -> str:
-    """What a label says of the student's steps, where they are not those of DDIM."""
-    return "" if args.student == "DDIM" else f"{between}2M"
-
-
 def learned(
     by: str, h: HTransform, prior: Prior, args: argparse.Namespace, setting: Setting
 ) -> tuple[HTransform, float]:
@@ -156,7 +151,7 @@ def learned(
         ema=0.99,
         log_every=10,
         save_every=25,
-        out=args.out / args.problem / f"{by}-{args.steps_to}{named(args, '-')}",
+        out=args.out / args.problem / f"{by}-{args.steps_to}-{args.student}",
         progress=False,
     )
     return made.eval(), before + result.seconds
@@ -189,14 +184,16 @@ def main() -> None:
         REFERENCE: (h, DPMSolver(TEACHER), 0.0),
         "2M-8": (h, DPMSolver(8), 0.0),
         "2M-4": (h, DPMSolver(4), 0.0),
-        f"DDIM-{k}, eta 1": (h, DDIM(k, 1.0, sampler.grid), 0.0),
-        f"DDIM-{k}, eta 0": (h, DDIM(k, 0.0, sampler.grid), 0.0),
     }
+    grid = f"{args.low:g} to {args.high:g}"
     if args.student == "2M":
-        rows[f"2M-{k}, its grid"] = (h, sampler, 0.0)
+        rows[f"2M-{k}, {grid}"] = (h, sampler, 0.0)
+    else:
+        rows[f"DDIM-{k}, eta 1, {grid}"] = (h, DDIM(k, 1.0, sampler.grid), 0.0)
+        rows[f"DDIM-{k}, eta 0, {grid}"] = (h, DDIM(k, 0.0, sampler.grid), 0.0)
     for by in args.by:
         made, seconds = learned(by, h, prior, args, setting)
-        rows[f"distilled-{k}, {by}{named(args, ', ')}"] = (made, sampler, seconds)
+        rows[f"distilled-{k}, {by}, {args.student}, {grid}"] = (made, sampler, seconds)
     found: dict[str, dict[str, Estimate]] = {}
     table: list[dict[str, Any]] = []
     for label, (made, steps, seconds) in rows.items():
@@ -232,7 +229,7 @@ def main() -> None:
         "methods": table,
     }
     for path in filter(
-        None, (args.out / args.problem / f"results-{k}{named(args, '-')}.json", args.keep)
+        None, (args.out / args.problem / f"results-{k}-{args.student}.json", args.keep)
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(path) as stream:

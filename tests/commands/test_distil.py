@@ -5,7 +5,7 @@ import warnings
 
 import deft as library
 from deft.errors import OutsideTraining
-from deft.samplers.ddim import DDIM
+from deft.samplers.dpm_solver import DPMSolver
 from deft.training import checkpoint
 
 
@@ -38,8 +38,8 @@ def test_its_card_holds_the_sampler_that_it_is_for(deft, run_folder, image_folde
     assert len(card["training"]["distilled"]["log_snr"]) == 2
     assert card["training"]["began_from"] == str(run_folder / "h.safetensors")
     loaded = library.load(out)
-    assert isinstance(loaded.sampler, DDIM)
-    assert (loaded.sampler.steps, loaded.sampler.eta) == (2, 0.0)
+    assert isinstance(loaded.sampler, DPMSolver)
+    assert (loaded.sampler.steps, loaded.sampler.grid.high) == (2, 6.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error", OutsideTraining)
         code, _, wrong = deft(

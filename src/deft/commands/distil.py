@@ -13,17 +13,20 @@ from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
 from deft.problems import Problem, from_card
 from deft.samplers.base import Sampler
+from deft.samplers.dpm_solver import DPMSolver
+from deft.samplers.grids import UniformLogSNR
 from deft.storage import claims
 from deft.storage.lock import first_process, locked
 from deft.training import chain, checkpoint, places
 from deft.training.distillation import EnergyScore, TrajectoryMatching
 from deft.training.loop import train as train_in_place
 from deft.training.plan import check_numbers
-from deft.training.rollout import HIGH, LOW, Rollout, student
+from deft.training.rollout import Rollout
 from deft.training.sources import Images
 from deft.training.validated import same_units, units, validated
 
 EXAMPLE = "deft distil --h h-digits-32-box --images FOLDER --steps_to 4 --out run"
+LOW, HIGH = -4.0, 6.0  # log-SNRs, chosen on digits
 MOST = 100  # evaluations of the student
 _SHARE, _VALIDATED = 0.05, 64  # of the images, what is held out; images of each validation
 HELP = {
@@ -112,7 +115,7 @@ def run(
         fetch=prior is not None,  # what a file names is not downloaded
         allow=allowed,
     )
-    sampler = student(steps_to, low, high)
+    sampler = DPMSolver(steps_to, UniformLogSNR(high, low))
     times = sampler.times_of(network)  # refuses a grid that the schedule has not
     teacher = checkpoint.load(place, network, allow=allowed)[0]
     learned = checkpoint.load(place, network, allow=allowed)[0].trainable()
