@@ -46,6 +46,7 @@ FIXTURES = {
     "SLICES.npy": "slices.npy",
     "--out run": "--out run --steps 2 --batch_size 2",
     "--size 30000": "--size 4",
+    "--out short": "--out short --steps 2 --batch_size 2",
     "--out samples": "--out samples-{line} --samples 1 --limit 1 --steps 2",
     "--config examples/evaluate.yaml": "--config examples/evaluate.yaml --limit 1 --samples 1",
 }
@@ -67,6 +68,7 @@ def test_there_are_lines_for_every_command():
         "demo",
         "bank",
         "train",
+        "distil",
         "sample",
         "evaluate",
         "list",

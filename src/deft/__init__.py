@@ -109,6 +109,8 @@ _HOME = {
     "Batch": "deft.training.batch",
     "Draws": "deft.training.sources",
     "DenoisingScoreMatching": "deft.training.denoising",
+    "EnergyScore": "deft.training.distillation",
+    "TrajectoryMatching": "deft.training.distillation",
     "train": "deft.training.loop",
     "calibrate": "deft.training.calibrate",
     # studies

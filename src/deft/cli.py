@@ -27,6 +27,7 @@ COMMANDS = {
     "train": "learn an h-transform for a frozen prior and a problem",
     "adapt": "fine-tune an h-transform on one operator in minutes",
     "bank": "evaluate a prior beforehand, so that several h-transforms learn from one bank",
+    "distil": "teach a learned h-transform to do with few prior evaluations",
     "sample": "draw posterior samples for measurements, or for images that are measured first",
     "alarm": "measure on held-out images what right answers look like, so that sample says which "
     "are doubtful",

@@ -18,7 +18,7 @@ from torch import Tensor
 from deft.errors import InvalidInput, PriorNotDifferentiable
 from deft.htransforms.base import HTransform, ask, stays
 from deft.htransforms.derivative import instead, say_nothing
-from deft.htransforms.trained import warn_outside_training
+from deft.htransforms.trained import warn_other_steps, warn_outside_training
 from deft.likelihoods import Observation
 from deft.priors.base import Prior
 from deft.priors.denoised import Asked, Denoised
@@ -86,6 +86,7 @@ class Posterior(WrappedPrior):
         return Posterior(prior, self.h_transform, self.observation)
 
     def on(self, steps: Steps) -> Posterior:
+        warn_other_steps(self.h_transform, steps)
         bound = Posterior.__new__(Posterior)
         bound._assign(
             self.prior.on(steps), self.h_transform.on(steps), self.observation, self._said

@@ -38,12 +38,14 @@ CT = (
     "[-1000,1500] --out out --steps 2 --batch_size 2 "
     "--validation_share 0"
 )
+DISTIL = "distil --h {w}/run --images {w}/images --out out --steps_to 2 --steps 2 --batch_size 2"
 BANK = (
     "bank --prior {w}/tiny.safetensors --images {w}/images --size 4 --out out --validation_share 0"
 )
 RIGHT = (
     TRAIN,
     BANK,
+    DISTIL,
     SAMPLE,
     MEASURED,
     WITHOUT + " --method DPS --method.steps 2",

@@ -41,6 +41,9 @@ class HTransform(nn.Module, ABC):
     trained_sigma_y: tuple[float, float] | None = (
         None  # the noise levels of its training, where a card says them; others are a warning
     )
+    distilled_for: tuple[float, ...] | None = (
+        None  # the log-SNRs that it speaks at, of one that was distilled; others are a warning
+    )
 
     @abstractmethod
     def shift(self, denoised: Denoised, observation: Observation) -> Signal:

@@ -90,7 +90,10 @@ _GRIDS = {
     "deft.samplers.grids": "Karras LogSNRCurve UniformLogSNR UniformTime",
     "deft.samplers.diffpir": "RootTime",
 }
-_OBJECTIVES = {"deft.training.denoising": "DenoisingScoreMatching"}
+_OBJECTIVES = {
+    "deft.training.denoising": "DenoisingScoreMatching",
+    "deft.training.distillation": "EnergyScore TrajectoryMatching",
+}
 _FORMER_HOMES = {
     "problem": {"deft.problems.deepinv": "Deepinv"},
     "masks": {

@@ -152,7 +152,7 @@ def describe(value: object) -> object:
     card |= {
         name: describe(item)
         for name, item in vars(value).items()
-        if not name.startswith("_") and name not in ("training", "trained_sigma_y")
+        if not name.startswith("_") and name not in ("training", "trained_sigma_y", "distilled_for")
     }
     if isinstance(value, nn.Module):
         card["hash"] = of_state(value)

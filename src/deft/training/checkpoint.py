@@ -16,7 +16,7 @@ from typing import Any
 
 from deft.errors import CheckpointError, DeftError, InvalidInput
 from deft.htransforms.base import HTransform
-from deft.htransforms.trained import trained_for
+from deft.htransforms.trained import distilled_for, trained_for
 from deft.metrics import intervals
 from deft.metrics.alarm.reference import REFERENCE
 from deft.priors.base import Prior
@@ -113,6 +113,7 @@ def load(
             f"the weights in {path} do not fit the architecture on its card: {error}"
         ) from error
     h_transform.trained_sigma_y = trained_for(card)
+    h_transform.distilled_for = distilled_for(card)
     return h_transform.to(prior.device), card
 
 

@@ -247,7 +247,7 @@ class DenoisingScoreMatching(Objective):
         if self.measurements is None:
             return measured(self.problem, prior, x_0, noise)
         seeds = [
-            mix(_hash(signal), seed % self.measurements)
+            mix(number_of(signal), seed % self.measurements)
             for signal, seed in zip(x_0, noise.seeds, strict=True)
         ]
         observation = measured(self.problem, prior, x_0, Noise(seeds, noise.device, noise.dtype))
@@ -269,7 +269,7 @@ def measured(problem: Problem, prior: Prior, x_0: Signal, noise: Noise) -> Obser
     return observation if prior.codec is None else observation.behind(prior.codec)
 
 
-def _hash(signal: Signal) -> int:
+def number_of(signal: Signal) -> int:
     """A number that depends on a signal's values in half precision."""
     return int(digest(in_half(signal))[:14], 16)
 

@@ -6,6 +6,7 @@ units of its data.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +28,7 @@ from deft.samplers.dpm_solver import DPMSolver
 from deft.storage import cards
 from deft.storage.compound_fields import Items, Object, OneOf, Part
 from deft.storage.fields import Nothing, Real, Text, Whole
+from deft.storage.table import public_name
 
 _STEPS, _IMAGES = 20, 4
 _MAYBE = OneOf((Real(), Nothing()))
@@ -51,22 +53,24 @@ def validated(
     held_out: Tensor | Dataset[Any] | None,
     *,
     seed: int = 0,
+    sampler: Sampler | None = None,
 ) -> dict[str, Any] | None:
     """Draw one sample for each of a few held-out signals, and say how it went: the field `sampler`;
-    None without such signals.
+    None without such signals, unless a `sampler` is given, which is then all that is said.
 
     A measure that is not defined, or not finite, is None.
     """
     count = 0 if held_out is None else min(len(held_out), _IMAGES)  # type: ignore[arg-type]
     if held_out is None or not count:
-        return None
+        return None if sampler is None else {"made": made(sampler)}
+    drawn_by = sampler or DPMSolver(_STEPS)
     items = [held_out[i] for i in range(count)]
     images = torch.stack([item[0] if isinstance(item, (tuple, list)) else item for item in items])
     x_0 = images.to(prior.device, prior.dtype)
     seeds = [mix(seed, 41, i) for i in range(len(x_0))]
     observation = problem.draw(x_0, Noise(seeds, prior.device, prior.dtype))
     posterior = Posterior(prior, h_transform, observation)
-    sample = prior.decode(DPMSolver(_STEPS)(posterior, 1, seed=seeds)[:, 0])
+    sample = prior.decode(drawn_by(posterior, 1, seed=seeds)[:, 0])
     found: dict[str, float | None] = {"misfit": None, "psnr": None}
     if observation.likelihood.has_misfit:
         found["misfit"] = float(root_mean_square(misfit(sample, observation)))
@@ -74,8 +78,23 @@ def validated(
         low, high = prior.value_range
         found["psnr"] = float(psnr(sample, x_0, high - low).mean())
     known = {name: v if v is not None and math.isfinite(v) else None for name, v in found.items()}
-    made = {"class": "DPMSolver", "args": {"steps": _STEPS}}
-    return {"made": made, "images": len(x_0), **known}
+    return {"made": made(drawn_by), "images": len(x_0), **known}
+
+
+def made(value: object) -> dict[str, object]:
+    """The card of a sampler, or of what one is made of: its class, and the arguments that build it,
+    which it keeps under their names.
+    """
+    names = [name for name in inspect.signature(type(value)).parameters if hasattr(value, name)]
+    args = {name: getattr(value, name) for name in names}
+    return {
+        "class": public_name(type(value)),
+        "args": {
+            name: made(arg) if hasattr(arg, "__dict__") else arg
+            for name, arg in args.items()
+            if arg is not None
+        },
+    }
 
 
 def sampler_of(card: Mapping[str, Any]) -> Sampler:
