@@ -18,11 +18,12 @@ import yaml
 from train_h import LAW
 from train_prior import as_float, read
 
+from deft.htransforms.base import HTransform
 from deft.htransforms.learned import LearnedHTransform
 from deft.priors import zoo
 from deft.priors.precision import settled
 from deft.problems import from_card
-from deft.training import checkpoint
+from deft.training import chain, checkpoint
 from deft.training.denoising import DenoisingScoreMatching
 from deft.training.loop import train
 from deft.training.sources import Images
@@ -37,6 +38,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, help="another length than the file's")
+    parser.add_argument(
+        "--initial",
+        type=Path,
+        help="go on from these weights (h.safetensors, or the state.safetensors of a run that was "
+        "stopped) in a run of its own, at --learning-rate",
+    )
+    parser.add_argument("--learning-rate", type=float, help="another one than the file's")
     parser.add_argument("--point", default="pivot", choices=["x_t", "pivot", "matched"])
     parser.add_argument("--operators", default="any", choices=["one", "any"])
     parser.add_argument("--threads", type=int, default=1)
@@ -55,10 +63,17 @@ def main() -> None:
     images = Images(as_float(read(config["data"], args.data, "train")), prior, flip=flip)
     held_out = Images(as_float(read(config["data"], args.data, "val")[:500]), prior)
     torch.manual_seed(0)
-    h = LearnedHTransform.for_prior(
+    h: HTransform = LearnedHTransform.for_prior(
         prior, fraction=plan["fraction"], point=args.point, operators=args.operators
     )
-    steps = args.steps or plan["steps"]
+    before = 0.0
+    if args.initial is not None:
+        ended = args.initial.name != "state.safetensors"
+        load = checkpoint.load if ended else checkpoint.load_average
+        found = load(args.initial, prior)
+        h = (found[0] if isinstance(found, tuple) else found).trainable()
+        before = chain.seconds_of(args.initial)
+    steps, rate = args.steps or plan["steps"], args.learning_rate or plan["learning_rate"]
     result = train(
         h,
         prior,
@@ -66,19 +81,20 @@ def main() -> None:
         images,
         steps=steps,
         batch_size=plan["batch_size"],
-        learning_rate=plan["learning_rate"],
+        learning_rate=rate,
         precision=precision,
         validation=held_out,
         validation_draws=500,
-        validate_every=max(steps // 12, 1),
+        validate_every=max(steps // 6, 1),
         out=args.out,
         save_every=250,
     )
     assert result.validation is not None
     facts = result.facts() | {
         "batch_size": plan["batch_size"],
-        "learning_rate": plan["learning_rate"],
+        "learning_rate": rate,
         "recipe": "recipes/train_any.py",
+        "seconds_before": round(before, 1),
     }
     card = {
         "prior_from": config["prior"],
@@ -87,7 +103,8 @@ def main() -> None:
         "metrics": result.validation.card(),
     }
     checkpoint.save(args.out / "h.safetensors", h, prior, card)
-    print(f"{h.num_parameters} parameters, {result.seconds:.0f} s", result.validation.table())
+    size = sum(p.numel() for p in h.parameters())
+    print(f"{size} parameters, {result.seconds:.0f} s", result.validation.table())
 
 
 if __name__ == "__main__":

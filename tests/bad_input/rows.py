@@ -710,7 +710,10 @@ ROWS: dict[str, list[Row]] = {
         Row(
             "--verbose",
             "",
-            ("there is no command '--verbose'", "the commands are demo, train, adapt, bank, distil,"),
+            (
+                "there is no command '--verbose'",
+                "the commands are demo, train, adapt, bank, distil,",
+            ),
         ),
         Row(
             "deft train",

@@ -73,3 +73,24 @@ def test_training_for_any_linear_operator(
     x = loaded(torch.randn(2, 20), operator=operator, sigma_y=0.1, num_samples=3)
     assert x.shape == (2, 3, 1, 16, 16)
     assert x.isfinite().all()
+
+
+def test_sampling_for_a_problem_that_it_was_not_trained_on(
+    deft, prior_file: str, image_folder: str, tmp_path: Path
+) -> None:
+    """Any linear problem; one that is not linear is refused in a line."""
+    out = tmp_path / "any"
+    problem = ["--problem", "AnyOf", "--problem.problems", '[{"class_path": "Denoising"}]']
+    code, _, said = deft(
+        "train", "--prior", prior_file, *problem, "--problem.sigma_y", "0.1", "--operators", "any",
+        "--images", image_folder, "--out", out, "--steps", "2", *SHORT,
+    )  # fmt: skip
+    assert code == 0, said
+    draw = ["sample", "--h", out, "--images", image_folder, "--samples", "1", "--steps", "2"]
+    code, printed, said = deft(*draw, "--limit", "1", "--out", tmp_path / "samples", *PROBLEM)
+    assert code == 0, said
+    assert "misfit" in printed
+    code, _, said = deft(*draw, "--out", tmp_path / "hdr", "--problem", "HighDynamicRange")
+    assert code == 2
+    assert "linear" in said
+    assert "deft train" in said

@@ -24,12 +24,12 @@ from deft.priors.identity import is_nameless, same_identity
 from deft.problems import Problem
 from deft.schedules import Schedule
 from deft.storage import cards, headers, provenance, tensors
-from deft.storage.cards import Allow, described
-from deft.storage.claims import differences
+from deft.storage.cards import Allow
 from deft.storage.compound_fields import Items, Object, OneOf, Part, Plain
 from deft.storage.fields import Nothing, Real, Text, Whole
 from deft.storage.table import modern, public_name
 from deft.training import state
+from deft.training.suited import check_problem
 from deft.training.validated import SAMPLER, UNITS
 
 FORMAT = headers.FORMAT
@@ -158,17 +158,6 @@ def read_card(path: str | Path) -> dict[str, object]:
     except InvalidInput as error:
         raise _of(path, error) from error
     return card  # type: ignore[return-value]
-
-
-def check_problem(path: str | Path, card: Mapping[str, object], problem: Problem) -> None:
-    """Raise `CheckpointError` where the file was trained for another problem."""
-    theirs, ours = modern(card.get("problem")), modern(cards.plain(problem.card()))
-    if differences({"problem": theirs}, {"problem": ours}):
-        theirs_in_words = described(theirs) if theirs is not None else "an unnamed problem"
-        raise CheckpointError(
-            f"{path} was trained for {theirs_in_words}; it was asked to serve {described(ours)}. "
-            "Train one for this problem."
-        )
 
 
 def architecture(h_transform: HTransform) -> dict[str, object]:
