@@ -700,25 +700,25 @@ ROWS: dict[str, list[Row]] = {
         Row(
             "tarin",
             "",
-            ("there is no command 'tarin'", "the commands are demo, train, adapt, bank, distil,"),
+            ("there is no command 'tarin'", "the commands are demo, train, adapt, bank,"),
         ),
         Row(
             "Train",
             "",
-            ("there is no command 'Train'", "the commands are demo, train, adapt, bank, distil,"),
+            ("there is no command 'Train'", "the commands are demo, train, adapt, bank,"),
         ),
         Row(
             "--verbose",
             "",
             (
                 "there is no command '--verbose'",
-                "the commands are demo, train, adapt, bank, distil,",
+                "the commands are demo, train, adapt, bank,",
             ),
         ),
         Row(
             "deft train",
             "",
-            ("there is no command 'deft'", "the commands are demo, train, adapt, bank, distil,"),
+            ("there is no command 'deft'", "the commands are demo, train, adapt, bank,"),
         ),
         Row("sample", "", ("--out", "got nothing", "a value: this command needs it")),
         Row("evaluate", "", ("--prior", "got nothing", "a value: this command needs it")),
