@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import deft
 from deft import cli
 
 SHORT = {
@@ -38,6 +40,30 @@ def test_the_first_block_of_the_readme_runs(tmp_path, monkeypatch):
     assert names["samples"].shape == (1, 2, 1, 32, 32)
 
 
+def test_the_second_block_of_the_readme_runs():
+    """An operator that the h-transform has never seen: the samples explain y, where those of the
+    prior alone are off by more than six times the noise.
+    """
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    block = re.findall(r"```python\n(.*?)```", text, re.S)[1]
+    operator, measured = block.split("loaded ", 1)
+    names: dict = {"torch": torch, "deft": deft}
+    torch.manual_seed(0)
+    exec(operator, names)
+    likelihood = deft.GaussianLikelihood(names["A"], 0.05)
+    names["y"] = likelihood.sample(_drawn(deft.priors.load("digits-32")), deft.Noise([0]))
+    exec("loaded " + measured, names)
+    assert names["samples"].shape == (1, 8, 1, 32, 32)
+    misfit = likelihood.misfit(names["samples"][0], names["y"].expand(8, -1))
+    assert ((misfit > 0.7) & (misfit < 3)).all()
+    alone = likelihood.misfit(_drawn(names["loaded"].prior, 4), names["y"])
+    assert alone.min() > 6
+
+
+def _drawn(prior, seed=3):
+    return deft.DPMSolver(10)(prior, num_samples=1, seed=seed)[0]
+
+
 ROOT = Path(__file__).parents[1]
 FIXTURES = {
     "--measurements FOLDER": "--measurements pictures --sigma_y 0.05",
@@ -46,6 +72,9 @@ FIXTURES = {
     "SLICES.npy": "slices.npy",
     "--out run": "--out run --steps 2 --batch_size 2",
     "--size 30000": "--size 4",
+    "--out adapted": "--out adapted --steps 2 --batch_size 2 --validation_share 0",
+    "--out calibrated": "--out calibrated --samples 2 --steps 2 --level 0.6",
+    "--out watched": "--out watched --samples 1 --steps 2 --noise_images 2",
     "--out short": "--out short --steps 2 --batch_size 2",
     "--out samples": "--out samples-{line} --samples 1 --limit 1 --steps 2",
     "--config examples/evaluate.yaml": "--config examples/evaluate.yaml --limit 1 --samples 1",
@@ -69,6 +98,9 @@ def test_there_are_lines_for_every_command():
         "bank",
         "train",
         "distil",
+        "adapt",
+        "conformal",
+        "alarm",
         "sample",
         "evaluate",
         "list",
@@ -81,7 +113,7 @@ def test_the_command_line_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(0)
     for name, high in (("pictures", 256), ("masks", 2)):
         (tmp_path / name).mkdir()
-        for k in range(4):
+        for k in range(20):
             picture = rng.integers(0, high, (32, 32)) * (1 if name == "pictures" else 255)
             Image.fromarray(picture.astype(np.uint8)).save(tmp_path / name / f"{k}.png")
     np.save(tmp_path / "slices.npy", rng.uniform(-1000, 1500, (1, 128, 128)).astype(np.float32))

@@ -8,6 +8,7 @@ from deft.commands import catalogue
 from deft.priors import zoo
 from deft.storage.cards import described
 from deft.training import checkpoint, places
+from deft.training.suited import for_any
 
 EXAMPLE = "deft list --kind problems"
 HELP = {"kind": "one kind only"}
@@ -94,7 +95,7 @@ def _shipped(name: str) -> str:
         if isinstance(args, dict) and isinstance(problem, dict)
         else problem
     )
+    what = "any linear operator" if for_any(card.get("architecture")) else described(plain)
     return (
-        f"for {prior['name'] if isinstance(prior, dict) else 'an unknown prior'}, {noise}: "
-        f"{described(plain)}"
+        f"for {prior['name'] if isinstance(prior, dict) else 'an unknown prior'}, {noise}: {what}"
     )

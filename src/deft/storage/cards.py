@@ -150,6 +150,8 @@ def described(card: object) -> str:
 
 
 def _described(value: object) -> object:
+    if isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
+        return f"[{', '.join(str(_described(item)) for item in value)}]"
     return described(value) if isinstance(value, Mapping) and "class" in value else value
 
 

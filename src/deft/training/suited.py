@@ -13,21 +13,21 @@ from deft.storage.claims import differences
 from deft.storage.table import modern
 
 
-def _for_any(architecture: object) -> bool:
+def for_any(architecture: object) -> bool:
     """Whether a learned h-transform, or the one within it, reads what is the same for every linear
     operator.
     """
     args = architecture.get("args") if isinstance(architecture, Mapping) else None
     if not isinstance(args, Mapping):
         return False
-    return args.get("operators") == "any" or _for_any(args.get("h_transform"))
+    return args.get("operators") == "any" or for_any(args.get("h_transform"))
 
 
 def check_problem(path: str | Path, card: Mapping[str, object], problem: Problem) -> None:
     """Raise `CheckpointError` where the file was trained for another problem; one for any linear
     operator says itself to what it does not apply.
     """
-    if _for_any(card.get("architecture")):
+    if for_any(card.get("architecture")):
         return
     theirs, ours = modern(card.get("problem")), modern(cards.plain(problem.card()))
     if differences({"problem": theirs}, {"problem": ours}):
