@@ -21,11 +21,12 @@ from starlette.requests import ClientDisconnect
 
 import deft
 from deft.errors import DeftError, InvalidInput, says_no_memory
+from deft.priors.base import Prior
 from deft.priors.remote import wire
 from deft.priors.remote.card import Limits, card_of, mark
 from deft.priors.remote.connection import MARK, error_body
 from deft.serving.asked import asked
-from deft.serving.batches import Batches, Busy, check_answer
+from deft.serving.batches import Asked, Batches, Busy, check_answer
 
 _log = logging.getLogger("deft.serving")
 _BINARY = {wire.MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}
@@ -50,6 +51,7 @@ _WHY = {
     421: "the request is for another host",
     422: "the body is no safetensors file, or not one that the prior can be asked",
     429: "too many requests wait",
+    500: "the prior failed",
     503: "no room on the device, or no answer in time",
 }
 
@@ -89,11 +91,8 @@ def application(batches: Batches, limits: Limits, timeout: float) -> FastAPI:
             return _error(503, InvalidInput("prior", expected=f"an answer in {timeout:g} s"))
         except DeftError as error:
             return _error(422, error)
-        except (RuntimeError, MemoryError) as error:
-            if not says_no_memory(error):
-                raise
-            _log.warning("no room for %s signals", len(what.x_t))
-            return _error(503, InvalidInput("x_t", expected="fewer signals: there is no room"))
+        except Exception as error:
+            return _failed(error, what, prior)
         content = wire.packed({"x_0_hat": answer})
         return Response(content, media_type=wire.MEDIA_TYPE, headers=marked)
 
@@ -145,6 +144,20 @@ def _error(status: int, error: DeftError) -> Response:
     """An error. The connection ends where the body may not have been read."""
     headers = {"Connection": "close"} if status in (400, 408, 413, 415) else {}
     return Response(error_body(error), status, headers, media_type="application/json")
+
+
+def _failed(error: Exception, what: Asked, prior: Prior) -> Response:
+    """What to say where the prior failed; how it did is for the server's own log."""
+    if says_no_memory(error):
+        _log.warning("no room for %s signals", len(what.x_t))
+        return _error(503, InvalidInput("x_t", expected="fewer signals: there is no room"))
+    missing = set(prior.takes) - {*what.context, *prior.context.values}
+    if missing:
+        text = f"a tensor: {prior.name} is not asked without it"
+        return _error(422, InvalidInput(min(missing), given="nothing", expected=text))
+    _log.error("the prior failed", exc_info=error)
+    kind = type(error).__name__
+    return _error(500, InvalidInput("the prior", given=kind, expected="an estimate"))
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:

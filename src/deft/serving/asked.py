@@ -9,10 +9,10 @@ from deft.errors import InvalidInput
 from deft.priors.base import Prior
 from deft.priors.remote import wire
 from deft.priors.remote.card import CONTEXT, Limits
-from deft.serving.batches import Request
+from deft.serving.batches import Asked
 
 
-def asked(body: bytes | bytearray, prior: Prior, limits: Limits) -> Request:
+def asked(body: bytes | bytearray, prior: Prior, limits: Limits) -> Asked:
     """The request of a body. Raises `InvalidInput` for anything that the prior cannot be asked."""
     tensors = wire.unpacked(body)
     for name, value in tensors.items():
@@ -36,7 +36,7 @@ def asked(body: bytes | bytearray, prior: Prior, limits: Limits) -> Request:
                 expected=f"1 or {len(x_t)} entries, each of at most {CONTEXT:,} numbers",
             )
         tensors[name] = prior.checked_context(name, value)
-    return Request(x_t, t, tensors)
+    return Asked(x_t, t, tensors)
 
 
 def _check_signals(x_t: Tensor, prior: Prior, limits: Limits) -> None:

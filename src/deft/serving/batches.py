@@ -29,7 +29,7 @@ class Busy(Exception):
 
 @final
 @dataclass(eq=False)
-class Request:
+class Asked:
     """Signals with their times, one for each, and their context, one entry for each or for all."""
 
     x_t: Tensor
@@ -64,13 +64,13 @@ class Batches:
     def __init__(self, prior: Prior, *, signals: int, wait: float = 0.002) -> None:
         self.prior, self.signals, self.wait = prior, signals, wait
         self.served = Served()
-        self._waiting: list[Request] = []
+        self._waiting: list[Asked] = []
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="deft prior", daemon=True)
         self._thread.start()
 
-    def ask(self, request: Request) -> Future[Tensor]:
+    def ask(self, request: Asked) -> Future[Tensor]:
         """x_0_hat, once it is there. Raises `Busy` where too many wait."""
         with self._changed:
             if self._closed or len(self._waiting) >= MOST_WAITING:
@@ -103,9 +103,9 @@ class Batches:
     def _full(self) -> bool:
         return self._closed or sum(len(one.x_t) for one in self._together()) >= self.signals
 
-    def _together(self) -> list[Request]:
+    def _together(self) -> list[Asked]:
         """The first request that waits, and those that go with it."""
-        chosen: list[Request] = []
+        chosen: list[Asked] = []
         room = self.signals
         for request in self._waiting:
             fits = not chosen or (request.kind == chosen[0].kind and len(request.x_t) <= room)
@@ -114,7 +114,7 @@ class Batches:
                 room -= len(request.x_t)
         return chosen
 
-    def _answer(self, requests: list[Request]) -> None:
+    def _answer(self, requests: list[Asked]) -> None:
         if not requests:
             return
         try:
@@ -129,7 +129,7 @@ class Batches:
         for request, answer in zip(requests, answers, strict=True):
             request.answer.set_result(answer)
 
-    def _answer_alone(self, request: Request) -> None:
+    def _answer_alone(self, request: Asked) -> None:
         try:
             answer = self._evaluated([request])[0]
         except Exception as error:
@@ -138,7 +138,7 @@ class Batches:
             request.answer.set_result(answer)
 
     @torch.no_grad()
-    def _evaluated(self, requests: list[Request]) -> list[Tensor]:
+    def _evaluated(self, requests: list[Asked]) -> list[Tensor]:
         device, sizes = self.prior.device, [len(one.x_t) for one in requests]
         x_t = torch.cat([one.x_t for one in requests]).to(device)
         t = torch.cat([one.t.expand(n) for one, n in zip(requests, sizes)]).to(device)

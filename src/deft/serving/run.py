@@ -96,7 +96,7 @@ def _packages() -> tuple[Any, Any]:
             "serving a prior",
             given=f"no {error.name}",
             expected="FastAPI and uvicorn",
-            advice="pip install 'deft-diffusion[serve]'",
+            advice="install them: pip install 'deft-diffusion[serve]'",
         ) from error
 
 

@@ -12,10 +12,12 @@ from deft.htransforms.dps import DPS
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.identity import Identity
 from deft.posterior import Posterior
+from deft.priors.callable import CallablePrior
 from deft.priors.identity import same_identity
 from deft.priors.remote import RemotePrior, wire
 from deft.priors.remote.card import Limits, card_of
 from deft.priors.remote.connection import MARK, address
+from deft.schedules import VPLinear
 from deft.serving import running
 from tests.contracts.prior import PriorContract
 from tests.serving.served import TOKEN, answering, labelled, network, noisy, plain
@@ -91,8 +93,8 @@ def test_its_context_goes_over():
             )
         with pytest.raises(InvalidInput, match="class_labels"):
             RemotePrior(url).given(class_labels=torch.tensor([torch.nan]))
-        with pytest.raises(InvalidInput):
-            RemotePrior(url).denoise(x_t, t)  # it says that it needs them
+        with pytest.raises(InvalidInput, match="class_labels: got nothing"):
+            RemotePrior(url).denoise(x_t, t)
 
 
 def test_copies_count_together_and_follow_a_device():
@@ -228,16 +230,29 @@ def test_a_busy_server_is_asked_again(status):
         assert (prior.counts.calls, prior.counts.retries) == (1, 2)
 
 
+def test_a_prior_that_fails_is_not_asked_again(caplog):
+    def broken(x_t, t):
+        raise KeyError("within")
+
+    prior = CallablePrior(broken, VPLinear(), (1, 4, 4), 1.0, identity="broken")
+    with running(prior) as (url, _):
+        asked = RemotePrior(url)
+        with pytest.raises(PriorUnavailable, match=r"the prior at http.*: got KeyError"):
+            asked.denoise(*noisy(prior))
+    assert asked.counts.retries == 0
+    assert "within" in caplog.text
+
+
 def test_a_server_that_is_gone():
     with running(plain()) as (url, _):
         prior = RemotePrior(url, patience=0.3)
         prior.denoise(*noisy(prior))
     with (
         pytest.warns(UserWarning, match="trying again for 0.3 s"),
-        pytest.raises(PriorUnavailable, match="did not answer for 0.3 s"),
+        pytest.raises(PriorUnavailable, match=r"did not answer for 0\.3 s"),
     ):
         prior.denoise(*noisy(prior))
-    with pytest.raises(PriorUnavailable, match="start a server with"):
+    with pytest.raises(PriorUnavailable, match="Start a server with"):
         RemotePrior(url)
 
 

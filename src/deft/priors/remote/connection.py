@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from ipaddress import ip_address
 from typing import Any, NoReturn, final
 from urllib.parse import urlsplit
 
@@ -89,6 +90,10 @@ class Connection:
                     return content, headers.get(MARK.lower())
                 if status not in _AGAIN:
                     self._refused(status, headers, content)
+                if status == 500 and (said := _said(content)):
+                    raise PriorUnavailable(
+                        f"{said.what} at {self.url}", given=said.given, expected=said.expected
+                    )
                 reason = f"it answered {status}"
             left = began + patience - time.monotonic()
             if left <= 0 or signals.pending():
@@ -193,7 +198,10 @@ def address(url: str) -> tuple[str, str, int | None, str]:
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine, and can be reached from no other."""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def no_prior(url: str, why: str) -> InvalidInput:
