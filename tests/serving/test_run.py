@@ -7,6 +7,7 @@ import threading
 from contextlib import closing
 
 import pytest
+import server_fuzz as fuzz
 import torch
 
 from deft.errors import InvalidInput
@@ -16,7 +17,6 @@ from deft.priors.rescheduled import Rescheduled
 from deft.schedules import VPCosine
 from deft.serving import running
 from tests.extending.cloud import CloudPrior
-from tests.serving import fuzz
 from tests.serving.served import SHAPE, TOKEN, labelled, network, noisy, plain
 
 GOOD = wire.packed({"x_t": torch.ones(1, *SHAPE), "t": torch.tensor([0.5])})

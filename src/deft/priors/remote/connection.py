@@ -18,7 +18,7 @@ from typing import Any, NoReturn, final
 from urllib.parse import urlsplit
 
 from deft import signals
-from deft.errors import DeftError, InvalidInput, PriorUnavailable
+from deft.errors import DeftError, DeftWarning, InvalidInput, PriorUnavailable
 from deft.priors.remote.wire import MEDIA_TYPE
 from deft.storage.bounded_json import parsed
 
@@ -56,6 +56,7 @@ class Connection:
             warnings.warn(
                 f"the token goes to {self._host} over http, where others on the way can read it; "
                 "put TLS in front of the server, and give its https address.",
+                DeftWarning,
                 stacklevel=3,
             )
 
@@ -104,6 +105,7 @@ class Connection:
                 warnings.warn(
                     f"the prior at {self.url} does not answer ({reason}); trying again for "
                     f"{patience:g} s.",
+                    DeftWarning,
                     stacklevel=4,
                 )
             _wait(min(pause, max(left, 0.0)))
