@@ -21,6 +21,7 @@ _HOME = {
     "Rescheduled": "deft.priors.rescheduled",
     "CallablePrior": "deft.priors.callable",
     "UNetPrior": "deft.priors.unet",
+    "RemotePrior": "deft.priors.remote",
     # schedules and noise
     "Noise": "deft.noise",
     "Schedule": "deft.schedules",

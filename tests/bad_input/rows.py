@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tests.bad_input.row import ADAPT, CT, DEMO, EVALUATE, MEASURED, SAMPLE, TRAIN, WITHOUT, Row
+from tests.bad_input.row import (
+    ADAPT,
+    CT,
+    DEMO,
+    EVALUATE,
+    MEASURED,
+    SAMPLE,
+    SERVE,
+    TRAIN,
+    WITHOUT,
+    Row,
+)
 
 ROWS: dict[str, list[Row]] = {
     "adapting": [
@@ -26,6 +37,71 @@ ROWS: dict[str, list[Row]] = {
             "--initial {w}/run --operators any",
             ("--operators", "--initial"),
         ),
+    ],
+    "priors behind an API": [
+        Row(TRAIN, "--prior {api}/token", ("token", "got none", "DEFT_TOKEN", "DEFT_TOKEN_FILE")),
+        Row(
+            TRAIN,
+            "--prior {api}/shape",
+            (
+                "the answer of the prior at {api}/shape",
+                "(2, 1, 3, 16)",
+                "the shape of x_t, (2, 1, 16, 16)",
+                "saved in out/state.safetensors",
+                "Go on with: deft train --prior",
+            ),
+            keeps=True,
+        ),
+        Row(
+            TRAIN,
+            "--prior {api}/nan",
+            ("the answer of the prior at {api}/nan", "NaN or infinite", "finite numbers"),
+            keeps=True,
+        ),
+        Row(TRAIN, "--prior {api}/page", ("{api}/page", "something else", "deft serve-prior")),
+        Row(TRAIN, "--prior {api}/redirect", ("redirects to http://elsewhere.example/",)),
+        Row(TRAIN, "--prior 127.0.0.1:8000", ("--prior", "got 127.0.0.1:8000", "http://HOST:PORT")),
+        Row(TRAIN, "--prior ftp://host:1", ("--prior", "got ftp://host:1", "http://HOST:PORT")),
+        Row(
+            TRAIN,
+            "--prior http://me:secret@127.0.0.1:8000",
+            ("--prior", "got http://...@127.0.0.1", "without a user or a password", "DEFT_TOKEN"),
+        ),
+        Row(
+            TRAIN,
+            "--prior http://127.0.0.1:9",
+            ("no answer from http://127.0.0.1:9", "deft serve-prior"),
+        ),
+        Row(TRAIN, "--prior {api}/good --subfolder unet", ("--subfolder", "got unet", "a server")),
+        Row(WITHOUT, "--prior {api}/good --method DPS", ("DPS needs gradients", "RemotePrior")),
+        Row(
+            SAMPLE,
+            "--h {w}/cards/api.safetensors",
+            ("--prior", "got http://127.0.0.1:9", "a server that a file names is not asked"),
+        ),
+    ],
+    "serving": [
+        Row(SERVE, "--prior nowhere", ("there is no prior 'nowhere'",)),
+        Row(SERVE, "--host 0.0.0.0", ("token", "got none", "0.0.0.0", "DEFT_TOKEN")),
+        Row(SERVE, "--port 70000", ("--port", "got 70000", "from 0 to 65,535")),
+        Row(SERVE, "--port first", ("--port", "got first", "a whole number")),
+        Row(SERVE, "--token_file {w}/nowhere", ("--token_file", "{w}/nowhere", "No such file")),
+        Row(SERVE, "--token_file {w}/file", ("--token_file", "{w}/file", "8 to 500 letters")),
+        Row(SERVE, "--batch_size 0", ("--batch_size", "got 0", "a whole number from 1")),
+        Row(SERVE, "--megabytes 0", ("--megabytes", "got 0", "a finite number > 0")),
+        Row(SERVE, "--megabytes 1e-6", ("--megabytes", "got 1e-06", "the size of one signal")),
+        Row(SERVE, "--timeout 0", ("--timeout", "got 0", "a finite number > 0")),
+        Row(SERVE, "--wait -1", ("--wait", "got -1", "a finite number >= 0")),
+        Row(SERVE, "--wait 60", ("--wait", "got 60", "less than the timeout")),
+    ],
+    "serving, more": [
+        Row(SERVE, "--labels 0", ("unconditional",)),
+        Row(SERVE, "--subfolder unet", ("--subfolder", "got unet", "says itself")),
+        Row(SERVE, "--schedule linear", ("--schedule", "got linear", "says itself")),
+        Row(SERVE, "--prediction_type epsilon", ("--prediction_type", "got epsilon")),
+        Row(SERVE, "--allow nowhere_at_all", ("--allow", "got nowhere_at_all", "a module")),
+        Row(SERVE, "--config {w}/nothing.yaml", ("--config", "nothing.yaml")),
+        Row(SERVE, "--token abcdefgh12", ("unknown option", "--token", "--token_file")),
     ],
     "not finite": [
         Row(TRAIN, "--learning_rate nan", ("--learning_rate", "got nan", "a finite number")),

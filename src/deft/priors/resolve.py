@@ -52,10 +52,15 @@ def load(
     return prior.given(class_labels=torch.tensor(list(labels), dtype=torch.long))
 
 
+def is_address(name: str) -> bool:
+    """Whether a name is that of a server, or meant to be."""
+    return bool(_URL.fullmatch(name) or _ADDRESS.fullmatch(name))
+
+
 def _found(
     name: str | Path, said: Mapping[str, str], fetch: bool, allowed: Collection[str]
 ) -> Prior:
-    if isinstance(name, str) and (_URL.fullmatch(name) or _ADDRESS.fullmatch(name)):
+    if isinstance(name, str) and is_address(name):
         return _remote(name, said, fetch)
     path = Path(name).expanduser()
     if str(name) in zoo.names():

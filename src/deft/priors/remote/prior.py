@@ -96,6 +96,18 @@ class RemotePrior(Prior):
         """What was asked of the server so far."""
         return self._connection.counts
 
+    def served(self) -> dict[str, int]:
+        """What the server has served since it began, to all its clients: `requests`, the `signals`
+        in them, and `forwards`, evaluations of the prior.
+        """
+        content, _ = self._connection.ask(
+            "GET", "/counts", longest=_LONGEST_CARD, patience=self.patience
+        )
+        counts = parsed(content, "the counts")
+        if not isinstance(counts, dict) or not all(isinstance(n, int) for n in counts.values()):
+            raise PriorUnavailable(f"the counts of {self.url}", given=str(counts)[:80])
+        return counts
+
     def identity(self) -> dict[str, object]:
         """That of the prior behind the server."""
         return dict(self._card["identity"])
