@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from deft.priors.remote import wire
-from deft.priors.remote.card import Limits, card_of
+from deft.priors.remote.card import Limits, served_card
 from deft.priors.remote.connection import MARK
 from tests.commands.conftest import tiny_prior
 from tests.serving.served import answering
@@ -25,7 +25,7 @@ WRONG = {
 def served() -> Iterator[str]:
     """The address of all of them, within the block."""
     prior = tiny_prior()
-    card = json.dumps(card_of(prior, Limits.of(prior, 8))).encode()
+    card = json.dumps(served_card(prior, Limits.of(prior, 8))).encode()
 
     def answer(path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
         name = path.split("/")[1]

@@ -102,6 +102,7 @@ ROWS: dict[str, list[Row]] = {
         Row(SERVE, "--allow nowhere_at_all", ("--allow", "got nowhere_at_all", "a module")),
         Row(SERVE, "--config {w}/nothing.yaml", ("--config", "nothing.yaml")),
         Row(SERVE, "--token abcdefgh12", ("unknown option", "--token", "--token_file")),
+        Row("serve-prior --print_config=x", "", ('Invalid option "x" for --print_config',)),
     ],
     "not finite": [
         Row(TRAIN, "--learning_rate nan", ("--learning_rate", "got nan", "a finite number")),

@@ -108,6 +108,12 @@ def test_a_body_that_is_too_long_without_saying_so(url):
     assert sent(url, "POST", "/denoise", GOOD)[0] == 200
 
 
+def test_bodies_that_fill_the_memory_together_are_refused(monkeypatch):
+    monkeypatch.setattr("deft.serving.app._BODIES", 0)
+    with running(plain()) as (url, _):
+        assert sent(url, "POST", "/denoise", GOOD)[0] == 429
+
+
 def test_slow_clients_are_let_go_and_the_others_served():
     with running(plain(), timeout=0.5, wait=0) as (url, _):
         host, port = url.removeprefix("http://").split(":")

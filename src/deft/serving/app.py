@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, final
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
@@ -23,11 +23,13 @@ import deft
 from deft.errors import DeftError, InvalidInput, says_no_memory
 from deft.priors.base import Prior
 from deft.priors.remote import wire
-from deft.priors.remote.card import Limits, card_of, mark
+from deft.priors.remote.card import Limits, served_card, mark
 from deft.priors.remote.connection import MARK, error_body
 from deft.serving.asked import asked
 from deft.serving.batches import Asked, Batches, Busy, check_answer
 
+_BODIES = 16
+"""How many of the longest bodies are read at once."""
 _log = logging.getLogger("deft.serving")
 _BINARY = {wire.MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}
 _PART = {"anyOf": [{"type": "string"}, {"type": "null"}]}
@@ -56,10 +58,19 @@ _WHY = {
 }
 
 
+@final
+@dataclass
+class Held:
+    """Bytes of bodies that are being read, of all clients together, and how many may be."""
+
+    most: int
+    bytes: int = 0
+
+
 def application(batches: Batches, limits: Limits, timeout: float) -> FastAPI:
     """The application around a prior. Raises `InvalidInput` for one that cannot be served."""
     prior = batches.prior
-    card = {**card_of(prior, limits), "version": deft.__version__}
+    card = {**served_card(prior, limits), "version": deft.__version__}
     marked = {MARK: mark(card)}
 
     async def health() -> Response:
@@ -71,22 +82,29 @@ def application(batches: Batches, limits: Limits, timeout: float) -> FastAPI:
     async def counts() -> Response:
         return JSONResponse(asdict(batches.served), headers=marked)
 
+    held = Held(_BODIES * limits.bytes)
+
     async def denoise(request: Request) -> Response:
+        body = bytearray()
         try:
-            body = await asyncio.wait_for(_body(request, limits.bytes), timeout)
+            await asyncio.wait_for(_read(request, body, limits.bytes, held), timeout)
         except TimeoutError:
             return _error(408, InvalidInput("body", expected=f"all of it within {timeout:g} s"))
+        except Busy:
+            return _busy()
         except InvalidInput as error:
             return _error(413 if error.what == "Content-Length" else 415, error)
         except (ValueError, ClientDisconnect) as error:
             return _error(400, InvalidInput("request", given=str(error)))
+        finally:
+            held.bytes -= len(body)
         try:
             what = asked(body, prior, limits)
             del body
             answer = await asyncio.wait_for(asyncio.wrap_future(batches.ask(what)), timeout)
             check_answer(answer)
         except Busy:
-            return _error(429, InvalidInput("requests", expected="fewer at once"))
+            return _busy()
         except (TimeoutError, asyncio.CancelledError):
             return _error(503, InvalidInput("prior", expected=f"an answer in {timeout:g} s"))
         except DeftError as error:
@@ -122,9 +140,9 @@ def application(batches: Batches, limits: Limits, timeout: float) -> FastAPI:
     return app
 
 
-async def _body(request: Request, most: int) -> bytearray:
-    """The body. Raises `InvalidInput` for one of another type, or one that is too long, as soon as
-    that is known.
+async def _read(request: Request, body: bytearray, most: int, held: Held) -> None:
+    """Read the body. Raises `InvalidInput` for one of another type, or one that is too long, as
+    soon as that is known, and `Busy` where too much is being read.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != wire.MEDIA_TYPE:
@@ -132,17 +150,22 @@ async def _body(request: Request, most: int) -> bytearray:
     too_long = InvalidInput("Content-Length", given="more", expected=f"at most {most:,} bytes")
     if int(request.headers.get("content-length", "0")) > most:
         raise too_long
-    found = bytearray()
     async for chunk in request.stream():
-        found += chunk
-        if len(found) > most:
+        body += chunk
+        held.bytes += len(chunk)
+        if len(body) > most:
             raise too_long
-    return found
+        if held.bytes > held.most:
+            raise Busy
+
+
+def _busy() -> Response:
+    return _error(429, InvalidInput("requests", expected="fewer at once"))
 
 
 def _error(status: int, error: DeftError) -> Response:
     """An error. The connection ends where the body may not have been read."""
-    headers = {"Connection": "close"} if status in (400, 408, 413, 415) else {}
+    headers = {"Connection": "close"} if status in (400, 408, 413, 415, 429) else {}
     return Response(error_body(error), status, headers, media_type="application/json")
 
 

@@ -15,7 +15,7 @@ from deft.posterior import Posterior
 from deft.priors.callable import CallablePrior
 from deft.priors.identity import same_identity
 from deft.priors.remote import RemotePrior, wire
-from deft.priors.remote.card import Limits, card_of
+from deft.priors.remote.card import Limits, served_card
 from deft.priors.remote.connection import MARK, address
 from deft.schedules import VPLinear
 from deft.serving import running
@@ -161,7 +161,7 @@ def test_a_password_in_an_address_is_refused_and_not_repeated():
 def served_wrong(answer):
     """A server with an honest card, whose estimates are what a function makes of x_t."""
     prior = plain()
-    card = json.dumps(card_of(prior, Limits.of(prior, 8))).encode()
+    card = json.dumps(served_card(prior, Limits.of(prior, 8))).encode()
 
     def said(path, body):
         if path == "/card":
@@ -210,7 +210,7 @@ def test_what_is_no_server_of_a_prior(answer, given):
 
 
 def test_a_card_builds_nothing_but_a_schedule():
-    card = card_of(plain(), Limits.of(plain(), 8))
+    card = served_card(plain(), Limits.of(plain(), 8))
     for schedule in ({"class": "os.system", "args": {}}, {"class": "UNetPrior", "args": {}}):
         said = json.dumps({**card, "schedule": schedule}).encode()
         with (

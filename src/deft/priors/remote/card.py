@@ -91,7 +91,7 @@ class Limits:
         return cls(signals, content + HEADER)
 
 
-def card_of(prior: Prior, limits: Limits) -> dict[str, Any]:
+def served_card(prior: Prior, limits: Limits) -> dict[str, Any]:
     """The card of a prior. Raises `InvalidInput` for one that it cannot carry over."""
     _servable(prior)
     return {
