@@ -1,5 +1,6 @@
 """`deft serve-prior`, and the commands that ask what it serves."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from tests.serving.served import TOKEN
+
+METHODS = """
+methods:
+  none:
+    class_path: Unconditional
+    init_args: {sampler: {class_path: DDIM, init_args: {steps: 2}}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +61,12 @@ def test_train_sample_and_inspect_ask_it(
     )
     assert code == 0, error
     assert list((tmp_path / "samples").glob("*.npz"))
+    (tmp_path / "evaluate.yaml").write_text(METHODS)
+    some = ["--images", image_folder, "--samples", "2", "--limit", "2"]
+    given = ["--config", tmp_path / "evaluate.yaml", "--prior", server.url, *problem, *some]
+    code, _, error = deft("evaluate", *given, "--out", tmp_path / "results")
+    assert code == 0, error
+    assert json.loads((tmp_path / "results" / "results.json").read_text())
     code, said, error = deft("inspect", server.url)
     assert code == 0, error
     assert "a prior, RemotePrior" in said

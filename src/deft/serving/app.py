@@ -23,7 +23,7 @@ import deft
 from deft.errors import DeftError, InvalidInput, says_no_memory
 from deft.priors.base import Prior
 from deft.priors.remote import wire
-from deft.priors.remote.card import Limits, served_card, mark
+from deft.priors.remote.card import Limits, mark, served_card
 from deft.priors.remote.connection import MARK, error_body
 from deft.serving.asked import asked
 from deft.serving.batches import Asked, Batches, Busy, check_answer

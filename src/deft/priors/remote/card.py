@@ -80,7 +80,7 @@ class Limits:
         takes a context, and at most 64 MiB in all.
         """
         each = 4 * torch.Size(prior.event_shape).numel() + 8
-        usual = min(signals * (each + (1 << 20 if prior.takes else 0)), 1 << 26)
+        usual = max(min(signals * (each + (1 << 20 if prior.takes else 0)), 1 << 26), each)
         content = usual if megabytes is None else int(megabytes * 1e6)
         if content < each:
             raise InvalidInput(

@@ -66,7 +66,8 @@ class RemotePrior(Prior):
         self.value_range = None if given_range is None else (given_range[0], given_range[1])
         self.takes = tuple(card["takes"])
         self.num_classes: int | None = card.get("classes")
-        self._size = min(batch_size or card["limits"]["signals"], card["limits"]["signals"])
+        most = int(card["limits"]["signals"])
+        self._size = min(batch_size or most, most)
         self.register_buffer("_place", torch.zeros(()), persistent=False)  # where answers go
 
     def _read_card(self, url: str) -> dict[str, Any]:
