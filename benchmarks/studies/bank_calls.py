@@ -1,6 +1,6 @@
 """How many calls of a prior behind an API a bank saves, at which loss.
 
-    python benchmarks/studies/bank_calls.py --data DIGITS_FOLDER [--steps 250] [--seeds 3]
+    python benchmarks/studies/bank_calls.py --data DIGITS_FOLDER [--steps 150] [--seeds 3]
 
 `digits-32` is served; h-transforms of 5 % of its size are trained for three operators: "asked"
 calls the prior in every step, "bank" trains as long on a bank of a sixth as many answers, and
@@ -80,7 +80,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--images", type=int, default=4000)

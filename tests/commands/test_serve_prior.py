@@ -1,7 +1,9 @@
 """`deft serve-prior`, and the commands that ask what it serves."""
 
+import functools
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,7 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.serving.served import TOKEN
+from deft.priors.remote import RemotePrior, wire
+from deft.priors.remote.card import Limits, served_card
+from deft.priors.remote.connection import MARK
+from tests.commands.conftest import tiny_prior
+from tests.serving.served import TOKEN, answering
 
 METHODS = """
 methods:
@@ -70,6 +76,36 @@ def test_train_sample_and_inspect_ask_it(
     code, said, error = deft("inspect", server.url)
     assert code == 0, error
     assert "a prior, RemotePrior" in said
+
+
+def test_the_command_that_it_says_goes_on(deft, image_folder, tmp_path, monkeypatch):
+    prior, left = tiny_prior(), [3]
+    card = json.dumps(served_card(prior, Limits.of(prior, 8))).encode()
+
+    def answer(path, body):
+        if path == "/card":
+            return 200, {MARK: "a"}, card
+        left[0] -= 1
+        tensors = wire.unpacked(body)
+        found = {"x_0_hat": prior.denoise(tensors["x_t"], tensors["t"])}
+        return (200, {MARK: "a"}, wire.packed(found)) if left[0] >= 0 else (503, {}, b"")
+
+    monkeypatch.setattr(
+        "deft.priors.remote.prior.RemotePrior", functools.partial(RemotePrior, patience=1)
+    )
+    problem = ["--problem", "Inpainting", "--problem.masks", "box", "--problem.sigma_y", "0.05"]
+    few = ["--steps", "6", "--batch_size", "2", "--validation_share", "0"]
+    with answering(answer) as url:
+        out = ["--images", image_folder, "--out", tmp_path / "a run"]
+        code, _, error = deft("train", "--prior", url, *problem, *out, *few)
+        assert code == 2
+        assert "did not answer for 1 s" in error
+        assert "to step 3; the same call goes on" in error
+        left[0] = 1 << 30
+        command = shlex.split(error.rpartition("Go on with: ")[2])
+        code, said, error = deft(*command[1:])
+    assert code == 0, error
+    assert "saved" in said
 
 
 def test_it_ends_cleanly(server):
