@@ -143,7 +143,7 @@ def main() -> None:
                 }
                 for arm in by_bank
             }
-            made = {"commit": provenance.commit(), "command": provenance.command()}
+            made = {"commit": provenance.commit()}
             text = json.dumps({**kept, "ratios": ratios, **made}, indent=1)
             arguments.out.parent.mkdir(parents=True, exist_ok=True)
             with atomic(arguments.out) as stream:
