@@ -197,4 +197,5 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         bearer: Mapping[str, str] = {"type": "http", "scheme": "bearer"}
         schema.setdefault("components", {})["securitySchemes"] = {"bearer": bearer}
         app.openapi_schema = schema
-    return app.openapi_schema
+    found: dict[str, Any] = app.openapi_schema
+    return found
