@@ -109,9 +109,10 @@ def table(kept: dict[str, list[dict[str, Any]]]) -> str:
         for row in rows:
             pair = row["psnr_mean_difference"]
             patch, held = row["patch_distance"], row["coverage_90"]
+            far = f"{patch['value']:.1f} ± {patch['standard_error']:.1f}"
             lines.append(
                 f"| {name}, {row['method']} ({row['images']}) | {row['psnr_mean']['value']:.2f} | "
-                f"{pair[0]:+.2f} ± {pair[1]:.2f} | {patch['value']:.1f} ± {patch['standard_error']:.1f} | "
+                f"{pair[0]:+.2f} ± {pair[1]:.2f} | {far} | "
                 f"{row['misfit']['value']:.3f} | "
                 f"{row['crps'][0]:.4f} ± {row['crps'][1]:.4f} | "
                 f"{100 * held[0]:.1f} ± {100 * held[1]:.1f} | {row['evaluations']['value']:.0f} |"

@@ -23,12 +23,22 @@ LAYERS = {
     "networks": {"types", "errors"},
     "schedules": {"types", "errors", "noise"},
     "transitions": {"types", "schedules"},
-    "priors": {"types", "errors", "noise", "storage", "networks", "schedules", "transitions"},
+    "priors": {
+        "types",
+        "errors",
+        "noise",
+        "signals",  # a request that waits for a server waits no longer once one came
+        "storage",
+        "networks",
+        "schedules",
+        "transitions",
+    },
     "steps": {"types", "noise", "priors", "transitions"},
     "operators": {"types", "errors", "noise", "storage"},
     "likelihoods": {"types", "errors", "noise", "storage", "operators"},
     "problems": {"types", "errors", "noise", "storage", "operators", "likelihoods"},
 }
+LAYERS["serving"] = LAYERS["priors"] | {"priors"}
 LAYERS["htransforms"] = {
     "networks",
     "schedules",
@@ -46,7 +56,7 @@ LAYERS["training"] = LAYERS["data"] | {"metrics", "data", "signals"}
 LAYERS["loading"] = LAYERS["training"] | {"training", "interop"}
 LAYERS["studies"] = LAYERS["training"] | {"training"}
 LAYERS["reports"] = LAYERS["studies"] | {"studies"}
-LAYERS["commands"] = LAYERS["reports"] | {"reports", "interop"}
+LAYERS["commands"] = LAYERS["reports"] | {"reports", "interop", "serving"}
 LAYERS["cli"] = {"errors", "signals", "commands"}  # the commands once one is known
 for _name, _part in LAYERS.items():
     if {"priors", "operators"} & {_name, *_part}:  # both speak of signal space and prior space

@@ -22,6 +22,7 @@ _HOME = {
     "Tiled": "deft.priors.tiled",
     "CallablePrior": "deft.priors.callable",
     "UNetPrior": "deft.priors.unet",
+    "RemotePrior": "deft.priors.remote",
     # schedules and noise
     "Noise": "deft.noise",
     "Schedule": "deft.schedules",

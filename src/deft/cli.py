@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -36,6 +37,7 @@ COMMANDS = {
     "conformal": "calibrate intervals on images of your own, so that they hold on average",
     "list": "what there is: priors, problems, operators, masks, kernels, h-transforms, samplers, "
     "methods",
+    "serve-prior": "serve a prior over HTTP, for clients that get neither weights nor gradients",
     "inspect": "what is in a checkpoint or a prior, or what is wrong with it",
 }
 
@@ -90,7 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DeftError as error:
         if debug:
             raise
-        _say(_in_words(error, name, rest))
+        further = f" Go on with: {shlex.join(['deft', name, *rest])}"
+        _say(_in_words(error, name, rest) + (further if error.same_call_goes_on else ""))
         return error.exit_status
     except KeyboardInterrupt as error:
         if debug:

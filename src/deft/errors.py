@@ -17,10 +17,12 @@ class DeftError(Exception):
     `what` names what is wrong, or is the whole sentence where no part is given. The parts (`given`:
     the value, any object; `expected` and `advice`: text) are kept as attributes, and the message is
     composed of them, so that tests and other programs need not read prose. `exit_status` is that of
-    the command line.
+    the command line; `same_call_goes_on` says that what is done is kept, and that the same call
+    goes on with it once what was in its way has gone.
     """
 
     exit_status = 2
+    same_call_goes_on = False
 
     def __init__(
         self, what: str = "", *, given: object = None, expected: str = "", advice: str = ""
@@ -54,6 +56,12 @@ class InvalidInput(DeftError, ValueError):
 
 class PriorNotDifferentiable(InvalidInput):
     """A method needs gradients through a prior that has none."""
+
+
+class PriorUnavailable(DeftError):
+    """A prior behind an API does not answer, or with something that is no answer."""
+
+    same_call_goes_on = True
 
 
 class ScheduleOutOfRange(DeftError, ValueError):

@@ -49,6 +49,16 @@ class Asked:
         return self.number is not None
 
 
+_waiting: list[Asked] = []
+
+
+def pending() -> bool:
+    """Whether a stop was asked for that a block of `noted` has still to act on: what waits for
+    something else then waits no longer.
+    """
+    return any(asked.is_set() for asked in _waiting)
+
+
 @contextmanager
 def noted() -> Iterator[Asked]:
     """Within the block the first signal is noted instead of striking anywhere; the second one
@@ -63,7 +73,11 @@ def noted() -> Iterator[Asked]:
             signal.signal(one, handler)
 
     with _handled((signal.SIGINT, *TERMINATION), note, usual):
-        yield asked
+        _waiting.append(asked)
+        try:
+            yield asked
+        finally:
+            _waiting.remove(asked)
 
 
 @contextmanager

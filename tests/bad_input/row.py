@@ -42,6 +42,7 @@ DISTIL = "distil --h {w}/run --images {w}/images --out out --steps_to 2 --steps 
 BANK = (
     "bank --prior {w}/tiny.safetensors --images {w}/images --size 4 --out out --validation_share 0"
 )
+SERVE = "serve-prior --prior {w}/tiny.safetensors --port 0"
 RIGHT = (
     TRAIN,
     BANK,
@@ -65,7 +66,8 @@ class Row:
     option or file, what was given, what is expected, what to do.
 
     `before` is a folder that is there as `out` when the command begins. `status` 0 marks what is
-    done with a warning; `keeps` a run that may leave its state.
+    done with a warning; `keeps` a run that may leave its state. {w} is the folder of
+    `tests.bad_input.world`, {api} the address of `tests.bad_input.api`.
     """
 
     base: str
@@ -78,13 +80,12 @@ class Row:
     def arguments(self, world: Path) -> list[str]:
         """What is typed."""
         return [
-            part.replace("{w}", str(world))
-            for part in (*shlex.split(self.base), *shlex.split(self.wrong))
+            _filled(part, world) for part in (*shlex.split(self.base), *shlex.split(self.wrong))
         ]
 
     def missing(self, said: str, world: Path) -> list[str]:
         """The parts that a line does not say."""
-        return [part for part in self.says if part.replace("{w}", str(world)) not in said]
+        return [part for part in self.says if _filled(part, world) not in said]
 
     @property
     def command(self) -> str:
@@ -93,3 +94,10 @@ class Row:
 
     def __str__(self) -> str:
         return f"{self.command} {self.wrong or self.base.removeprefix(self.command)}".strip()
+
+
+def _filled(part: str, world: Path) -> str:
+    """With the folder in place of {w}, and the address of its server in place of {api}."""
+    if "{api}" in part:
+        part = part.replace("{api}", (world / "api").read_text())
+    return part.replace("{w}", str(world))

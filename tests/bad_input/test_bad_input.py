@@ -10,7 +10,7 @@ import pytest
 
 from deft.cli import COMMANDS, main
 from deft.commands import parser
-from tests.bad_input import faults
+from tests.bad_input import api, faults
 from tests.bad_input.row import RIGHT, Row
 from tests.bad_input.rows import ROWS
 from tests.bad_input.world import build
@@ -24,9 +24,11 @@ RESULTS = ("h.safetensors", "results.json", "report.html", "done.jsonl", "state.
 def world(tmp_path_factory: pytest.TempPathFactory):
     """What the commands read; nothing of it is changed."""
     root = build(tmp_path_factory.mktemp("world"))
-    before = contents(root)
-    yield root
-    assert contents(root) == before
+    with api.served() as url:
+        (root / "api").write_text(url)
+        before = contents(root)
+        yield root
+        assert contents(root) == before
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -359,6 +359,7 @@ def _cards(root: Path) -> None:
         },
     )
     edit(h, made / "elsewhere.safetensors", lambda card: card.update(prior_from="someone/x"))
+    edit(h, made / "api.safetensors", lambda card: card.update(prior_from="http://127.0.0.1:9"))
     edit(h, made / "text.safetensors", lambda card: "no card")
     reference = {"images": -3, "samples": [1], "levels": [], "sampler": {}, "values": [[[0.0]]]}
     edit(h, made / "alarm.safetensors", lambda card: card.update(alarm=reference))

@@ -33,6 +33,14 @@ def test_ct(tmp_path: Path) -> None:
     assert (tmp_path / "picture.png").stat().st_size > 1000
 
 
+def test_closed_api() -> None:
+    found = example("closed_api").main(steps=2, images=8, evaluations=2, batch_size=4, validation=8)
+    assert found["difference"] <= 1e-5
+    assert found["difference_after_a_kill"] <= 1e-5
+    assert found["fewer_calls"] >= 5
+    assert 0.5 < found["loss_ratio"] < 1.5
+
+
 def test_train_and_evaluate(deft, prior_file: str, image_folder: str, tmp_path: Path) -> None:
     given = ["--prior", prior_file, "--images", image_folder]
     code, _, said = deft(

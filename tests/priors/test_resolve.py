@@ -23,6 +23,31 @@ def test_a_name_out_of_a_file_is_not_downloaded(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "name", ["http://127.0.0.1:9", "HTTPS://127.0.0.1:9/x", "localhost:8000", "ftp://host"]
+)
+def test_a_server_out_of_a_file_is_not_asked(monkeypatch, name):
+    monkeypatch.setattr(
+        "http.client.HTTPConnection.connect", lambda *given: pytest.fail("asked a server")
+    )
+    with pytest.raises(InvalidInput) as raised:
+        resolve.load(name, fetch=False)
+    assert raised.value.given == name
+    assert "a server that a file names is not asked" in raised.value.expected
+
+
+def test_a_server_that_is_typed_is_asked():
+    from deft.serving import running
+    from tests.serving.served import labelled
+
+    with running(labelled()) as (url, _):
+        prior = resolve.load(url, labels=[2])
+        assert prior.name == "labelled"
+        assert prior.context.values["class_labels"].tolist() == [2]
+        with pytest.raises(InvalidInput, match="a server"):
+            resolve.load(url, subfolder="unet")
+
+
+@pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("weights.pt", "a folder that diffusers' save_pretrained wrote"),

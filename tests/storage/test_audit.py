@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 import torch
 
+import deft
 from deft.errors import DeftError
-from deft.priors import zoo
+from deft.priors import resolve, zoo
 from deft.problems import Inpainting, from_card
 from deft.storage import cards, compound_fields, fields, tensors
 from deft.storage.schema import fields_of
@@ -399,6 +400,39 @@ class TestProblems:
             allow=[MARKER],
         )
         assert masks.masks.fraction == 0.25
+
+
+class TestServers:
+    """A card that names the address of a server is no reason to contact it."""
+
+    def card(self, tmp_path: Path, trap: Trap) -> Path:
+        port = trap.server.getsockname()[1]
+        path = tmp_path / "h.safetensors"
+        more = {"prior_from": f"http://127.0.0.1:{port}", "problem": small.objective().card()}
+        checkpoint.save(path, small.h_transform(), small.prior(), more)
+        return path
+
+    def test_it_is_not_contacted(self, tmp_path, trap):
+        path = self.card(tmp_path, trap)
+        with recorded() as events, pytest.raises(DeftError, match="is not asked"):
+            deft.load(path)
+        assert not [event for event, _ in events if event.startswith("socket.")]
+        assert not trap.sprung()
+
+    def test_it_would_be_without_the_check(self, tmp_path, trap, monkeypatch):
+        path, load = self.card(tmp_path, trap), resolve.load
+        monkeypatch.setattr(
+            resolve, "load", lambda name, **named: load(name, **{**named, "fetch": True})
+        )
+        monkeypatch.setattr("deft.priors.remote.connection.HTTPConnection.getresponse", _no_answer)
+        with recorded() as events, pytest.raises(DeftError, match="no answer"):
+            deft.load(path)
+        assert "socket.connect" in {event for event, _ in events}
+        assert trap.sprung() == "connected"
+
+
+def _no_answer(connection: object) -> None:
+    raise OSError("no answer")
 
 
 class TestBanks:

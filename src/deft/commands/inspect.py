@@ -12,7 +12,7 @@ from deft.commands import catalogue, inputs, priors
 from deft.commands.priors import Labels
 from deft.errors import CheckpointError, InvalidInput, nearest_names
 from deft.metrics.intervals import Intervals
-from deft.priors import zoo
+from deft.priors import resolve, zoo
 from deft.priors.base import Prior
 from deft.storage import tensors as files
 from deft.storage.cards import described
@@ -23,8 +23,8 @@ from deft.training.validation import Validation
 
 EXAMPLE = "deft inspect h-digits-32-inpainting"
 HELP = {
-    "target": "a checkpoint, a training state, a prior that ships, a diffusers folder or a hub "
-    "id; or a problem, such as Tomography",
+    "target": "a checkpoint, a training state, a prior that ships, a diffusers folder, a hub id "
+    "or the address of a server of a prior; or a problem, such as Tomography",
     **priors.HELP,
 }
 POSITIONAL = True
@@ -66,7 +66,7 @@ def run(
         _file(path / "h.safetensors")
     elif path.is_dir() and (path / "state.safetensors").exists():
         _file(path / "state.safetensors")
-    elif path.is_dir() or ("/" in target and not path.suffix):
+    elif path.is_dir() or ("/" in target and not path.suffix) or resolve.is_address(target):
         _any_prior(target, said)
     else:
         known = [

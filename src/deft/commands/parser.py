@@ -155,7 +155,8 @@ def _warned(options: Sequence[str]):  # type: ignore[no-untyped-def]
 
 
 def _module(name: str) -> ModuleType:
-    return import_module(f"deft.commands.{'listing' if name == 'list' else name}")
+    module = "listing" if name == "list" else name.replace("-", "_")
+    return import_module(f"deft.commands.{module}")
 
 
 def _instantiate(parser: ArgumentParser, config: Any) -> Any:

@@ -15,6 +15,8 @@ from deft.priors.base import Prior
 from deft.priors.own import is_dotted, own
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.*", re.S)
+_ADDRESS = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+|\[[0-9a-fA-F:]+\]):\d+(/.*)?")
 _WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 
 
@@ -29,14 +31,15 @@ def load(
     allow: Collection[str] | str = (),
 ) -> Prior:
     """The prior called `name`: one that ships ("digits-32"), a file of `zoo.save`, a local
-    diffusers folder, a hub id ("google/ddpm-cifar10-32"), or what a class or a function of a
-    module that `allow` names makes ("mine.prior").
+    diffusers folder, a hub id ("google/ddpm-cifar10-32"), the address of a server of a prior
+    ("http://127.0.0.1:8000"), or what a class or a function of a module that `allow` names makes
+    ("mine.prior").
 
     `subfolder`, `schedule` (a name of `deft.priors.diffusers_schedulers.NAMED`) and
     `prediction_type` say of a diffusers folder what it does not say itself; `labels`, one for all
     signals or one for each, fix the classes of a class-conditional one. With `fetch=False` (a name
-    out of a file) nothing is downloaded. Raises `InvalidInput` for anything else, with the nearest
-    names, and `CheckpointError` for files that cannot be read.
+    out of a file) nothing is downloaded, and no server is asked. Raises `InvalidInput` for anything
+    else, with the nearest names, and `CheckpointError` for files that cannot be read.
     """
     said = {"subfolder": subfolder, "schedule": schedule, "prediction_type": prediction_type}
     allowed = (allow,) if isinstance(allow, str) else tuple(allow)
@@ -49,9 +52,16 @@ def load(
     return prior.given(class_labels=torch.tensor(list(labels), dtype=torch.long))
 
 
+def is_address(name: str) -> bool:
+    """Whether a name is that of a server, or meant to be."""
+    return bool(_URL.fullmatch(name) or _ADDRESS.fullmatch(name))
+
+
 def _found(
     name: str | Path, said: Mapping[str, str], fetch: bool, allowed: Collection[str]
 ) -> Prior:
+    if isinstance(name, str) and is_address(name):
+        return _remote(name, said, fetch)
     path = Path(name).expanduser()
     if str(name) in zoo.names():
         _refuse(said, name, "a prior that ships")
@@ -126,6 +136,27 @@ def _file(path: Path) -> Prior:
             "wrote",
         )
     return zoo.load(path)
+
+
+def _remote(url: str, said: Mapping[str, str], fetch: bool) -> Prior:
+    from deft.priors.remote.connection import address
+    from deft.priors.remote.prior import RemotePrior
+
+    if not fetch:
+        raise InvalidInput(
+            "prior",
+            given=url,
+            expected="a prior that ships, or a local path: a server that a file names is not asked",
+            advice=f"to ask it, say so: prior={url!r}",
+        )
+    try:
+        address(url)
+    except InvalidInput as error:
+        raise InvalidInput(
+            "prior", given=error.given, expected=error.expected, advice=error.advice
+        ) from error
+    _refuse(said, url, "a server")
+    return RemotePrior(url)
 
 
 def _diffusers(place: str | Path, said: Mapping[str, str]) -> Prior:

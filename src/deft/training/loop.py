@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from deft import checks, signals
-from deft.errors import CheckpointError, InvalidInput, room_for
+from deft.errors import CheckpointError, InvalidInput, PriorUnavailable, room_for
 from deft.htransforms.base import HTransform
 from deft.noise import as_seed
 from deft.priors.base import Prior
@@ -29,7 +29,7 @@ from deft.storage.lock import locked
 from deft.storage.tensors import refusal
 from deft.training.base import Objective
 from deft.training.plan import Plan, draws_for, interval_for
-from deft.training.result import TrainingResult, resume_advice
+from deft.training.result import TrainingResult, resume_advice, without_prior
 from deft.training.run import Run
 from deft.training.sources import Images, Source
 from deft.training.state import StateFile
@@ -84,8 +84,9 @@ def train(
     folder at a time. Ctrl-C, SIGTERM and SIGHUP save, then raise `KeyboardInterrupt`; without `out`
     the h-transform then holds the average so far.
 
-    Raises `CheckpointError` where a state is damaged, belongs to a run with other settings, or
-    cannot be written; `FolderInUse` where another run has the folder; `TrainingDiverged` where a
+    A prior behind an API that ceases to answer raises `PriorUnavailable`, when what was done is
+    saved. Raises `CheckpointError` where a state is damaged, belongs to a run with other settings,
+    or cannot be written; `FolderInUse` where another run has the folder; `TrainingDiverged` where a
     loss or gradient is not finite; `OutOfMemory`.
     """
     from accelerate import Accelerator
@@ -192,10 +193,18 @@ def _go(run: Run, shown: bool) -> None:
     )
     with signals.noted() as asked, bar, run.log:
         while run.at.step < plan.steps and not run.at.stopped:
-            with room_for(f"batch_size={plan.batch_size}", plan.with_less_memory()):
-                run.step()
-                run.note(bar)
-                run.examine()
+            before = run.at.step
+            try:
+                with room_for(f"batch_size={plan.batch_size}", plan.with_less_memory()):
+                    run.step()
+                    run.note(bar)
+                    run.examine()
+            except PriorUnavailable as error:
+                if run.at.step == before:  # and not in a validation, which is then made again
+                    run.save()
+                run.average.put()
+                run.h_transform.eval()
+                raise without_prior(error, before, run.file) from error
             stop = _anywhere(asked.is_set(), run.accelerator)
             if stop or run.at.stopped or run.due(plan.save_every):
                 run.save()

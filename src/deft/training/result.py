@@ -9,7 +9,7 @@ from typing import Any, final
 import torch
 
 from deft import signals
-from deft.errors import CheckpointError
+from deft.errors import CheckpointError, PriorUnavailable
 from deft.priors.base import Prior
 from deft.storage.claims import Difference
 from deft.training.base import Objective
@@ -58,6 +58,18 @@ def resume_advice(step: int, steps: int, file: StateFile | None, number: int) ->
             "the average so far."
         )
     return f"{stopped}; saved in {file.path}. The same call goes on from there."
+
+
+def without_prior(error: PriorUnavailable, step: int, file: StateFile | None) -> PriorUnavailable:
+    """What to say where the prior ceased to answer, after `step` steps."""
+    saved = file.last_step() if file is not None else None
+    kept = (
+        "nothing was saved, since no folder `out` was given"
+        if file is None or saved is None
+        else f"what was done is saved in {file.path}, to step {saved}; the same call goes on from "
+        "there"
+    )
+    return PriorUnavailable(f"{str(error).rstrip('.')}. Stopped after {step} steps: {kept}.")
 
 
 def check_same(different: list[Difference], out: Path | None) -> None:
