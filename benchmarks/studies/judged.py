@@ -2,7 +2,7 @@
 
     python benchmarks/studies/judged.py benchmarks/quality/natural.yaml --data NATURAL_FOLDER \\
         --out runs/judged [--problem freeform-0.05] [--images 100] \\
-        [--keep FILE]
+        [--any FILE] [--keep FILE]
 
 DEFT's h-transform is the one that ships for the problem. One sample of each test image, the same
 observations and seeds for all: KID, feature distance and agreement of EfficientNet-Lite0
@@ -57,6 +57,9 @@ def main() -> None:
     parser.add_argument("--problem", choices=sorted(SHIPPED), default="freeform-0.05")
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument(
+        "--any", type=Path, help="also the h-transform for any linear operator in this file"
+    )
     args, setting = Setting.of(parser)
     h, card = checkpoint.load(located(SHIPPED[args.problem]), setting.prior)
     grid = setting.grid
@@ -68,6 +71,13 @@ def main() -> None:
         Method("DDNM+-20, eta 0.85", None, DDNMPlus(20, eta=0.85)),
         Method("DDNM+-100, eta 0.85", None, DDNMPlus(100, eta=0.85)),
     ]
+    if args.any:
+        other, _ = checkpoint.load(args.any, setting.prior)
+        methods += [
+            Method("any-20, eta 1", other, DDIM(20, eta=1.0, grid=grid)),
+            Method("any-20, 2M", other, DPMSolver(20)),
+            Method("any-100, eta 1", other, DDIM(100, eta=1.0, grid=grid)),
+        ]
     results = evaluate(
         setting.prior,
         setting.problem(args.problem),
