@@ -128,3 +128,14 @@ def test_wrong_arguments_are_named(build, what):
     assert what in raised.value.what
     assert raised.value.given is not None
     assert raised.value.expected
+
+
+def test_a_table_can_be_told_in_other_units():
+    t = torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64)
+    plain = VPTabulated.linear(41)
+    scaled = VPTabulated(plain.betas.tolist(), 25.0)
+    assert plain.told(t).tolist() == [0, 16, 40]
+    assert scaled.told(t).tolist() == [0, 400, 1000]
+    assert torch.equal(plain.log_snr(t), scaled.log_snr(t))
+    with pytest.raises(InvalidInput, match="time_scale"):
+        VPTabulated([0.1, 0.2], 0.0)

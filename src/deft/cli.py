@@ -38,6 +38,7 @@ COMMANDS = {
     "list": "what there is: priors, problems, operators, masks, kernels, h-transforms, samplers, "
     "methods",
     "serve-prior": "serve a prior over HTTP, for clients that get neither weights nor gradients",
+    "export": "write a prior in the form of another library: a folder of diffusers",
     "inspect": "what is in a checkpoint or a prior, or what is wrong with it",
 }
 

@@ -24,9 +24,7 @@ from deft.types import Times
 
 _T_MIN = 1e-3
 _LOG_SNR_MIN = -16.0
-_LARGEST_LOG_SNR = (
-    100.0  # beyond it exp(log_snr / 2) is no number of double precision that means anything
-)
+_LARGEST_LOG_SNR = 100.0  # beyond it exp(log_snr / 2) means nothing in double precision
 _MOST_ENTRIES = 1_000_000
 
 
@@ -146,10 +144,11 @@ class VPTabulated(_VariancePreserving):
 
     Ho et al. 2020, arXiv:2006.11239. Between the entries the log-SNR is linear in t; `snap` goes to
     the nearest entry. Entries with a log-SNR below -16 (tables of zero terminal SNR) are left out
-    of the range of t, not out of the count `num_steps`.
+    of the range of t, not out of the count `num_steps`. The network is told k `time_scale`.
     """
 
-    def __init__(self, betas: Sequence[float]) -> None:
+    def __init__(self, betas: Sequence[float], time_scale: float = 1.0) -> None:
+        self.time_scale = checks.positive("time_scale", time_scale, "what entry 1 is told as")
         expected = "a table of at least two numbers in (0, 1]"
         try:
             table = torch.as_tensor(betas, dtype=torch.float64)
@@ -186,11 +185,12 @@ class VPTabulated(_VariancePreserving):
         return cls(torch.linspace(beta_start, beta_end, num_steps, dtype=torch.float64).tolist())
 
     def index(self, t: Times) -> Tensor:
-        """The entry of the table nearest to t: what the network is told."""
+        """The entry of the table nearest to t."""
         return (t * (len(self._log_snr) - 1)).round().long()
 
     def told(self, t: Times) -> Tensor:
-        return self.index(t)
+        k = self.index(t)
+        return k if self.time_scale == 1 else k.double() * self.time_scale
 
     def snap(self, t: Times) -> Times:
         return self.index(t).to(t.dtype) / (len(self._log_snr) - 1)

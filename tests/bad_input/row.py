@@ -29,6 +29,11 @@ DEMO = (
     "demo --quick true --prior {w}/tiny.safetensors --images {w}/images --out out --open_report "
     "false"
 )
+FOREIGN = (
+    "--schedule linear --prediction_type epsilon --details.num_head_channels 16 "
+    "--details.attention_order legacy --details.image_size 8 --details.value_range [-1,1]"
+)
+EXPORT = f"export {{w}}/adm.pt --to diffusers --out out {FOREIGN}"
 ADAPT = (
     "adapt --h {w}/run --problem SuperResolution --problem.factor 2 --problem.sigma_y 0.1 "
     "--images {w}/images --out out --steps 2 --batch_size 2 --validation_share 0"
@@ -55,6 +60,7 @@ RIGHT = (
     CONFORMAL,
     CALIBRATED,
     ALARM,
+    EXPORT,
     CT + " --images {w}/ct",
 )
 """Commands that work, so that what is wrong in a row is what its second part says."""

@@ -12,6 +12,8 @@ from tests.bad_input.row import (
     DEMO,
     DISTIL,
     EVALUATE,
+    EXPORT,
+    FOREIGN,
     MEASURED,
     SAMPLE,
     SERVE,
@@ -21,6 +23,153 @@ from tests.bad_input.row import (
 )
 
 ROWS: dict[str, list[Row]] = {
+    "foreign checkpoints": [
+        Row(
+            TRAIN,
+            "--prior {w}/adm.pt",
+            (
+                "{w}/adm.pt: got weights alone",
+                "heads, attention_order, image_size, noise_schedule, prediction_type, value_range",
+                "--details.num_heads or --details.num_head_channels",
+                "adm.config.json",
+            ),
+        ),
+        Row(
+            TRAIN,
+            f"--prior {{w}}/adm_less.pt {FOREIGN}",
+            ("{w}/adm_less.pt", "missing 20: ", "out_layers.0.weight (32,)", ", ..."),
+        ),
+        Row(
+            TRAIN,
+            f"--prior {{w}}/adm_more.pt {FOREIGN}",
+            ("{w}/adm_more.pt", "not of this network 1: more.weight (3, 2)"),
+        ),
+        Row(TRAIN, f"--prior {{w}}/adm_classes.pt {FOREIGN}", ("a classifier", "output_blocks")),
+        Row(
+            TRAIN,
+            f"--prior {{w}}/adm_512.pt {FOREIGN}",
+            ("channel_mult 0.5", "ImageNet-512", "CallablePrior"),
+        ),
+        Row(TRAIN, "--prior {w}/adm_cut.pt", ("{w}/adm_cut.pt is truncated: 20000 bytes",)),
+        Row(TRAIN, "--prior {w}/evil.pt", ("not executed", "needs the code of", "mkdir")),
+        Row(
+            TRAIN,
+            "--prior {w}/edm.pkl",
+            ("{w}/edm.pkl", "the source code of its network", "net.state_dict()"),
+        ),
+        Row(TRAIN, "--prior {w}/sd.ckpt", ("latent diffusion", "from_single_file")),
+        Row(TRAIN, "--prior {w}/pointer.pt", ("a pointer of Git LFS", "git lfs pull")),
+        Row("inspect {w}/evil.pt", "", ("not executed", "needs the code of", "mkdir")),
+        Row("inspect {w}/adm_cut.pt", "", ("{w}/adm_cut.pt is truncated: 20000 bytes",)),
+    ],
+    "what a checkpoint does not say": [
+        Row(
+            TRAIN,
+            "--prior {w}/adm.pt --details.num_heads 3 --details.attention_order new "
+            "--details.image_size 8 --schedule linear --prediction_type epsilon "
+            "--details.value_range [-1,1]",
+            ("--details.num_heads", "got 3", "a divisor of each width with attention: 64"),
+        ),
+        Row(
+            TRAIN,
+            f"--prior {{w}}/adm.pt {FOREIGN} --details.num_heads 2",
+            ("--details.num_heads", "one of the two"),
+        ),
+        Row(
+            TRAIN,
+            "--details.num_heads 4",
+            ("--details", "num_heads", "nothing: {w}/tiny.safetensors is no file of weights"),
+        ),
+        Row(
+            TRAIN,
+            f"--prior {{w}}/adm.pt {FOREIGN} --details.attention_order old",
+            ("--details.attention_order", "old", "legacy", "new"),
+        ),
+        Row(
+            TRAIN,
+            f"--prior {{w}}/adm.pt {FOREIGN} --details.config {{w}}/other.config.json",
+            ("{w}/other.config.json: num_channels", "got 64", "expected 32"),
+        ),
+        Row(
+            TRAIN,
+            f"--prior {{w}}/adm.pt {FOREIGN} --details.diffusion_steps 4000",
+            ("--details.rescale_timesteps", "true or false", "0.25 k"),
+        ),
+        Row(SAMPLE, "--details.image_size 0", ("--details.image_size", "got 0", "from 1 to")),
+        Row(
+            EVALUATE,
+            "--details.value_range [1,-1]",
+            ("--details.value_range", "finite, with low < high"),
+        ),
+        Row(DEMO, "--details.heads 4", ("--details", "not heads", "mean num_heads?")),
+        Row(ADAPT, "--details.config nowhere.json", ("--details",)),
+        Row(
+            "inspect {w}/adm.pt",
+            "--details.config nowhere.json",
+            ("--details.config", "got nowhere.json", "a JSON file that exists"),
+        ),
+        Row(
+            "inspect digits-32",
+            "--details.num_heads 4",
+            ("--details", "not used with digits-32"),
+        ),
+    ],
+    "testing what is assumed": [
+        Row(f"inspect {{w}}/adm.pt {FOREIGN}", "--images {w}/images", ("16", "8", "--fit")),
+        Row(
+            f"inspect {{w}}/adm.pt {FOREIGN}",
+            "--images {w}/one --fit resize",
+            ("--images", "got 1 images", "at least 4"),
+        ),
+        Row(f"inspect {{w}}/adm.pt {FOREIGN}", "--images {w}/empty", ("{w}/empty",)),
+        Row(f"inspect {{w}}/adm.pt {FOREIGN}", "--images {w}/nothing", ("{w}/nothing",)),
+        Row(
+            f"inspect {{w}}/adm.pt {FOREIGN}",
+            "--images {w}/colour --fit resize",
+            ("--convert", "grey"),
+        ),
+        Row(
+            f"inspect {{w}}/adm.pt {FOREIGN}",
+            "--images {w}/images --fit resize --convert blue",
+            ("--convert", "got blue"),
+        ),
+        Row(
+            f"inspect {{w}}/adm.pt {FOREIGN}",
+            "--images {w}/images --fit resize --labels 0",
+            ("--labels", "unconditional"),
+        ),
+        Row(
+            "inspect {w}/adm.pt",
+            "--images {w}/images",
+            ("{w}/adm.pt: got weights alone", "not guessed"),
+        ),
+        Row("inspect {w}/adm.pt", "--fit resize", ("--fit", "not used without --images")),
+        Row("inspect {w}/adm.pt", "--labels 0", ("--labels", "not used", "--images")),
+        Row("inspect digits-32", "--images {w}/images", ("--images", "not used with digits-32")),
+        Row("inspect {w}/diffusers", "--images {w}/images", ("--images", "not used with")),
+    ],
+    "exporting": [
+        Row("export", "", ("SOURCE", "got nothing", "this command needs it")),
+        Row("export ''", "", ("SOURCE", "got nothing", "a checkpoint of guided-diffusion")),
+        Row("export {w}/adm.pt", FOREIGN, ("--out", "got nothing", "this command needs it")),
+        Row(EXPORT, "--out {w}/images", ("--out", "{w}/images", "a folder that is new, or empty")),
+        Row(EXPORT, "--to onnx", ("--to", "got onnx", "diffusers")),
+        Row(EXPORT, "--subfolder unet", ("--subfolder", "got unet", "is a file")),
+        Row(EXPORT, "--schedule linaer", ("--schedule", "got linaer", "linear")),
+        Row(
+            EXPORT,
+            "--prediction_type noise",
+            ("--prediction_type", "got noise", "epsilon", "v_prediction"),
+        ),
+        Row(
+            EXPORT,
+            "--details.value_range [0,1]",
+            ("--details.value_range", "(0.0, 1.0)", "which cannot say another"),
+        ),
+        Row("export {w}/tiny.safetensors", "--out out", ("a UNetPrior", "a UNet2DModel")),
+        Row("export --print_config=x", "", ('Invalid option "x" for --print_config',)),
+        Row(EXPORT, "--config {w}/yaml/list.yaml", ("{w}/yaml/list.yaml",)),
+    ],
     "adapting": [
         Row(ADAPT, "--h nowhere", ("nowhere does not exist", "deft list")),
         Row(ADAPT, "--minutes 3", ("--minutes", "--steps")),
@@ -994,9 +1143,9 @@ ROWS: dict[str, list[Row]] = {
             TRAIN,
             "--prior {w}/weights.pt",
             (
-                "--prior",
-                "got {w}/weights.pt",
-                "a file of deft (safetensors), or a folder that",
+                "{w}/weights.pt",
+                "a checkpoint of an unknown family, which holds weight",
+                "or a checkpoint of one of the families adm",
                 "Build the network in Python, load these",
             ),
         ),
@@ -1004,8 +1153,8 @@ ROWS: dict[str, list[Row]] = {
             TRAIN,
             "--prior {w}/foreign.safetensors",
             (
-                "{w}/foreign.safetensors is a safetensors file but no deft prior",
-                "it holds no card of this library",
+                "{w}/foreign.safetensors",
+                "a checkpoint of an unknown family, which holds weight",
             ),
         ),
         Row(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,7 @@ def build(root: Path) -> Path:
         _cards,
         _configurations,
         _diffusers,
+        _foreign,
         _others,
     ):
         part(root)
@@ -455,6 +457,28 @@ def _diffusers(root: Path) -> None:
     classes = root / "d_classes"
     unet(sample_size=16, num_class_embeds=3).save_pretrained(classes / "unet")
     betas().save_pretrained(classes / "scheduler")
+
+
+def _foreign(root: Path) -> None:
+    """Checkpoints of guided-diffusion and of others."""
+    from tests.priors.test_adm import network, saved
+    from tests.storage.test_weights_only import Evil
+
+    whole = saved(root / "adm.pt", network())
+    weights = torch.load(whole, weights_only=True)
+    torch.save({k: v for k, v in weights.items() if "out_layers.0" not in k}, root / "adm_less.pt")
+    torch.save({**weights, "more.weight": torch.zeros(3, 2)}, root / "adm_more.pt")
+    torch.save(
+        {k: v for k, v in weights.items() if not k.startswith("output")}, root / "adm_classes.pt"
+    )
+    time = {"time_embed.0.weight": torch.zeros(256, 64)}
+    torch.save({**weights, **time}, root / "adm_512.pt")
+    (root / "adm_cut.pt").write_bytes(whole.read_bytes()[:20_000])
+    torch.save({"a": Evil(root / "executed")}, root / "evil.pt")
+    (root / "edm.pkl").write_bytes(pickle.dumps({"ema": "torch_utils.persistence"}))
+    torch.save({"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(2)}, root / "sd.ckpt")
+    (root / "pointer.pt").write_text("version https://git-lfs.github.com/spec/v1\n")
+    (root / "other.config.json").write_text(json.dumps({"num_channels": 64}))
 
 
 def _others(root: Path) -> None:

@@ -13,6 +13,7 @@ from deft.commands.priors import Labels, Names
 from deft.commands.training_numbers import check_shares
 from deft.commands.untrained import loaded, objective_of
 from deft.errors import InvalidInput
+from deft.priors.details import Details
 from deft.problems import Problem
 from deft.storage.atomic import atomic
 from deft.training import checkpoint, places
@@ -69,6 +70,7 @@ def run(
     subfolder: str | None = None,
     schedule: str | None = None,
     prediction_type: str | None = None,
+    details: Details | None = None,
     allow: Names | None = None,
     *,
     resolved: str = "",
@@ -97,7 +99,13 @@ def run(
         steps = _steps(out, budget)
     if steps is None:
         network = priors.opened(
-            name, labels, subfolder, schedule, prediction_type, allow=priors.names(allow)
+            name,
+            labels,
+            subfolder,
+            schedule,
+            prediction_type,
+            allow=priors.names(allow),
+            details=details,
         )
         found = inputs.opened(
             images,
@@ -155,6 +163,7 @@ def run(
         subfolder=subfolder,
         schedule=schedule,
         prediction_type=prediction_type,
+        details=details,
         allow=allow,
         resolved=resolved,
     )

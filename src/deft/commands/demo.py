@@ -23,6 +23,7 @@ from deft.commands.priors import Labels
 from deft.errors import InvalidInput, at_least_one
 from deft.htransforms.base import HTransform
 from deft.priors.base import Prior
+from deft.priors.details import Details
 from deft.problems import Problem
 from deft.reports.page import write_report
 from deft.reports.table import results_table
@@ -78,6 +79,7 @@ def run(
     subfolder: str | None = None,
     schedule: str | None = None,
     prediction_type: str | None = None,
+    details: Details | None = None,
     *,
     resolved: str = "",
 ) -> None:
@@ -101,7 +103,7 @@ def run(
     at_least_one({"samples": samples})
     begin = time.monotonic()
     inputs.apart(out, images)
-    network = priors.opened(prior, labels, subfolder, schedule, prediction_type)
+    network = priors.opened(prior, labels, subfolder, schedule, prediction_type, details=details)
     print(
         f"DEFT demo. Prior: {network.name}, {network.num_parameters:,} parameters, frozen. "
         f"Everything goes into {out}.",

@@ -12,6 +12,7 @@ from deft.commands.priors import Labels, Names
 from deft.commands.recipes import MethodRecipe
 from deft.errors import at_least_one
 from deft.metrics.learned import Weights
+from deft.priors.details import Details
 from deft.problems import Problem
 from deft.reports.page import write_report
 from deft.reports.table import intervals_table, results_table, weights_table
@@ -79,6 +80,7 @@ def run(
     subfolder: str | None = None,
     schedule: str | None = None,
     prediction_type: str | None = None,
+    details: Details | None = None,
     allow: Names | None = None,
     *,
     resolved: str = "",
@@ -92,7 +94,13 @@ def run(
     at_least_one({"samples": samples, "batch_size": batch_size, "limit": limit})
     inputs.apart(out, images)
     network = priors.opened(
-        prior, labels, subfolder, schedule, prediction_type, allow=priors.names(allow)
+        prior,
+        labels,
+        subfolder,
+        schedule,
+        prediction_type,
+        allow=priors.names(allow),
+        details=details,
     )
     found = inputs.opened(
         images,

@@ -8,12 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deft.commands import catalogue, inputs, priors
+from deft.commands import catalogue, foreign, inputs, priors
+from deft.commands.inputs import Convert, Fit
 from deft.commands.priors import Labels
+from deft.commands.rows import of_tensors, printable, rows
 from deft.errors import CheckpointError, InvalidInput, nearest_names
 from deft.metrics.intervals import Intervals
 from deft.priors import resolve, zoo
 from deft.priors.base import Prior
+from deft.priors.details import Details
+from deft.priors.resolve import is_foreign
 from deft.storage import tensors as files
 from deft.storage.cards import described
 from deft.storage.fingerprint import of_file
@@ -23,9 +27,14 @@ from deft.training.validation import Validation
 
 EXAMPLE = "deft inspect h-digits-32-inpainting"
 HELP = {
-    "target": "a checkpoint, a training state, a prior that ships, a diffusers folder, a hub id "
-    "or the address of a server of a prior; or a problem, such as Tomography",
+    "target": "a checkpoint, of this library or of another, a training state, a prior that ships, "
+    "a diffusers folder, a hub id or the address of a server of a prior; or a problem, such as "
+    "Tomography",
     **priors.HELP,
+    "images": "images on which to test what a foreign checkpoint does not say: the error of its "
+    "denoiser at 5 noise levels, and whether another range, schedule, prediction, number of heads "
+    "or order of q, k and v does better",
+    **{name: inputs.IMAGE_HELP[name] for name in ("convert", "fit")},
 }
 POSITIONAL = True
 _OWN = ("h.safetensors", "state.safetensors")
@@ -37,12 +46,31 @@ def run(
     subfolder: str | None = None,
     schedule: str | None = None,
     prediction_type: str | None = None,
+    details: Details | None = None,
+    images: Path | None = None,
+    convert: Convert | None = None,
+    fit: Fit | None = None,
 ) -> None:
     """Say what is in a checkpoint or a prior: card, parameters, sizes, hash, schedule, losses; or
     what is wrong with it. Of a problem: its conventions.
     """
     path = Path(target)
     said = (labels, subfolder, schedule, prediction_type)
+    if is_foreign(path):
+        inputs.unused(f"with {target}", subfolder=subfolder)
+        if images is None:
+            inputs.unused(f"with {target}, unless --images are given", labels=labels)
+        foreign.shown(path, details, schedule, prediction_type)
+        if images is not None:
+            several = [labels] if isinstance(labels, int) else labels
+            said_so = (details, schedule, prediction_type)
+            foreign.doubted(path, *said_so, several, images, convert, fit)
+        else:
+            inputs.unused("without --images", convert=convert, fit=fit)
+        return
+    inputs.unused(
+        f"with {target}, but with a foreign checkpoint", images=images, convert=convert, fit=fit
+    )
     if not target.strip():
         raise InvalidInput("TARGET", given="nothing", expected=HELP["target"])
     if (
@@ -53,6 +81,7 @@ def run(
         inputs.unused(
             f"with {target}, which says itself",
             **dict(zip(("labels", "subfolder", "schedule", "prediction_type"), said)),
+            details=None if details is None else "details",
         )
     if target in {cls.__name__ for cls in catalogue.classes("problems")}:
         _problem(catalogue.named("problems", target))
@@ -67,7 +96,7 @@ def run(
     elif path.is_dir() and (path / "state.safetensors").exists():
         _file(path / "state.safetensors")
     elif path.is_dir() or ("/" in target and not path.suffix) or resolve.is_address(target):
-        _any_prior(target, said)
+        _any_prior(target, said, details)
     else:
         known = [
             *zoo.names(),
@@ -81,16 +110,6 @@ def run(
 
 
 def _file(path: Path) -> None:
-    if path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
-        _rows(
-            {
-                "file": path,
-                "kind": "a foreign checkpoint; only its weights are read, no code is executed",
-                "hash": _NONE,
-            }
-        )
-        _tensors(places.read_weights(path))
-        return
     if zoo.is_prior(path):
         _prior(path, str(path))
         return
@@ -104,7 +123,7 @@ def _checkpoint(path: Path) -> None:
     card = checkpoint.read_card(path)
     tensors, head = files.read(path, checkpoint.KIND)
     made = card.get("architecture")
-    _rows(
+    rows(
         {
             "file": path,
             "kind": checkpoint.KIND,
@@ -121,7 +140,7 @@ def _checkpoint(path: Path) -> None:
             "adds one",
         }
     )
-    _tensors(tensors)
+    of_tensors(tensors)
     intervals = Intervals.of(card)
     if intervals is not None:
         print(f"\n{intervals.table()}")
@@ -133,7 +152,7 @@ def _checkpoint(path: Path) -> None:
 
 def _training_state(path: Path, card: Mapping[str, Any]) -> None:
     config, progress = card.get("config", {}), card.get("progress", {})
-    _rows(
+    rows(
         {
             "file": path,
             "kind": f"{state.KIND}: a run that can go on",
@@ -147,7 +166,7 @@ def _training_state(path: Path, card: Mapping[str, Any]) -> None:
 
 def _prior(path: Path, name: str) -> None:
     prior = zoo.load(path)
-    _rows(
+    rows(
         {
             "file": path,
             "kind": f"a prior, {type(prior).__name__}",
@@ -163,7 +182,7 @@ def _prior(path: Path, name: str) -> None:
         return
     for key in ("data", "terms", "split", "training", "gate"):
         if key in card:
-            print(f"{key:14} {_printable(_line(card[key]))}")
+            print(f"{key:14} {printable(_line(card[key]))}")
     errors = card.get("held_out_denoising_error")
     if isinstance(errors, Mapping):
         print(f"\nheld-out denoising error, {errors.get('images')} images, {errors.get('unit')}:")
@@ -175,24 +194,28 @@ def _prior(path: Path, name: str) -> None:
             )
 
 
-def _any_prior(target: str, said: tuple[Any, ...]) -> None:
-    prior = priors.described(target, *said)
-    _rows({"from": target, "kind": f"a prior, {type(prior).__name__}", "name": prior.name})
+def _any_prior(
+    target: str,
+    said: tuple[Labels | None, str | None, str | None, str | None],
+    details: Details | None,
+) -> None:
+    prior = priors.described(target, *said, details=details)
+    rows({"from": target, "kind": f"a prior, {type(prior).__name__}", "name": prior.name})
     _about(prior)
 
 
 def _problem(cls: type) -> None:
     """What a problem measures by default, and its conventions."""
-    _rows({"problem": dotted(cls), "does": catalogue.sentence(cls)})
+    rows({"problem": dotted(cls), "does": catalogue.sentence(cls)})
     try:
         problem = cls()
     except TypeError:
         needed = [
             name for name, p in inspect.signature(cls).parameters.items() if p.default is p.empty
         ]
-        _rows({"needs": ", ".join(needed)})
+        rows({"needs": ", ".join(needed)})
         return
-    _rows({"by default": described(problem.card())})
+    rows({"by default": described(problem.card())})
     conventions = getattr(problem, "conventions", None)
     if callable(conventions):
         shape = _USUAL if inspect.signature(conventions).parameters else ()
@@ -202,7 +225,7 @@ def _problem(cls: type) -> None:
 
 def _about(prior: Prior) -> None:
     low, high = prior.schedule.log_snr_range
-    _rows(
+    rows(
         {
             "signals": f"{'x'.join(map(str, prior.event_shape))}, values in {prior.value_range}, "
             f"standard deviation {prior.scale:.3g}",
@@ -214,28 +237,6 @@ def _about(prior: Prior) -> None:
     )
 
 
-def _tensors(tensors: Mapping[str, Any]) -> None:
-    count = sum(value.numel() for value in tensors.values())
-    kinds = ", ".join(
-        sorted({str(value.dtype).removeprefix("torch.") for value in tensors.values()})
-    )
-    broken = [
-        name
-        for name, value in tensors.items()
-        if value.is_floating_point() and not bool(value.isfinite().all())
-    ]
-    _rows({"parameters": f"{count:,} in {len(tensors)} tensors ({kinds})"})
-    if broken:
-        raise CheckpointError(
-            f"{len(broken)} tensors hold NaN or infinite values: {', '.join(broken[:5])}."
-        )
-
-
-def _rows(rows: Mapping[str, object]) -> None:
-    for key, value in rows.items():
-        print(f"{key:14} {_printable(value)}")
-
-
 def _line(value: object) -> str:
     if isinstance(value, Mapping) and ("class" in value or "class_path" in value):
         return described(value)
@@ -245,11 +246,3 @@ def _line(value: object) -> str:
 
 
 _USUAL = ((128, 128),)
-_NONE = "none: foreign files carry no hash, so that damage to their values cannot be told"
-
-
-def _printable(value: object) -> str:
-    """A value without control characters, which a file could carry to a terminal."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value)
-    )

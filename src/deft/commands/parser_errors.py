@@ -81,7 +81,7 @@ def of_the_parser(
                 f"--{path}.{name}", given="nothing", expected=f"a value: {made[1]} needs it"
             )
         return InvalidInput(
-            name.upper() if name == "target" else f"--{name}",
+            name.upper() if name in ("target", "source") else f"--{name}",
             given="nothing",
             expected="a value: this command needs it",
         )

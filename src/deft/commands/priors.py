@@ -8,6 +8,7 @@ from pathlib import Path
 from deft.errors import InvalidInput
 from deft.priors import diffusers_schedulers, resolve
 from deft.priors.base import Prior
+from deft.priors.details import Details
 
 Labels = int | list[int]
 Names = str | list[str]
@@ -16,10 +17,14 @@ HELP = {
     "labels": "the classes of a class-conditional prior: one for all images, or a list with one "
     "for each",
     "subfolder": "which network of a diffusers folder that holds several, such as unet_ema",
-    "schedule": "the noise schedule of a diffusers folder that does not say: "
+    "schedule": "the noise schedule of a diffusers folder or a checkpoint that does not say: "
     f"{', '.join(diffusers_schedulers.NAMED)}",
-    "prediction_type": "what the network of a diffusers folder predicts, where that is not said: "
-    "epsilon, sample, v_prediction",
+    "prediction_type": "what the network of a diffusers folder or a checkpoint predicts, where "
+    "that is not said: epsilon, sample, v_prediction",
+    "details": "what a file of weights alone (a .pt of guided-diffusion, say) does not say of its "
+    "network: --details.num_head_channels 64 (or num_heads), --details.attention_order legacy, "
+    "--details.image_size 256, --details.value_range [-1,1], or --details.config FILE; deft "
+    "inspect FILE says what is missing",
 }
 ALLOW_HELP = (
     "a module of your own whose classes and functions a file may name (deepinv for physics of "
@@ -35,11 +40,12 @@ def opened(
     prediction_type: str | None,
     fetch: bool = True,
     allow: tuple[str, ...] = (),
+    details: Details | None = None,
 ) -> Prior:
     """The prior of a command that evaluates it. With `fetch=False` (a name out of a file) nothing
     is downloaded. Raises `InvalidInput` for a class-conditional one without labels.
     """
-    prior = described(name, labels, subfolder, schedule, prediction_type, fetch, allow)
+    prior = described(name, labels, subfolder, schedule, prediction_type, fetch, allow, details)
     classes = getattr(prior, "num_classes", None)
     if classes is not None and labels is None:
         expected = (
@@ -60,6 +66,7 @@ def described(
     prediction_type: str | None,
     fetch: bool = True,
     allow: tuple[str, ...] = (),
+    details: Details | None = None,
 ) -> Prior:
     """The prior, which need not be ready to be evaluated."""
     several = [labels] if isinstance(labels, int) else labels
@@ -69,6 +76,7 @@ def described(
         subfolder=subfolder,
         schedule=schedule,
         prediction_type=prediction_type,
+        details=details,
         fetch=fetch,
         allow=allow,
     )

@@ -22,6 +22,7 @@ from deft.commands.verdicts import ESTIMATE, Verdicts, noise_level, started_from
 from deft.errors import InvalidInput, at_least_one
 from deft.likelihoods import Observation, warn_doubts
 from deft.noise import Noise, mix
+from deft.priors.details import Details
 from deft.problems import Problem
 from deft.samplers.base import Sampler
 from deft.samplers.dpm_solver import DPMSolver
@@ -97,6 +98,7 @@ def run(
     subfolder: str | None = None,
     schedule: str | None = None,
     prediction_type: str | None = None,
+    details: Details | None = None,
     allow: Names | None = None,
     *,
     resolved: str = "",
@@ -160,6 +162,7 @@ def run(
         prediction_type,
         fetch=prior is not None,  # what a file names is not downloaded
         allow=priors.names(allow),
+        details=details,
     )
     problem = problem or problem_of(h, priors.names(allow))
     card = {} if h is None else checkpoint.read_card(h)

@@ -21,6 +21,7 @@ from deft.htransforms.base import HTransform, stays
 from deft.htransforms.learned import LearnedHTransform, Operators
 from deft.htransforms.pivot import Where
 from deft.noise import Noise
+from deft.priors.details import Details
 from deft.priors.precision import settled
 from deft.problems import Problem
 from deft.storage import claims
@@ -84,6 +85,7 @@ def run(
     subfolder: str | None = None,
     schedule: str | None = None,
     prediction_type: str | None = None,
+    details: Details | None = None,
     allow: Names | None = None,
     *,
     resolved: str = "",
@@ -131,7 +133,13 @@ def run(
     form = catalogue.named("h-transforms", h_transform) if h_transform else None
     inputs.apart(out, images)
     network = priors.opened(
-        prior, labels, subfolder, schedule, prediction_type, allow=priors.names(allow)
+        prior,
+        labels,
+        subfolder,
+        schedule,
+        prediction_type,
+        allow=priors.names(allow),
+        details=details,
     )
     options = {
         "convert": convert,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from deft.commands import inputs, priors
 
 HELP = {
-    "prior": "a prior that ships (deft list), a file, a diffusers folder, a hub id, or the address "
+    "prior": "a prior that ships (deft list), a file of deft or of another program, a diffusers "
+    "folder, a hub id, or the address "
     "of deft serve-prior, http://HOST:PORT",
     "problem": "what is measured: Inpainting, SuperResolution, ... (deft list --kind problems), "
     "or the dotted path of your own",

@@ -59,7 +59,7 @@ def in_options(text: str, options: Collection[str]) -> str:
     text = _CALL.sub(hide, " ".join(text.split()))
     text = re.sub(rf"(?<![\w.`'-])([a-z]\w*)={_VALUE}", option, text)
     text = re.sub(r"(?<![\w.-])`?([a-z]\w*)=(?=[\s,;.)`]|$)`?", bare, text)
-    text = re.sub(r"`([a-z]\w*)`", bare, text)
+    text = re.sub(r"`([a-z]\w*(?:\.\w+)?)`", bare, text)
     text = re.sub(r"(--[\w.]+), \1(?![\w.])", r"\1", text)
     return re.sub("\0(\\d+)\0", lambda found: calls[int(found[1])], text)
 
@@ -84,8 +84,10 @@ def _same(text: str, given: object) -> bool:
 
 def _option(name: str, options: Collection[str]) -> str | None:
     """The option of that name, also one that was typed with what it belongs to: sigma_y is
-    problem.sigma_y.
+    problem.sigma_y; details.num_heads is part of details.
     """
+    if "." in name and name.split(".")[0] in options:
+        return name
     inside = [option for option in options if option.endswith(f".{name}")]
     return next(
         (one for one in (name, _ALIASES.get(name, "")) if one in options),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deft.priors.base import Prior
+    from deft.priors.details import Details
 
 
 def load(
@@ -18,6 +19,7 @@ def load(
     subfolder: str | None = None,
     schedule: str | None = None,
     prediction_type: str | None = None,
+    details: Details | None = None,
     allow: Collection[str] | str = (),
 ) -> Prior:
     """The prior called `name` (deft.priors.resolve)."""
@@ -29,6 +31,7 @@ def load(
         subfolder=subfolder,
         schedule=schedule,
         prediction_type=prediction_type,
+        details=details,
         allow=allow,
     )
 

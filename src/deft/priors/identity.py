@@ -38,10 +38,12 @@ def is_nameless(identity: Mapping[str, object]) -> bool:
 
 def schedule_in_numbers(schedule: Schedule) -> dict[str, object]:
     t = torch.linspace(0, 1, 9, dtype=torch.float64)
+    scale = getattr(schedule, "time_scale", 1)
     return {
         "class": public_name(type(schedule)),
         "log_snr": [round(value, 2) for value in schedule.log_snr(t).tolist()],
         "alpha": [float(f"{value:.3g}") for value in schedule.alpha(t).tolist()],
+        **({} if scale == 1 else {"time_scale": float(f"{scale:.4g}")}),
     }
 
 

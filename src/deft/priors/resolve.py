@@ -12,12 +12,14 @@ from pathlib import Path
 from deft.errors import CheckpointError, InvalidInput, nearest_names
 from deft.priors import zoo
 from deft.priors.base import Prior
+from deft.priors.details import Details
 from deft.priors.own import is_dotted, own
+from deft.storage.tensors import kind_of
+from deft.storage.weights_only import SUFFIXES
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.*", re.S)
 _ADDRESS = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+|\[[0-9a-fA-F:]+\]):\d+(/.*)?")
-_WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 
 
 def load(
@@ -27,24 +29,26 @@ def load(
     subfolder: str | None = None,
     schedule: str | None = None,
     prediction_type: str | None = None,
+    details: Details | None = None,
     fetch: bool = True,
     allow: Collection[str] | str = (),
 ) -> Prior:
-    """The prior called `name`: one that ships ("digits-32"), a file of `zoo.save`, a local
-    diffusers folder, a hub id ("google/ddpm-cifar10-32"), the address of a server of a prior
-    ("http://127.0.0.1:8000"), or what a class or a function of a module that `allow` names makes
-    ("mine.prior").
+    """The prior called `name`: one that ships ("digits-32"), a file of `zoo.save`, a foreign
+    checkpoint of one of the families of `deft.priors.adapters`, a local diffusers folder, a hub id
+    ("google/ddpm-cifar10-32"), the address of a server of a prior ("http://127.0.0.1:8000"), or
+    what a class or a function of a module that `allow` names makes ("mine.prior").
 
     `subfolder`, `schedule` (a name of `deft.priors.diffusers_schedulers.NAMED`) and
-    `prediction_type` say of a diffusers folder what it does not say itself; `labels`, one for all
-    signals or one for each, fix the classes of a class-conditional one. With `fetch=False` (a name
-    out of a file) nothing is downloaded, and no server is asked. Raises `InvalidInput` for anything
-    else, with the nearest names, and `CheckpointError` for files that cannot be read.
+    `prediction_type` say of a diffusers folder what it does not say itself, and the latter two with
+    `details` of a foreign checkpoint; `labels`, one for all signals or one for each, fix the
+    classes of a class-conditional one. With `fetch=False` (a name out of a file) nothing is
+    downloaded, and no server is asked. Raises `InvalidInput` for anything else, with the nearest
+    names, and `CheckpointError` for files that cannot be read.
     """
     said = {"subfolder": subfolder, "schedule": schedule, "prediction_type": prediction_type}
     allowed = (allow,) if isinstance(allow, str) else tuple(allow)
     options = {key: value for key, value in said.items() if value is not None}
-    prior = _found(name, options, fetch, allowed)
+    prior = _found(name, options, details, fetch, allowed)
     if labels is None:
         return prior
     import torch
@@ -58,11 +62,27 @@ def is_address(name: str) -> bool:
 
 
 def _found(
-    name: str | Path, said: Mapping[str, str], fetch: bool, allowed: Collection[str]
+    name: str | Path,
+    said: Mapping[str, str],
+    details: Details | None,
+    fetch: bool,
+    allowed: Collection[str],
 ) -> Prior:
     if isinstance(name, str) and is_address(name):
         return _remote(name, said, fetch)
     path = Path(name).expanduser()
+    if is_foreign(path):
+        from deft.priors import adapters
+
+        _refuse({k: v for k, v in said.items() if k == "subfolder"}, name, "a file")
+        return adapters.load(path, details, said.get("schedule"), said.get("prediction_type"))
+    if details is not None:
+        raise InvalidInput(
+            "details",
+            given=", ".join(details.said()) or "config",
+            expected=f"nothing: {name} is no file of weights alone",
+            advice="leave `details` out",
+        )
     if str(name) in zoo.names():
         _refuse(said, name, "a prior that ships")
         return zoo.load(str(name))
@@ -91,7 +111,7 @@ def _found(
                 advice=f"to download it, or to use a copy of yours, say so: prior={name!r}",
             )
         return _diffusers(name, said)
-    if path.suffix in _WEIGHTS or os.sep in str(name):
+    if path.suffix in SUFFIXES or os.sep in str(name):
         raise InvalidInput(
             "prior", given=str(name), expected="a file or folder that exists; this one does not"
         )
@@ -105,18 +125,25 @@ def _found(
     )
 
 
+def is_foreign(path: Path) -> bool:
+    """Whether a file is a checkpoint of another program: weights in a `.pt`, or in a safetensors
+    file that is neither of this library nor in a folder of diffusers.
+    """
+    if not path.is_file() or not os.access(path, os.R_OK):
+        return False
+    if path.suffix in SUFFIXES:
+        return True
+    if path.suffix != ".safetensors" or (path.parent / "config.json").is_file():
+        return False
+    try:
+        return kind_of(path) is None
+    except CheckpointError:  # damaged: who reads it says how
+        return False
+
+
 def _file(path: Path) -> Prior:
     if not os.access(path, os.R_OK):
         raise CheckpointError(f"{path} cannot be read: permission denied.")
-    if path.suffix in _WEIGHTS:
-        raise InvalidInput(
-            "prior",
-            given=str(path),
-            expected="a file of deft (safetensors), or a folder that diffusers' save_pretrained "
-            "wrote; this one holds weights without the network that they belong to",
-            advice="build the network in Python, load these weights, and wrap it: DiffusersPrior "
-            "or CallablePrior",
-        )
     if (
         path.suffix == ".safetensors"
         and not zoo.is_prior(path)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from deft.errors import CheckpointError, nearest_names
 from deft.priors.zoo import FOLDER
-from deft.storage import tensors
+from deft.storage import weights_only
 
 
 def shipped() -> list[str]:
@@ -48,41 +48,4 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a foreign file: safetensors, or a .pt file, of which weights alone are read
     and no code is executed.
     """
-    path = Path(path)
-    if not path.exists():
-        raise CheckpointError(f"{path} does not exist.")
-    if path.suffix == ".safetensors":
-        return tensors.foreign(path)
-    import torch
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler raises many kinds
-        raise CheckpointError(
-            f"{path} is damaged, or holds more than weights, which is not executed: "
-            f"{str(error).splitlines()[0] if str(error) else error!r}"
-        ) from error
-    while isinstance(content, dict) and not any(
-        isinstance(value, Tensor) for value in content.values()
-    ):
-        inside = [
-            name
-            for name in ("state_dict", "model", "ema", "params")
-            if isinstance(content.get(name), dict)
-        ]
-        if not inside:
-            break
-        content = content[inside[0]]
-    if (
-        not isinstance(content, dict)
-        or not content
-        or not all(isinstance(value, Tensor) for value in content.values())
-    ):
-        found = (
-            ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        )
-        raise CheckpointError(
-            f"{path} holds no dictionary of tensors, nor one under state_dict, model, ema or "
-            f"params; it holds {found}."
-        )
-    return content
+    return weights_only.named(path, weights_only.contents(path))

@@ -1,0 +1,148 @@
+"""What a file of weights does not say of its network, and where it is said instead.
+
+In this order: what the user says, a `NAME.config.json` beside `NAME.pt` (the flags or the
+constructor's arguments of guided-diffusion), a table of published checkpoints. What none of them
+says is named in one error; nothing is guessed, for a wrong number of heads or a wrong order of
+q, k and v loads in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, final
+
+from torch import Tensor
+
+from deft import checks
+from deft.errors import CheckpointError, InvalidInput
+from deft.errors import shown as quoted
+from deft.storage.bounded_json import parsed
+
+AttentionOrder = Literal["legacy", "new"]
+
+
+@final
+@dataclass(frozen=True)
+class Details:
+    """What the user says of a network whose file holds weights alone.
+
+    `num_heads` per attention layer, or `num_head_channels`, the channels of one head;
+    `attention_order`: "legacy" where q, k and v are interleaved by head, "new" where they are three
+    blocks; `image_size` in pixels; `value_range` of the values that it was trained on;
+    `diffusion_steps`, the entries of its noise schedule, and `rescale_timesteps`, whether it is
+    told k 1000 / `diffusion_steps` in place of entry k; `config`, a file that says such things,
+    in place of the one beside the weights. Raises `InvalidInput` for sizes that no network has.
+    """
+
+    config: str | None = None
+    image_size: int | None = None
+    num_heads: int | None = None
+    num_head_channels: int | None = None
+    attention_order: AttentionOrder | None = None
+    value_range: tuple[float, float] | None = None
+    diffusion_steps: int | None = None
+    rescale_timesteps: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name, least, most, meaning in (
+            ("image_size", 1, 16_384, "the height and width of its images"),
+            ("num_heads", 1, 4096, "the heads of an attention layer"),
+            ("num_head_channels", 1, 4096, "the channels of one head"),
+            ("diffusion_steps", 2, 100_000, "the entries of its noise schedule"),
+        ):
+            value = getattr(self, name)
+            if value is not None:
+                checks.whole(f"details.{name}", value, least, most, meaning)
+        if self.attention_order is not None:
+            checks.name("details.attention_order", self.attention_order, ["legacy", "new"])
+        if self.value_range is not None:
+            checks.finite_range("details.value_range", self.value_range, "the values of signals")
+        if self.num_heads is not None and self.num_head_channels is not None:
+            raise InvalidInput(
+                "details.num_heads",
+                given=f"{self.num_heads}, and num_head_channels {self.num_head_channels}",
+                expected="one of the two: each follows from the other",
+            )
+
+    def said(self) -> dict[str, Any]:
+        """What it says, by name."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if value is not None and name != "config"
+        }
+
+
+def beside(path: Path, config: str | Path | None) -> tuple[Path, dict[str, Any]] | None:
+    """The configuration of a file of weights: the one named, or `NAME.config.json` beside
+    `NAME.pt`; None where there is none.
+
+    Raises `InvalidInput` for a named one that does not exist, and `CheckpointError` for one that
+    is no JSON object.
+    """
+    file = path.with_suffix(".config.json") if config is None else Path(config).expanduser()
+    try:
+        content = parsed(file.read_bytes(), str(file))
+    except FileNotFoundError as error:
+        if config is None:
+            return None
+        raise InvalidInput(
+            "details.config", given=str(config), expected="a JSON file that exists"
+        ) from error
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read ({error.strerror or error}).") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{file}", given=content, expected="a JSON object")
+    return file, content
+
+
+def missing(path: Path, needed: Mapping[str, str], facts: Mapping[str, object]) -> None:
+    """Raise `InvalidInput` where something of `needed` (name: how it is given) is not in `facts`,
+    with all of them.
+    """
+    lacking = [name for name in needed if facts.get(name) is None]
+    if lacking:
+        how = ", ".join(needed[name] for name in lacking)
+        raise InvalidInput(
+            f"{path}",
+            given="weights alone",
+            expected=f"also {', '.join(lacking)}: not in the file, and not guessed",
+            advice=f"give {how}; or a {path.with_suffix('.config.json').name} beside the file",
+        )
+
+
+def check_all(
+    path: str | Path,
+    tensors: Mapping[str, Tensor],
+    wanted: Mapping[str, tuple[int, ...]],
+    network: str = "a U-Net of guided-diffusion",
+) -> None:
+    """Raise `CheckpointError` where weights are missing, more, or of another shape; the first five
+    of each, with their shapes.
+    """
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+
+    def listed(names: list[str], shapes: Mapping[str, tuple[int, ...]]) -> str:
+        shown = ", ".join(f"{quoted(name)} {shapes[name]}" for name in names[:5])
+        return f"{len(names)}: {shown}{', ...' if len(names) > 5 else ''}"
+
+    lacking = [name for name in wanted if name not in found]
+    extra = [name for name in found if name not in wanted]
+    other = [name for name in wanted if name in found and found[name] != wanted[name]]
+    said = [
+        f"{what} {listed(names, shapes)}"
+        for what, names, shapes in (
+            ("missing", lacking, wanted),
+            ("not of this network", extra, found),
+            ("of another shape", other, found),
+        )
+        if names
+    ]
+    if said:
+        raise CheckpointError(
+            f"{path} does not hold the weights of {network}, all of them and no others: "
+            f"{'; '.join(said)}",
+            advice="" if not other else f"{other[0]} should be {wanted[other[0]]}",
+        )
