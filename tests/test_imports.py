@@ -43,9 +43,10 @@ LAYERS["interop"] = LAYERS["samplers"] | {"samplers"}
 LAYERS["paths"] = LAYERS["samplers"] | {"samplers"}
 LAYERS["metrics"] = LAYERS["data"] = LAYERS["paths"] | {"paths"}
 LAYERS["training"] = LAYERS["data"] | {"metrics", "data", "signals"}
-LAYERS["loading"] = LAYERS["training"] | {"training", "interop"}
 LAYERS["studies"] = LAYERS["training"] | {"training"}
 LAYERS["reports"] = LAYERS["studies"] | {"studies"}
+LAYERS["pipeline"] = LAYERS["reports"] | {"reports"}
+LAYERS["loading"] = LAYERS["pipeline"] | {"pipeline", "interop"}
 LAYERS["commands"] = LAYERS["reports"] | {"reports", "interop"}
 LAYERS["cli"] = {"errors", "signals", "commands"}  # the commands once one is known
 for _name, _part in LAYERS.items():
