@@ -39,7 +39,7 @@ from deft.samplers.base import Sampler
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
 from deft.storage import hub
-from deft.storage.cards import Allow
+from deft.storage.cards import Allow, described
 from deft.studies.method import Method
 
 _PATH_STEPS = 50  # of DDIM with fresh noise, whose paths have weights
@@ -47,7 +47,7 @@ _NOT_FOR_TILES = ("alarm", "conformal")  # what was measured on whole signals of
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DeftPipeline:
     """An h-transform `h`, ready to sample, the `prior` that it was trained for, and the `problem`
     that it was trained on; `sampler` is the one that it was validated with, or the usual one;
@@ -145,6 +145,12 @@ class DeftPipeline:
             own_operator=any(said is not None for said in (operator, mask, kernel, angles)),
             weighed=self._weighed(posterior, paths, steps, seed, batch_size),
             batch_size=batch_size,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"DeftPipeline({type(self.h).__name__} on {self.prior.name}, "
+            f"{described(self.problem.card())}, {type(self.sampler).__name__}({self.sampler.steps}))"
         )
 
     def _sampler(self, steps: int | None, sampler: Sampler | None) -> Sampler:

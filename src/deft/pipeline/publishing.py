@@ -126,6 +126,13 @@ def write(
     """
     if folder.exists() and not folder.is_dir():
         raise InvalidInput("folder", given=f"{folder}, a file", expected="a folder, or nothing yet")
+    if "tiles" in prior.identity():
+        raise InvalidInput(
+            "the pipeline",
+            given="one for pictures larger than the prior, by tiles",
+            expected="that of the prior's own size",
+            advice="save the pipeline before it is tiled",
+        )
     assert method.h_transform is not None
     card = {**(method.learned or {}), **fields, "problem": problem.card()}
     if made(method.sampler) != made(sampler_of(card)):  # another one than was validated
