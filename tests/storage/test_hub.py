@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import huggingface_hub
 import pytest
@@ -62,7 +63,7 @@ def test_without_a_network():
 class Api:
     """What a folder's files would be sent to."""
 
-    seen: list = []
+    seen: ClassVar[list] = []
     refuses = False
 
     def __init__(self, token=None):
@@ -80,7 +81,7 @@ class Api:
         return SimpleNamespace(commit_url=f"https://hub/{repo_id}/commit/1")
 
 
-@pytest.fixture()
+@pytest.fixture
 def api(monkeypatch):
     fake = type("Fake", (Api,), {"seen": []})
     monkeypatch.setattr(huggingface_hub, "HfApi", fake)

@@ -97,7 +97,7 @@ class DeftPipeline:
         convert: str | None = None,
         num_samples: int = 8,
         steps: int | None = None,
-        sampler: Sampler | None = None,
+        sampler: object = None,
         seed: Seed = 0,
         batch_size: int | None = 64,
         paths: int = 0,
@@ -111,10 +111,11 @@ class DeftPipeline:
         where it draws none. Whole numbers run over their type, floating-point ones over
         `value_range` (default: the prior's range; for DICOM the window in HU), and `sigma_y`, the
         standard deviation of the noise, has the unit of the measurements (default: the problem's).
-        `convert` turns pictures "grey" or to "rgb". `steps` are those of the default sampler;
-        `paths` asks for the effective sample size of so many paths; `batch_size` is the largest
-        number of signals denoised at once. Raises `InvalidInput` where something is not known or
-        does not fit, `BadImage` for files, and `SamplesNotFinite`.
+        `convert` turns pictures "grey" or to "rgb". `steps` are those of the default sampler, or of
+        a `sampler` that is a scheduler of diffusers; `paths` asks for the effective sample size of
+        so many paths; `batch_size` is the largest number of signals denoised at once. Raises
+        `InvalidInput` where something is not known or does not fit, `BadImage` for files, and
+        `SamplesNotFinite`.
         """
         drawn_by = self._sampler(steps, sampler)
         own = self.problem.window or _window_on(self.card)
@@ -148,26 +149,31 @@ class DeftPipeline:
         )
 
     def __repr__(self) -> str:
-        return (
-            f"DeftPipeline({type(self.h).__name__} on {self.prior.name}, "
-            f"{described(self.problem.card())}, {type(self.sampler).__name__}({self.sampler.steps}))"
-        )
+        by = f"{type(self.sampler).__name__}({self.sampler.steps})"
+        made_for = described(self.problem.card())
+        return f"DeftPipeline({type(self.h).__name__} on {self.prior.name}, {made_for}, {by})"
 
-    def _sampler(self, steps: int | None, sampler: Sampler | None) -> Sampler:
-        if steps is not None and sampler is not None:
+    def _sampler(self, steps: int | None, sampler: object) -> Sampler:
+        if hasattr(sampler, "set_timesteps"):  # a scheduler of diffusers
+            from deft.interop.diffusers import SchedulerSampler
+
+            return SchedulerSampler(sampler, self.sampler.steps if steps is None else steps)
+        if sampler is None:
+            return self.sampler if steps is None else DPMSolver(steps)
+        if not isinstance(sampler, Sampler):
+            raise InvalidInput(
+                "sampler",
+                given=type(sampler).__name__,
+                expected="a deft.Sampler, such as deft.DPMSolver(20), or a scheduler of diffusers",
+            )
+        if steps is not None:
             raise InvalidInput(
                 "steps",
                 given=steps,
                 expected="nothing beside a sampler, which has its own",
                 advice="leave `steps` or `sampler` out",
             )
-        if sampler is not None and not isinstance(sampler, Sampler):
-            raise InvalidInput(
-                "sampler",
-                given=type(sampler).__name__,
-                expected="a deft.Sampler, such as deft.DPMSolver(20)",
-            )
-        return sampler or (self.sampler if steps is None else DPMSolver(steps))
+        return sampler
 
     def _weighed(
         self,
