@@ -45,9 +45,9 @@ LAYERS["metrics"] = LAYERS["data"] = LAYERS["paths"] | {"paths"}
 LAYERS["training"] = LAYERS["data"] | {"metrics", "data", "signals"}
 LAYERS["studies"] = LAYERS["training"] | {"training"}
 LAYERS["reports"] = LAYERS["studies"] | {"studies"}
-LAYERS["pipeline"] = LAYERS["reports"] | {"reports"}
-LAYERS["loading"] = LAYERS["pipeline"] | {"pipeline", "interop"}
-LAYERS["commands"] = LAYERS["reports"] | {"reports", "interop"}
+LAYERS["pipeline"] = LAYERS["reports"] | {"reports", "interop"}
+LAYERS["loading"] = LAYERS["pipeline"] | {"pipeline"}
+LAYERS["commands"] = LAYERS["pipeline"] | {"pipeline"}
 LAYERS["cli"] = {"errors", "signals", "commands"}  # the commands once one is known
 for _name, _part in LAYERS.items():
     if {"priors", "operators"} & {_name, *_part}:  # both speak of signal space and prior space

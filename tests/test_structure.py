@@ -30,6 +30,7 @@ ASKED = {
     "htransforms/learned.py": CHECKS,
     "htransforms/trained.py": PARTS,
     "interop/deepinv/problem.py": USERS,
+    "interop/diffusers.py": ADVICE,
     "likelihoods/base.py": PARTS,
     "likelihoods/observation.py": PARTS,
     "networks/faster.py": CHECKS,

@@ -76,7 +76,7 @@ class Assessment:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answers:
     """Samples for each measurement, (observations, samples, *signal), with a verdict on each.
 
@@ -160,7 +160,7 @@ class Answers:
         pixels = to_uint8(x, self.value_range or (float(x.min()), float(x.max()))).cpu().numpy()
         return pillow.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         shape = " x ".join(map(str, self.samples.shape[2:]))
         head = f"{len(self)} x {self.samples.shape[1]} samples of {shape}"
         lines = [f"{i + 1}: {verdict.line()}" for i, verdict in enumerate(self.verdicts)]
