@@ -11,6 +11,7 @@ from pathlib import Path
 from deft.errors import CheckpointError, InvalidInput
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_NETWORKS = ("diffusion_pytorch_model.safetensors", "*/diffusion_pytorch_model.safetensors")
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]*")
 
 
@@ -35,16 +36,22 @@ def file(repository: str, name: str, revision: str | None = None) -> Path:
 
 
 def snapshot(repository: str, revision: str | None = None) -> Path:
-    """The folder of a repository at a revision, downloaded or out of the cache. Raises
-    `CheckpointError` where it cannot be had.
+    """The folder of a network of diffusers at a revision, downloaded or out of the cache:
+    configurations and weights, in safetensors where there are such. Raises `CheckpointError` where
+    it cannot be had.
     """
     from huggingface_hub import snapshot_download
 
-    try:
-        patterns = ["*.json", "*/*.json", "*.safetensors", "*/*.safetensors"]
+    def fetched(*patterns: str) -> Path:
         return Path(
-            snapshot_download(repository, revision=checked(revision), allow_patterns=patterns)
+            snapshot_download(repository, revision=checked(revision), allow_patterns=list(patterns))
         )
+
+    try:
+        local = fetched("*.json", "*/*.json", *_NETWORKS)
+        if not any(local.glob("**/*.safetensors")):
+            local = fetched(*(name.replace(".safetensors", ".bin") for name in _NETWORKS))
+        return local
     except InvalidInput:
         raise
     except Exception as error:
