@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given as drawn_from
+from hypothesis import settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import deft
@@ -102,6 +105,17 @@ def test_the_noise_has_the_unit_of_the_measurements():
         torch.testing.assert_close(one.sigma_y, torch.tensor([0.1]))
         torch.testing.assert_close(one.y, a.y)
     assert float(observed(array).sigma_y) == pytest.approx(0.1)  # the problem's
+
+
+@settings(max_examples=25)
+@drawn_from(st.floats(-1000, 1000), st.floats(0.1, 1000), st.floats(0, 1))
+def test_the_unit_of_measurements_changes_nothing(low, width, sigma_y):
+    x = torch.linspace(-1, 1, SIZE * SIZE, dtype=torch.float64).reshape(SIZE, SIZE)
+    theirs = low + (x + 1) / 2 * width
+    found = observed(theirs, value_range=(low, low + width), sigma_y=sigma_y * width / 2)
+    rounding = 1e-6 * (1 + abs(low) / width)
+    torch.testing.assert_close(found.y[0, 0], x.float(), rtol=0, atol=2 * rounding)
+    assert float(found.sigma_y) == pytest.approx(sigma_y, rel=1e-5, abs=1e-7)
 
 
 def test_a_noise_level_of_the_prior_is_no_grey_level():
