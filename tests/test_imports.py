@@ -53,10 +53,11 @@ LAYERS["interop"] = LAYERS["samplers"] | {"samplers"}
 LAYERS["paths"] = LAYERS["samplers"] | {"samplers"}
 LAYERS["metrics"] = LAYERS["data"] = LAYERS["paths"] | {"paths"}
 LAYERS["training"] = LAYERS["data"] | {"metrics", "data", "signals"}
-LAYERS["loading"] = LAYERS["training"] | {"training", "interop"}
 LAYERS["studies"] = LAYERS["training"] | {"training"}
 LAYERS["reports"] = LAYERS["studies"] | {"studies"}
-LAYERS["commands"] = LAYERS["reports"] | {"reports", "interop", "serving"}
+LAYERS["pipeline"] = LAYERS["reports"] | {"reports", "interop"}
+LAYERS["loading"] = LAYERS["pipeline"] | {"pipeline"}
+LAYERS["commands"] = LAYERS["pipeline"] | {"pipeline", "serving"}
 LAYERS["cli"] = {"errors", "signals", "commands"}  # the commands once one is known
 for _name, _part in LAYERS.items():
     if {"priors", "operators"} & {_name, *_part}:  # both speak of signal space and prior space

@@ -132,3 +132,20 @@ def test_a_call_needs_the_operator_that_measured():
     loaded = deft.load("h-digits-32-inpainting")
     with pytest.raises(InvalidInput, match="draws one for each signal"):
         loaded(torch.zeros(1, 1, 32, 32))
+
+
+def test_a_picture_of_any_size_with_its_mask():
+    mask = torch.ones(40, 57)
+    mask[10:20] = 0
+    y = torch.zeros(40, 57, dtype=torch.uint8)
+    large = deft.load("h-digits-32-inpainting").tiled((1, 40, 57), overlap=8)
+    answers = large(y, mask=mask, num_samples=1, steps=2)
+    assert answers.samples.shape == (1, 1, 1, 40, 57)
+    assert answers.verdicts[0].alarm is None
+    assert large.intervals is None
+
+
+def test_from_pretrained_is_load():
+    pipe = deft.DeftPipeline.from_pretrained(NAME)
+    assert type(pipe) is deft.Loaded
+    assert repr(pipe).startswith("DeftPipeline(LearnedHTransform on digits-32, Inpainting(")

@@ -104,6 +104,7 @@ _HOME = {
     # trained h-transforms
     "load": "deft.loading",
     "Loaded": "deft.loading",
+    "DeftPipeline": "deft.pipeline.pipeline",
     # training
     "Objective": "deft.training.base",
     "Loss": "deft.training.batch",

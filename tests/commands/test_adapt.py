@@ -70,7 +70,7 @@ def test_training_for_any_linear_operator(
     assert code == 0, said
     loaded = package.load(tmp_path / "any")
     operator = package.operators.Matrix(torch.randn(20, 256) / 16, (1, 16, 16))
-    x = loaded(torch.randn(2, 20), operator=operator, sigma_y=0.1, num_samples=3)
+    x = loaded(torch.randn(2, 20), operator=operator, sigma_y=0.1, num_samples=3).samples
     assert x.shape == (2, 3, 1, 16, 16)
     assert x.isfinite().all()
 

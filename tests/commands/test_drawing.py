@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from deft.commands.drawing import _far, broken_step
+from deft.commands.drawing import broken_step
 from deft.htransforms.base import HTransform
 from deft.htransforms.gaussian_potential import GaussianPotential
 from deft.likelihoods import GaussianLikelihood, Observation
+from deft.metrics.image import far_from_right
 from deft.operators.identity import Identity
 from deft.priors.denoised import Denoised
 from deft.samplers.ddim import DDIM
@@ -142,7 +143,7 @@ def observed(count: int, sigma_y: float = 0.1) -> Observation:
 def test_what_is_far_depends_on_the_number_of_measurements(
     misfit: float, count: int, side: str
 ) -> None:
-    assert _far(misfit, observed(count)) == side
+    assert far_from_right(misfit, observed(count)) == side
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ def test_what_is_far_depends_on_the_number_of_measurements(
 def test_without_noise_the_residual_is_compared_with_the_measurement(
     residual: float, side: str
 ) -> None:
-    assert _far(residual, observed(9, 0.0)) == side
+    assert far_from_right(residual, observed(9, 0.0)) == side
 
 
 def test_the_misfit_is_said_and_kept_and_a_warning_says_what_it_may_mean(

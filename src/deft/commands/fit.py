@@ -11,12 +11,10 @@ from torch import Tensor
 from deft.commands.done import Done
 from deft.commands.verdicts import Verdicts
 from deft.likelihoods import Observation
-from deft.metrics.image import misfit, psnr, root_mean_square
+from deft.metrics.image import far_from_right, misfit, psnr, root_mean_square
 from deft.priors.base import Prior
 from deft.studies.method import Method
 from deft.studies.words import number, some
-
-_NOISELESS = 0.05  # a residual above this share of y's own root mean square is far from 0
 
 _MEANING = {
     "above": "the samples do not explain what was measured. The measurement may be of another "
@@ -38,7 +36,7 @@ def facts(
     if observed.likelihood.has_misfit:
         value = float(root_mean_square(misfit(samples, observed.take([0] * len(samples)))))
         found["misfit"] = value if math.isfinite(value) else None
-        found["far"] = _far(value, observed)
+        found["far"] = far_from_right(value, observed)
     if truth is not None and not observed.operator.symmetries:
         low, high = prior.value_range or (float(truth.min()), float(truth.max()))
         if high > low:
@@ -90,13 +88,3 @@ def say_fit(
                 f"({some(far)}): {meaning}.",
                 stacklevel=2,
             )
-
-
-def _far(value: float, observed: Observation) -> str:
-    """On which side a misfit is far from what is right; empty where it is not."""
-    if not bool((observed.sigma_y > 0).all()):
-        size = float(observed.y.abs().square().mean().sqrt())
-        return "above" if not value <= _NOISELESS * max(size, 1e-12) else ""
-    count = float(observed.operator.count(observed.y).float()[0])
-    slack = max(0.5, 4 / math.sqrt(2 * max(count, 1.0)))
-    return "above" if not value <= 1 + slack else "below" if value < 1 - slack else ""

@@ -24,6 +24,7 @@ from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.operators.base import ForwardOperator
 from deft.operators.inpainting import Inpainting
+from deft.pipeline.measured import keeps_range
 from deft.priors.base import Prior
 from deft.problems import Problem
 from deft.storage import pictures
@@ -236,13 +237,9 @@ def _check_range(y: Tensor, operator: ForwardOperator, prior: Prior, sigma_y: fl
     """Raise where measurements are visibly not in the prior's range, if the operator keeps it, as
     averages and masks do.
     """
-    if prior.value_range is None:
+    if prior.value_range is None or not keeps_range(operator, prior):
         return
     low, high = prior.value_range
-    for end in (low, high):
-        seen = operator(torch.full((len(y), *prior.signal_shape), end))
-        if not torch.allclose(seen, operator.observed(torch.full_like(seen, end)), atol=1e-3):
-            return
     least, most, slack = float(y.min()), float(y.max()), 0.25 * (high - low) + 6 * sigma_y
     if least < low - slack or most > high + slack or (low < 0 <= least and len(y) > 1):
         theirs = "[0,1]" if most <= 1 + slack else "[0,255]"

@@ -36,7 +36,7 @@ EXAMPLE = "deft sample --h h-digits-32-inpainting --images FOLDER --out samples"
 HELP = {
     "out": "where samples go; the same command goes on from what is there",
     "h": "a learned h-transform: the run folder of deft train, its h.safetensors, or the name of "
-    "one that ships (deft list)",
+    "one that ships (deft list) or lies in a folder of $DEFT_WEIGHTS",
     "method": "in place of --h, another method: Unconditional, DPS, DDNMPlus, Given (deft list "
     "--kind methods)",
     "prior": "as in deft train; default: the one on the card of --h",

@@ -13,6 +13,8 @@ what was given.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -21,6 +23,7 @@ from deft.likelihoods import Observation
 from deft.types import LogProb, Signal
 
 _WINDOW, _SIGMA = 11, 1.5
+_NOISELESS = 0.05  # a residual above this share of y's own root mean square is far from 0
 
 
 def psnr(x: Signal, reference: Signal, data_range: float) -> LogProb:
@@ -98,3 +101,18 @@ def _check_pair(name: str, x: Tensor, reference: Tensor, data_range: float) -> N
             "data_range is the width of the range of values (2 for [-1, 1]) and must be > 0; got "
             f"{data_range}."
         )
+
+
+def far_from_right(value: float, observed: Observation) -> str:
+    """On which side the misfit of one observation is far from what is right, "above" or "below";
+    empty where it is not.
+
+    Right is 1 with a standard deviation of 1 / sqrt(2 m); far is beyond a half and four of these.
+    Without noise the misfit is a residual, and far above a twentieth of y.
+    """
+    if not bool((observed.sigma_y > 0).all()):
+        size = float(observed.y.abs().square().mean().sqrt())
+        return "above" if not value <= _NOISELESS * max(size, 1e-12) else ""
+    count = float(observed.operator.count(observed.y).float()[0])
+    slack = max(0.5, 4 / math.sqrt(2 * max(count, 1.0)))
+    return "above" if not value <= 1 + slack else "below" if value < 1 - slack else ""

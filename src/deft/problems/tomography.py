@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -176,6 +177,26 @@ class Tomography(Problem):
             else found
         )
 
+    def scanned(self, size: Sequence[int], angles: Tensor | Sequence[float]) -> ForwardOperator:
+        """The operator of scans at these angles in degrees, (views,) or (scans, views), of images
+        of a size (height, width), in the units of the problem. Raises `InvalidInput` where the
+        number of photons is drawn.
+        """
+        operator = self._in_units(self._scan((int(size[0]), int(size[1])), angles))
+        if isinstance(self.photons, tuple):
+            raise InvalidInput(
+                "angles",
+                given="angles alone",
+                expected="the operator of the scan, with its number of photons: the problem draws "
+                f"it between {self.photons[0]:g} and {self.photons[1]:g}",
+                advice="make it: deft.operators.Transmission(operator, photons)",
+            )
+        return (
+            operator
+            if self.photons is None
+            else transmission.Transmission(operator, self.photons, self.floor)
+        )
+
     def conventions(self, size: int | tuple[int, int]) -> str:
         """Which detector cell is where and which way the angle turns, for images of a size: lines
         of a key and its value (docs/ct.md).
@@ -195,7 +216,9 @@ class Tomography(Problem):
             self, {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
         )
 
-    def _scan(self, size: tuple[int, int], angles: Tensor) -> tomography.Tomography:
+    def _scan(
+        self, size: tuple[int, int], angles: Tensor | Sequence[float]
+    ) -> tomography.Tomography:
         pixel = 1.0 if self.field is None or size == (1, 1) else self.field / max(size)
         fan = None if size == (1, 1) else self.fan
         return tomography.Tomography(

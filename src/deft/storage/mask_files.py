@@ -32,34 +32,46 @@ def mask(path: str | Path, invert: bool = False) -> NDArray[np.float32]:
     in between; warns where everything is, and where many values lie in between.
     """
     path = Path(path)
-    values = _mask_values(path)
+    return _observed(f"the mask {path}", _mask_values(path), invert)
+
+
+def mask_of(value: Any, invert: bool = False) -> NDArray[np.float32]:
+    """The same of a picture of Pillow or of an array, (height, width)."""
+    values = (
+        _array_values("the mask", np.squeeze(value), _full_scale(np.squeeze(value)))
+        if isinstance(value, np.ndarray)
+        else _picture_values("the mask", value)
+    )
+    return _observed("the mask", values, invert)
+
+
+def _observed(what: str, values: NDArray[np.float64], invert: bool) -> NDArray[np.float32]:
+    """The values of a mask, thresholded."""
     between = float(((values > 0.02) & (values < 0.98)).mean())
     if between > _MOSTLY_GREY:
         raise BadImage(
-            f"the mask {path}",
+            what,
             given=f"values between black and white at {between:.0%} of the places",
             expected="white (1) where observed, black (0) where missing",
             advice="a photograph is no mask: save one of two values",
         )
     if between > _GREY:
         warnings.warn(
-            f"{between:.0%} of the mask {path} are grey; at least half of the brightness counts "
+            f"{between:.0%} of {what} are grey; at least half of the brightness counts "
             "as observed.",
-            stacklevel=3,
+            stacklevel=4,
         )
     observed = values >= 0.5
     observed = ~observed if invert else observed
     if not observed.any():
         raise BadImage(
-            f"the mask {path}",
+            what,
             given="no place that is observed",
             expected="white (1) where observed, black (0) where missing",
             advice="use invert=True if it is the other way round",
         )
     if observed.all():
-        warnings.warn(
-            f"by the mask {path} every place is observed: nothing is missing.", stacklevel=3
-        )
+        warnings.warn(f"by {what} every place is observed: nothing is missing.", stacklevel=4)
     return observed.astype(np.float32)
 
 
@@ -69,31 +81,39 @@ def _mask_values(path: Path) -> NDArray[np.float64]:
         raise BadImage(f"{path} does not exist.")
     if path.suffix.lower() in (".npy", ".npz"):
         values = np.squeeze(_only_array(path))
-        full = _full_scale(values)
-    else:
-        try:
-            image = decoded(path)
-        except Unreadable as error:
-            raise BadImage(str(error)) from error
-        alpha = transparent(image)
-        if alpha is not None:
-            return np.asarray(alpha, dtype=np.float64) / 255
-        values = array(image if image.mode.startswith("I;16") else image.convert("L"))[0]
-        full = 65535.0 if values.dtype == np.uint16 else 255.0
+        return _array_values(f"the mask {path}", values, _full_scale(values))
+    try:
+        image = decoded(path)
+    except Unreadable as error:
+        raise BadImage(str(error)) from error
+    return _picture_values(f"the mask {path}", image)
+
+
+def _picture_values(what: str, image: Any) -> NDArray[np.float64]:
+    """The opacity of each place where some are transparent, the brightness otherwise."""
+    alpha = transparent(image)
+    if alpha is not None:
+        return np.asarray(alpha, dtype=np.float64) / 255
+    values = array(image if image.mode.startswith("I;16") else image.convert("L"))[0]
+    return _array_values(what, values, 65535.0 if values.dtype == np.uint16 else 255.0)
+
+
+def _array_values(what: str, values: NDArray[Any], full: float) -> NDArray[np.float64]:
+    """Values whose white is `full`, or 1 where none is larger."""
     if (
         values.ndim != 2
         or (not np.issubdtype(values.dtype, np.number) and values.dtype != bool)
         or np.iscomplexobj(values)
     ):
         raise BadImage(
-            f"the mask {path}",
+            what,
             given=f"{values.dtype} values of shape {values.shape}",
             expected="one number a place, (height, width)",
         )
     values = values.astype(np.float64)
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > full:
         raise BadImage(
-            f"the mask {path}",
+            what,
             given=f"values in [{values.min():g}, {values.max():g}]",
             expected=f"0 and 1, or 0 to {full:g}",
         )

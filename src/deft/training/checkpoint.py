@@ -30,7 +30,7 @@ from deft.storage.fields import Nothing, Real, Text, Whole
 from deft.storage.table import modern, public_name
 from deft.training import state
 from deft.training.suited import check_problem
-from deft.training.validated import SAMPLER, UNITS
+from deft.training.validated import PUBLISHED, SAMPLER, UNITS
 
 FORMAT = headers.FORMAT
 KIND = "deft h-transform"
@@ -63,6 +63,7 @@ CARD = Object(
         "units": OneOf((UNITS, Nothing())),
         "conformal": OneOf((intervals.CARD, Nothing())),
         "alarm": OneOf((REFERENCE, Nothing())),
+        "published": OneOf((PUBLISHED, Nothing())),
     },
     ("architecture", "prior"),
     open=True,

@@ -1,7 +1,10 @@
-"""Where the weights of h-transforms are: those that ship, run folders, and foreign files."""
+"""Where the weights of h-transforms are: those that ship, run folders, the folders of
+`$DEFT_WEIGHTS`, and foreign files.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from torch import Tensor
@@ -16,9 +19,27 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("h-*.safetensors"))
 
 
+def of_the_user(name: str) -> Path | None:
+    """The file of this name in the folders that `$DEFT_WEIGHTS` lists: NAME.safetensors, or
+    h.safetensors in a folder NAME.
+    """
+    if not name or Path(name).is_absolute() or ".." in Path(name).parts:
+        return None
+    for folder in filter(None, os.environ.get("DEFT_WEIGHTS", "").split(os.pathsep)):
+        for path in (Path(folder) / f"{name}.safetensors", Path(folder) / name / "h.safetensors"):
+            if path.is_file():
+                return path
+    return None
+
+
+def is_known(place: str | Path) -> bool:
+    """Whether there is something of this name on this machine."""
+    return Path(place).exists() or str(place) in shipped() or of_the_user(str(place)) is not None
+
+
 def located(place: str | Path) -> Path:
-    """The file of an h-transform: of a run folder, of one that ships, by its name, or the file
-    itself.
+    """The file of an h-transform: of a run folder, of one that ships or lies in the folders of
+    `$DEFT_WEIGHTS`, by its name, or the file itself.
 
     Raises `CheckpointError` where there is nothing, with the names of what ships that are near, and
     for a run that has not ended.
@@ -38,6 +59,9 @@ def located(place: str | Path) -> Path:
         return path
     if str(place) in shipped():
         return FOLDER / f"{place}.safetensors"
+    mine = of_the_user(str(place))
+    if mine is not None:
+        return mine
     raise CheckpointError(
         f"{path} does not exist, and no h-transform of that name ships (deft "
         f"list){nearest_names(str(place), shipped())}"

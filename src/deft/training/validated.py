@@ -1,5 +1,5 @@
-"""What the card of an h-transform says of its use: the sampler that it was validated with, and the
-units of its data.
+"""What the card of an h-transform says of its use: the sampler that it was validated with, the
+units of its data, and what may be done with it.
 
     misfit = ||y - A x|| / (sigma_y sqrt(m)) of one sample for each of a few held-out images
 """
@@ -43,6 +43,15 @@ SAMPLER = Object(
 
 UNITS = Object({"value_range": _RANGE, "window": _WINDOW})
 """The field `units` of a card: the range of signals, and the window in HU that it stands for."""
+
+PUBLISHED = Object(
+    {
+        "license": OneOf((Text(100), Nothing())),
+        "prior_license": OneOf((Text(100), Nothing())),
+        "prior_revision": OneOf((Text(200), Nothing())),
+    }
+)
+"""The field `published` of a card: the licences of h and prior, and the revision of the prior."""
 
 
 @torch.no_grad()

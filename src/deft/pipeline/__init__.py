@@ -1,0 +1,1 @@
+"""What a pipeline does with what a user holds: measurements in, answers with their verdicts out."""
