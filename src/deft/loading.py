@@ -32,6 +32,7 @@ from deft.posterior import Posterior
 from deft.priors import resolve
 from deft.priors.base import Prior
 from deft.priors.tiled import Tiled
+from deft.priors.tiles import Layout
 from deft.problems import Problem, from_card
 from deft.samplers.arguments import Seed
 from deft.samplers.base import Sampler
@@ -103,18 +104,24 @@ class Loaded:
         return drawn[0]
 
     def tiled(
-        self, event_shape: Sequence[int], *, overlap: int | None = None, batch: int | None = None
+        self,
+        event_shape: Sequence[int],
+        *,
+        overlap: int | None = None,
+        batch: int | None = None,
+        layout: Layout = "moving",
     ) -> Loaded:
         """The same for pictures of the shape `event_shape`, larger than the prior's, by overlapping
         tiles (deft.priors.tiled): an approximation.
 
-        `overlap` and `batch` are as in `Tiled`. Raises `InvalidInput` where tiles do not fit, and
-        for an h-transform that cannot work on them.
+        `overlap`, `batch` and `layout` are as in `Tiled`. Raises `InvalidInput` where tiles do not
+        fit, and for an h-transform that cannot work on them.
         """
+        h = TiledHTransform(self.h, event_shape, overlap=overlap, batch=batch, layout=layout)
         return replace(
             self,
-            h=TiledHTransform(self.h, event_shape, overlap=overlap, batch=batch).eval(),
-            prior=Tiled(self.prior, event_shape, overlap=overlap, batch=batch),
+            h=h.eval(),
+            prior=Tiled(self.prior, event_shape, overlap=overlap, batch=batch, layout=layout),
         )
 
 

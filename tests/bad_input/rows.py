@@ -710,7 +710,10 @@ ROWS: dict[str, list[Row]] = {
         Row(
             "--verbose",
             "",
-            ("there is no command '--verbose'", "the commands are demo, train, adapt, bank, distil,"),
+            (
+                "there is no command '--verbose'",
+                "the commands are demo, train, adapt, bank, distil,",
+            ),
         ),
         Row(
             "deft train",
@@ -3953,6 +3956,11 @@ ROWS: dict[str, list[Row]] = {
         ),
         Row(
             SAMPLE,
+            "--images {w}/large --layout still",
+            ("--layout", "got still", "one of moving, fixed"),
+        ),
+        Row(
+            SAMPLE,
             "--overlap 4",
             ("--overlap: got 4", "it is not used where no picture is larger than the prior"),
         ),
@@ -3966,8 +3974,8 @@ ROWS: dict[str, list[Row]] = {
         ),
         Row(
             SAMPLE,
-            "--images {w}/large --tile off --overlap 4",
-            ("--overlap: got 4", "it is not used with --tile off", "eave --overlap out"),
+            "--images {w}/large --tile off --layout fixed",
+            ("--layout: got fixed", "it is not used with --tile off", "eave --layout out"),
         ),
         Row(
             SAMPLE,

@@ -22,6 +22,7 @@ from deft.commands.verdicts import ESTIMATE, Verdicts, noise_level, started_from
 from deft.errors import InvalidInput, at_least_one
 from deft.likelihoods import Observation, warn_doubts
 from deft.noise import Noise, mix
+from deft.priors.tiles import Layout
 from deft.problems import Problem
 from deft.samplers.base import Sampler
 from deft.samplers.dpm_solver import DPMSolver
@@ -81,6 +82,7 @@ def run(
     functionals: Path | None = None,
     tile: str = "auto",
     overlap: int | None = None,
+    layout: Layout | None = None,
     precision: Precision = "fp32",
     channels_last: bool = False,
     compile: bool = False,
@@ -176,6 +178,7 @@ def run(
             seed,
             images is None,
             overlap,
+            layout,
             batch_size,
             convert,
             value_range,
