@@ -15,13 +15,16 @@ seeds are fixed below.
 is the gradient energy on a grid of lines, d = 0 where tiles begin, d = overlap where the ones
 before end, d = overlap / 2 in the middle between. Its `rank` is the share of the other offsets with
 a lower figure; within 0.025 and 0.975 nothing tells the grid of the tiles from any other. It is
-asked of the samples, and of their errors, where a photograph hides less. At 4x, where every fourth
-line lies between two averages, the other offsets are those that differ by multiples of 4.
+asked of the samples, of their errors, where a photograph hides less, and of the photographs, which
+have ranks of their own (`seams_of_truth`); `middle_over_others` is the figure in the middle between
+over the mean of those that it is compared with. At 4x, where every fourth line lies between two
+averages, the other offsets are those that differ by multiples of 4.
 
 `psnr_mean` is of the mean of the samples, `psnr_posterior_mean` of the mean of infinitely many: the
 variance of the samples over their number is taken from the squared error. Tiles apart that are
 blended are means of two samples in half of the picture; those cut in the middle of the overlaps
-(`cut`) are samples.
+(`cut`) are samples, and `as_apart` are whole samples blended in the same way, each tile of another
+one. `whole_less_it` is the difference in PSNR of the first samples of each picture, with one seed.
 
 Samples are kept in OUT; the same command goes on from there. Leaves `OUT/results.json` and
 `OUT/SIZE-PROBLEM.jpg`.
@@ -52,6 +55,7 @@ from deft.metrics.calibration import coverage, crps, ranks, uncertain
 from deft.metrics.distribution import patch_distance
 from deft.metrics.image import misfit, psnr
 from deft.noise import Noise, mix
+from deft.operators.blur.reflect import ReflectBlur
 from deft.operators.inpainting import Inpainting
 from deft.operators.super_resolution import SuperResolution
 from deft.posterior import Posterior
@@ -151,8 +155,12 @@ def as_apart(samples: Tensor) -> Tensor:
 
 
 def cropped(observed: Observation, cut: Any, truth: Tensor) -> Observation:
-    """The measurements of some tiles, as if they were pictures: offsets are multiples of 4."""
+    """The measurements of some tiles, as if they were pictures: offsets are multiples of 4, and a
+    blur is of a tile that is mirrored at its borders.
+    """
     operator = observed.operator
+    if isinstance(operator, ReflectBlur):
+        return Observation(cut.of(observed.y), GaussianLikelihood(operator, SIGMA_Y))
     if isinstance(operator, Inpainting):
         return Observation(
             cut.of(observed.y), GaussianLikelihood(Inpainting(cut.of(operator.mask)), SIGMA_Y)
@@ -190,8 +198,8 @@ METHODS: dict[str, Draw] = {
 }
 SAMPLES = {
     "384x256": {
-        "scratches": {"whole": 2, "interpolated": 1, "apart": 1},
-        "4x": {"whole": 2, "interpolated": 1, "apart": 1, "fixed": 1},
+        "scratches": {"whole": 1, "interpolated": 1, "apart": 1, "fixed": 1},
+        "4x": {"whole": 1, "interpolated": 1, "fixed": 1, "apart": 1},
     },
     "768x512": {"4x": {"whole": 1, "interpolated": 1}},
 }
@@ -211,7 +219,7 @@ def gradient_energy(pictures: Tensor) -> Tensor:
 
 def seams(energy: Tensor, period: int = 1) -> dict[str, float]:
     """The ranks of the tiles' own offsets, of the mean over pictures, among offsets that differ by
-    multiples of `period`.
+    multiples of `period`; and how large the one in the middle is beside those.
     """
     mean = energy.mean(0)
     own = {"begin": 0, "middle": OVERLAP // 2, "end": OVERLAP}
@@ -219,6 +227,8 @@ def seams(energy: Tensor, period: int = 1) -> dict[str, float]:
     for name, d in own.items():
         others = [k for k in range(d % period, len(mean), period) if k != d]
         ranks_of[name] = float((mean[others] < mean[d]).float().mean())
+        if name == "middle":
+            ranks_of["middle_over_others"] = float(mean[d] / mean[others].mean())
     return ranks_of
 
 
@@ -233,13 +243,16 @@ def near_cuts(truth: Tensor) -> Tensor:
     return near[0][:, None] | near[1]
 
 
-def summary(x: Tensor, truth: Tensor, fits: Tensor, seconds: float, period: int) -> dict[str, Any]:
-    """Measures of samples (pictures, samples, *event) of these truths, errors over pictures."""
+def summary(
+    x: Tensor, truth: Tensor, masks: Tensor | None, fits: Tensor, seconds: float, period: int
+) -> dict[str, Any]:
+    """Measures of samples (pictures, samples, *event) of these truths, seen where the masks say,
+    errors over pictures.
+    """
     n, m = x.shape[:2]
     limit = (x.mean(1) - truth).square() - (x.var(1) / m if m > 1 else 0)
     near = near_cuts(truth)
     found: dict[str, Any] = {
-        "psnr_posterior_mean": mean_and_error(10 * (4 / limit.flatten(1).mean(1)).log10()),
         "psnr_near_cuts": mean_and_error(
             10 * (4 / (x - truth[:, None]).square()[..., near].flatten(1).mean(1)).log10()
         ),
@@ -254,11 +267,18 @@ def summary(x: Tensor, truth: Tensor, fits: Tensor, seconds: float, period: int)
         "misfit": mean_and_error(fits),
         "seams": seams(gradient_energy(x.flatten(0, 1)), period),
         "seams_of_error": seams(gradient_energy((x - truth[:, None]).flatten(0, 1)), period),
+        "seams_of_truth": seams(gradient_energy(truth), period),
         "energy_of_error": gradient_energy((x - truth[:, None]).flatten(0, 1)).mean(0).tolist(),
         "seconds": seconds,
         "samples": m,
     }
+    if masks is not None:
+        error, shown = (x - truth[:, None]).square().mean(2), masks[:, 0].bool()
+        for name, where in (("rms_seen", shown), ("rms_in_holes", ~shown)):
+            each = [e[:, w].mean().sqrt() for e, w in zip(error, where)]
+            found[name] = mean_and_error(torch.stack(each))
     if m > 1:
+        found["psnr_posterior_mean"] = mean_and_error(10 * (4 / limit.flatten(1).mean(1)).log10())
         if n > 1:
             where = uncertain(x, truth, 0.05)
             found["coverage"] = coverage(ranks(x, truth), m, (0.9,), where=where).card()
@@ -363,14 +383,23 @@ def main() -> None:
                 fits = [
                     misfit(x, observed.take([0] * len(x))).mean() for x, observed in zip(each, seen)
                 ]
+                masks = None
+                if isinstance(seen[0].operator, Inpainting):
+                    masks = torch.cat([observed.operator.mask for observed in seen])
+                first = [
+                    psnr(torch.stack(x)[:, 0], torch.cat(truths), 2.0)
+                    for x in (cells["whole"], each)
+                ]
                 took_by = {"cut": "apart", "as_apart": "whole"}.get(label, label)
                 results.setdefault(size, {}).setdefault(name, {})[label] = summary(
                     torch.stack(each),
                     torch.cat(truths),
+                    masks,
                     torch.stack(fits),
                     float(np.mean(seconds[took_by])),
                     4 if name == "4x" else 1,
                 )
+                results[size][name][label]["whole_less_it"] = mean_and_error(first[0] - first[1])
         settings = {"overlap": OVERLAP, "tile": TILE, "sigma_y": SIGMA_Y, "pictures": PICTURES}
         with atomic(args.out / "results.json") as out:
             out.write(json.dumps({"settings": settings, "results": results}, indent=1).encode())

@@ -10,14 +10,18 @@ neighbours share `overlap` places at least. The windows sum to one everywhere (a
 and fall smoothly to nearly zero at a border that lies within the picture.
 
 Where tiles lie still, the mean of two estimates falls on the same places at every step, which makes
-samples smoother there. They may move instead, by one draw for each axis and each noise level,
+samples smoother there. They may drift instead, along each axis by the distance of two tiles in six
+units of the log-SNR, after which they lie as before,
 
-    o_k   = 0, f, f + (L - overlap), ..., N - L,    f = u (1 + hash(level, axis) mod (L-overlap)/u)
-    level = floor(64 log-SNR + 0.382),    u = gcd(8, L - overlap, floor((L - overlap) / 2))
+    o_k = 0, f, f + (L - overlap), ..., N - L,    f = u (1 + m mod (L - overlap) / u)
+    m   = +- floor((log-SNR + 0.382) (L - overlap) / (6 u)),
+    u   = gcd(8, L - overlap, floor((L - overlap) / 2))
 
-of multiples of u, so that tiles begin where networks that halve three times, and averages of 2, 4
-and 8 places, have them begin. It depends on the log-SNR alone: prior and h-transform move together,
-and pictures, samples and batches do not matter.
+down along even axes, up along odd ones. They move by u at a time, so that tiles begin where
+networks that halve three times, and averages of 2, 4 and 8 places, have them begin; and slowly, so
+that a place has nearly the same tile in neighbouring steps, which samplers of second order compare.
+It depends on the log-SNR alone: prior and h-transform move together, and pictures, samples and
+batches do not matter.
 """
 
 from __future__ import annotations
@@ -35,15 +39,14 @@ from torch import Tensor
 
 from deft import checks
 from deft.errors import InvalidInput
-from deft.noise import mix
 
 _PER_ENTRY = 256  # numbers that a network holds at once for each entry of its signal, about
 _SHARE = 0.25  # of the free memory that one micro-batch may take
 _MOST = {"cpu": 16}  # tiles at once; a core gains nothing from more
 _MOST_ELSEWHERE = 512
 _UNIT = 8  # tiles move by multiples of it, where their distance is one
-_LEVELS = 64  # to one unit of the log-SNR
-_BETWEEN = 0.382  # grids of round log-SNRs shall not fall on the border of two levels
+_ROUND = 6.0  # units of the log-SNR in which tiles move to where the next ones were
+_BETWEEN = 0.382  # so that grids of round log-SNRs do not fall where tiles move
 
 Layout = Literal["moving", "fixed"]
 Places = tuple[tuple[int, Tensor], ...]  # offsets, each with its window
@@ -120,11 +123,11 @@ class Tiles:
 
     def _at(self, log_snr: float) -> tuple[Places, ...]:
         """Where tiles lie at a noise level."""
-        level = math.floor(_LEVELS * log_snr + _BETWEEN)
         first = []
         for axis, stride in enumerate(self._strides):
             unit = math.gcd(_UNIT, stride, stride // 2)
-            first.append(unit * (1 + mix(level, axis) % (stride // unit)))
+            moved = math.floor(stride / (_ROUND * unit) * (log_snr + _BETWEEN))
+            first.append(unit * (1 + (-moved if axis % 2 else moved) % (stride // unit)))
         return self._from(first)
 
     @property
