@@ -15,8 +15,9 @@ seeds are fixed below.
 is the gradient energy on a grid of lines, d = 0 where tiles begin, d = overlap where the ones
 before end, d = overlap / 2 in the middle between. Its `rank` is the share of the other offsets with
 a lower figure; within 0.025 and 0.975 nothing tells the grid of the tiles from any other. It is
-asked of the samples, of their errors, where a photograph hides less, and of the photographs, which
-have ranks of their own (`seams_of_truth`); `middle_over_others` is the figure in the middle between
+asked of the samples, of their errors, of the photographs, which have ranks of their own, and,
+without the photographs, of the samples' figure over the photographs' (`seams_over_truth`) and of
+the difference of two samples; `middle_over_others` is the figure in the middle between
 over the mean of those that it is compared with. At 4x, where every fourth line lies between two
 averages, the other offsets are those that differ by multiples of 4.
 
@@ -198,8 +199,8 @@ METHODS: dict[str, Draw] = {
 }
 SAMPLES = {
     "384x256": {
-        "scratches": {"whole": 1, "interpolated": 1, "apart": 1, "fixed": 1},
-        "4x": {"whole": 1, "interpolated": 1, "fixed": 1, "apart": 1},
+        "scratches": {"whole": 2, "interpolated": 1, "apart": 1, "fixed": 1},
+        "4x": {"whole": 2, "interpolated": 1, "fixed": 1, "apart": 1},
     },
     "768x512": {"4x": {"whole": 1, "interpolated": 1}},
 }
@@ -268,6 +269,11 @@ def summary(
         "seams": seams(gradient_energy(x.flatten(0, 1)), period),
         "seams_of_error": seams(gradient_energy((x - truth[:, None]).flatten(0, 1)), period),
         "seams_of_truth": seams(gradient_energy(truth), period),
+        "seams_over_truth": seams(
+            gradient_energy(x.flatten(0, 1)).mean(0, keepdim=True)
+            / gradient_energy(truth).mean(0, keepdim=True),
+            period,
+        ),
         "energy_of_error": gradient_energy((x - truth[:, None]).flatten(0, 1)).mean(0).tolist(),
         "seconds": seconds,
         "samples": m,
@@ -278,6 +284,7 @@ def summary(
             each = [e[:, w].mean().sqrt() for e, w in zip(error, where)]
             found[name] = mean_and_error(torch.stack(each))
     if m > 1:
+        found["seams_of_difference"] = seams(gradient_energy(x[:, 0] - x[:, 1]), period)
         found["psnr_posterior_mean"] = mean_and_error(10 * (4 / limit.flatten(1).mean(1)).log10())
         if n > 1:
             where = uncertain(x, truth, 0.05)
@@ -310,7 +317,7 @@ def drawn(folder: Path, name: str, draw: Callable[[], Tensor]) -> tuple[Tensor, 
 
 
 def panel(observed: Observation, found: dict[str, Tensor], truth: Tensor) -> NDArray[Any]:
-    """Measurement, tiles apart, ours, its mean and standard deviation, the truth."""
+    """Measurement, interpolation, tiles apart, one sample, the mean of several, the truth."""
 
     def shown(x: Tensor) -> NDArray[Any]:
         return figure.picture(np.asarray(x), (-1.0, 1.0))
@@ -320,16 +327,16 @@ def panel(observed: Observation, found: dict[str, Tensor], truth: Tensor) -> NDA
         np.asarray(observed.operator.coverage(truth)[0]),
     )
     ours = found["whole"]
-    spread = np.asarray(ours.std(0, correction=0).square().mean(0).sqrt())
-    left = found.get("cut", found.get("apart", found["interpolated"]))
-    rows = [
-        [measured, shown(left[0]), shown(ours[0])],
-        [shown(ours.mean(0)), figure.heat(spread, float(spread.max()) or 1.0), shown(truth[0])],
-    ]
-    second = "interpolated" if left is found["interpolated"] else "tiles apart"
-    names = [["measurement", second, "one sample"], ["mean", "std", "truth"]]
-    halves = [figure.grid([row], titles, scale=1) for row, titles in zip(rows, names)]
-    return np.concatenate(halves, axis=0)
+    tiles = {"measurement": measured, "interpolated": shown(found["interpolated"][0])}
+    if "cut" in found:
+        tiles["tiles apart, cut"] = shown(found["cut"][0])
+    tiles["one sample of the whole"] = shown(ours[0])
+    if len(ours) > 1:
+        tiles[f"mean of {len(ours)} samples"] = shown(ours.mean(0))
+    tiles["truth"] = shown(truth[0])
+    names, wide = list(tiles), 2 if len(tiles) == 4 else 3
+    rows = [names[k : k + wide] for k in range(0, len(names), wide)]
+    return np.concatenate([figure.grid([[tiles[n] for n in row]], row, scale=1) for row in rows])
 
 
 def main() -> None:
