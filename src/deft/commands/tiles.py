@@ -37,8 +37,8 @@ HELP = {
     "tile": "pictures larger than the prior: 'auto' draws them by overlapping tiles, an "
     "approximation; the tile's size says the same, and 'off' refuses such pictures",
     "overlap": "places that neighbouring tiles share (default: a quarter of a tile)",
-    "layout": "where tiles lie: 'moving', at other places at every noise level, so that no seams "
-    "show (default), or 'fixed', a fifth fewer tiles",
+    "layout": "where tiles lie: 'moving', they drift with the noise level, so that no place is "
+    "smoother than another (default), or 'fixed', somewhat fewer tiles",
 }
 _ARRAYS = (".npy", ".npz")
 Size = tuple[int, int]
