@@ -118,7 +118,7 @@ def test_windows_fade_where_a_border_lies_within_the_picture():
 
 
 def test_what_is_shared_by_all_pictures_is_cut_once_for_each():
-    tiles = Tiles((1, 6, 4), (1, 4, 4), 2)
+    tiles = Tiles((1, 6, 4), (1, 4, 4), 2, layout="fixed")
     shared, each = torch.randn(1, 3, 6, 4), torch.tensor([1.0, 2.0])
     cuts = list(tiles.cuts(2, shared, NOISY))
     assert torch.cat([cut.of(shared) for cut in cuts]).shape == (4, 3, 4, 4)

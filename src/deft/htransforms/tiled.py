@@ -138,8 +138,8 @@ class TiledHTransform(Wrapped):
             maps = self._maps.inputs(denoised, observation)
             noise = self._maps.noise(observation, self.event_shape)
         total = torch.zeros_like(denoised.x_0_hat)
-        level = denoised.there if isinstance(denoised, Asked) else denoised
-        for cut in self.tiles.cuts(len(denoised.x_t), denoised.x_t, level.log_snr):
+        log_snr = denoised.there.log_snr
+        for cut in self.tiles.cuts(len(denoised.x_t), denoised.x_t, log_snr):
             part = Denoised(
                 cut.of(denoised.x_t),
                 cut.each(denoised.t),
