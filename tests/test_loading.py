@@ -39,7 +39,8 @@ def test_one_that_ships():
 
 def test_the_same_for_large_pictures():
     loaded = deft.load("h-digits-32-inpainting")
-    large = loaded.tiled((1, 40, 57), overlap=4, batch=3)
+    large = loaded.tiled((1, 40, 57), overlap=4, batch=3, layout="fixed")
+    assert large.prior.tiles.layout == large.h.tiles.layout == "fixed"
     assert (large.problem, large.sampler) == (loaded.problem, loaded.sampler)
     observation = large.problem.draw(torch.zeros(1, 1, 40, 57), deft.Noise([0]))
     posterior = deft.Posterior(large.prior, large.h, observation)

@@ -15,13 +15,17 @@ seeds are fixed below.
 is the gradient energy on a grid of lines, d = 0 where tiles begin, d = overlap where the ones
 before end, d = overlap / 2 in the middle between. Its `rank` is the share of the other offsets with
 a lower figure; within 0.025 and 0.975 nothing tells the grid of the tiles from any other. It is
-asked of the samples, and of their errors, where a photograph hides less. At 4x, where every fourth
-line lies between two averages, the other offsets are those that differ by multiples of 4.
+asked of the samples, of their errors, of the photographs, which have ranks of their own, and,
+without the photographs, of the samples' figure over the photographs' (`seams_over_truth`) and of
+the difference of two samples; `middle_over_others` is the figure in the middle between
+over the mean of those that it is compared with. At 4x, where every fourth line lies between two
+averages, the other offsets are those that differ by multiples of 4.
 
 `psnr_mean` is of the mean of the samples, `psnr_posterior_mean` of the mean of infinitely many: the
 variance of the samples over their number is taken from the squared error. Tiles apart that are
 blended are means of two samples in half of the picture; those cut in the middle of the overlaps
-(`cut`) are samples.
+(`cut`) are samples, and `as_apart` are whole samples blended in the same way, each tile of another
+one. `whole_less_it` is the difference in PSNR of the first samples of each picture, with one seed.
 
 Samples are kept in OUT; the same command goes on from there. Leaves `OUT/results.json` and
 `OUT/SIZE-PROBLEM.jpg`.
@@ -33,7 +37,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,10 +56,11 @@ from deft.metrics.calibration import coverage, crps, ranks, uncertain
 from deft.metrics.distribution import patch_distance
 from deft.metrics.image import misfit, psnr
 from deft.noise import Noise, mix
+from deft.operators.blur.reflect import ReflectBlur
 from deft.operators.inpainting import Inpainting
 from deft.operators.super_resolution import SuperResolution
 from deft.posterior import Posterior
-from deft.priors.tiled import Tiled
+from deft.priors.tiles import Cut, Layout, Tiles
 from deft.problems import linear
 from deft.problems.base import Problem
 from deft.problems.free_form_masks import FreeFormMasks
@@ -64,7 +69,6 @@ from deft.storage.atomic import atomic
 
 SIZES = {"384x256": (256, 384), "768x512": (512, 768)}
 PICTURES = {"384x256": (5, 15, 23), "768x512": (23,)}
-SAMPLES = {"384x256": 4, "768x512": 1}
 OVERLAP, TILE, SIGMA_Y = 16, 64, 0.05
 _STROKES = (0.06 * TILE, 0.16 * TILE)  # in places, as the masks of training have them
 NAMES = {"scratches": "h-natural-64-inpainting", "4x": "h-natural-64-super-resolution"}
@@ -88,35 +92,76 @@ def problem(name: str, size: str) -> Problem:
     return linear.Inpainting(FreeFormMasks(0.2, 0.3, (thin, wide)), SIGMA_Y)
 
 
-def whole(loaded: Loaded, observed: Observation, truth: Tensor, samples: int, seed: int) -> Tensor:
-    """Samples of the whole picture."""
-    tiled = loaded.tiled(truth.shape[1:], overlap=OVERLAP)
+def whole(
+    loaded: Loaded, observed: Observation, truth: Tensor, seed: int, layout: Layout = "moving"
+) -> Tensor:
+    """A sample of the whole picture, (1, *event)."""
+    tiled = loaded.tiled(truth.shape[1:], overlap=OVERLAP, layout=layout)
     posterior = Posterior(tiled.prior, tiled.h, observed)
-    return tiled.sampler(posterior, samples, seed=[seed], batch_size=1)[0]
+    return tiled.sampler(posterior, 1, seed=[seed])[0]
 
 
-def apart(loaded: Loaded, observed: Observation, truth: Tensor, samples: int, seed: int) -> Tensor:
-    """Samples of each tile by itself: blended by the windows, then the same ones cut in the middle
-    of each overlap, (2 samples, *event).
+def still(truth: Tensor) -> Iterator[Cut]:
+    """The tiles of a picture, where they do not move."""
+    tiles = Tiles(tuple(truth.shape[1:]), (3, TILE, TILE), OVERLAP, layout="fixed")
+    return tiles.cuts(1, truth, torch.zeros(1))
+
+
+def apart(loaded: Loaded, observed: Observation, truth: Tensor, seed: int) -> Tensor:
+    """A sample of each tile by itself: blended by the windows, then the same ones cut in the middle
+    of each overlap, (2, *event).
     """
-    tiles = Tiled(loaded.prior, truth.shape[1:], overlap=OVERLAP).tiles
-    blended, cut_out = (truth.new_zeros(samples, *truth.shape[1:]) for _ in range(2))
-    for place, cut in enumerate(tiles.cuts(1, truth)):
+    both = truth.new_zeros(2, *truth.shape[1:])
+    for place, cut in enumerate(still(truth)):
         posterior = Posterior(loaded.prior, loaded.h, cropped(observed, cut, truth))
         seeds = [mix(seed, 7, place, i) for i in range(len(cut))]
-        drawn = loaded.sampler(posterior, samples, seed=seeds, batch_size=16)
-        for j in range(samples):
-            cut.add(blended[j : j + 1], drawn[:, j])
-        for i, ((top, along_y), (left, along_x)) in enumerate(cut.places):
-            own = (along_y > 0.5)[:, None] & (along_x > 0.5)
-            here = cut_out[..., top : top + TILE, left : left + TILE]
-            here.copy_(torch.where(own, drawn[i], here))
-    return torch.cat([blended, cut_out])
+        drawn = loaded.sampler(posterior, 1, seed=seeds, batch_size=16)[:, 0]
+        cut.add(both[:1], drawn)
+        for own, here, sample in zip(*owned(cut, both[1:]), drawn):
+            here.copy_(torch.where(own, sample, here))
+    return both
+
+
+def owned(cut: Cut, pictures: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """For each tile, which of its places lie before the middle of the overlaps, and the tile as a
+    view of the pictures.
+    """
+    own, views = [], []
+    for (top, along_y), (left, along_x) in cut.places:
+        own.append((along_y > 0.5)[:, None] & (along_x > 0.5))
+        views.append(pictures[..., top : top + TILE, left : left + TILE])
+    return own, views
+
+
+def as_apart(samples: Tensor) -> Tensor:
+    """Whole samples blended as tiles apart are: every tile takes another one than its neighbours,
+    so that as much of the picture is the mean of two independent samples.
+    """
+    blended, n = torch.zeros_like(samples), len(samples)
+    for cut in still(samples[:1]):
+        stride = TILE - OVERLAP
+        colour = [
+            2 * (-(-top // stride) % 2) + -(-left // stride) % 2
+            for (top, _), (left, _) in cut.places
+        ]
+        if n < 4:  # neighbours at corners may share a sample
+            colour = [(c // 2 + c) % 2 for c in colour]
+        for j in range(n):
+            chosen = [
+                samples[(j + c) % n][:, top : top + TILE, left : left + TILE]
+                for c, ((top, _), (left, _)) in zip(colour, cut.places)
+            ]
+            cut.add(blended[j : j + 1], torch.stack(chosen))
+    return blended
 
 
 def cropped(observed: Observation, cut: Any, truth: Tensor) -> Observation:
-    """The measurements of some tiles, as if they were pictures: offsets are multiples of 4."""
+    """The measurements of some tiles, as if they were pictures: offsets are multiples of 4, and a
+    blur is of a tile that is mirrored at its borders.
+    """
     operator = observed.operator
+    if isinstance(operator, ReflectBlur):
+        return Observation(cut.of(observed.y), GaussianLikelihood(operator, SIGMA_Y))
     if isinstance(operator, Inpainting):
         return Observation(
             cut.of(observed.y), GaussianLikelihood(Inpainting(cut.of(operator.mask)), SIGMA_Y)
@@ -126,9 +171,7 @@ def cropped(observed: Observation, cut: Any, truth: Tensor) -> Observation:
     return Observation(y, GaussianLikelihood(SuperResolution(4, (3, TILE, TILE)), SIGMA_Y))
 
 
-def interpolated(
-    loaded: Loaded, observed: Observation, truth: Tensor, samples: int, seed: int
-) -> Tensor:
+def interpolated(loaded: Loaded, observed: Observation, truth: Tensor, seed: int) -> Tensor:
     """Bicubic resizing; for scratches the harmonic function between the borders of the holes."""
     operator = observed.operator
     if not isinstance(operator, Inpainting):
@@ -147,9 +190,20 @@ def interpolated(
     return x.clamp(-1, 1)
 
 
-Draw = Callable[[Loaded, Observation, Tensor, int, int], Tensor]
-METHODS: dict[str, Draw] = {"whole": whole, "apart": apart, "interpolated": interpolated}
-LEFT_OUT = {"768x512": ("apart",)}
+Draw = Callable[[Loaded, Observation, Tensor, int], Tensor]
+METHODS: dict[str, Draw] = {
+    "whole": whole,
+    "interpolated": interpolated,
+    "apart": apart,
+    "fixed": partial(whole, layout="fixed"),
+}
+SAMPLES = {
+    "384x256": {
+        "scratches": {"whole": 2, "interpolated": 1, "apart": 1, "fixed": 1},
+        "4x": {"whole": 2, "interpolated": 1, "fixed": 1, "apart": 1},
+    },
+    "768x512": {"4x": {"whole": 1, "interpolated": 1}},
+}
 
 
 def gradient_energy(pictures: Tensor) -> Tensor:
@@ -166,7 +220,7 @@ def gradient_energy(pictures: Tensor) -> Tensor:
 
 def seams(energy: Tensor, period: int = 1) -> dict[str, float]:
     """The ranks of the tiles' own offsets, of the mean over pictures, among offsets that differ by
-    multiples of `period`.
+    multiples of `period`; and how large the one in the middle is beside those.
     """
     mean = energy.mean(0)
     own = {"begin": 0, "middle": OVERLAP // 2, "end": OVERLAP}
@@ -174,15 +228,35 @@ def seams(energy: Tensor, period: int = 1) -> dict[str, float]:
     for name, d in own.items():
         others = [k for k in range(d % period, len(mean), period) if k != d]
         ranks_of[name] = float((mean[others] < mean[d]).float().mean())
+        if name == "middle":
+            ranks_of["middle_over_others"] = float(mean[d] / mean[others].mean())
     return ranks_of
 
 
-def summary(x: Tensor, truth: Tensor, fits: Tensor, seconds: float, period: int) -> dict[str, Any]:
-    """Measures of samples (pictures, samples, *event) of these truths, errors over pictures."""
+def near_cuts(truth: Tensor) -> Tensor:
+    """Places within four of the lines where tiles apart are cut, (height, width)."""
+    stride, near = TILE - OVERLAP, []
+    for n in truth.shape[2:]:
+        place, last = torch.arange(n), n - TILE
+        lines = [k + OVERLAP // 2 for k in range(stride, last, stride)]
+        lines.append((last + min(last - 1, (last - 1) // stride * stride) + TILE) // 2)
+        near.append(torch.stack([(place >= k - 4) & (place < k + 4) for k in lines]).any(0))
+    return near[0][:, None] | near[1]
+
+
+def summary(
+    x: Tensor, truth: Tensor, masks: Tensor | None, fits: Tensor, seconds: float, period: int
+) -> dict[str, Any]:
+    """Measures of samples (pictures, samples, *event) of these truths, seen where the masks say,
+    errors over pictures.
+    """
     n, m = x.shape[:2]
     limit = (x.mean(1) - truth).square() - (x.var(1) / m if m > 1 else 0)
+    near = near_cuts(truth)
     found: dict[str, Any] = {
-        "psnr_posterior_mean": mean_and_error(10 * (4 / limit.flatten(1).mean(1)).log10()),
+        "psnr_near_cuts": mean_and_error(
+            10 * (4 / (x - truth[:, None]).square()[..., near].flatten(1).mean(1)).log10()
+        ),
         "psnr_mean": mean_and_error(psnr(x.mean(1), truth, 2.0)),
         "psnr_sample": mean_and_error(
             torch.stack([psnr(x[:, j], truth, 2.0) for j in range(m)]).mean(0)
@@ -194,11 +268,24 @@ def summary(x: Tensor, truth: Tensor, fits: Tensor, seconds: float, period: int)
         "misfit": mean_and_error(fits),
         "seams": seams(gradient_energy(x.flatten(0, 1)), period),
         "seams_of_error": seams(gradient_energy((x - truth[:, None]).flatten(0, 1)), period),
+        "seams_of_truth": seams(gradient_energy(truth), period),
+        "seams_over_truth": seams(
+            gradient_energy(x.flatten(0, 1)).mean(0, keepdim=True)
+            / gradient_energy(truth).mean(0, keepdim=True),
+            period,
+        ),
         "energy_of_error": gradient_energy((x - truth[:, None]).flatten(0, 1)).mean(0).tolist(),
         "seconds": seconds,
         "samples": m,
     }
+    if masks is not None:
+        error, shown = (x - truth[:, None]).square().mean(2), masks[:, 0].bool()
+        for name, where in (("rms_seen", shown), ("rms_in_holes", ~shown)):
+            each = [e[:, w].mean().sqrt() for e, w in zip(error, where)]
+            found[name] = mean_and_error(torch.stack(each))
     if m > 1:
+        found["seams_of_difference"] = seams(gradient_energy(x[:, 0] - x[:, 1]), period)
+        found["psnr_posterior_mean"] = mean_and_error(10 * (4 / limit.flatten(1).mean(1)).log10())
         if n > 1:
             where = uncertain(x, truth, 0.05)
             found["coverage"] = coverage(ranks(x, truth), m, (0.9,), where=where).card()
@@ -230,7 +317,7 @@ def drawn(folder: Path, name: str, draw: Callable[[], Tensor]) -> tuple[Tensor, 
 
 
 def panel(observed: Observation, found: dict[str, Tensor], truth: Tensor) -> NDArray[Any]:
-    """Measurement, tiles apart, ours, its mean and standard deviation, the truth."""
+    """Measurement, interpolation, tiles apart, one sample, the mean of several, the truth."""
 
     def shown(x: Tensor) -> NDArray[Any]:
         return figure.picture(np.asarray(x), (-1.0, 1.0))
@@ -240,16 +327,16 @@ def panel(observed: Observation, found: dict[str, Tensor], truth: Tensor) -> NDA
         np.asarray(observed.operator.coverage(truth)[0]),
     )
     ours = found["whole"]
-    spread = np.asarray(ours.std(0, correction=0).square().mean(0).sqrt())
-    left = found.get("cut", found.get("apart", found["interpolated"]))
-    rows = [
-        [measured, shown(left[0]), shown(ours[0])],
-        [shown(ours.mean(0)), figure.heat(spread, float(spread.max()) or 1.0), shown(truth[0])],
-    ]
-    second = "interpolated" if left is found["interpolated"] else "tiles apart"
-    names = [["measurement", second, "one sample"], ["mean", "std", "truth"]]
-    halves = [figure.grid([row], titles, scale=1) for row, titles in zip(rows, names)]
-    return np.concatenate(halves, axis=0)
+    tiles = {"measurement": measured, "interpolated": shown(found["interpolated"][0])}
+    if "cut" in found:
+        tiles["tiles apart, cut"] = shown(found["cut"][0])
+    tiles["one sample of the whole"] = shown(ours[0])
+    if len(ours) > 1:
+        tiles[f"mean of {len(ours)} samples"] = shown(ours.mean(0))
+    tiles["truth"] = shown(truth[0])
+    names, wide = list(tiles), 2 if len(tiles) == 4 else 3
+    rows = [names[k : k + wide] for k in range(0, len(names), wide)]
+    return np.concatenate([figure.grid([[tiles[n] for n in row]], row, scale=1) for row in rows])
 
 
 def main() -> None:
@@ -267,48 +354,62 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     results: dict[str, Any] = {}
     for size in args.sizes:
-        for name, file in NAMES.items():
+        for name, counts in SAMPLES[size].items():
+            file = NAMES[name]
             loaded, made = deft.load(file), problem(name, size)
             cells: dict[str, list[Tensor]] = {}
             seconds: dict[str, list[float]] = {}
-            fits: dict[str, list[Tensor]] = {}
-            truths = []
-            for number in PICTURES[size]:
-                truth = photograph(args.data, number, size)
-                observed = made.draw(truth, Noise([mix(0, 4, number)]))
-                truths.append(truth)
-                for method, draw in METHODS.items():
-                    if method in LEFT_OUT.get(size, ()):
-                        continue
-                    x, took = drawn(
-                        args.out / size / name,
-                        f"{method}-{number:02d}",
-                        partial(draw, loaded, observed, truth, SAMPLES[size], mix(0, 5, number)),
-                    )
-                    print(size, name, method, number, f"{took:.0f} s", flush=True)
-                    parts = {method: x}
-                    if method == "apart" and len(x) > SAMPLES[size]:
-                        parts = {"apart": x[: SAMPLES[size]], "cut": x[SAMPLES[size] :]}
-                    for label, part in parts.items():
-                        cells.setdefault(label, []).append(part)
-                        seconds.setdefault(label, []).append(took / SAMPLES[size])
-                        seen = misfit(part, observed.take([0] * len(part)))
-                        fits.setdefault(label, []).append(seen.mean())
+            truths = [photograph(args.data, number, size) for number in PICTURES[size]]
+            seen = [
+                made.draw(truth, Noise([mix(0, 4, number)]))
+                for truth, number in zip(truths, PICTURES[size])
+            ]
+            for method, count in counts.items():
+                for number, truth, observed in zip(PICTURES[size], truths, seen):
+                    parts = []
+                    for j in range(count):
+                        seed = mix(0, 5, number, j)
+                        x, took = drawn(
+                            args.out / size / name,
+                            f"{method}-{number:02d}-{j}",
+                            partial(METHODS[method], loaded, observed, truth, seed),
+                        )
+                        print(size, name, method, number, j, f"{took:.0f} s", flush=True)
+                        seconds.setdefault(method, []).append(took)
+                        parts.append(x)
+                    found = torch.stack(parts)
+                    cells.setdefault(method, []).append(found[:, 0])
+                    if method == "apart":
+                        cells.setdefault("cut", []).append(found[:, 1])
+                    if method == "whole" and count > 1:
+                        cells.setdefault("as_apart", []).append(as_apart(found[:, 0]))
             last = {label: parts[-1] for label, parts in cells.items()}
             with atomic(args.out / f"{size}-{name}.jpg") as out:
-                Image.fromarray(panel(observed, last, truth)).save(out, "JPEG", quality=88)
-            for label, parts in cells.items():
-                if len(parts) == len(truths):
-                    results.setdefault(size, {}).setdefault(name, {})[label] = summary(
-                        torch.stack(parts),
-                        torch.cat(truths),
-                        torch.stack(fits[label]),
-                        float(np.mean(seconds[label])),
-                        4 if name == "4x" else 1,
-                    )
-    settings = {"overlap": OVERLAP, "tile": TILE, "sigma_y": SIGMA_Y, "pictures": PICTURES}
-    with atomic(args.out / "results.json") as out:
-        out.write(json.dumps({"settings": settings, "results": results}, indent=1).encode())
+                Image.fromarray(panel(seen[-1], last, truths[-1])).save(out, "JPEG", quality=88)
+            for label, each in cells.items():
+                fits = [
+                    misfit(x, observed.take([0] * len(x))).mean() for x, observed in zip(each, seen)
+                ]
+                masks = None
+                if isinstance(seen[0].operator, Inpainting):
+                    masks = torch.cat([observed.operator.mask for observed in seen])
+                first = [
+                    psnr(torch.stack(x)[:, 0], torch.cat(truths), 2.0)
+                    for x in (cells["whole"], each)
+                ]
+                took_by = {"cut": "apart", "as_apart": "whole"}.get(label, label)
+                results.setdefault(size, {}).setdefault(name, {})[label] = summary(
+                    torch.stack(each),
+                    torch.cat(truths),
+                    masks,
+                    torch.stack(fits),
+                    float(np.mean(seconds[took_by])),
+                    4 if name == "4x" else 1,
+                )
+                results[size][name][label]["whole_less_it"] = mean_and_error(first[0] - first[1])
+        settings = {"overlap": OVERLAP, "tile": TILE, "sigma_y": SIGMA_Y, "pictures": PICTURES}
+        with atomic(args.out / "results.json") as out:
+            out.write(json.dumps({"settings": settings, "results": results}, indent=1).encode())
 
 
 if __name__ == "__main__":

@@ -4172,6 +4172,11 @@ ROWS: dict[str, list[Row]] = {
         ),
         Row(
             SAMPLE,
+            "--images {w}/large --layout still",
+            ("--layout", "got still", "one of moving, fixed"),
+        ),
+        Row(
+            SAMPLE,
             "--overlap 4",
             ("--overlap: got 4", "it is not used where no picture is larger than the prior"),
         ),
@@ -4185,8 +4190,8 @@ ROWS: dict[str, list[Row]] = {
         ),
         Row(
             SAMPLE,
-            "--images {w}/large --tile off --overlap 4",
-            ("--overlap: got 4", "it is not used with --tile off", "eave --overlap out"),
+            "--images {w}/large --tile off --layout fixed",
+            ("--layout: got fixed", "it is not used with --tile off", "eave --layout out"),
         ),
         Row(
             SAMPLE,

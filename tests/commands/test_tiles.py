@@ -43,6 +43,12 @@ def test_each_picture_is_drawn_in_its_own_size(deft, common, tmp_path: Path) -> 
         assert bool((kept["samples"][0] != kept["samples"][1]).any())
         assert Image.open(tmp_path / "s" / f"{number:02d}-mean.png").size == size[::-1]
     assert not (tmp_path / "s" / "parts").exists()
+    fixed = [*common, "--layout", "fixed", "--images", tmp_path / "x"]
+    fixed[fixed.index(tmp_path / "s")] = tmp_path / "t"
+    assert deft(*fixed)[0] == 0
+    for number, same in enumerate((False, True, False)):
+        a, b = (arrays(tmp_path / name / f"{number:02d}.npz") for name in ("s", "t"))
+        assert np.allclose(a["samples"], b["samples"]) == same
 
 
 def test_it_goes_on_and_batches_change_nothing(

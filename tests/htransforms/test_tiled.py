@@ -25,6 +25,7 @@ from deft.operators.super_resolution import SuperResolution
 from deft.posterior import Posterior
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.priors.tiled import Tiled
+from deft.priors.tiles import Tiles
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
 from deft.schedules import VPLinear
@@ -127,6 +128,33 @@ def test_samples_of_operators_across_borders_explain_their_measurements():
         h = TiledHTransform(learned(trained=False), (2, 20, 22))
         x = DPMSolver(40)(Posterior(tiled, h, observation), 1)[:, 0]
         assert 0.9 < float(misfit(x, observation).mean()) < 1.1
+
+
+@pytest.mark.parametrize("point", ["x_t", "pivot", "matched"])
+def test_prior_and_h_have_the_same_tiles_in_each_step(point, monkeypatch):
+    asked = []
+    cuts = Tiles.cuts
+
+    def noted(tiles, signals, like, log_snr):
+        every = list(cuts(tiles, signals, like, log_snr))
+        asked.append([[start for start, _ in place] for cut in every for place in cut.places])
+        return every
+
+    monkeypatch.setattr(Tiles, "cuts", noted)
+    tiled, h = (
+        Tiled(white(SMALL), LARGE, overlap=1),
+        TiledHTransform(learned(point), LARGE, overlap=1),
+    )
+    DPMSolver(12)(Posterior(tiled, h, measured(box(LARGE[1:]), LARGE)), 1)
+    assert len(asked) == 24
+    assert asked[::2] == asked[1::2]
+    assert any(a != b for a, b in zip(asked[::2], asked[2::2]))
+
+
+@pytest.mark.parametrize("layout", ["moving", "fixed"])
+def test_its_configuration_builds_it_again(layout):
+    h = TiledHTransform(learned(), LARGE, overlap=3, layout=layout)
+    assert TiledHTransform(**h.config).tiles == h.tiles
 
 
 @pytest.mark.parametrize("batch", [1, 7])

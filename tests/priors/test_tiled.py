@@ -51,6 +51,11 @@ class TestTiled(PriorContract):
         return Tiled(images(), (2, 7, 9), overlap=2)
 
 
+class TestTilesThatLieStill(PriorContract):
+    def prior(self):
+        return Tiled(images(), (2, 7, 9), overlap=2, layout="fixed")
+
+
 class TestTilesOfAnotherSchedule(PriorContract):
     def prior(self):
         small = images()
@@ -108,7 +113,7 @@ def blocks():
 )
 def test_the_posterior_of_independent_tiles_is_exact_across_their_borders(operator):
     small, whole = blocks()
-    tiled = Tiled(small, (1, 8, 8), overlap=0)
+    tiled = Tiled(small, (1, 8, 8), overlap=0, layout="fixed")
     noise = Noise(range(2), dtype=DOUBLE)
     likelihood = GaussianLikelihood(operator, 0.1)
     observation = Observation(likelihood.sample(whole.sample(noise), noise.stream(1)), likelihood)
@@ -145,6 +150,29 @@ def test_methods_without_a_size_work_on_it():
     posterior = Posterior(tiled, DDNM(), observation)
     assert bool(DDIM(4, eta=1.0)(posterior, 2).isfinite().all())
     assert bool(DDNMPlus(4).draw(tiled, 2, observation=observation).x_0.isfinite().all())
+
+
+def test_where_tiles_move_no_place_is_smoother_than_another():
+    """Of white noise that a denoiser keeps within a tile, the mean of two tiles has less."""
+
+    class Noisy(type(WHITE).__mro__[1]):  # Prior
+        """Says something else of each tile, as if it knew nothing of the others."""
+
+        event_shape, schedule, scale = (1, 16, 16), VPLinear(), 1.0
+
+        def denoise(self, x_t, t):
+            g = torch.Generator().manual_seed(int(1e6 * float(t)))
+            return torch.randn(x_t.shape, generator=g, dtype=x_t.dtype)
+
+    shape = (1, 64, 64)
+    x_t = torch.zeros(1, *shape)
+    spreads = {}
+    for layout in ("moving", "fixed"):
+        tiled = Tiled(Noisy(), shape, overlap=4, layout=layout)
+        said = torch.cat([tiled.denoise(x_t, torch.tensor([k / 200])) for k in range(2, 200, 2)])
+        columns = said.square().mean((0, 1, 2))[16:48]
+        spreads[layout] = float(columns.std() / columns.mean())
+    assert spreads["moving"] < 0.5 * spreads["fixed"]
 
 
 @pytest.mark.parametrize("batch", [1, 5, 100])
@@ -188,6 +216,8 @@ def test_its_identity_says_the_tiles():
     assert ours["hash"] == small.identity()["hash"]
     assert same_identity(ours, Tiled(small, (1, 20, 20), overlap=4).identity()) == []
     assert "tiles" in same_identity(ours, Tiled(small, (1, 20, 20), overlap=8).identity())[0]
+    fixed = Tiled(small, (1, 20, 20), overlap=4, layout="fixed").identity()
+    assert "tiles" in same_identity(ours, fixed)[0]
     assert "event_shape" in same_identity(ours, small.identity())[0]
 
 

@@ -24,7 +24,7 @@ def pieces(
     """What is to be drawn by tiles; None where no picture is larger than the prior, or `tile` says
     that none is drawn so.
     """
-    if not tiles.wanted(tile, reader.overlap, fit, reader.prior):
+    if not tiles.wanted(tile, reader.overlap, reader.layout, fit, reader.prior):
         return None
     found = (
         tiles.of_images(images, reader.prior, reader.key, reader.strict)
@@ -39,7 +39,11 @@ def pieces(
         )
     )
     if found is None:
-        inputs.unused("where no picture is larger than the prior", overlap=reader.overlap)
+        inputs.unused(
+            "where no picture is larger than the prior",
+            overlap=reader.overlap,
+            layout=reader.layout,
+        )
     return found
 
 

@@ -23,6 +23,7 @@ from deft.errors import InvalidInput, at_least_one
 from deft.likelihoods import Observation, warn_doubts
 from deft.noise import Noise, mix
 from deft.priors.details import Details
+from deft.priors.tiles import Layout
 from deft.problems import Problem
 from deft.samplers.base import Sampler
 from deft.samplers.dpm_solver import DPMSolver
@@ -82,6 +83,7 @@ def run(
     functionals: Path | None = None,
     tile: str = "auto",
     overlap: int | None = None,
+    layout: Layout | None = None,
     precision: Precision = "fp32",
     channels_last: bool = False,
     compile: bool = False,
@@ -179,6 +181,7 @@ def run(
             seed,
             images is None,
             overlap,
+            layout,
             batch_size,
             convert,
             value_range,

@@ -28,7 +28,7 @@ from deft.likelihoods import Observation
 from deft.noise import Noise, mix
 from deft.priors.base import Prior
 from deft.priors.tiled import Tiled
-from deft.priors.tiles import room
+from deft.priors.tiles import Layout, room
 from deft.problems import Problem
 from deft.storage import pictures
 from deft.studies.method import Method
@@ -37,6 +37,8 @@ HELP = {
     "tile": "pictures larger than the prior: 'auto' draws them by overlapping tiles, an "
     "approximation; the tile's size says the same, and 'off' refuses such pictures",
     "overlap": "places that neighbouring tiles share (default: a quarter of a tile)",
+    "layout": "where tiles lie: 'moving', they drift with the noise level, so that no place is "
+    "smoother than another (default), or 'fixed', somewhat fewer tiles",
 }
 _ARRAYS = (".npy", ".npz")
 Size = tuple[int, int]
@@ -62,7 +64,9 @@ class Pieces:
         return Pieces(self.names[:limit], self.files[:limit], self.rows[:limit], self.sizes[:limit])
 
 
-def wanted(tile: str, overlap: int | None, fit: str | None, prior: Prior) -> bool:
+def wanted(
+    tile: str, overlap: int | None, layout: str | None, fit: str | None, prior: Prior
+) -> bool:
     """Whether pictures may be drawn by tiles. Raises `InvalidInput` for a `tile` that is none of
     auto, off and the prior's own size, and for options that have no use.
     """
@@ -75,11 +79,13 @@ def wanted(tile: str, overlap: int | None, fit: str | None, prior: Prior) -> boo
             advice="a prior denoises signals of its own size alone; auto takes it",
         )
     if prior.codec is not None or prior.event_axes != "image":
-        inputs.unused(f"with {prior.name}, whose signals have no tiles", overlap=overlap)
+        inputs.unused(
+            f"with {prior.name}, whose signals have no tiles", overlap=overlap, layout=layout
+        )
         return False
     if tile == "off" or fit is not None:
         without = "with --tile off" if tile == "off" else "with --fit, which makes pictures fit"
-        inputs.unused(without, overlap=overlap)
+        inputs.unused(without, overlap=overlap, layout=layout)
         if tile != "off":
             inputs.unused(without, tile=None if tile == "auto" else tile)
         return False
@@ -194,6 +200,7 @@ class Reader:
     seed: int
     measured: bool  # they are measurements
     overlap: int | None
+    layout: Layout | None
     batch_size: int
     convert: Convert | None
     value_range: Range | None
@@ -208,7 +215,8 @@ class Reader:
         own = self.prior.take([i]) if self.prior.num_observations > 1 else self.prior
         shape = (self.prior.event_shape[0], *pieces.sizes[i])
         batch = min(self.batch_size, room(self.prior.event_shape, self.prior.device))
-        return Tiled(own, shape, overlap=self.overlap, batch=batch)
+        layout = self.layout or "moving"
+        return Tiled(own, shape, overlap=self.overlap, batch=batch, layout=layout)
 
     def read(self, pieces: Pieces, i: int, prior: Prior) -> tuple[Observation, Tensor | None]:
         """The measurement of one picture, and the picture itself, (1, *event), where it is
@@ -262,5 +270,11 @@ def on_tiles(method: Method, prior: Tiled) -> Method:
     tiles = prior.tiles
     return replace(
         method,
-        h_transform=TiledHTransform(h, prior.event_shape, overlap=tiles.overlap, batch=tiles.batch),
+        h_transform=TiledHTransform(
+            h,
+            prior.event_shape,
+            overlap=tiles.overlap,
+            batch=tiles.batch,
+            layout=tiles.layout,
+        ),
     )

@@ -207,7 +207,7 @@ class LearnedHTransform(HTransform):
         """The same names for every linear operator; `pivot` is where the prior was asked."""
         x_0_hat = denoised.x_0_hat
         sight = self._sight(observation, x_0_hat.shape[1:])
-        asked = denoised.there.x_t if self.asks_elsewhere else denoised.x_t  # type: ignore[union-attr]
+        asked = denoised.there.x_t
         return {
             "pivot": asked / denoised.marginal_spread(self.scale),
             "x_0_hat": x_0_hat / self.scale,

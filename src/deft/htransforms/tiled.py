@@ -32,7 +32,7 @@ from deft.likelihoods import Observation
 from deft.operators.base import ForwardOperator
 from deft.priors.base import Prior
 from deft.priors.denoised import Asked, Denoised
-from deft.priors.tiles import Tiles
+from deft.priors.tiles import Layout, Tiles
 from deft.types import Signal, axes_of
 
 _SMALL = 0.01
@@ -75,8 +75,9 @@ class TiledHTransform(Wrapped):
     """A learned h-transform (`LearnedHTransform`, `Calibrated` around one) for pictures of the
     shape `event_shape`.
 
-    `overlap` and `batch` are as in `Tiled`. Raises `InvalidInput` for an h-transform that reads no
-    maps; `check` also for an operator of signals of another size than the picture's, and for one
+    `overlap`, `batch` and `layout` are as in `Tiled`; tiles lie where they lay when the prior was
+    asked, also where that was at another level. Raises `InvalidInput` for an h-transform that reads
+    no maps; `check` also for an operator of signals of another size than the picture's, and for one
     that reaches further than a tile.
     """
 
@@ -87,6 +88,7 @@ class TiledHTransform(Wrapped):
         *,
         overlap: int | None = None,
         batch: int | None = None,
+        layout: Layout = "moving",
     ) -> None:
         super().__init__(h_transform)
         if not isinstance(h_transform, ReadsMaps) or not isinstance(
@@ -99,7 +101,9 @@ class TiledHTransform(Wrapped):
                 "or Calibrated around one",
                 advice="an h-transform without a size of its own works on a Tiled prior as it is",
             )
-        self.tiles = Tiles(tuple(event_shape), tuple(h_transform.event_shape), overlap, batch)
+        self.tiles = Tiles(
+            tuple(event_shape), tuple(h_transform.event_shape), overlap, batch, layout
+        )
         self.event_shape = self.tiles.event_shape
         self.event_axes = axes_of(self.event_shape)
 
@@ -110,6 +114,7 @@ class TiledHTransform(Wrapped):
             "h_transform": self.h_transform,
             "event_shape": list(self.event_shape),
             "overlap": self.tiles.overlap,
+            "layout": self.tiles.layout,
         }
 
     def check(self, prior: Prior, observation: Observation) -> None:
@@ -133,7 +138,8 @@ class TiledHTransform(Wrapped):
             maps = self._maps.inputs(denoised, observation)
             noise = self._maps.noise(observation, self.event_shape)
         total = torch.zeros_like(denoised.x_0_hat)
-        for cut in self.tiles.cuts(len(denoised.x_t), denoised.x_t):
+        log_snr = denoised.there.log_snr
+        for cut in self.tiles.cuts(len(denoised.x_t), denoised.x_t, log_snr):
             part = Denoised(
                 cut.of(denoised.x_t),
                 cut.each(denoised.t),

@@ -33,6 +33,7 @@ from deft.pipeline.read import Given
 from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.priors.tiled import Tiled
+from deft.priors.tiles import Layout
 from deft.problems import Problem
 from deft.samplers.arguments import Seed
 from deft.samplers.base import Sampler
@@ -192,18 +193,24 @@ class DeftPipeline:
         return weigh(walked, posterior, batch_size=batch_size)
 
     def tiled(
-        self, event_shape: Sequence[int], *, overlap: int | None = None, batch: int | None = None
+        self,
+        event_shape: Sequence[int],
+        *,
+        overlap: int | None = None,
+        batch: int | None = None,
+        layout: Layout = "moving",
     ) -> DeftPipeline:
         """The same for pictures of the shape `event_shape`, larger than the prior's, by overlapping
         tiles (deft.priors.tiled): an approximation, which has no alarm and no intervals.
 
-        `overlap` and `batch` are as in `Tiled`. Raises `InvalidInput` where tiles do not fit, and
-        for an h-transform that cannot work on them.
+        `overlap`, `batch` and `layout` are as in `Tiled`. Raises `InvalidInput` where tiles do not
+        fit, and for an h-transform that cannot work on them.
         """
+        h = TiledHTransform(self.h, event_shape, overlap=overlap, batch=batch, layout=layout)
         return replace(
             self,
-            h=TiledHTransform(self.h, event_shape, overlap=overlap, batch=batch).eval(),
-            prior=Tiled(self.prior, event_shape, overlap=overlap, batch=batch),
+            h=h.eval(),
+            prior=Tiled(self.prior, event_shape, overlap=overlap, batch=batch, layout=layout),
             intervals=None,
             card={name: said for name, said in self.card.items() if name not in _NOT_FOR_TILES},
         )

@@ -53,6 +53,11 @@ class Denoised(AtLevel):
     x_0_hat: Signal
 
     @property
+    def there(self) -> Denoised:
+        """Where the prior was asked: here."""
+        return self
+
+    @property
     def eps_hat(self) -> Signal:
         """The noise that the estimate implies."""
         return (self.x_t - self.alpha_t * self.x_0_hat) / self.sigma_t

@@ -3,7 +3,8 @@
     x_0_hat(x_t) = sum_k C_k^T (w_k D(C_k x_t, t))
 
 D is the small prior's denoiser, C_k cuts tile k out of the picture, and the windows w_k sum to one
-(deft.priors.tiles). By Tweedie's formula the score is blended in the same way,
+(deft.priors.tiles; tiles move with the noise level unless layout="fixed"). By Tweedie's formula the
+score is blended in the same way,
 
     s(x_t) = sum_k C_k^T (w_k s_tile(C_k x_t, t)),
 
@@ -31,7 +32,8 @@ from torch import Tensor
 from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.priors.base import Prior
-from deft.priors.tiles import Tiles
+from deft.priors.denoised import AtLevel
+from deft.priors.tiles import Layout, Tiles
 from deft.priors.wrapped import WrappedPrior
 from deft.types import Axes, Signal, Times, axes_of
 
@@ -41,10 +43,11 @@ class Tiled(WrappedPrior):
     """A prior of pictures of the shape `event_shape`, (channels, *space), by overlapping tiles of
     the size that `prior` knows.
 
-    `overlap` and `batch` are those of `Tiles`; `batch` changes no result beyond rounding, and the
-    memory of an evaluation does not grow with the number of tiles (unless gradients are asked for,
-    which need all of them). Noise is one field of the whole picture. Raises `InvalidInput` for a
-    picture smaller than a tile, for a prior with a codec, and for signals without space.
+    `overlap`, `batch` and `layout` are those of `Tiles`; `batch` changes no result beyond rounding,
+    and the memory of an evaluation does not grow with the number of tiles (unless gradients are
+    asked for, which need all of them). Noise is one field of the whole picture. Raises
+    `InvalidInput` for a picture smaller than a tile, for a prior with a codec, and for signals
+    without space.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Tiled(WrappedPrior):
         *,
         overlap: int | None = None,
         batch: int | None = None,
+        layout: Layout = "moving",
     ) -> None:
         super().__init__(prior)
         if prior.codec is not None:
@@ -70,22 +74,34 @@ class Tiled(WrappedPrior):
                 given=f"a prior of a {prior.event_axes}, {tuple(prior.event_shape)}",
                 expected="a prior of sequences, images or volumes, which have space",
             )
-        self.tiles = Tiles(tuple(event_shape), tuple(prior.event_shape), overlap, batch)
+        self.tiles = Tiles(tuple(event_shape), tuple(prior.event_shape), overlap, batch, layout)
         self.event_shape = self.tiles.event_shape
 
     def around(self, prior: Prior) -> Tiled:
-        return Tiled(prior, self.event_shape, overlap=self.tiles.overlap, batch=self.tiles.batch)
+        tiles = self.tiles
+        return Tiled(
+            prior,
+            self.event_shape,
+            overlap=tiles.overlap,
+            batch=tiles.batch,
+            layout=tiles.layout,
+        )
 
     def denoise(self, x_t: Signal, t: Times) -> Signal:
         total = torch.zeros_like(x_t)
-        for cut in self.tiles.cuts(len(x_t), x_t):
+        log_snr = AtLevel(x_t, t, *self.levels(x_t, t)).log_snr
+        for cut in self.tiles.cuts(len(x_t), x_t, log_snr):
             prior = self.prior if self.num_observations == 1 else self.prior.take(cut.owner)
             cut.add(total, prior.denoise(cut.of(x_t), cut.each(t)))
         return total
 
     def identity(self) -> dict[str, object]:
         """The small prior's, with the size of the picture and the tiles."""
-        tiles = {"size": list(self.prior.event_shape), "overlap": self.tiles.overlap}
+        tiles = {
+            "size": list(self.prior.event_shape),
+            "overlap": self.tiles.overlap,
+            "layout": self.tiles.layout,
+        }
         return {**self.prior.identity(), "event_shape": list(self.event_shape), "tiles": tiles}
 
     def noise(self, noise: Noise, step: int, draws: int | None = None) -> Signal:

@@ -8,6 +8,20 @@ along each axis, with N places of the picture and L of a tile; over several axes
 and windows products. C_k cuts tile k out. The last tile ends where the picture ends, so that
 neighbours share `overlap` places at least. The windows sum to one everywhere (a partition of unity)
 and fall smoothly to nearly zero at a border that lies within the picture.
+
+Where tiles lie still, the mean of two estimates falls on the same places at every step, which makes
+samples smoother there. They may drift instead, along each axis by the distance of two tiles in six
+units of the log-SNR, after which they lie as before,
+
+    o_k = 0, f, f + (L - overlap), ..., N - L,    f = u (1 + m mod (L - overlap) / u)
+    m   = +- floor((log-SNR + 0.382) (L - overlap) / (6 u)),
+    u   = gcd(8, L - overlap, floor((L - overlap) / 2))
+
+down along even axes, up along odd ones. They move by u at a time, so that tiles begin where
+networks that halve three times, and averages of 2, 4 and 8 places, have them begin; and slowly, so
+that a place has nearly the same tile in neighbouring steps, which samplers of second order compare.
+It depends on the log-SNR alone: prior and h-transform move together, and pictures, samples and
+batches do not matter.
 """
 
 from __future__ import annotations
@@ -18,7 +32,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import final
+from typing import Literal, final, get_args
 
 import torch
 from torch import Tensor
@@ -30,8 +44,11 @@ _PER_ENTRY = 256  # numbers that a network holds at once for each entry of its s
 _SHARE = 0.25  # of the free memory that one micro-batch may take
 _MOST = {"cpu": 16}  # tiles at once; a core gains nothing from more
 _MOST_ELSEWHERE = 512
+_UNIT = 8  # tiles move by multiples of it, where their distance is one
+_ROUND = 6.0  # units of the log-SNR in which tiles move to where the next ones were
+_BETWEEN = 0.382  # so that grids of round log-SNRs do not fall where tiles move
 
-
+Layout = Literal["moving", "fixed"]
 Places = tuple[tuple[int, Tensor], ...]  # offsets, each with its window
 
 
@@ -49,6 +66,7 @@ class Tiles:
     tile: tuple[int, ...]
     overlap: int | None = None
     batch: int | None = None
+    layout: Layout = "moving"
 
     def __post_init__(self) -> None:
         event_shape, tile = checked_shape(self.event_shape, self.tile), tuple(self.tile)
@@ -73,6 +91,7 @@ class Tiles:
                 meaning="the tiles that are worked on at once",
                 advice="leave it out for what the free memory holds",
             )
+        checks.name("layout", self.layout, get_args(Layout))
         for name, value in (
             ("event_shape", event_shape),
             ("tile", tile),
@@ -82,29 +101,51 @@ class Tiles:
             object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
-        """How many tiles a picture has."""
-        return math.prod(len(axis) for axis in self._axes)
+        """How many tiles a picture has while they lie still."""
+        return math.prod(len(axis) for axis in self._still)
 
     @cached_property
-    def _axes(self) -> tuple[Places, ...]:
+    def _still(self) -> tuple[Places, ...]:
         """Offsets and windows along each axis, made when they are needed: a card may name any
         size.
         """
+        return self._from(self._strides)
+
+    @property
+    def _strides(self) -> tuple[int, ...]:
         assert self.overlap is not None
-        return tuple(
-            _along(n, size, self.overlap) for n, size in zip(self.event_shape[1:], self.tile[1:])
-        )
+        return tuple(size - self.overlap for size in self.tile[1:])
+
+    def _from(self, first: Sequence[int]) -> tuple[Places, ...]:
+        """Offsets and windows, the second tile beginning at `first`, along each axis."""
+        spaces = zip(self.event_shape[1:], self.tile[1:], self._strides, first)
+        return tuple(_along(*space) for space in spaces)
+
+    def _at(self, log_snr: float) -> tuple[Places, ...]:
+        """Where tiles lie at a noise level."""
+        first = []
+        for axis, stride in enumerate(self._strides):
+            unit = math.gcd(_UNIT, stride, stride // 2)
+            moved = math.floor(stride / (_ROUND * unit) * (log_snr + _BETWEEN))
+            first.append(unit * (1 + (-moved if axis % 2 else moved) % (stride // unit)))
+        return self._from(first)
 
     @property
     def offsets(self) -> tuple[tuple[int, ...], ...]:
-        """Where tiles begin, along each axis."""
-        return tuple(tuple(start for start, _ in axis) for axis in self._axes)
+        """Where tiles begin, along each axis, while they lie still."""
+        return tuple(tuple(start for start, _ in axis) for axis in self._still)
 
-    def cuts(self, signals: int, like: Tensor) -> Iterator[Cut]:
-        """All tiles of `signals` pictures, some at a time: as many as the device of `like` holds,
-        unless `batch` says it.
+    def cuts(self, signals: int, like: Tensor, log_snr: Tensor) -> Iterator[Cut]:
+        """All tiles of `signals` pictures at these noise levels, one for each or one for all, some
+        at a time: as many as the device of `like` holds, unless `batch` says it.
         """
-        every = list(product(range(signals), product(*self._axes)))
+        levels = log_snr.tolist()
+        moved = {
+            level: self._still if self.layout == "fixed" else self._at(level)
+            for level in set(levels)
+        }
+        of = levels if len(levels) == signals else levels * signals
+        every = [(i, places) for i in range(signals) for places in product(*moved[of[i]])]
         size = self.batch or room(self.tile, like.device)
         for start in range(0, len(every), size):
             part = every[start : start + size]
@@ -196,9 +237,9 @@ def _free(device: torch.device) -> int:
         return 1 << 30
 
 
-def _along(n: int, size: int, overlap: int) -> tuple[tuple[int, Tensor], ...]:
+def _along(n: int, size: int, stride: int, first: int) -> Places:
     """Where tiles begin along an axis, each with its window."""
-    starts = [*range(0, n - size, size - overlap), n - size]
+    starts = sorted({0, *range(first, n - size, stride), n - size})
     bump = (torch.pi * (torch.arange(size, dtype=torch.float64) + 0.5) / size).sin().square()
     total = torch.zeros(n, dtype=torch.float64)
     for start in starts:
