@@ -190,7 +190,7 @@ def test_distilled_steps_are_the_exact_flow():
         state = objective.sampler.step(posterior, state, times[1:], Noise(range(16)))
         x_0 = posterior.denoise(state.x_t, state.t)
     exact = flow(prior, x_1, times[:1], None, observation)
-    assert (x_0 - exact).square().mean().sqrt() < 0.06  # ten times that before it was trained
+    assert (x_0 - exact).square().mean().sqrt() < 0.08  # eight times that before it was trained
 
 
 def test_one_evaluation_of_the_prior_serves_the_student_h_and_its_absence():
