@@ -3,7 +3,7 @@ operators of kinds that it was trained on and on kinds that it has never seen.
 
     python benchmarks/any_operator.py benchmarks/quality/digits-any.yaml --data DIGITS_FOLDER \\
         --any runs/h-digits-any/h.safetensors --specialists runs/h-digits-specialists \\
-        --out runs/any-digits [--only rows-0.05] [--adapt] [--keep FILE]
+        --out runs/any-digits [--only rows-0.05] [--methods ddnm_plus] [--adapt] [--keep FILE]
 
 `--any` is what recipes/train_any.py wrote, `--specialists` the folder of recipes/train_h.py for the
 same YAML file; a problem without a specialist there has no such row. `--adapt` fine-tunes the first
@@ -128,6 +128,9 @@ def main() -> None:
     parser.add_argument("--any", type=Path, required=True)
     parser.add_argument("--specialists", type=Path)
     parser.add_argument("--only", nargs="*", help="some of the problems")
+    parser.add_argument(
+        "--methods", nargs="*", default=["dps", "ddnm_plus"], help="of the tuned ones"
+    )
     parser.add_argument("--adapt", action="store_true")
     parser.add_argument("--keep", type=Path, help="one file of figures")
     args, setting = Setting.of(parser)
@@ -144,7 +147,7 @@ def main() -> None:
                 prior, problem, validation, dict(config[method.key]), config["tuning"], folder
             )
             for method in TUNABLE
-            if method.key in config
+            if method.key in config and method.key in args.methods
         ]
         files = {}
         special = args.specialists and args.specialists / f"{name}.safetensors"
