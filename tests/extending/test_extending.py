@@ -20,7 +20,7 @@ from tests.contracts.prior import PriorContract
 from tests.contracts.sampler import SamplerContract
 from tests.extending.cloud import CloudPrior
 from tests.extending.floored_pigdm import FlooredPiGDM
-from tests.extending.unipc import UniPC
+from tests.extending.unipc import Bh2
 
 FILES = sorted(
     path for path in Path(__file__).parent.glob("*.py") if not path.name.startswith(("test_", "__"))
@@ -47,7 +47,7 @@ class TestUniPC(SamplerContract):
     order, steps = 2, 24
 
     def sampler(self, steps, grid=None):
-        return UniPC(steps, grid)
+        return Bh2(steps, grid)
 
     def test_it_is_of_third_order_behind_its_start(self):
         """The end of the probability-flow ODE of a mixture, against 400 steps of Heun: 0.0091
@@ -59,7 +59,7 @@ class TestUniPC(SamplerContract):
         def error(sampler):
             return float((sampler(prior, 64, seed=1) - truth).square().mean().sqrt())
 
-        coarse, fine = (error(UniPC(steps, grid)) for steps in (24, 48))
+        coarse, fine = (error(Bh2(steps, grid)) for steps in (24, 48))
         assert coarse / fine > 5
         assert coarse < error(deft.DPMSolver(24, grid))
 
@@ -128,7 +128,7 @@ def test_clouds_of_several_sizes_have_the_posterior_that_is_known():
             "--method",
             "Unconditional",
             "--method.sampler",
-            "tests.extending.unipc.UniPC",
+            "tests.extending.unipc.Bh2",
             "--method.sampler.steps",
             "4",
         ],
@@ -229,5 +229,5 @@ def test_an_objective_of_ones_own_is_trained(tmp_path, capsys):
     own = ["--objective", "tests.extending.log_variance.OfOneImage", "--allow", "tests.extending"]
     assert main([*given, *own, "--validation_share", "0"]) == 0, capsys.readouterr().err
     assert (run / "h.safetensors").exists()
-    assert main([*given, "--objective", "tests.extending.unipc.UniPC"]) == 2
-    assert "UniPC" in capsys.readouterr().err
+    assert main([*given, "--objective", "tests.extending.unipc.Bh2"]) == 2
+    assert "Bh2" in capsys.readouterr().err

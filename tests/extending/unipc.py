@@ -16,7 +16,7 @@ from deft import checks
 from deft.steps import State
 
 
-class UniPC(deft.Sampler):
+class Bh2(deft.Sampler):
     """Third order behind its first steps; the evaluation at the predicted x_s corrects x_s, and
     is the next step's own.
     """
