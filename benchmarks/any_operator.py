@@ -37,7 +37,7 @@ from deft.storage.atomic import atomic
 from deft.studies.evaluation import evaluate
 from deft.studies.kept import read_results, read_samples
 from deft.studies.method import Method
-from deft.training import checkpoint
+from deft.training import chain, checkpoint
 
 UNSEEN = 4  # the last problems of the file
 MEASURES = ("psnr_mean", "psnr_single", "patch_distance", "misfit", "evaluations", "seconds")
@@ -159,14 +159,12 @@ def main() -> None:
         for label, file in files.items():
             h, card = checkpoint.load(file, prior)
             sampler = DDIM(steps=steps, eta=eta, grid=setting.grid)
-            training = card["training"]
-            assert isinstance(training, dict)
             methods.append(
                 Method(
                     f"DEFT-{label}-{steps}",
                     h.eval(),
                     sampler,
-                    training_seconds=float(training["seconds"]),
+                    training_seconds=chain.seconds(card),  # with what it began from
                 )
             )
         evaluate(

@@ -37,12 +37,12 @@ def test_minutes_are_measured_once_and_kept(
     deft, run_folder: Path, image_folder: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    code, printed, said = adapted(deft, run_folder, image_folder, out, "--minutes", "0.001")
+    code, printed, said = adapted(deft, run_folder, image_folder, out, "--minutes", "1e-6")
     assert code == 0, said
-    assert "0.001 minutes are about 10 steps here" in printed
-    assert json.loads((out / "adapt.json").read_text()) == {"minutes": 0.001, "steps": 10}
-    (out / "adapt.json").write_text('{"minutes": 0.001, "steps": 12}')
-    code, printed, said = adapted(deft, run_folder, image_folder, out, "--minutes", "0.001")
+    assert "1e-06 minutes are about 10 steps here" in printed
+    assert json.loads((out / "adapt.json").read_text()) == {"minutes": 1e-06, "steps": 10}
+    (out / "adapt.json").write_text('{"minutes": 1e-06, "steps": 12}')
+    code, printed, said = adapted(deft, run_folder, image_folder, out, "--minutes", "1e-6")
     assert code == 0, said
     assert "about" not in printed
     assert checkpoint.read_card(out / "h.safetensors")["training"]["steps"] == 12

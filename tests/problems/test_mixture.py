@@ -71,3 +71,13 @@ def test_a_problem_that_is_not_linear_is_refused():
 
 def test_a_mixture_of_nothing_is_refused():
     refused(lambda: AnyOf([]), "none", "one or more problems")
+
+
+def test_an_operator_is_shared_where_no_seed_has_a_say():
+    like = torch.zeros(2, 1, 8, 8)
+    shared = SuperResolution(2).shared_operator(like)
+    assert shared is not None
+    assert shared(like).shape == (2, 1, 4, 4)
+    assert Inpainting("random").shared_operator(like) is None
+    assert AnyOf([Denoising(), SuperResolution(2)]).shared_operator(like) is None
+    assert AnyOf([SuperResolution(2)]).shared_operator(like) is not None

@@ -62,7 +62,7 @@ def observation(
     operator: ForwardOperator = (
         Inpainting(mask_stack(masks, names, prior, invert_masks))
         if masks is not None
-        else _fixed(problem, like)
+        else _shared(problem, like)
     )
     expected = tuple(operator(like).shape[1:])
     rows = [
@@ -250,15 +250,13 @@ def _check_range(y: Tensor, operator: ForwardOperator, prior: Prior, sigma_y: fl
         )
 
 
-def _fixed(problem: Problem, like: Tensor) -> ForwardOperator:
+def _shared(problem: Problem, like: Tensor) -> ForwardOperator:
     """The operator of a problem that has only one. Raises where it is drawn at random."""
-    probe = Noise(range(1)).normal(0, like.shape[1:])
-    first, second = (problem.operator(probe, Noise([seed])) for seed in (1, 2))
-    a, b = first(probe), second(probe)
-    if a.shape != b.shape or not bool(torch.equal(a, b)):
+    found = problem.shared_operator(like)
+    if found is None:
         raise InvalidInput(
             f"{type(problem).__name__} draws its operator at random, so that a measurement from a "
-            "file needs to say its own: give --masks for inpainting, "
-            "or a deft.problems.Fixed in Python."
+            "file needs to say its own: give --masks for inpainting, another --problem whose "
+            "operator is fixed, or operator= of deft.load(...)(y) in Python."
         )
-    return problem.operator(like, Noise(range(len(like))))
+    return found

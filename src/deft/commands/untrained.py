@@ -14,7 +14,8 @@ from deft import checks
 from deft.commands import catalogue
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
-from deft.htransforms.learned import LearnedHTransform
+from deft.htransforms.learned import LearnedHTransform, Operators
+from deft.htransforms.pivot import Where
 from deft.noise import mix
 from deft.priors.base import Prior
 from deft.problems import Problem
@@ -30,13 +31,14 @@ def untrained(
     seed: int,
     form: type[HTransform] = LearnedHTransform,
     patch: int | None = None,
-    **options: object,
+    operators: Operators | None = None,
+    point: Where | None = None,
 ) -> HTransform:
     """A new h-transform, whose first weights depend on the seed alone: a run that was killed before
     it saved anything starts where it did.
 
-    `fraction` and `patch` are by default what its class takes; `options` that are None are left
-    out. Raises `InvalidInput` for a class that cannot be made for a prior in this way.
+    `fraction`, `patch`, `operators` and `point` are by default what its class takes. Raises
+    `InvalidInput` for a class that cannot be made for a prior in this way, or has no such choice.
     """
     make = getattr(form, "for_prior", None)
     if make is None or "fraction" not in inspect.signature(make).parameters:
@@ -45,7 +47,9 @@ def untrained(
             "one from; train LearnedHTransform, PaperHTransform or "
             "ConditionalScore."
         )
-    given = {name: value for name, value in options.items() if value is not None}
+    sizes = {"fraction": fraction, "patch": _checked(patch, make, form, prior)}
+    choices: dict[str, object] = {"operators": operators, "point": point}
+    given = {name: value for name, value in (sizes | choices).items() if value is not None}
     for name in given:
         if name not in inspect.signature(make).parameters:
             raise InvalidInput(
@@ -54,8 +58,6 @@ def untrained(
                 expected=f"nothing with {form.__name__}, which has no such choice",
                 advice="leave it out, or train LearnedHTransform",
             )
-    sizes = {"fraction": fraction, "patch": _checked(patch, make, form, prior)}
-    given |= {name: value for name, value in sizes.items() if value is not None}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(seed, 21))
         result: HTransform = make(prior, **given)

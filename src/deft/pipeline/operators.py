@@ -23,8 +23,6 @@ from deft.priors.base import Prior
 from deft.problems import Problem, Tomography
 from deft.storage import mask_files
 
-_DRAWN = 3  # operators that are compared
-
 
 def operator_of(
     prior: Prior,
@@ -68,12 +66,12 @@ def operator_of(
         return _blurred(prior, problem, kernel)
     if angles is not None:
         return _scanned(prior, problem, angles)
-    return _fixed(prior, problem)
+    return _shared(prior, problem)
 
 
-def _drawn(prior: Prior, problem: Problem, seed: int = 0) -> ForwardOperator:
+def _drawn(prior: Prior, problem: Problem) -> ForwardOperator:
     x_0 = torch.zeros(1, *prior.signal_shape, device=prior.device)
-    return problem.operator(x_0, Noise([seed]))
+    return problem.operator(x_0, Noise([0]))
 
 
 def _masked(prior: Prior, problem: Problem, mask: object, invert: bool) -> ForwardOperator:
@@ -170,22 +168,18 @@ def _no_use(what: str, problem: Problem) -> InvalidInput:
     )
 
 
-def _fixed(prior: Prior, problem: Problem) -> ForwardOperator:
+def _shared(prior: Prior, problem: Problem) -> ForwardOperator:
     """The problem's, where it is the same whatever the seed."""
-    drawn = [_drawn(prior, problem, seed) for seed in range(_DRAWN)]
-    first, name = dict(drawn[0].named_buffers()), type(problem).__name__
-    for other in drawn[1:]:
-        theirs = dict(other.named_buffers())
-        if first.keys() != theirs.keys() or not all(
-            torch.equal(first[k], v) for k, v in theirs.items()
-        ):
-            raise InvalidInput(
-                "operator",
-                given="nothing",
-                expected=f"the operator that measured y: {name} draws one for each signal",
-                advice=_how(drawn[0], problem),
-            )
-    return drawn[0]
+    found = problem.shared_operator(torch.zeros(1, *prior.signal_shape, device=prior.device))
+    if found is None:
+        raise InvalidInput(
+            "operator",
+            given="nothing",
+            expected=f"the operator that measured y: {type(problem).__name__} draws one for each "
+            "signal",
+            advice=_how(_drawn(prior, problem), problem),
+        )
+    return found
 
 
 def _how(operator: ForwardOperator, problem: Problem) -> str:

@@ -10,6 +10,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 
+import torch
 from torch import Tensor
 
 from deft import checks
@@ -20,6 +21,7 @@ from deft.operators.base import ForwardOperator
 from deft.types import Measurement, Signal
 
 NoiseLevel = float | tuple[float, float]
+_PROBED = 3  # draws of an operator that are compared
 
 
 class Problem(ABC):
@@ -51,6 +53,18 @@ class Problem(ABC):
             self._noise_level(noise.stream(2)).to(x_0),
         )
         return Observation(likelihood.sample(x_0, noise.stream(3)), likelihood)
+
+    def shared_operator(self, like: Signal) -> ForwardOperator | None:
+        """The operator of these signals where it is the same whatever the seed; None where it is
+        drawn.
+        """
+        probe = Noise([0], like.device, like.dtype).normal(0, like.shape[1:])
+        first, *others = (
+            self.operator(probe, Noise([seed]))(probe) for seed in range(1, 1 + _PROBED)
+        )
+        if any(y.shape != first.shape or not torch.equal(y, first) for y in others):
+            return None
+        return self.operator(like, Noise(range(len(like))))
 
     def likelihood(
         self, operator: ForwardOperator, y: Measurement, sigma_y: float | None = None

@@ -63,6 +63,9 @@ class AnyOf(Problem):
             parts.append(part)
         return Mixed(parts, kind, place, x_0.shape[1:], self._length(x_0))
 
+    def shared_operator(self, like: Signal) -> ForwardOperator | None:
+        return super().shared_operator(like) if len(self.problems) == 1 else None
+
     def _length(self, x_0: Signal) -> int:
         """The longest measurement of any of the problems, whichever a batch has drawn."""
         shape = tuple(x_0.shape[1:])
