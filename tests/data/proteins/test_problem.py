@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deft.data.proteins import MotifProblem, Residue, Scaffold, Segment
-from deft.data.proteins.problem import fewest_between, length_range
+from deft.data.proteins.parts import fewest_between, length_range
 from tests.data.proteins.made import helix
 from tests.refusal import refused
 

@@ -14,7 +14,8 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
-from deft.data.proteins.problem import LONGEST, MotifProblem, Part, Scaffold, Segment, length_range
+from deft.data.proteins.parts import LONGEST, Part, Scaffold, Segment, length_range
+from deft.data.proteins.problem import MotifProblem
 from deft.data.proteins.structure import Structure
 from deft.errors import InvalidInput
 

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from deft.data.proteins.problem import LONGEST, MotifProblem, Part, Scaffold, Segment
+from deft.data.proteins.parts import LONGEST, Part, Scaffold, Segment
+from deft.data.proteins.problem import MotifProblem
 from deft.data.proteins.structure import Residue, first_model, structure_of
 from deft.errors import InvalidInput
 

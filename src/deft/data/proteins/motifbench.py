@@ -14,14 +14,8 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from deft.data.proteins.problem import (
-    MotifProblem,
-    Part,
-    Scaffold,
-    Segment,
-    fewest_between,
-    length_range,
-)
+from deft.data.proteins.parts import Part, Scaffold, Segment, fewest_between, length_range
+from deft.data.proteins.problem import MotifProblem
 from deft.data.proteins.structure import Structure, structure_of
 from deft.errors import InvalidInput
 
