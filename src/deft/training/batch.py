@@ -61,6 +61,16 @@ class Loss:
     value: LogProb
     shown: Mapping[str, Tensor] = field(default_factory=dict)
 
+    def over(self, dimensions: Tensor, x_0: Signal, *names: str) -> Loss:
+        """A mean over all entries of x_0, as one over the dimensions in which each signal varies:
+        entries that do not exist (padding after a chain) are 0 in it. So are those of `names`.
+        """
+        counts = dimensions.to(x_0)
+        counts = counts.repeat_interleave(max(len(x_0) // len(counts), 1))
+        weight = x_0[0].numel() / counts
+        shown = {name: self.shown[name] * weight for name in names}
+        return Loss(self.value * weight, {**self.shown, **shown})
+
 
 def gathered(parts: Sequence[Loss]) -> Loss:
     """The losses of several batches as one, without their graphs."""

@@ -194,7 +194,7 @@ class DenoisingScoreMatching(Objective):
             )
             denoised = batch.denoised
         found = self.loss_from(h_transform, prior.scale, denoised, observation, batch.x_0)
-        return found if not batch.context else _of_dimensions(found, prior, batch.x_0)
+        return found.over(prior.dimensions, batch.x_0, "without") if batch.context else found
 
     def loss_from(
         self,
@@ -260,16 +260,6 @@ class DenoisingScoreMatching(Objective):
                 for i, lifted in zip(missing, fresh, strict=True)
             }
         return observation.with_lift(torch.stack([self._lifts[seed] for seed in seeds]).to(x_0))
-
-
-def _of_dimensions(loss: Loss, prior: Prior, x_0: Signal) -> Loss:
-    """A loss that is a mean over all entries, as one over the dimensions in which each signal
-    varies: entries that do not exist (padding after a chain) are 0 in it.
-    """
-    dimensions = prior.dimensions.to(x_0)
-    weight = x_0[0].numel() / dimensions.repeat_interleave(max(len(x_0) // len(dimensions), 1))
-    shown = {**loss.shown, "without": loss.shown["without"] * weight}
-    return Loss(loss.value * weight, shown)
 
 
 def measured(problem: Problem, prior: Prior, x_0: Signal, noise: Noise) -> Observation:
