@@ -1,5 +1,6 @@
 """Proteins: structures from PDB and mmCIF files, and motif problems."""
 
+from deft.data.proteins.chains import read_chains
 from deft.data.proteins.check import check_folder
 from deft.data.proteins.contig import from_contig
 from deft.data.proteins.design import Design, designs_of, write_design
@@ -26,6 +27,7 @@ __all__ = [
     "export_motifbench",
     "from_contig",
     "observed",
+    "read_chains",
     "read_problem",
     "read_problems",
     "read_structure",
