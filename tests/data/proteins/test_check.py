@@ -4,6 +4,8 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from deft.data.proteins import (
     Design,
@@ -296,6 +298,25 @@ def test_a_motif_that_is_missing_or_a_dot(pipeline):
         path = place / part / f"{NAME}_2.pdb"
         path.rename(place / part / "v1.2.pdb")
     assert any("a dot in its name" in fault for fault in words(check_folder(place)))
+
+
+_PARTS = st.sampled_from(
+    ["ATOM  ", "HETATM", "    1", "  CA ", "GLY", " A", "   1 ", "  1.000", "\n", "END\n", "TER"]
+)
+
+
+@given(
+    st.one_of(st.text(max_size=120), st.lists(_PARTS, max_size=30).map("".join)),
+    st.one_of(st.text(max_size=60), st.sampled_from(["A/1/B", "1/A", "0/A/33/B/9"])),
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_has_faults_or_none(tmp_path, text, placement):
+    place = tmp_path / NAME
+    place.mkdir(exist_ok=True)
+    (place / f"{NAME}_0.pdb").write_text(text, encoding="utf-8", newline="")
+    table = f"sample_num,motif_placements\n0,{placement}\n"
+    (place / "scaffold_info.csv").write_text(table, encoding="utf-8", newline="")
+    assert all(fault.where and fault.what for fault in check_folder(tmp_path, {NAME: problem()}))
 
 
 def test_folders_that_are_none(tmp_path):
