@@ -175,6 +175,13 @@ def test_a_bank_of_chains_is_refused(tmp_path):
     assert raised.value.given == "signals with mask of their own"
 
 
+def test_a_number_of_measurements_is_refused():
+    source = Backbones(chains(8), White())
+    batch = source.batch([0], Noise([1]))
+    objective = DenoisingScoreMatching(problem(), measurements=3)
+    refused(lambda: objective.loss(Gain(), batch.told(White()), batch), 3, "None for signals")
+
+
 def test_errors():
     refused(lambda: Backbones([], White()), "none", "one C-alpha trace or more")
     refused(lambda: Backbones([torch.zeros(3, 4)], White()), (3, 4), "(residues, 3)")

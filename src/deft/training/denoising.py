@@ -160,6 +160,9 @@ class DenoisingScoreMatching(Objective):
         return replace(batch, denoised=noised(prior, self.times, batch.x_0, batch.noise))
 
     def loss(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Loss:
+        if self.measurements and batch.context:
+            expected = "None for signals that are drawn afresh, with a context of their own"
+            raise InvalidInput("measurements", given=self.measurements, expected=expected)
         count = self.per_evaluation if torch.is_grad_enabled() else 1
         if count == 1:
             return self._loss_of(h_transform, prior, batch)
