@@ -133,7 +133,7 @@ def test_the_guidance_is_the_gradient_of_the_tempered_likelihood():
 
 
 def test_no_gradient_through_the_rotation_changes_the_gradient_of_the_likelihood():
-    x_0, observation = observations()
+    x_0, observation = observations(2)
     x = (x_0 + torch.randn_like(x_0)).requires_grad_()
     assert torch.autograd.gradcheck(
         lambda x: observation.likelihood.log_prob(x, observation.y), (x,), atol=1e-4

