@@ -5,10 +5,11 @@
     R_i = [t_i, b_i, n_i] as columns,    the origin of frame i is x_i
 
 The discrete Frenet frames of Hu et al. 2011, as Genie uses them (Lin & AlQuraishi 2023,
-arXiv:2301.12485, section 3.1). The two ends of a chain have the rotation of their neighbour, and
-padding has none (the identity). A rotation of the chain rotates every frame. The mirror image of
-the chain has other frames than the mirror images of its frames, which is how a network that reads
-its frames tells right from left.
+arXiv:2301.12485, section 3.1). The two ends of a chain have the frame of their neighbour, and
+padding has none (the identity). t x b = -n, so that R_i is orthogonal with determinant -1; the
+published weights were trained with these left-handed frames. A rotation of the chain rotates every
+frame. The frames of its mirror image are not the mirror images of its frames, which is how a
+network that reads frames tells right from left.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _TINY = 1e-10  # square angstrom: the squared length of a vector that has no dir
 @final
 @dataclass(frozen=True)
 class Frames:
-    """Rotations (batch, residues, 3, 3) and origins (batch, residues, 3)."""
+    """Orthogonal matrices (batch, residues, 3, 3) and origins (batch, residues, 3)."""
 
     rotation: Float[Tensor, "batch residues 3 3"]
     origin: Float[Tensor, "batch residues 3"]
@@ -56,7 +57,7 @@ class Frames:
 def frenet(
     x: Float[Tensor, "batch residues 3"], mask: Bool[Tensor, "batch residues"]
 ) -> Float[Tensor, "batch residues 3 3"]:
-    """The rotations of the frames of chains whose residues stand first, padding after them; of
+    """The matrices of the frames of chains whose residues stand first, padding after them; of
     at least 3 residues each.
     """
     tangent = _unit(x[:, 1:] - x[:, :-1])
