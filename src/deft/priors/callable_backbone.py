@@ -1,8 +1,8 @@
 """A prior of protein backbones that is any network or function of the user's own.
 
-f(x_t, level, mask) predicts the noise, or another `prediction` (deft.priors.predictions), of C-alpha
-traces x_t (batch, places, 3) in angstrom; `level` is what it is `told` of the noise level, one per
-chain; `mask` (batch, places) says which residues exist.
+f(x_t, level, mask) predicts the noise, or another `prediction` (deft.priors.predictions), of
+C-alpha traces x_t (batch, places, 3) in angstrom; `level` is what it is `told` of the noise level,
+one per chain; `mask` (batch, places) says which residues exist.
 
     index      k, the entry of the table of a VPTabulated schedule
     time       t in [0, 1], 0 = clean, 1 = noise
@@ -119,9 +119,7 @@ class CallableBackbone(BackbonePrior):
         return self.network_dtype if half else x_t.dtype
 
 
-def level(
-    told: str | Callable[[Times], Tensor], schedule: Schedule
-) -> Callable[[Times], Tensor]:
+def level(told: str | Callable[[Times], Tensor], schedule: Schedule) -> Callable[[Times], Tensor]:
     """What a network is told, as a function of t. Raises `InvalidInput` for another name, and for
     an index where the schedule has no table.
     """

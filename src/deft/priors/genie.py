@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import final
 
@@ -111,7 +112,7 @@ def load(
 def schedule(entries: int = 1000) -> VPTabulated:
     """Genie's table: alpha_k^2 = cos^2(pi/2 (k + 1) / (T + 1)), with betas of 0.999 at most."""
     kept = [math.cos(math.pi / 2 * i / (entries + 1)) ** 2 for i in range(entries + 1)]
-    return VPTabulated([min(1 - b / a, _LARGEST_BETA) for a, b in zip(kept, kept[1:])])
+    return VPTabulated([min(1 - b / a, _LARGEST_BETA) for a, b in pairwise(kept)])
 
 
 def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

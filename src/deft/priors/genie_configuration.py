@@ -161,10 +161,9 @@ def settled(checkpoint: Path, sizes: Sizes, configuration: Configuration) -> Siz
             raise said.disagrees(checkpoint, key, said.number(key, least), getattr(sizes, name))
     place, time, both = said.number(_PLACE), said.number(_TIME), sizes.place + sizes.time
     if place + time != both:
-        key = _PLACE if _PLACE in said.said or _TIME not in said.said else _TIME
         raise said.wrong(
-            key,
-            f"{place}, and {_TIME if key == _PLACE else _PLACE} {time if key == _PLACE else place}",
+            f"{_PLACE}, {_TIME}",
+            f"{place} and {time}",
             f"a sum of {both}, as the weights of {checkpoint} say",
         )
     return replace(
@@ -211,7 +210,9 @@ def of_shapes(checkpoint: Path, tensors: Mapping[str, Tensor]) -> Sizes:
         sizes["multiplied"] = shape(f"{first}.tri_mul_out.linear_a_p.weight", 2)[0]
     if f"{first}.tri_att_start.linear.weight" in tensors:
         sizes["attending"] = shape(f"{first}.tri_att_start.linear.weight", 2)[0]
-        sizes["attended"] = divided(f"{first}.tri_att_start.mha.linear_q.weight", sizes["attending"])
+        sizes["attended"] = divided(
+            f"{first}.tri_att_start.mha.linear_q.weight", sizes["attending"]
+        )
     if layers:
         sizes["pair_factor"] = divided(f"{first}.pair_transition.linear_1.weight", pair)
     heads = shape(f"{layer}.ipa.head_weights", 1)[0]
@@ -245,4 +246,3 @@ def _none(path: Path, given: str) -> CheckpointError:
         expected="a configuration of Genie: lines of a key and a value, maximumNumResidues among "
         "them",
     )
-

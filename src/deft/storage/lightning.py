@@ -1,8 +1,8 @@
 """Checkpoints of PyTorch Lightning, whose weights are read where the rest of the file needs code.
 
-An old one holds classes of its callbacks beside the weights, which `weights_only=True` refuses. Each
-class and function that torch does not know is replaced by one of this module that does nothing,
-so that nothing that the file names is imported or called; then the same reader is asked.
+An old one holds classes of its callbacks beside the weights, which `weights_only=True` refuses.
+Each class and function that torch does not know is replaced by one of this module that does
+nothing, so that nothing that the file names is imported or called; then the same reader is asked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from deft.errors import CheckpointError
 from deft.storage import weights_only
 
 MARKS = ("state_dict", "pytorch-lightning_version")

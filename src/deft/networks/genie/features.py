@@ -75,7 +75,8 @@ class PairFeatures(nn.Module):
         between = x[:, :, None] - x[:, None]
         distance = (between.square().sum(-1, keepdim=True) + _TINY).sqrt()
         p = self.linear_s_p_i(s)[:, :, None] + self.linear_s_p_j(s)[:, None]
-        return (p + along + self.linear_template(distance)) * pairs[..., None]
+        result: Tensor = (p + along + self.linear_template(distance)) * pairs[..., None]
+        return result
 
 
 _TINY = 1e-10  # square angstrom, where the root has a derivative

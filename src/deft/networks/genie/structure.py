@@ -106,7 +106,8 @@ class PointAttention(nn.Module):
             - 0.5 * weight * apart.square().sum((-2, -1))
         )
         logit = logit.permute(0, 3, 1, 2)
-        return (logit + _ABSENT * (~pairs)[:, None].to(logit)).softmax(-1)
+        result: Tensor = (logit + _ABSENT * (~pairs)[:, None].to(logit)).softmax(-1)
+        return result
 
 
 @final

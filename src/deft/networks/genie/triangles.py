@@ -130,7 +130,10 @@ class PairTransition(nn.Module):
     def __init__(self, pair: int, factor: int) -> None:
         super().__init__()
         self.layer_norm = nn.LayerNorm(pair)
-        self.linear_1, self.linear_2 = nn.Linear(pair, factor * pair), nn.Linear(factor * pair, pair)
+        self.linear_1, self.linear_2 = (
+            nn.Linear(pair, factor * pair),
+            nn.Linear(factor * pair, pair),
+        )
 
     if TYPE_CHECKING:
         __call__: Callable[..., Tensor]
