@@ -93,7 +93,9 @@ class PointAttention(nn.Module):
 
     def _points(self, numbers: Tensor) -> Tensor:
         """Numbers in three blocks, x, y and z, as points: (batch, residues, heads, points, 3)."""
-        return torch.stack(numbers.chunk(3, dim=-1), dim=-1).unflatten(-2, (self.heads, -1))
+        points = torch.stack(numbers.chunk(3, dim=-1), dim=-1)
+        result: Tensor = points.unflatten(-2, (self.heads, -1))
+        return result
 
     def _attention(
         self, q: Tensor, k: Tensor, q_points: Tensor, k_points: Tensor, bias: Tensor, pairs: Tensor
