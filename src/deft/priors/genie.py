@@ -42,6 +42,7 @@ from deft.types import Signal, Times
 PREFIXES = ("model.", "module.")
 _FIRST = "single_feature_net.linear.weight"
 _MARKS = (_FIRST, "pair_feature_net.linear_template.weight", "structure_net.net.0.ipa.head_weights")
+_MOTIF = "pair_feature_net.linear_motif_template.weight"  # of Genie 2
 _LARGEST_BETA = 0.999
 
 
@@ -129,7 +130,7 @@ def is_it(content: object) -> bool:
         names = without_prefix(weights_only.named("", content))
     except CheckpointError:
         return False
-    return all(mark in names for mark in _MARKS)
+    return all(mark in names for mark in _MARKS) and _MOTIF not in names
 
 
 def prior_of(
