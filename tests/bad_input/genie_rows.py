@@ -17,12 +17,7 @@ GENIE_ROWS: dict[str, list[Row]] = {
         Row(
             TRAIN,
             f"{_GENIE} --details.config {{w}}/genie/other",
-            (
-                (
-                    "genie/other: ipaNumHeads: got 4; expected 3, "
-                    "as the weights of {w}/genie/w.ckpt say",
-                ),
-            ),
+            ("genie/other: ipaNumHeads: got 4; expected 3, as the weights of", "w.ckpt say"),
         ),
         Row(
             "inspect {w}/genie/w.ckpt",
