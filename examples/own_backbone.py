@@ -90,7 +90,7 @@ def trained(steps: int) -> Network:
     return network
 
 
-def main(training: int = 800, samples: int = 16, steps: int = 50) -> dict[str, float]:
+def main(training: int = 1500, samples: int = 16, steps: int = 50) -> dict[str, float]:
     """Designs with and without the motif; returns their RMSD to it and their bonds, in angstrom."""
     prior = deft.CallableBackbone(
         trained(training),
@@ -125,7 +125,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--training", type=int, default=800)
+    parser.add_argument("--training", type=int, default=1500)
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--steps", type=int, default=50)
     arguments = parser.parse_args()
