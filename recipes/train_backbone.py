@@ -46,15 +46,15 @@ class Trained(nn.Module):
         self.covariance = ChainCovariance()
         self.network = EquivariantBody(1, **sizes)
 
-    def parts(self, lengths: list[int], n: int, sigma: Tensor) -> tuple[Tensor, ...]:
+    def parts(self, lengths: list[int], x: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
         """U, the variances of C, and the filter's factors."""
-        v, U = self.covariance.padded(lengths, n)
+        v, U = self.covariance.padded(lengths, x)
         s2 = sigma[:, None] ** 2
         return U, v * s2 / (v + s2), v / (v + s2)
 
     def forward(self, x_t: Tensor, sigma: Tensor, lengths: list[int]) -> Tensor:
         """x_0_hat."""
-        U, c, w = self.parts(lengths, x_t.shape[1], sigma)
+        U, c, w = self.parts(lengths, x_t, sigma)
         y = U @ (w[..., None] * (U.mT @ x_t))
         colour = (U * c.sqrt()[:, None]) @ U.mT
         return y + colour @ self.correction(y, colour, sigma, lengths)
@@ -79,7 +79,7 @@ def loss_of(model: Trained, x_0: Tensor, lengths: list[int], step: int) -> Tenso
     """The loss of one batch, with the noise of this step."""
     generator = torch.Generator().manual_seed(step)
     sigma = levels(len(x_0), generator)
-    U, c, w = model.parts(lengths, x_0.shape[1], sigma)
+    U, c, w = model.parts(lengths, x_0, sigma)
     x_t = x_0 + sigma[:, None, None] * torch.randn(x_0.shape, generator=generator)
     y = U @ (w[..., None] * (U.mT @ x_t))
     root = c.sqrt()
@@ -105,7 +105,7 @@ def errors(model: Trained, chains: list[np.ndarray]) -> dict[str, list[float]]:
             noise = noise * mask
             noise = (noise - noise.sum(1, keepdim=True) / mask.sum(1, keepdim=True)) * mask
             level = torch.full((len(some),), sigma)
-            U, _, w = model.parts(lengths, x_0.shape[1], level)
+            U, _, w = model.parts(lengths, x_0, level)
             x_t = x_0 + sigma * noise
             for k, estimate in enumerate(
                 (model(x_t, level, lengths), U @ (w[..., None] * (U.mT @ x_t)))
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=80.0, help="of the whole run")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--channels", type=int, default=96)
+    parser.add_argument("--width", type=int, default=96)
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--pair", type=int, default=32)
     parser.add_argument("--pairs", type=int, default=50_000, help="of residues in a batch")
@@ -146,7 +146,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     parts = split(read(args.data), args.motifs)
     batches, checked = Batches(parts["train"], pairs=args.pairs), held_out(parts["val"])
-    sizes = {"channels": args.channels, "blocks": args.blocks, "pair": args.pair}
+    sizes = {"width": args.width, "blocks": args.blocks, "pair": args.pair}
     model = Trained(**sizes)
     state_file = args.out / "state.pt"
     optimiser = torch.optim.AdamW(

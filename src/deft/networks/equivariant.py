@@ -36,10 +36,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deft import checks
+from deft.errors import InvalidInput
 from deft.networks.mlp import ScalarFeatures
 
 _FAR = 32  # relative positions beyond it are one
 _END = 16  # residues further from an end do not know how far
+_TOLD = 64  # features of the numbers
 
 
 def unit(v: Tensor) -> Tensor:
@@ -74,12 +76,12 @@ class _Attention(nn.Module):
     where what it looks at lies, in the frame of who looks.
     """
 
-    def __init__(self, channels: int, heads: int, pair: int) -> None:
+    def __init__(self, width: int, heads: int, pair: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(channels, 3 * channels, bias=False)
-        self.out = nn.Linear(channels + heads * (pair + 4), channels)
-        self.pull = nn.Linear(channels, heads)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width + heads * (pair + 4), width)
+        self.pull = nn.Linear(width, heads)
 
     if TYPE_CHECKING:
         __call__: Callable[..., tuple[Tensor, Tensor]]
@@ -105,16 +107,16 @@ class _Attention(nn.Module):
 class _Block(nn.Module):
     """Attention, then a layer that also reads the local geometry, then what it adds to F."""
 
-    def __init__(self, channels: int, heads: int, pair: int, told: int, local: int, window: int):
+    def __init__(self, width: int, heads: int, pair: int, told: int, local: int, window: int):
         super().__init__()
-        self.modulation = nn.Linear(told, 6 * channels)
+        self.modulation = nn.Linear(told, 6 * width)
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
-        self.attention = _Attention(channels, heads, pair)
-        self.of_features = nn.Linear(channels, 2 * channels)
-        self.of_geometry = nn.Linear(local, 2 * channels, bias=False)
-        self.narrow = nn.Linear(2 * channels, channels)
-        self.head = nn.Linear(channels, 2 * window + 3)
+        self.attention = _Attention(width, heads, pair)
+        self.of_features = nn.Linear(width, 2 * width)
+        self.of_geometry = nn.Linear(local, 2 * width, bias=False)
+        self.narrow = nn.Linear(2 * width, width)
+        self.head = nn.Linear(width, 2 * window + 3)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         nn.init.zeros_(self.attention.pull.weight)
@@ -142,9 +144,7 @@ class _Block(nn.Module):
         h = h + (1 + m[2]) * seen
         normal = functional.layer_norm(h, shape) * (1 + m[3]) + m[4]
         h = h + (1 + m[5]) * self.narrow(
-            functional.gelu(
-                self.of_features(normal) + self.of_geometry(local), approximate="tanh"
-            )
+            functional.gelu(self.of_features(normal) + self.of_geometry(local), approximate="tanh")
         )
         numbers = self.head(functional.layer_norm(h, shape))
         s, u = numbers[..., :-3], numbers[..., -3:]
@@ -156,8 +156,8 @@ class _Block(nn.Module):
 class EquivariantBody(nn.Module):
     """Positions of chains -> one vector per residue, equivariant to rotations; zero at its start.
 
-    `numbers` per signal are told to every layer, `singles` and `pairs` are the channels of
-    invariant features that the caller adds; `channels`, `blocks`, `heads`, `pair` and `window` size
+    `numbers` per signal are told to every layer, `singles` and `pairs` are the numbers of
+    invariant features that the caller adds; `width`, `blocks`, `heads`, `pair` and `window` size
     it.
     """
 
@@ -170,7 +170,7 @@ class EquivariantBody(nn.Module):
         *,
         singles: int = 0,
         pairs: int = 0,
-        channels: int = 96,
+        width: int = 96,
         blocks: int = 4,
         heads: int = 6,
         pair: int = 32,
@@ -178,40 +178,39 @@ class EquivariantBody(nn.Module):
     ) -> None:
         super().__init__()
         for name, value in {
-            "channels": channels,
+            "width": width,
             "blocks": blocks,
             "heads": heads,
             "pair": pair,
             "window": window,
         }.items():
             checks.whole(name, value, most=4096, meaning="the size of the network")
+        if width % heads:
+            raise InvalidInput("heads", given=heads, expected=f"a divisor of the width {width}")
         self.window, self.heads, self.blocks = window, heads, blocks
-        told = 64
         self.numbers = ScalarFeatures(numbers)
         self.told = nn.Sequential(
-            nn.Linear(self.numbers.width, told), nn.SiLU(), nn.Linear(told, told), nn.SiLU()
+            nn.Linear(self.numbers.width, _TOLD), nn.SiLU(), nn.Linear(_TOLD, _TOLD), nn.SiLU()
         )
-        self.register_buffer(
-            "window_centres", torch.arange(8) * 1.25 + 2.5, persistent=False
-        )
+        self.register_buffer("window_centres", torch.arange(8) * 1.25 + 2.5, persistent=False)
         self.register_buffer(
             "pair_centres",
             torch.tensor([2.0, 3.0, 4, 5, 6, 7, 8, 10, 12, 15, 19, 24, 30, 40]),
             persistent=False,
         )
         local = 2 * window * (4 + len(self.window_centres))
-        self.first = nn.Linear(told + singles + local, channels)
-        self.ends = nn.Parameter(0.1 * torch.randn(2, _END + 1, channels))
+        self.first = nn.Linear(_TOLD + singles + local, width)
+        self.ends = nn.Parameter(0.1 * torch.randn(2, _END + 1, width))
         self.pair_in = nn.Linear(len(self.pair_centres) + 15 + pairs, pair)
-        self.pair_told = nn.Linear(told, pair)
+        self.pair_told = nn.Linear(_TOLD, pair)
         self.apart = nn.Parameter(0.3 * torch.randn(2 * _FAR + 1, pair))
         self.pair_out = nn.Linear(pair, pair)
         self.bias = nn.Linear(pair, heads * blocks)
         self.layers = nn.ModuleList(
-            _Block(channels, heads, pair, told, local, window) for _ in range(blocks)
+            _Block(width, heads, pair, _TOLD, local, window) for _ in range(blocks)
         )
-        self.from_i = nn.Linear(channels, pair)
-        self.from_j = nn.Linear(channels, pair, bias=False)
+        self.from_i = nn.Linear(width, pair)
+        self.from_j = nn.Linear(width, pair, bias=False)
         self.strength = nn.Linear(pair, 1)
         nn.init.zeros_(self.strength.weight)
         nn.init.zeros_(self.strength.bias)

@@ -13,6 +13,7 @@ w_m is linear in n between the lengths at which it is known, and constant beyond
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import torch
@@ -65,7 +66,7 @@ class ChainCovariance(nn.Module):
         return shapes(torch.arange(length, device=w.device)) @ w
 
     def eigen(self, length: int) -> tuple[Tensor, Tensor]:
-        """v (n,) and U (n, n) in single precision; the first eigenvalue, of the mean, is 0."""
+        """v (n,) and U (n, n) in double precision; the first eigenvalue, of the mean, is 0."""
         if length not in self._kept:
             d = self.differences(length)
             at = torch.arange(length, device=d.device)
@@ -74,20 +75,22 @@ class ChainCovariance(nn.Module):
             v, U = torch.linalg.eigh(-0.5 * D)
             v = v.clamp(min=0.0)
             v[0] = 0.0
-            self._kept[length] = (v.float(), U.float())
+            self._kept[length] = (v, U)
         return self._kept[length]
 
-    def padded(self, lengths: list[int], n: int) -> tuple[Tensor, Tensor]:
-        """The same for each length, (batch, n) and (batch, n, n), with zeros after its end."""
-        v = self.weights.new_zeros(len(lengths), n, dtype=torch.float32)
-        U = self.weights.new_zeros(len(lengths), n, n, dtype=torch.float32)
+    def padded(self, lengths: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
+        """v and U of each length, (batch, n) and (batch, n, n) with zeros after its end, for chains
+        `like` (batch, n, ...): in their precision, on their device.
+        """
+        n = like.shape[1]
+        v, U = like.new_zeros(len(lengths), n), like.new_zeros(len(lengths), n, n)
         for row, length in enumerate(lengths):
             own_v, own_U = self.eigen(length)
-            v[row, :length], U[row, :length, :length] = own_v, own_U
+            v[row, :length], U[row, :length, :length] = own_v.to(v), own_U.to(U)
         return v, U
 
     @torch.no_grad()
-    def fit(self, measured: dict[float, Tensor]) -> None:
+    def fit(self, measured: Mapping[float, Tensor]) -> None:
         """Least squares with w >= 0 of measured D(k) / k^0.7, k = 1, 2, ..., at every knot."""
         for row, knot in enumerate(KNOTS):
             d = measured[knot].double()

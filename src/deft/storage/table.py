@@ -71,7 +71,10 @@ _H_TRANSFORMS = {
     "deft.htransforms.tmpd": "TMPD",
 }
 _SCHEDULES = {"deft.schedules": "EDM RectifiedFlow VE VPCosine VPLinear VPTabulated"}
-_PRIORS = {"deft.priors.unet": "UNetPrior"}
+_PRIORS = {
+    "deft.priors.equivariant_backbone": "EquivariantBackbone",
+    "deft.priors.unet": "UNetPrior",
+}
 _SAMPLERS = {
     "deft.samplers.conjugate": "ConjugateIntegrator",
     "deft.samplers.daps": "DAPS",

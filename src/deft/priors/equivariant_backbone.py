@@ -1,0 +1,112 @@
+"""A prior of protein backbones that starts from the Gaussian chain.
+
+    x_0_hat = W y_t + C^{1/2} F(W y_t, log-SNR_t),    y_t = x_t / alpha_t,  s_t = sigma_t / alpha_t
+
+    W = S (S + s_t^2 I)^{-1},    C = s_t^2 S (S + s_t^2 I)^{-1}
+
+S is the covariance of a chain of this length (deft.priors.rouse), W y_t the posterior mean of a
+Gaussian with it and C its posterior covariance: the preconditioning of Karras et al. 2022
+(arXiv:2206.00364, eq. 7) with a matrix along the chain in place of its numbers, as in
+deft.priors.unet. F is an equivariant network (deft.networks.equivariant), whose target has unit
+variance in every mode and at every noise level if chains are Gaussian, and which is zero before it
+is trained. Both W and C^{1/2} act along the chain only, so that
+
+    x_0_hat(R x_t) = R x_0_hat(x_t)    for every rotation R
+
+and not for mirrors. The constant mode has S = 0: all is about the mean of the residues.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from deft import checks
+from deft.networks.equivariant import EquivariantBody
+from deft.priors.backbone import BackbonePrior
+from deft.priors.rouse import ChainCovariance
+from deft.schedules import Schedule
+from deft.types import Signal, Times
+
+
+@final
+class EquivariantBackbone(BackbonePrior):
+    """A backbone prior for chains of `min_length` to `max_length` residues, equivariant to
+    rotations; the backbone prior that ships is of this class.
+
+    `width`, `blocks`, `heads`, `pair` and `window` size the network
+    (deft.networks.equivariant).
+    """
+
+    centred = True
+    precision: str = "fp32"
+
+    def __init__(
+        self,
+        max_length: int,
+        schedule: Schedule,
+        *,
+        min_length: int = 3,
+        width: int = 96,
+        blocks: int = 4,
+        heads: int = 6,
+        pair: int = 32,
+        window: int = 8,
+        name: str = "equivariant-backbone",
+    ) -> None:
+        self.min_length = checks.whole("min_length", min_length, 3, 1 << 14)
+        super().__init__(max_length)
+        self.schedule, self._name = schedule, name
+        sizes = {
+            "width": width,
+            "blocks": blocks,
+            "heads": heads,
+            "pair": pair,
+            "window": window,
+        }
+        self.config = {"max_length": self.max_length, "min_length": self.min_length, **sizes}
+        self.covariance = ChainCovariance()
+        self.network = EquivariantBody(1, **sizes)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def scale(self) -> float:  # type: ignore[override]
+        """The standard deviation of a coordinate, of chains of half the residues between the least
+        and the largest number.
+        """
+        middle = (self.min_length + self.max_length) // 2
+        return float(self.covariance.eigen(middle)[0].mean().sqrt())
+
+    def estimate(self, x_t: Signal, t: Times, mask: Bool[Tensor, "batch places"]) -> Signal:
+        wiener, colour, noise = self.filtered(x_t, t, mask)
+        return wiener + colour @ self.correction(wiener, colour, noise, mask)
+
+    def filtered(
+        self, x_t: Signal, t: Times, mask: Bool[Tensor, "batch places"]
+    ) -> tuple[Signal, Float[Tensor, "batch places places"], Float[Tensor, " batch"]]:
+        """W y_t, C^{1/2} and s_t."""
+        alpha_t, sigma_t = self.levels(x_t, t)
+        noise = (sigma_t / alpha_t).flatten().expand(len(x_t))
+        v, U = self.covariance.padded(mask.sum(1).tolist(), x_t)
+        gain = v / (v + noise[:, None] ** 2)
+        wiener = U @ (gain[..., None] * (U.mT @ (x_t / alpha_t)))
+        return wiener, (U * (gain.sqrt() * noise[:, None])[:, None]) @ U.mT, noise
+
+    def correction(
+        self,
+        wiener: Signal,
+        colour: Float[Tensor, "batch places places"],
+        noise: Float[Tensor, " batch"],
+        mask: Bool[Tensor, "batch places"],
+    ) -> Signal:
+        """F: what the network adds, in units of C^{1/2}."""
+        numbers = -2 * noise.log()[:, None]
+        with torch.autocast(wiener.device.type, torch.bfloat16, self.precision == "bf16"):
+            found: Signal = self.network(wiener, mask, numbers, colour)
+        return found.to(wiener)
