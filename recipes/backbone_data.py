@@ -1,8 +1,8 @@
 """The chains that `train_backbone.py` reads: splits by cluster, and what is left out.
 
 A file like `ca_backbones.npz` holds `coords` (all chains, one after the other, in angstrom),
-`lengths`, `ids` (a PDB code first), `sequences`, `cluster` and `nonredundant`. Clusters, not chains,
-are drawn for training (80 %), validation and test (10 % each). A cluster trains no prior if one of
+`lengths`, `ids` (a PDB code first), `sequences`, `cluster` and `nonredundant`. Clusters, not
+chains, are drawn for training (80 %), validation and test (10 % each). A cluster trains no prior if one of
 its chains is the protein that a benchmark motif comes from: its PDB code is named in the motif
 files, or a segment of the motif of at least 9 residues occurs in its sequence with at least 75 %
 of its residues the same.
@@ -24,9 +24,12 @@ LENGTHS = (50, 128)
 BUCKETS = (64, 96, 128)
 _SHARES = (0.5, 0.3, 0.2)
 _THREE = dict(
-    ALA="A", ARG="R", ASN="N", ASP="D", CYS="C", GLN="Q", GLU="E", GLY="G", HIS="H", ILE="I",
-    LEU="L", LYS="K", MET="M", PHE="F", PRO="P", SER="S", THR="T", TRP="W", TYR="Y", VAL="V",
-)  # fmt: skip
+    zip(
+        "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL".split(),
+        "ARNDCQEGHILKMFPSTWYV",
+        strict=True,
+    )
+)
 
 
 @dataclass(frozen=True)

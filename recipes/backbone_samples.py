@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ def samples(
 
     grid = torch.logspace(*np.log10(ends), steps + 1)
     x = grid[0] * centred()
-    for sigma, below in zip(grid[:-1], grid[1:]):
+    for sigma, below in pairwise(grid):
         x_0_hat = model(x, sigma.expand(len(lengths)), lengths)
         c = noise * below * (1 - (below / sigma) ** 2).sqrt()
         b = (below**2 - c**2).sqrt() / sigma

@@ -1,6 +1,6 @@
 """Train the prior `backbone-128` on C-alpha backbones.
 
-    python recipes/train_backbone.py ca_backbones.npz --motifs MOTIFS --out runs/backbone --minutes 80
+    python recipes/train_backbone.py ca_backbones.npz --motifs MOTIFS --out runs/backbone
 
     x_t = x_0 + sigma eps,    sigma from 0.02 to 160 angstrom, eps with mean zero over the residues
     loss = || C^{-1/2} (x_0 - y) - F ||^2 / n,    y = W x_t,  C = S sigma^2 / (S + sigma^2)
@@ -189,7 +189,7 @@ def main() -> None:
             file.write(line + "\n")
 
     budget, begin, before = 60 * args.minutes, time.time(), spent
-    saved = logged = begin
+    logged = begin
     looked = begin - 300
     running: list[float] = []
     while spent < budget:

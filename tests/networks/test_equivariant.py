@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput
-from deft.networks.equivariant import EquivariantBody, frames, radial, unit
+from deft.networks.equivariant import EquivariantBody
 
 
 def body(**more):
@@ -93,28 +93,6 @@ def test_gradients_are_finite_on_a_straight_and_on_a_collapsed_chain():
         y = y.clone().requires_grad_()
         net(y, torch.ones(1, 8, dtype=torch.bool), NUMBERS[:1]).sum().backward()
         assert bool(torch.isfinite(y.grad).all())
-
-
-def test_frames_are_rotations_of_a_bent_chain_and_the_ends_take_their_neighbours():
-    y, mask = chains(6, 9)
-    R = frames(y, mask)
-    inner = R[1, 1:-1]
-    torch.testing.assert_close(
-        inner.mT @ inner, torch.eye(3, dtype=torch.float64).expand_as(inner), rtol=0, atol=0.01
-    )
-    assert float(torch.linalg.det(inner).min()) > 0.98
-    for row, length in enumerate((6, 9)):
-        torch.testing.assert_close(R[row, 0], R[row, 1])
-        torch.testing.assert_close(R[row, length - 1], R[row, length - 2])
-
-
-def test_unit_and_radial():
-    v = torch.tensor([[3.0, 0.0, 4.0], [0.0, 0.0, 0.0]])
-    torch.testing.assert_close(unit(v)[0], torch.tensor([0.6, 0.0, 0.8]), rtol=0, atol=1e-5)
-    assert (unit(v)[1] == 0).all()
-    value = radial(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 3.0, 4.0]))
-    torch.testing.assert_close(value[0, 0], torch.tensor(1.0))
-    torch.testing.assert_close(value[0, 1], torch.exp(torch.tensor(-4.0)))  # 2 over a width of 1
 
 
 @pytest.mark.parametrize("name", ["width", "blocks", "heads", "pair", "window"])

@@ -3,9 +3,9 @@
     D(k) = E |x_{i+k} - x_i|^2 / 3 = sum_m w_m(n) (1 - phi_m(k))
     S    = -1/2 J D J,    J = I - 1 1^T / n
 
-with phi_m(k) = exp(-k / tau_m), exp(-(k / tau_m)^2) or exp(-k / tau_m) cos(2 pi k / period). All are
-positive definite functions and w_m >= 0, so that S is a covariance, of chains with mean zero, for
-every length n. One exponential is a chain in a harmonic trap (Rouse 1953 with confinement); a sum
+with phi_m(k) = exp(-k / tau_m), exp(-(k / tau_m)^2) or exp(-k / tau_m) cos(2 pi k / period). All
+are positive definite functions and w_m >= 0, so that S is a covariance, of chains with mean zero,
+for every length n. One exponential is a chain in a harmonic trap (Rouse 1953 with confinement); a sum
 of them is fitted to what chains of each length are.
 w_m is linear in n between the lengths at which it is known, and constant beyond.
 """
