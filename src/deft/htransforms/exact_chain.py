@@ -63,8 +63,12 @@ class ExactChain(HTransform):
         return exact - denoised.x_0_hat
 
     def posterior(self, observation: Observation) -> ChainLaw:
-        """p(x_0 | y), one law for each observation."""
-        packed = observation.kept(self._name, lambda: self._condition(observation)[0].packed())
+        """p(x_0 | y), one law for each observation, found in double precision and kept in that of
+        y.
+        """
+        packed = observation.kept(
+            self._name, lambda: self._condition(observation)[0].packed().to(observation.y)
+        )
         return ChainLaw.of(packed)
 
     def evidence(self, observation: Observation) -> LogProb:

@@ -69,12 +69,12 @@ class ChainLaw:
         """E[x_0 | x_t], in the precision of x_t; the levels broadcast against it."""
         mean, axes, v = (a.to(x_t) for a in (self.mean, self.axes, self.variances[..., None]))
         gain = alpha_t * v / (alpha_t**2 * v + sigma_t**2)
-        return mean + axes @ (gain * (axes.mT @ (x_t - alpha_t * mean)))
+        return mean + _turned(axes, gain * _turned(axes.mT, x_t - alpha_t * mean))
 
     def log_prob(self, x_t: Signal, alpha_t: Tensor, sigma_t: Tensor) -> LogProb:
         """log p_t(x_t), in double precision, of the axes that are alive."""
         v, alpha_t, sigma_t = self.variances[..., None], alpha_t.double(), sigma_t.double()
-        z = self.axes.mT @ (x_t.double() - alpha_t * self.mean)
+        z = _turned(self.axes.mT, x_t.double() - alpha_t * self.mean)
         total = alpha_t**2 * v + sigma_t**2
         each = z.square() / total + total.log() + math.log(2 * math.pi)
         return -0.5 * torch.where(self.alive[..., None], each, 0.0).sum((1, 2))
@@ -82,7 +82,7 @@ class ChainLaw:
     def sample(self, z: Signal) -> Signal:
         """m + S^(1/2) z, a draw where z is white noise; in the precision of z."""
         mean, axes, v = (a.to(z) for a in (self.mean, self.axes, self.variances[..., None]))
-        return mean + axes @ (v.sqrt() * (axes.mT @ z))
+        return mean + _turned(axes, v.sqrt() * _turned(axes.mT, z))
 
     def given(
         self,
@@ -109,9 +109,9 @@ class ChainLaw:
         log_y = -0.5 * (
             inverse * innovation.square().sum(2) + 3 * torch.where(regular, log_total, 0.0)
         ).sum(1)
-        return self._turned(moved, inner), log_y
+        return self._decomposed(moved, inner), log_y
 
-    def _turned(
+    def _decomposed(
         self, mean: Float[Tensor, "n places 3"], inner: Float[Tensor, "#n axes axes"]
     ) -> ChainLaw:
         """The law whose covariance in these axes is `inner`; axes that are not alive stay apart."""
@@ -125,3 +125,12 @@ class ChainLaw:
             part.expand(n, *part.shape[1:]) for part in (self.axes @ turn, variances, alive)
         )
         return ChainLaw(mean, axes, variances, alive)
+
+
+def _turned(
+    axes: Float[Tensor, "#n rows columns"], x: Float[Tensor, "#n columns 3"]
+) -> Float[Tensor, "n rows 3"]:
+    """axes @ x for each chain; one large product where one chain's axes serve all."""
+    if len(axes) > 1:
+        return axes @ x
+    return (x.mT.reshape(-1, x.shape[1]) @ axes[0].mT).reshape(len(x), 3, -1).mT
