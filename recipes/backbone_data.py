@@ -25,7 +25,8 @@ BUCKETS = (64, 96, 128)
 _SHARES = (0.5, 0.3, 0.2)
 _THREE = dict(
     zip(
-        "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL".split(),
+        ("ALA", "ARG", "ASN", "ASP", "CYS", "GLN", "GLU", "GLY", "HIS", "ILE")
+        + ("LEU", "LYS", "MET", "PHE", "PRO", "SER", "THR", "TRP", "TYR", "VAL"),
         "ARNDCQEGHILKMFPSTWYV",
         strict=True,
     )
@@ -175,16 +176,3 @@ def padded(chains: Sequence[np.ndarray], n: int) -> Tensor:
     for row, x in enumerate(chains):
         x_0[row, : len(x)] = torch.from_numpy(x - x.mean(0))
     return x_0
-
-
-def squared_distances(chains: Chains, length: float) -> Tensor:
-    """E |x_{i+k} - x_i|^2 / 3 for k = 1 .. length - 1, over chains within 8 residues of length."""
-    n = int(length)
-    total, count = np.zeros(n - 1), np.zeros(n - 1)
-    for x, weight in zip(chains.coordinates, chains.weights, strict=True):
-        if abs(len(x) - n) <= 8 and weight == 1.0:
-            for k in range(1, min(n, len(x))):
-                d = ((x[k:] - x[:-k]) ** 2).sum(1) / 3
-                total[k - 1] += d.sum()
-                count[k - 1] += len(d)
-    return torch.from_numpy(total / count)

@@ -5,10 +5,10 @@
     x_t = x_0 + sigma eps,    sigma from 0.02 to 160 angstrom, eps with mean zero over the residues
     loss = || C^{-1/2} (x_0 - y) - F ||^2 / n,    y = W x_t,  C = S sigma^2 / (S + sigma^2)
 
-y is the Wiener filter of a Gaussian chain and C what it leaves over (deft.priors.rouse), so that
+y is the Wiener filter of a Gaussian chain and C what it leaves over, so that
 the target has unit variance in every mode and at every noise level for a Gaussian chain. The
 weights are positive: the minimiser is the posterior mean.
-ln sigma is normal about ln 0.7 with a standard deviation of 1.2 in 70 % of the draws (where bonds,
+ln sigma is normal about 0 with a standard deviation of 1.2 in 70 % of the draws (where bonds,
 helices and handedness are decided), uniform over the range in the others; the draws of a batch are
 stratified.
 
@@ -23,46 +23,36 @@ import argparse
 import copy
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import backbone_samples
 import numpy as np
 import torch
-from backbone_data import Batches, Chains, padded, read, split, squared_distances
+from backbone_data import LENGTHS, Batches, Chains, padded, read, split
 from torch import Tensor, nn
 
-from deft.networks.equivariant import EquivariantBody
-from deft.priors.rouse import KNOTS, ChainCovariance
+from deft.priors.equivariant_backbone import EquivariantBackbone
+from deft.schedules import VE
 
 SIGMA = (0.02, 160.0)
 LEVELS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
-class Trained(nn.Module):
-    """The chain's covariance and the network: what the prior holds."""
+def untrained(**sizes: int) -> EquivariantBackbone:
+    """The prior before anything was learned."""
+    return EquivariantBackbone(128, VE(*SIGMA), min_length=LENGTHS[0], name="backbone-128", **sizes)
 
-    def __init__(self, **sizes: int) -> None:
-        super().__init__()
-        self.covariance = ChainCovariance()
-        self.network = EquivariantBody(1, **sizes)
 
-    def parts(self, lengths: list[int], x: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
-        """U, the variances of C, and the filter's factors."""
-        v, U = self.covariance.padded(lengths, x)
-        s2 = sigma[:, None] ** 2
-        return U, v * s2 / (v + s2), v / (v + s2)
+def exists(lengths: list[int], n: int) -> Tensor:
+    """Which of n places each chain has a residue at."""
+    return torch.arange(n) < torch.tensor(lengths)[:, None]
 
-    def forward(self, x_t: Tensor, sigma: Tensor, lengths: list[int]) -> Tensor:
-        """x_0_hat."""
-        U, c, w = self.parts(lengths, x_t, sigma)
-        y = U @ (w[..., None] * (U.mT @ x_t))
-        colour = (U * c.sqrt()[:, None]) @ U.mT
-        return y + colour @ self.correction(y, colour, sigma, lengths)
 
-    def correction(self, y: Tensor, colour: Tensor, sigma: Tensor, lengths: list[int]) -> Tensor:
-        """F."""
-        mask = torch.arange(y.shape[1]) < torch.tensor(lengths)[:, None]
-        return self.network(y, mask, -2 * sigma.log()[:, None], colour)
+def estimate(prior: EquivariantBackbone, x_t: Tensor, sigma: Tensor, lengths: list[int]) -> Tensor:
+    """x_0_hat at these noise levels."""
+    mask = exists(lengths, x_t.shape[1])
+    return prior.given(mask=mask).denoise(x_t, prior.schedule.time(-2 * sigma.log()))
 
 
 def levels(count: int, generator: torch.Generator) -> Tensor:
@@ -70,28 +60,25 @@ def levels(count: int, generator: torch.Generator) -> Tensor:
     low, high = np.log(SIGMA)
     strata = torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)
     u = strata / count
-    normal = np.log(0.7) + 1.2 * torch.special.ndtri((u / 0.7).clamp(1e-4, 1 - 1e-4))
+    normal = np.log(1.0) + 1.2 * torch.special.ndtri((u / 0.7).clamp(1e-4, 1 - 1e-4))
     chosen = torch.where(u < 0.7, normal, low + (high - low) * (u - 0.7) / 0.3)
     return chosen.clamp(low, high).exp()
 
 
-def loss_of(model: Trained, x_0: Tensor, lengths: list[int], step: int) -> Tensor:
+def loss_of(prior: EquivariantBackbone, x_0: Tensor, lengths: list[int], step: int) -> Tensor:
     """The loss of one batch, with the noise of this step."""
     generator = torch.Generator().manual_seed(step)
     sigma = levels(len(x_0), generator)
-    U, c, w = model.parts(lengths, x_0, sigma)
     x_t = x_0 + sigma[:, None, None] * torch.randn(x_0.shape, generator=generator)
-    y = U @ (w[..., None] * (U.mT @ x_t))
-    root = c.sqrt()
-    colour = (U * root[:, None]) @ U.mT
-    inverse = torch.where(root > 0, 1 / root.clamp(min=1e-9), 0.0)
-    target = U @ (inverse[..., None] * (U.mT @ (x_0 - y)))
-    per_chain = (model.correction(y, colour, sigma, lengths) - target).square().sum((1, 2))
+    mask, t = exists(lengths, x_0.shape[1]), prior.schedule.time(-2 * sigma.log())
+    y, colour, noise = prior.filtered(x_t, t, mask)
+    target = torch.linalg.lstsq(colour, x_0 - y).solution
+    per_chain = (prior.correction(y, colour, noise, mask) - target).square().sum((1, 2))
     return (per_chain / (3 * torch.tensor(lengths))).mean()
 
 
 @torch.no_grad()
-def errors(model: Trained, chains: list[np.ndarray]) -> dict[str, list[float]]:
+def errors(prior: EquivariantBackbone, chains: list[np.ndarray]) -> dict[str, list[float]]:
     """Root mean squared error per residue in angstrom at LEVELS, of the prior and of the filter."""
     found: dict[str, list[float]] = {"sigma": list(LEVELS), "prior": [], "gaussian": []}
     for sigma in LEVELS:
@@ -100,17 +87,15 @@ def errors(model: Trained, chains: list[np.ndarray]) -> dict[str, list[float]]:
             some = chains[start : start + 16]
             lengths = [len(x) for x in some]
             x_0 = padded(some, max(lengths))
-            mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None])[..., None]
-            noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(start))
-            noise = noise * mask
-            noise = (noise - noise.sum(1, keepdim=True) / mask.sum(1, keepdim=True)) * mask
+            mask = exists(lengths, max(lengths))
+            generator = torch.Generator().manual_seed(start)
+            x_t = x_0 + sigma * prior.projected(torch.randn(x_0.shape, generator=generator), mask)
             level = torch.full((len(some),), sigma)
-            U, _, w = model.parts(lengths, x_0, level)
-            x_t = x_0 + sigma * noise
-            for k, estimate in enumerate(
-                (model(x_t, level, lengths), U @ (w[..., None] * (U.mT @ x_t)))
+            t = prior.schedule.time(-2 * level.log())
+            for k, found_here in enumerate(
+                (estimate(prior, x_t, level, lengths), prior.filtered(x_t, t, mask)[0])
             ):
-                total[k] += float((estimate - x_0).square().sum())
+                total[k] += float((found_here - x_0).square().sum())
         residues = sum(len(x) for x in chains)
         found["prior"].append(float(np.sqrt(total[0] / residues)))
         found["gaussian"].append(float(np.sqrt(total[1] / residues)))
@@ -147,32 +132,29 @@ def main() -> None:
     parts = split(read(args.data), args.motifs)
     batches, checked = Batches(parts["train"], pairs=args.pairs), held_out(parts["val"])
     sizes = {"width": args.width, "blocks": args.blocks, "pair": args.pair}
-    model = Trained(**sizes)
+    prior = untrained(**sizes)
     state_file = args.out / "state.pt"
     optimiser = torch.optim.AdamW(
-        model.network.parameters(), lr=args.learning_rate, betas=(0.9, 0.99), weight_decay=1e-2
+        prior.network.parameters(), lr=args.learning_rate, betas=(0.9, 0.99), weight_decay=1e-2
     )
     step, spent = 0, 0.0
     if state_file.exists():
         state = torch.load(state_file, weights_only=True)
-        model.load_state_dict(state["model"])
+        prior.load_state_dict(state["prior"])
         optimiser.load_state_dict(state["optimiser"])
         step, spent = state["step"], state["seconds"]
-    else:
-        train = parts["train"]
-        model.covariance.fit({knot: squared_distances(train, knot) for knot in KNOTS})
-    average = copy.deepcopy(model).requires_grad_(False)
+    average = copy.deepcopy(prior).requires_grad_(False)
     if state_file.exists():
         average.load_state_dict(state["average"])
     print(
-        f"{sum(p.numel() for p in model.network.parameters())} parameters, "
+        f"{sum(p.numel() for p in prior.network.parameters())} parameters, "
         f"{len(parts['train'].ids)} chains, from step {step}",
         flush=True,
     )
 
     def save() -> None:
         kept = {
-            "model": model.state_dict(),
+            "prior": prior.state_dict(),
             "average": average.state_dict(),
             "optimiser": optimiser.state_dict(),
             "step": step,
@@ -194,10 +176,10 @@ def main() -> None:
     running: list[float] = []
     while spent < budget:
         x_0, lengths = batches.draw(np.random.default_rng(step))
-        loss = loss_of(model, x_0, lengths, step)
+        loss = loss_of(prior, x_0, lengths, step)
         optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(model.network.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(prior.network.parameters(), 1.0)
         fall = min(1.0, 1.25 * (1 - spent / budget)) * (1 - 0.02) + 0.02
         for group in optimiser.param_groups:
             group["lr"] = args.learning_rate * min((step + 1) / 200, 1.0) * fall
@@ -205,7 +187,7 @@ def main() -> None:
         step += 1
         decay = min(0.999, (1 + step) / (20 + step))
         with torch.no_grad():
-            for a, p in zip(average.network.parameters(), model.network.parameters()):
+            for a, p in zip(average.network.parameters(), prior.network.parameters()):
                 a.lerp_(p, 1 - decay)
         running.append(loss.item())
         now = time.time()
@@ -217,10 +199,10 @@ def main() -> None:
         if now - looked > 480:
             looked = now
             note("errors", **errors(average, checked))
-            note("samples", **backbone_samples.look(average, parts["val"]))
+            note("samples", **backbone_samples.look(partial(estimate, average), parts["val"]))
     save()
     note("errors", **errors(average, checked))
-    note("samples", **backbone_samples.look(average, parts["val"]))
+    note("samples", **backbone_samples.look(partial(estimate, average), parts["val"]))
 
 
 if __name__ == "__main__":

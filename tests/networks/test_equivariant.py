@@ -83,7 +83,11 @@ def test_it_is_zero_before_it_is_trained_and_its_last_layers_learn_at_once():
     assert (out == 0).all()
     (out * torch.randn(1, 10, 3)).sum().backward()
     moved = {name for name, p in net.named_parameters() if p.grad is not None and p.grad.any()}
-    assert {"strength.weight", "layers.0.head.weight", "layers.1.attention.pull.weight"} <= moved
+    assert {
+        "over_pairs.1.strength.weight",
+        "layers.0.head.weight",
+        "layers.1.attention.pull.weight",
+    } <= moved
 
 
 def test_gradients_are_finite_on_a_straight_and_on_a_collapsed_chain():

@@ -2,7 +2,7 @@
 
 import torch
 
-from deft.networks.frames import frames, radial, unit
+from deft.networks.frames import between, frames, radial, unit
 
 
 def chains(*lengths):
@@ -41,3 +41,16 @@ def test_the_third_axis_turns_over_in_a_mirror():
     R, reflected = frames(y, mask), frames(y @ mirror, mask)
     torch.testing.assert_close(reflected[..., :2], (mirror @ R)[..., :2])
     torch.testing.assert_close(reflected[..., 2], -(mirror @ R)[..., 2])
+
+
+def test_what_lies_between_residues():
+    y, mask = chains(7)
+    axes, centres = frames(y, mask), torch.tensor([2.0, 4.0, 8.0], dtype=torch.float64)
+    d, features = between(y, axes, centres)
+    i, j = 2, 5
+    apart = y[0, j] - y[0, i]
+    torch.testing.assert_close(d[0, i, j], apart.norm(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(features[0, i, j, :3], radial(d[0, i, j], centres))
+    there, back = axes[0, i].mT @ apart, axes[0, j].mT @ -apart
+    expected = torch.cat([there, back]) / (d[0, i, j] + 1)
+    torch.testing.assert_close(features[0, i, j, 3:], expected)

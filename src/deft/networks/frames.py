@@ -38,3 +38,20 @@ def radial(d: Tensor, centres: Tensor) -> Tensor:
     """exp(-((d - c_k) / w_k)^2), w_k the distance to the next centre."""
     width = torch.cat([centres[1:] - centres[:-1], centres[-1:] - centres[-2:-1]])
     return torch.exp(-(((d[..., None] - centres) / width) ** 2))
+
+
+def between(
+    p: Float[Tensor, "batch n 3"], axes: Float[Tensor, "batch n 3 3"], centres: Float[Tensor, " k"]
+) -> tuple[Float[Tensor, "batch n n"], Float[Tensor, "batch n n features"]]:
+    """Distances of all pairs, and their invariants: distances in radial functions, and the
+    directions R_i^T (p_j - p_i) / (d + 1) and R_j^T (p_i - p_j) / (d + 1).
+    """
+    b, n = p.shape[:2]
+    square = p.square().sum(-1)
+    d = square[:, :, None] + square[:, None] - 2 * p @ p.mT
+    d = (d.clamp(min=0.0) + 1e-6).sqrt()
+    seen = (axes.mT.reshape(b, 3 * n, 3) @ p.mT).reshape(b, n, 3, n)  # R_i^T p_j
+    own = seen.diagonal(dim1=1, dim2=3).mT  # R_i^T p_i
+    near = (seen - own[..., None]) / (d[:, :, None] + 1)
+    features = [radial(d, centres), near.transpose(2, 3), near.permute(0, 3, 1, 2)]
+    return d, torch.cat(features, dim=-1)

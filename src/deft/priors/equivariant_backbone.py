@@ -4,7 +4,7 @@
 
     W = S (S + s_t^2 I)^{-1},    C = s_t^2 S (S + s_t^2 I)^{-1}
 
-S is the covariance of a chain of this length (deft.priors.rouse), W y_t the posterior mean of a
+S is the covariance of a native chain of this length (deft.priors.chain_spectrum), W y_t the posterior mean of a
 Gaussian with it and C its posterior covariance: the preconditioning of Karras et al. 2022
 (arXiv:2206.00364, eq. 7) with a matrix along the chain in place of its numbers, as in
 deft.priors.unet. F is an equivariant network (deft.networks.equivariant), whose target has unit
@@ -13,11 +13,14 @@ is trained. Both W and C^{1/2} act along the chain only, so that
 
     x_0_hat(R x_t) = R x_0_hat(x_t)    for every rotation R
 
-and not for mirrors. The constant mode has S = 0: all is about the mean of the residues.
+and not for mirrors. S has no constant mode: all is about the mean of the residues.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import astuple
+from functools import lru_cache
 from typing import final
 
 import torch
@@ -27,7 +30,7 @@ from torch import Tensor
 from deft import checks
 from deft.networks.equivariant import EquivariantBody
 from deft.priors.backbone import BackbonePrior
-from deft.priors.rouse import ChainCovariance
+from deft.priors.chain_spectrum import ChainSpectrum, modes
 from deft.schedules import Schedule
 from deft.types import Signal, Times
 
@@ -37,10 +40,11 @@ class EquivariantBackbone(BackbonePrior):
     """A backbone prior for chains of `min_length` to `max_length` residues, equivariant to
     rotations; the backbone prior that ships is of this class.
 
-    `width`, `blocks`, `heads`, `pair` and `window` size the network
-    (deft.networks.equivariant).
+    `spectrum` says S, that of natives by default; it is kept with the weights. `width`, `blocks`,
+    `heads`, `pair` and `window` size the network (deft.networks.equivariant).
     """
 
+    spectrum: Tensor
     centred = True
     precision: str = "fp32"
 
@@ -50,6 +54,7 @@ class EquivariantBackbone(BackbonePrior):
         schedule: Schedule,
         *,
         min_length: int = 3,
+        spectrum: ChainSpectrum | None = None,
         width: int = 96,
         blocks: int = 4,
         heads: int = 6,
@@ -68,7 +73,7 @@ class EquivariantBackbone(BackbonePrior):
             "window": window,
         }
         self.config = {"max_length": self.max_length, "min_length": self.min_length, **sizes}
-        self.covariance = ChainCovariance()
+        self.register_buffer("spectrum", torch.tensor(astuple(spectrum or ChainSpectrum())))
         self.network = EquivariantBody(1, **sizes)
 
     @property
@@ -81,7 +86,7 @@ class EquivariantBackbone(BackbonePrior):
         and the largest number.
         """
         middle = (self.min_length + self.max_length) // 2
-        return float(self.covariance.eigen(middle)[0].mean().sqrt())
+        return float((_axes(self._numbers, middle)[0].sum() / middle).sqrt())
 
     def estimate(self, x_t: Signal, t: Times, mask: Bool[Tensor, "batch places"]) -> Signal:
         wiener, colour, noise = self.filtered(x_t, t, mask)
@@ -93,10 +98,23 @@ class EquivariantBackbone(BackbonePrior):
         """W y_t, C^{1/2} and s_t."""
         alpha_t, sigma_t = self.levels(x_t, t)
         noise = (sigma_t / alpha_t).flatten().expand(len(x_t))
-        v, U = self.covariance.padded(mask.sum(1).tolist(), x_t)
+        v, U = self._modes(mask.sum(1).tolist(), x_t)
         gain = v / (v + noise[:, None] ** 2)
         wiener = U @ (gain[..., None] * (U.mT @ (x_t / alpha_t)))
         return wiener, (U * (gain.sqrt() * noise[:, None])[:, None]) @ U.mT, noise
+
+    def _modes(self, lengths: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
+        """v and U of S = U diag(v) U^T of each length, zero after its end, for chains like these."""
+        n = like.shape[1]
+        v, U = like.new_zeros(len(lengths), n), like.new_zeros(len(lengths), n, n)
+        for row, length in enumerate(lengths):
+            own_v, own_U = _axes(self._numbers, length)
+            v[row, : length - 1], U[row, :length, : length - 1] = own_v.to(v), own_U.to(U)
+        return v, U
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return tuple(self.spectrum.double().tolist())
 
     def correction(
         self,
@@ -110,3 +128,9 @@ class EquivariantBackbone(BackbonePrior):
         with torch.autocast(wiener.device.type, torch.bfloat16, self.precision == "bf16"):
             found: Signal = self.network(wiener, mask, numbers, colour)
         return found.to(wiener)
+
+
+@lru_cache(maxsize=512)
+def _axes(numbers: tuple[float, ...], length: int) -> tuple[Tensor, Tensor]:
+    """The variances of the modes of a chain, and the modes as columns, in double precision."""
+    return ChainSpectrum(*numbers).variances(length), modes(length).mT

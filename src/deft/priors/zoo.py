@@ -40,7 +40,7 @@ _SINGLE = (
     "gaussian.mean",
     "gaussian.variance",
     "gain",
-    "covariance.weights",
+    "spectrum",
 )  # variances of 1e-6 and less have no place in half precision
 Small: TypeAlias = UNetPrior | EquivariantBackbone
 FOLDER = Path(__file__).parent.parent / "weights"
