@@ -10,6 +10,7 @@ of its residues the same.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -111,13 +112,20 @@ def left_out(chains: Chains, motifs: Path) -> set[int]:
     return found
 
 
-def split(chains: Chains, motifs: Path | None) -> dict[str, Chains]:
-    """Chains for "train", "val" and "test", by cluster; `motifs` is the folder of the benchmark."""
+def split(chains: Chains, motifs: Path | None, kept: Path | None = None) -> dict[str, Chains]:
+    """Chains for "train", "val" and "test", by cluster; `motifs` is the folder of the benchmark.
+    The clusters that are left out are written to `kept`, and read from there if they are known.
+    """
     clusters = np.unique(chains.clusters)
     order = np.random.default_rng(0).permutation(clusters)
     tenth = len(order) // 10
     parts = {"val": order[:tenth], "test": order[tenth : 2 * tenth], "train": order[2 * tenth :]}
-    barred = left_out(chains, motifs) if motifs else set()
+    if kept is not None and kept.exists():
+        barred = set(json.loads(kept.read_text()))
+    else:
+        barred = left_out(chains, motifs) if motifs else set()
+        if kept is not None:
+            kept.write_text(json.dumps(sorted(barred)))
     return {
         name: chains.take(
             np.flatnonzero(np.isin(chains.clusters, [c for c in part if int(c) not in barred]))

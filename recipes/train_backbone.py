@@ -72,7 +72,7 @@ def loss_of(prior: EquivariantBackbone, x_0: Tensor, lengths: list[int], step: i
     x_t = x_0 + sigma[:, None, None] * torch.randn(x_0.shape, generator=generator)
     mask, t = exists(lengths, x_0.shape[1]), prior.schedule.time(-2 * sigma.log())
     y, colour, noise = prior.filtered(x_t, t, mask)
-    target = torch.linalg.lstsq(colour, x_0 - y).solution
+    target = prior.whitened(x_0 - y, t, mask)
     per_chain = (prior.correction(y, colour, noise, mask) - target).square().sum((1, 2))
     return (per_chain / (3 * torch.tensor(lengths))).mean()
 
@@ -129,7 +129,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     args.out.mkdir(parents=True, exist_ok=True)
-    parts = split(read(args.data), args.motifs)
+    parts = split(read(args.data), args.motifs, args.out / "left_out.json")
     batches, checked = Batches(parts["train"], pairs=args.pairs), held_out(parts["val"])
     sizes = {"width": args.width, "blocks": args.blocks, "pair": args.pair}
     prior = untrained(**sizes)

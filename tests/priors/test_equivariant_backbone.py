@@ -131,3 +131,12 @@ def test_it_is_a_public_prior():
     assert isinstance(small(), deft.Prior)
     assert small().event_axes == "cloud"
     assert 2 < small().scale < 10
+
+
+def test_whitened_errors_come_back_by_the_spread():
+    prior = small().double().of_length(9, 12)
+    x_t, t = noisy(prior, [0, 1])
+    mask = prior.mask_for(x_t)
+    _, colour, _ = prior.filtered(x_t, t, mask)
+    white = prior.whitened(x_t, t, mask)
+    torch.testing.assert_close(colour @ white, x_t, rtol=0, atol=1e-9)

@@ -4,8 +4,8 @@
 
     W = S (S + s_t^2 I)^{-1},    C = s_t^2 S (S + s_t^2 I)^{-1}
 
-S is the covariance of a native chain of this length (deft.priors.chain_spectrum), W y_t the posterior mean of a
-Gaussian with it and C its posterior covariance: the preconditioning of Karras et al. 2022
+S is the covariance of a native chain of this length (deft.priors.chain_spectrum), W y_t the
+posterior mean of a Gaussian with it and C its posterior covariance: the preconditioning of Karras et al. 2022
 (arXiv:2206.00364, eq. 7) with a matrix along the chain in place of its numbers, as in
 deft.priors.unet. F is an equivariant network (deft.networks.equivariant), whose target has unit
 variance in every mode and at every noise level if chains are Gaussian, and which is zero before it
@@ -96,12 +96,26 @@ class EquivariantBackbone(BackbonePrior):
         self, x_t: Signal, t: Times, mask: Bool[Tensor, "batch places"]
     ) -> tuple[Signal, Float[Tensor, "batch places places"], Float[Tensor, " batch"]]:
         """W y_t, C^{1/2} and s_t."""
-        alpha_t, sigma_t = self.levels(x_t, t)
-        noise = (sigma_t / alpha_t).flatten().expand(len(x_t))
-        v, U = self._modes(mask.sum(1).tolist(), x_t)
-        gain = v / (v + noise[:, None] ** 2)
+        alpha_t, _ = self.levels(x_t, t)
+        U, gain, noise = self._gains(x_t, t, mask)
         wiener = U @ (gain[..., None] * (U.mT @ (x_t / alpha_t)))
         return wiener, (U * (gain.sqrt() * noise[:, None])[:, None]) @ U.mT, noise
+
+    def whitened(self, error: Signal, t: Times, mask: Bool[Tensor, "batch places"]) -> Signal:
+        """C^{-1/2} (x_0 - W y_t) of such an error: what F is to be."""
+        U, gain, noise = self._gains(error, t, mask)
+        spread = gain.sqrt() * noise[:, None]
+        inverse = torch.where(spread > 0, 1 / spread.clamp(min=1e-12), 0.0)
+        return U @ (inverse[..., None] * (U.mT @ error))
+
+    def _gains(
+        self, x: Signal, t: Times, mask: Bool[Tensor, "batch places"]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """U, the gains of the filter in each mode, and s_t."""
+        alpha_t, sigma_t = self.levels(x, t)
+        noise = (sigma_t / alpha_t).flatten().expand(len(x))
+        v, U = self._modes(mask.sum(1).tolist(), x)
+        return U, v / (v + noise[:, None] ** 2), noise
 
     def _modes(self, lengths: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
         """v and U of S = U diag(v) U^T of each length, zero after its end, for chains like these."""
