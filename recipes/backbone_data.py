@@ -2,16 +2,17 @@
 
 A file like `ca_backbones.npz` holds `coords` (all chains, one after the other, in angstrom),
 `lengths`, `ids` (a PDB code first), `sequences`, `cluster` and `nonredundant`. Clusters, not
-chains, are drawn for training (80 %), validation and test (10 % each). A cluster trains no prior if one of
-its chains is the protein that a benchmark motif comes from: its PDB code is named in the motif
-files, or a segment of the motif of at least 9 residues occurs in its sequence with at least 75 %
-of its residues the same.
+chains, are drawn for training (80 %), validation and test (10 % each). A cluster is used for
+nothing if one of its chains is the protein that a benchmark motif comes from: its PDB code is named
+in the motif files, or a segment of the motif of at least 9 residues occurs in its sequence with at
+least 75 % of its residues the same.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,7 @@ BUCKETS = (64, 96, 128)
 _SHARES = (0.5, 0.3, 0.2)
 _THREE = dict(
     zip(
-        ("ALA", "ARG", "ASN", "ASP", "CYS", "GLN", "GLU", "GLY", "HIS", "ILE")
-        + ("LEU", "LYS", "MET", "PHE", "PRO", "SER", "THR", "TRP", "TYR", "VAL"),
+        textwrap.wrap("ALAARGASNASPCYSGLNGLUGLYHISILELEULYSMETPHEPROSERTHRTRPTYRVAL", 3),
         "ARNDCQEGHILKMFPSTWYV",
         strict=True,
     )

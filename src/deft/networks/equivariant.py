@@ -42,7 +42,6 @@ from deft.networks.mlp import ScalarFeatures
 
 _FAR = 32  # relative positions beyond it are one
 _END = 16  # residues further from an end do not know how far
-_TOLD = 64  # features of the numbers
 
 
 @final
@@ -159,8 +158,8 @@ class EquivariantBody(nn.Module):
     """Positions of chains -> one vector per residue, equivariant to rotations; zero at its start.
 
     `numbers` per signal are told to every layer, `singles` and `pairs` are the numbers of
-    invariant features that the caller adds; `width`, `blocks`, `heads`, `pair` and `window` size
-    it.
+    invariant features that the caller adds; `width`, `blocks`, `heads`, `pair`, `window`
+    and `told` size it.
     """
 
     window_centres: Tensor
@@ -177,6 +176,7 @@ class EquivariantBody(nn.Module):
         heads: int = 6,
         pair: int = 32,
         window: int = 8,
+        told: int = 64,
     ) -> None:
         super().__init__()
         for name, value in {
@@ -185,6 +185,7 @@ class EquivariantBody(nn.Module):
             "heads": heads,
             "pair": pair,
             "window": window,
+            "told": told,
         }.items():
             checks.whole(name, value, most=4096, meaning="the size of the network")
         if width % heads:
@@ -192,7 +193,7 @@ class EquivariantBody(nn.Module):
         self.window, self.heads, self.blocks = window, heads, blocks
         self.numbers = ScalarFeatures(numbers)
         self.told = nn.Sequential(
-            nn.Linear(self.numbers.width, _TOLD), nn.SiLU(), nn.Linear(_TOLD, _TOLD), nn.SiLU()
+            nn.Linear(self.numbers.width, told), nn.SiLU(), nn.Linear(told, told), nn.SiLU()
         )
         self.register_buffer("window_centres", torch.arange(8) * 1.25 + 2.5, persistent=False)
         self.register_buffer(
@@ -201,15 +202,15 @@ class EquivariantBody(nn.Module):
             persistent=False,
         )
         local = 2 * window * (4 + len(self.window_centres))
-        self.first = nn.Linear(_TOLD + singles + local, width)
+        self.first = nn.Linear(told + singles + local, width)
         self.ends = nn.Parameter(0.1 * torch.randn(2, _END + 1, width))
         self.pair_in = nn.Linear(len(self.pair_centres) + 15 + pairs, pair)
-        self.pair_told = nn.Linear(_TOLD, pair)
+        self.pair_told = nn.Linear(told, pair)
         self.apart = nn.Parameter(0.3 * torch.randn(2 * _FAR + 1, pair))
         self.pair_out = nn.Linear(pair, pair)
         self.bias = nn.Linear(pair, heads * blocks)
         self.layers = nn.ModuleList(
-            _Block(width, heads, pair, _TOLD, local, window) for _ in range(blocks)
+            _Block(width, heads, pair, told, local, window) for _ in range(blocks)
         )
         self.over_pairs = nn.ModuleList(
             _OverPairs(width, pair, len(self.pair_centres) + 6) for _ in range(min(blocks, 2))

@@ -5,8 +5,8 @@
     W = S (S + s_t^2 I)^{-1},    C = s_t^2 S (S + s_t^2 I)^{-1}
 
 S is the covariance of a native chain of this length (deft.priors.chain_spectrum), W y_t the
-posterior mean of a Gaussian with it and C its posterior covariance: the preconditioning of Karras et al. 2022
-(arXiv:2206.00364, eq. 7) with a matrix along the chain in place of its numbers, as in
+posterior mean of a Gaussian with it and C its posterior covariance: the preconditioning of Karras
+et al. 2022 (arXiv:2206.00364, eq. 7) with matrices along the chain in place of its numbers, as in
 deft.priors.unet. F is an equivariant network (deft.networks.equivariant), whose target has unit
 variance in every mode and at every noise level if chains are Gaussian, and which is zero before it
 is trained. Both W and C^{1/2} act along the chain only, so that
@@ -18,9 +18,7 @@ and not for mirrors. S has no constant mode: all is about the mean of the residu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import astuple
-from functools import lru_cache
 from typing import final
 
 import torch
@@ -30,7 +28,8 @@ from torch import Tensor
 from deft import checks
 from deft.networks.equivariant import EquivariantBody
 from deft.priors.backbone import BackbonePrior
-from deft.priors.chain_spectrum import ChainSpectrum, modes
+from deft.priors.chain_modes import padded_modes
+from deft.priors.chain_spectrum import ChainSpectrum
 from deft.schedules import Schedule
 from deft.types import Signal, Times
 
@@ -86,7 +85,7 @@ class EquivariantBackbone(BackbonePrior):
         and the largest number.
         """
         middle = (self.min_length + self.max_length) // 2
-        return float((_axes(self._numbers, middle)[0].sum() / middle).sqrt())
+        return float((ChainSpectrum(*self._numbers).variances(middle).sum() / middle).sqrt())
 
     def estimate(self, x_t: Signal, t: Times, mask: Bool[Tensor, "batch places"]) -> Signal:
         wiener, colour, noise = self.filtered(x_t, t, mask)
@@ -114,17 +113,8 @@ class EquivariantBackbone(BackbonePrior):
         """U, the gains of the filter in each mode, and s_t."""
         alpha_t, sigma_t = self.levels(x, t)
         noise = (sigma_t / alpha_t).flatten().expand(len(x))
-        v, U = self._modes(mask.sum(1).tolist(), x)
+        v, U = padded_modes(self._numbers, mask.sum(1).tolist(), x)
         return U, v / (v + noise[:, None] ** 2), noise
-
-    def _modes(self, lengths: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
-        """v and U of S = U diag(v) U^T of each length, zero after its end, for chains like these."""
-        n = like.shape[1]
-        v, U = like.new_zeros(len(lengths), n), like.new_zeros(len(lengths), n, n)
-        for row, length in enumerate(lengths):
-            own_v, own_U = _axes(self._numbers, length)
-            v[row, : length - 1], U[row, :length, : length - 1] = own_v.to(v), own_U.to(U)
-        return v, U
 
     @property
     def _numbers(self) -> tuple[float, ...]:
@@ -142,9 +132,3 @@ class EquivariantBackbone(BackbonePrior):
         with torch.autocast(wiener.device.type, torch.bfloat16, self.precision == "bf16"):
             found: Signal = self.network(wiener, mask, numbers, colour)
         return found.to(wiener)
-
-
-@lru_cache(maxsize=512)
-def _axes(numbers: tuple[float, ...], length: int) -> tuple[Tensor, Tensor]:
-    """The variances of the modes of a chain, and the modes as columns, in double precision."""
-    return ChainSpectrum(*numbers).variances(length), modes(length).mT

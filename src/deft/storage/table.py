@@ -49,6 +49,7 @@ _OPERATORS = {
     "deft.operators.units": "InUnits",
 }
 _H_TRANSFORMS = {
+    "deft.htransforms.backbone": "BackboneHTransform",
     "deft.htransforms.base": "NoConditioning",
     "deft.htransforms.composed": "Scaled Sum",
     "deft.htransforms.calibrated": "Calibrated",
