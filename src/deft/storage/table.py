@@ -18,6 +18,7 @@ from typing import final
 _PROBLEMS = {
     "deft.problems.linear": "Deblurring Denoising Inpainting MRI SuperResolution",
     "deft.problems.mixture": "AnyOf RandomProjections",
+    "deft.problems.motif": "MotifScaffolding",
     "deft.problems.nonlinear": "HighDynamicRange NonlinearBlur PhaseRetrieval "
     "PoissonPhaseRetrieval",
     "deft.problems.tomography": "Tomography",
