@@ -91,6 +91,6 @@ def look(
     model: Callable[[Tensor, Tensor, list[int]], Tensor], natives: Chains
 ) -> dict[str, dict[str, float]]:
     """Samples of 64 and of 96 residues beside natives of 56 to 104."""
-    some = samples(model, [64] * 8) + samples(model, [96] * 8, seed=1)
+    some = samples(model, [64] * 6) + samples(model, [96] * 4, seed=1)
     own = [x for x in natives.coordinates if 56 <= len(x) <= 104][:60]
     return {"samples": means(some), "natives": means(own)}

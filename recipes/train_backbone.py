@@ -172,7 +172,7 @@ def main() -> None:
 
     budget, begin, before = 60 * args.minutes, time.time(), spent
     logged = begin
-    looked = begin - 300
+    looked = begin - 600
     running: list[float] = []
     while spent < budget:
         x_0, lengths = batches.draw(np.random.default_rng(step))
@@ -196,7 +196,7 @@ def main() -> None:
             note("loss", loss=float(np.mean(running)))
             running, logged = [], now
             save()
-        if now - looked > 480:
+        if now - looked > 900:
             looked = now
             note("errors", **errors(average, checked))
             note("samples", **backbone_samples.look(partial(estimate, average), parts["val"]))
