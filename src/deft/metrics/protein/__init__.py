@@ -4,6 +4,7 @@ These measures say whether a design looks like a protein, never whether a sequen
 """
 
 from deft.metrics.protein.alignment import aligned_tm_score
+from deft.metrics.protein.fragments import fragment_coverage
 from deft.metrics.protein.geometry import (
     bends,
     bends_in_range,
@@ -40,6 +41,7 @@ __all__ = [
     "clusters",
     "compact_radius",
     "diversity",
+    "fragment_coverage",
     "handedness",
     "junctions",
     "lddt",
