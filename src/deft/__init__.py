@@ -23,7 +23,6 @@ _HOME = {
     "Rescheduled": "deft.priors.rescheduled",
     "Tiled": "deft.priors.tiled",
     "CallablePrior": "deft.priors.callable",
-    "BackbonePrior": "deft.priors.backbone",
     "CallableBackbone": "deft.priors.callable_backbone",
     "GeniePrior": "deft.priors.genie",
     "UNetPrior": "deft.priors.unet",

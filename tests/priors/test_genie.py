@@ -8,10 +8,14 @@ from safetensors.torch import load_file, save_file
 
 import deft
 from deft.errors import CheckpointError, InvalidInput
+from deft.htransforms.backbone import BackboneHTransform
 from deft.networks.genie import GenieNetwork, Sizes
+from deft.noise import Noise
 from deft.priors import genie
 from deft.priors.genie import GeniePrior
+from deft.problems.motif import MotifScaffolding
 from deft.samplers.ddim import DDIM
+from deft.training.chains import Chains
 from tests.contracts.prior import PriorContract
 from tests.networks.genie.test_network import GOLDEN, TINY, tiny
 from tests.storage.test_lightning import old
@@ -262,6 +266,34 @@ class TestDesigns:
     def test_lengths_that_it_does_not_know(self, length):
         with pytest.raises(InvalidInput, match="3 to 32 residues"):
             prior().of_length(length)
+
+
+class TestMotifs:
+    """A learned h-transform on it, as on any backbone prior."""
+
+    def test_training_and_designs_around_a_motif(self):
+        one = prior()
+        chains = [6 * torch.randn(n, 3).cumsum(0) / n**0.5 for n in (20, 32)]
+        problem = MotifScaffolding(contiguous=(4, 8), share=0.0, sigma_y=0.1)
+        torch.manual_seed(0)
+        h = BackboneHTransform(one.scale, width=8, heads=1, pair=4, window=2, told=8)
+        before = copy.deepcopy(h.state_dict())
+        objective = deft.DenoisingScoreMatching(problem)
+        known = {name: value.clone() for name, value in one.state_dict().items()}
+        source = Chains(chains, one)
+        deft.train(h, one, objective, source, steps=2, batch_size=2, progress=False)
+        assert any(not torch.equal(v, before[k]) for k, v in h.state_dict().items())
+        assert all(torch.equal(v, known[k]) for k, v in one.state_dict().items())  # frozen
+        padded = torch.zeros(1, 32, 3)
+        padded[0, :20] = chains[0] - chains[0].mean(0)
+        observation = problem.draw(padded, Noise([0]))
+        posterior = deft.Posterior(one.of_length(20), h.eval(), observation)
+        designs = DDIM(steps=8, eta=1.0)(posterior, 2, seed=0)[0]
+        assert designs.shape == (2, 32, 3)
+        assert (designs[:, 20:] == 0).all()
+        lacking = [observation.residual(x[None]).norm() for x in designs]
+        free = DDIM(steps=8, eta=1.0)(one.of_length(20), 2, seed=0)[0]
+        assert max(lacking) < 0.2 * min(observation.residual(x[None]).norm() for x in free)
 
 
 def test_what_weights_do_not_say_counts_for_the_identity():

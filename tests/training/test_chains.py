@@ -12,6 +12,7 @@ from deft.training.batch import several
 from deft.training.chains import Chains
 from deft.training.denoising import DenoisingScoreMatching
 from deft.training.loop import train
+from tests.priors.test_backbone import White
 from tests.training import small
 
 
@@ -34,6 +35,15 @@ def test_a_batch_is_as_long_as_its_longest_chain_and_says_what_exists():
     assert batch.context["mask"].sum(1).tolist() == [16, 12]
     assert (batch.x_0[1, 12:] == 0).all()
     torch.testing.assert_close(batch.x_0.sum(1), torch.zeros(2, 3), rtol=0, atol=1e-4)
+
+
+def test_a_batch_is_as_long_as_the_prior_pads_every_chain_to():
+    prior = White(24, centred=False, padded=True)
+    source = Chains([torch.randn(n, 3) for n in (12, 16)], prior)
+    batch = source.batch([1, 0], Noise([1, 2]))
+    assert batch.x_0.shape == (2, 24, 3)
+    assert batch.context["mask"].sum(1).tolist() == [16, 12]
+    assert prior.given(**batch.context).event_shape == (24, 3)
 
 
 def test_the_loss_of_a_chain_is_that_which_it_has_alone():

@@ -2,9 +2,9 @@
 
     x_0 = (r_1 - m, ..., r_n - m, 0, ..., 0),    m = (1/n) sum_i r_i
 
-A batch has as many places as its longest chain, and tells the prior which of them exist. A loss
-that is a mean over places weighs a chain by the share of them that it fills; its minimiser is the
-same.
+A batch has as many places as its longest chain, or as the prior pads every chain to, and tells the
+prior which of them exist. A loss that is a mean over places weighs a chain by the share of them
+that it fills; its minimiser is the same.
 """
 
 from __future__ import annotations
@@ -47,8 +47,10 @@ class Chains(Source):
                     given=f"chain {i} of shape {tuple(chain.shape)}",
                     expected="finite coordinates (residues, 3) in angstrom",
                 )
-        for length in {len(chain) for chain in chains}:
-            prior.given(mask=torch.ones(length, dtype=torch.bool))  # which says what it knows
+        self._least = min(
+            prior.given(mask=torch.ones(length, dtype=torch.bool)).event_shape[0]
+            for length in {len(chain) for chain in chains}
+        )  # which refuses lengths that it does not know
         self.chains = [chain - chain.mean(0) for chain in chains]
 
     def __len__(self) -> int:
@@ -57,7 +59,7 @@ class Chains(Source):
     def batch(self, index: Sequence[int], noise: Noise) -> Batch:
         chosen = [self.chains[int(i)] for i in index]
         lengths = torch.tensor([len(chain) for chain in chosen])
-        x_0 = torch.zeros(len(chosen), int(lengths.max()), 3)
+        x_0 = torch.zeros(len(chosen), max(int(lengths.max()), self._least), 3)
         for row, chain in enumerate(chosen):
             x_0[row, : len(chain)] = chain
         mask = torch.arange(x_0.shape[1]) < lengths[:, None]
