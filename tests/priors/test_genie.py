@@ -245,6 +245,16 @@ class TestSymmetry:
         assert (one.denoise(x_t, t)[1, 20:] == 0).all()
 
 
+    def test_its_gradient_is_finite_and_stays_within_the_chain(self):
+        one, x_t, t = self.given()
+        x_t[0, 4] = x_t[0, 5]  # two atoms in one place
+        denoised = one.at(x_t.requires_grad_(), t)
+        gradient = denoised.gradient(denoised.x_0_hat.square().sum((1, 2)))
+        assert gradient.isfinite().all()
+        assert (gradient[1, 20:] == 0).all()
+        assert (gradient[1, :20] != 0).all()
+
+
 class TestDesigns:
     def test_the_same_in_any_batch(self):
         sampler, seeds = DDIM(steps=4, eta=1.0), [7, 8, 9]
