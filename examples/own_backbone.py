@@ -36,28 +36,34 @@ SCHEDULE = deft.VPCosine(log_snr_min=-10, log_snr_max=8)
 class Network(nn.Module):
     """Your network: x_t, the log-SNR and the mask of a batch of chains -> the noise in x_t.
 
-    It starts from the noise of a white Gaussian, and learns what that leaves over.
+    It starts from the noise of a white Gaussian, and learns what that leaves over as a sum of the
+    vectors to the nearest residues along the chain, so that it turns with the chain.
     """
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: int = 64, reach: int = 4) -> None:
         super().__init__()
-        self.enter = nn.Conv1d(3 + 3 + 3 + 3, width, 3, padding=1)
+        self.reach = reach
+        self.enter = nn.Conv1d(2 * reach + 2, width, 3, padding=1)
         self.blocks = nn.ModuleList(
-            nn.Conv1d(width, width, 3, padding=2**k, dilation=2**k) for k in (0, 1, 2, 3)
+            nn.Conv1d(width, width, 3, padding=2**k, dilation=2**k) for k in (0, 1, 2)
         )
-        self.leave = nn.Conv1d(width, 3, 1)
+        self.leave = nn.Conv1d(width, 2 * reach, 1)
 
     def forward(self, x_t: Tensor, log_snr: Tensor, mask: Tensor) -> Tensor:
-        exists = mask[:, None].float()
+        n, exists = x_t.shape[1], mask[..., None].float()
         alpha, sigma = (torch.sigmoid(s * log_snr).sqrt()[:, None, None] for s in (1, -1))
-        bonds = F.pad(x_t.mT.diff(dim=-1), (1, 1)) / (BOND * alpha + 1.4 * sigma)
         spread = (SCALE**2 * alpha**2 + sigma**2).sqrt()
-        whole = x_t.mT / spread
-        level = torch.cat([log_snr[:, None, None] / 10, alpha, sigma], 1).expand_as(whole)
-        h = self.enter(torch.cat([whole, bonds[..., :-1], bonds[..., 1:], level], 1) * exists)
+        x, there = (F.pad(v, (0, 0, self.reach, self.reach)) for v in (x_t, exists))
+        places = [k for k in range(2 * self.reach + 1) if k != self.reach]
+        towards = torch.stack([(x[:, k : k + n] - x_t) * there[:, k : k + n] for k in places], 1)
+        far = towards.norm(dim=-1) / (BOND * alpha + sigma)
+        level = torch.cat([log_snr[:, None, None] / 10, sigma], 1).expand(-1, -1, n)
+        h = self.enter(torch.cat([far, level], 1))
         for block in self.blocks:
-            h = h + F.silu(block(h)) * exists
-        return sigma / spread**2 * x_t + SCALE * alpha / spread * self.leave(h).mT
+            h = h + F.silu(block(h)) * exists.mT
+        step = towards / (BOND * alpha + sigma)[..., None]
+        more = (self.leave(h)[..., None] * step).sum(1)
+        return sigma / spread**2 * x_t + SCALE * alpha / spread * more
 
 
 def walks(n: int, length: int, generator: torch.Generator) -> Tensor:
@@ -90,7 +96,7 @@ def trained(steps: int) -> Network:
     return network
 
 
-def main(training: int = 1500, samples: int = 16, steps: int = 50) -> dict[str, float]:
+def main(training: int = 600, samples: int = 16, steps: int = 50) -> dict[str, float]:
     """Designs with and without the motif; returns their RMSD to it and their bonds, in angstrom."""
     prior = deft.CallableBackbone(
         trained(training),
@@ -125,7 +131,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--training", type=int, default=1500)
+    parser.add_argument("--training", type=int, default=600)
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--steps", type=int, default=50)
     arguments = parser.parse_args()

@@ -42,7 +42,7 @@ def test_closed_api() -> None:
 
 
 def test_own_backbone() -> None:
-    found = example("own_backbone").main(training=20, samples=2, steps=16)
+    found = example("own_backbone").main(training=120, samples=2, steps=16)
     assert found["with"] < 0.5 * found["without"]
 
 
