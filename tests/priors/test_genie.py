@@ -244,7 +244,6 @@ class TestSymmetry:
         torch.testing.assert_close(one.denoise(x_t, t), one.denoise(other, t))
         assert (one.denoise(x_t, t)[1, 20:] == 0).all()
 
-
     def test_its_gradient_is_finite_and_stays_within_the_chain(self):
         one, x_t, t = self.given()
         x_t[0, 4] = x_t[0, 5]  # two atoms in one place
