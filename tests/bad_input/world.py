@@ -479,6 +479,23 @@ def _foreign(root: Path) -> None:
     torch.save({"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(2)}, root / "sd.ckpt")
     (root / "pointer.pt").write_text("version https://git-lfs.github.com/spec/v1\n")
     (root / "other.config.json").write_text(json.dumps({"num_channels": 64}))
+    _genie(root / "genie")
+
+
+def _genie(folder: Path) -> None:
+    """Checkpoints of Genie, without a configuration that is found by itself."""
+    golden = Path(__file__).parents[1] / "golden"
+    weights, said = (golden / f"genie_tiny.{kind}" for kind in ("safetensors", "configuration"))
+    tensors = load_file(weights)
+    folder.mkdir()
+    torch.save({"state_dict": tensors, "epoch": 1}, folder / "w.ckpt")
+    last = "model.structure_net.net.1.bb_update.linear.bias"
+    torch.save({k: v for k, v in tensors.items() if k != last}, folder / "less.ckpt")
+    motif = "model.pair_feature_net.linear_motif_template.weight"
+    torch.save({**tensors, motif: torch.zeros(2)}, folder / "2.ckpt")
+    (folder / "cut.ckpt").write_bytes((folder / "w.ckpt").read_bytes()[:20_000])
+    (folder / "said").write_text(said.read_text())
+    (folder / "other").write_text(said.read_text().replace("ipaNumHeads 3", "ipaNumHeads 4"))
 
 
 def _others(root: Path) -> None:

@@ -41,6 +41,11 @@ def test_closed_api() -> None:
     assert 0.5 < found["loss_ratio"] < 1.5
 
 
+def test_own_backbone() -> None:
+    found = example("own_backbone").main(training=120, samples=2, steps=16)
+    assert found["with"] < 0.5 * found["without"]
+
+
 def test_train_and_evaluate(deft, prior_file: str, image_folder: str, tmp_path: Path) -> None:
     given = ["--prior", prior_file, "--images", image_folder]
     code, _, said = deft(

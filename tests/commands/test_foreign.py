@@ -12,6 +12,7 @@ from deft.priors import diffusers
 from tests.commands.conftest import save_images
 from tests.priors import test_denoising_diffusion_pytorch as ddp
 from tests.priors.test_adm import network, saved
+from tests.priors.test_genie import checkpoint
 from tests.storage.test_weights_only import Evil
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -61,6 +62,18 @@ class TestInspect:
         assert code == 0
         assert "dim=4, init_dim=6" in said
         assert "schedule       100 betas" in said
+
+    def test_a_protein_backbone_prior(self, deft, tmp_path):
+        path = checkpoint(tmp_path)
+        code, said, _ = deft("inspect", path)
+        assert code == 0
+        assert "family         genie" in said
+        assert "most residues  32, by configuration" in said
+        assert "26,736 in 136 tensors" in said
+        assert "--images" not in said
+        code, _, said = deft("inspect", path, "--images", save_images(tmp_path / "i", 4, (8, 8)))
+        assert code == 2
+        assert "images have an event shape" in said
 
     def test_code_is_not_executed(self, deft, tmp_path):
         torch.save({"a": Evil(tmp_path / "executed")}, tmp_path / "w.pt")

@@ -10,6 +10,7 @@ from deft.priors.details import Details
 from deft.priors.diffusers_unet import DiffusersPrior
 from tests.priors import test_denoising_diffusion_pytorch as ddp
 from tests.priors.test_adm import network, saved
+from tests.priors.test_genie import WEIGHTS, checkpoint
 from tests.storage.test_weights_only import Evil
 
 DETAILS = Details(
@@ -42,7 +43,9 @@ class TestLoad:
 class TestFamily:
     def test_of_each(self, path, tmp_path):
         other = ddp.trained(tmp_path / "model-1.pt", ddp.unet())
-        for file, name in ((path, "adm"), (other, "denoising_diffusion_pytorch")):
+        chains = checkpoint(tmp_path)
+        families = (path, "adm"), (other, "denoising_diffusion_pytorch"), (chains, "genie")
+        for file, name in families:
             assert adapters.family_of(file, adapters.read(file)).name == name
         assert len({family.name for family in adapters.FAMILIES}) == len(adapters.FAMILIES)
 
@@ -55,6 +58,10 @@ class TestFamily:
             (["conv_in.weight", "down_blocks.0.resnets.0.conv1.weight"], "save_pretrained"),
             (["x_embedder.proj.weight", "blocks.0.attn.qkv.weight"], "DiT"),
             (["input_blocks.0.0.weight"], "without its embedding of the time"),
+            (
+                [*WEIGHTS, "model.pair_feature_net.linear_motif_template.weight"],
+                r"Genie 2.*deft\.CallableBackbone",
+            ),
         ],
     )
     def test_what_is_not_loaded_says_what_was_found_and_what_is_supported(
@@ -94,3 +101,18 @@ class TestSay:
         assert "--details.num_head_channels" not in said.options
         full = {"details": DETAILS, "schedule": "linear", "prediction_type": "epsilon"}
         assert self.said(path, **full).ready
+
+    def test_genie_with_and_without_its_configuration(self, tmp_path):
+        path = checkpoint(tmp_path)
+        said = self.said(path)
+        assert said.ready
+        assert said.beside["max_length"] == (32, "configuration")
+        assert "3 heads of 8" in said.rows["structure"]
+        assert not said.options
+        elsewhere = (tmp_path / "configuration").rename(tmp_path / "elsewhere")
+        said = self.said(path)
+        assert not said.ready
+        assert said.options == {"--details.config": None}
+        said = self.said(path, details=Details(config=str(elsewhere)))
+        assert said.options == {"--details.config": str(elsewhere)}
+        assert said.ready

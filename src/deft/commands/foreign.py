@@ -33,8 +33,10 @@ _NAMES = {
     "noise_schedule": "noise schedule",
     "prediction_type": "predicts",
     "value_range": "value range",
+    "max_length": "most residues",
 }
 _UNKNOWN = {
+    "--details.config": "configuration",
     "--details.num_head_channels": "N",
     "--details.attention_order": "legacy|new",
     "--details.image_size": "N",
@@ -99,7 +101,7 @@ def doubted(
     content = adapters.read(path)
     family = adapters.family_of(path, content)
     prior = family.load(path, content, details or Details(), schedule, prediction_type)
-    if prior.takes and labels is None:
+    if "class_labels" in prior.takes and labels is None:
         raise InvalidInput(
             "labels", given="nothing", expected="the class of the images, or one for each"
         )
@@ -162,16 +164,7 @@ def _command(path: Path, said: adapters.Said) -> str:
         f"{option} {_typed(value) if value is not None else _UNKNOWN[option]}"
         for option, value in said.options.items()
     ]
-    own = ["--problem Inpainting --problem.masks box --problem.sigma_y 0.05"]
-    return " ".join(
-        [
-            "deft train --prior",
-            shlex.quote(str(path)),
-            *options,
-            *own,
-            "--images FOLDER --out RUN",
-        ]
-    )
+    return " ".join(["deft train --prior", shlex.quote(str(path)), *options, said.then])
 
 
 def _in_words(value: Any) -> str:

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, final
 
 from deft.errors import CheckpointError, InvalidInput
-from deft.priors import adm, adm_keys, adm_layout, edm
+from deft.priors import adm, adm_keys, adm_layout, edm, genie
 from deft.priors import denoising_diffusion_pytorch as ddp
 from deft.priors.base import Prior
 from deft.priors.details import Details, check_all
 from deft.schedules import Schedule
-from deft.storage import weights_only
+from deft.storage import lightning, weights_only
 from deft.storage.tensors import finite
 
 _IN = {
@@ -34,6 +34,11 @@ _IN = {
     "value_range": "--details.value_range",
 }
 ABSENT = "not in the file"
+_ON_IMAGES = (
+    "--problem Inpainting --problem.masks box --problem.sigma_y 0.05 --images FOLDER --out RUN"
+)
+_ON_CHAINS = "--problem MotifScaffolding --out RUN"
+_CONFIG, _GENIE = "--details.config", "a .ckpt of Genie (protein backbones) and its configuration"
 
 
 @final
@@ -45,8 +50,8 @@ class Unknown(InvalidInput):
 @dataclass(frozen=True)
 class Said:
     """What a file says (`rows`), its weights, what is known beside it and where that is said
-    (`beside`: name to value and place; None where it is nowhere), and the options that say it
-    (`options`: a value or None each).
+    (`beside`: name to value and place; None where it is nowhere), the options that say it
+    (`options`: a value or None each), and what more a command needs that trains on it (`then`).
     """
 
     family: str
@@ -55,6 +60,7 @@ class Said:
     rows: Mapping[str, str]
     beside: Mapping[str, tuple[Any, str] | None]
     options: Mapping[str, Any]
+    then: str = _ON_IMAGES
 
     @property
     def ready(self) -> bool:
@@ -132,7 +138,7 @@ def read(path: Path) -> object:
     for a file that is damaged or needs code.
     """
     edm.refuse_pickle(path)
-    return weights_only.contents(path)
+    return lightning.contents(path)
 
 
 def _adm(content: object) -> bool:
@@ -214,6 +220,19 @@ def _say_ddp(
     )
 
 
+def _say_genie(
+    path: Path,
+    content: object,
+    details: Details,
+    schedule: str | None,
+    prediction_type: str | None,
+) -> Said:
+    tensors, sizes, config = genie.said(path, content, details, schedule, prediction_type)
+    facts = {"max_length": None if config is None else (sizes.most, config.name)}
+    options = {} if config is not None and details.config is None else {_CONFIG: details.config}
+    return Said("genie", _GENIE, tensors, genie.rows(sizes), facts, options, _ON_CHAINS)
+
+
 def _names(content: object) -> list[str]:
     """The names in a checkpoint, those of its weights where there are some."""
     names = list(_tensors(content))
@@ -237,8 +256,14 @@ FAMILIES = (
         _say_adm,
     ),
     Family(ddp.PACKAGE, "the model-N.pt of its Trainer", ddp.is_it, ddp.prior_of, _say_ddp),
+    Family("genie", _GENIE, genie.is_it, genie.prior_of, _say_genie),
 )
 NAMED: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (
+        ("pair_feature_net.linear_motif_template.weight",),
+        "weights of Genie 2",
+        "build its network in Python and wrap it: deft.CallableBackbone",
+    ),
     (
         ("model.diffusion_model.input_blocks",),
         "a latent diffusion checkpoint in one file (Stable Diffusion)",

@@ -118,34 +118,32 @@ class CallablePrior(Prior):
             return self._prediction.x_0_hat(out, x_t, alpha_t, sigma_t)
 
     def _checked(self, out: object, x_t: Signal) -> Signal:
-        """What the function returned, in the precision of x_t. Raises `InvalidInput` for anything
-        but real numbers of its shape, and once for what is not finite.
-        """
-        what = f"the function of {self.name}"
-        if (
-            not isinstance(out, torch.Tensor)
-            or not out.is_floating_point()
-            or out.shape != x_t.shape
-        ):
-            shape = (
-                f"a {str(out.dtype).removeprefix('torch.')} tensor {tuple(out.shape)}"
-                if isinstance(out, torch.Tensor)
-                else f"a {type(out).__name__}"
-            )
-            raise InvalidInput(
-                what,
-                given=shape,
-                expected=f"a tensor of real numbers with the shape of x_t, {tuple(x_t.shape)}",
-            )
-        if not self._asked:
-            self._asked = True
-            if not bool(out.isfinite().all()) and bool(x_t.isfinite().all()):
-                raise InvalidInput(
-                    what,
-                    given="NaN or infinite numbers",
-                    expected="finite numbers for a finite x_t",
-                )
-        return out.to(x_t.dtype)
+        """What the function returned, in the precision of x_t; finite numbers the first time."""
+        first, self._asked = not self._asked, True
+        return answer(f"the function of {self.name}", out, x_t, finite=first)
+
+
+def answer(what: str, out: object, x_t: Signal, *, finite: bool) -> Signal:
+    """What a function of the user's returned for x_t, in the precision of x_t. Raises
+    `InvalidInput` for anything but real numbers of its shape, and, where `finite`, for what is not
+    finite.
+    """
+    if not isinstance(out, torch.Tensor) or not out.is_floating_point() or out.shape != x_t.shape:
+        shape = (
+            f"a {str(out.dtype).removeprefix('torch.')} tensor {tuple(out.shape)}"
+            if isinstance(out, torch.Tensor)
+            else f"a {type(out).__name__}"
+        )
+        raise InvalidInput(
+            what,
+            given=shape,
+            expected=f"a tensor of real numbers with the shape of x_t, {tuple(x_t.shape)}",
+        )
+    if finite and not bool(out.isfinite().all()) and bool(x_t.isfinite().all()):
+        raise InvalidInput(
+            what, given="NaN or infinite numbers", expected="finite numbers for a finite x_t"
+        )
+    return out.to(x_t.dtype)
 
 
 def _names(context: Sequence[str]) -> tuple[str, ...]:

@@ -50,6 +50,7 @@ _OPERATORS = {
     "deft.operators.units": "InUnits",
 }
 _H_TRANSFORMS = {
+    "deft.htransforms.backbone": "BackboneHTransform",
     "deft.htransforms.base": "NoConditioning",
     "deft.htransforms.composed": "Scaled Sum",
     "deft.htransforms.calibrated": "Calibrated",
@@ -72,7 +73,10 @@ _H_TRANSFORMS = {
     "deft.htransforms.tmpd": "TMPD",
 }
 _SCHEDULES = {"deft.schedules": "EDM RectifiedFlow VE VPCosine VPLinear VPTabulated"}
-_PRIORS = {"deft.priors.unet": "UNetPrior"}
+_PRIORS = {
+    "deft.priors.equivariant_backbone": "EquivariantBackbone",
+    "deft.priors.unet": "UNetPrior",
+}
 _SAMPLERS = {
     "deft.samplers.conjugate": "ConjugateIntegrator",
     "deft.samplers.daps": "DAPS",

@@ -25,6 +25,10 @@ _AGAIN = "download it again, or copy it from where it came"
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
+class NeedsCode(CheckpointError):
+    """A pickle that asks for a function or a class, which is not called."""
+
+
 def contents(path: str | Path) -> object:
     """What a `.pt` file or a safetensors file holds. Raises `CheckpointError` for one that is
     missing, cut short, something else, or that needs code, with the name that it asks for.
@@ -49,7 +53,7 @@ def contents(path: str | Path) -> object:
     except Exception as error:  # the unpickler raises many kinds
         found = _GLOBAL.search(str(error))
         if found:
-            raise CheckpointError(
+            raise NeedsCode(
                 f"{path} holds more than weights, which is not executed",
                 given=f"a pickle that needs the code of {found[1]}",
                 expected="tensors, numbers, texts, lists and dictionaries",

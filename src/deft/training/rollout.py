@@ -124,7 +124,7 @@ class Rollout(Objective):
                 given=f"{type(h_transform).__name__}, which differentiates the prior",
                 expected="an h-transform that does not: LearnedHTransform",
             )
-        sampler, n = self.sampler, len(batch)
+        prior, sampler, n = batch.told(prior), self.sampler, len(batch)
         with torch.autocast(batch.x_0.device.type, enabled=False):
             observation = measured(self.problem, prior, batch.x_0, batch.noise.stream(_OBSERVATION))
             _ = observation.lifted  # once for all samples
