@@ -161,7 +161,14 @@ def main() -> None:
         "held_out_denoising_error": {
             "chains": len(checked),
             "unit": "root mean square per residue in angstrom",
-            **found,
+            "by_noise_level": [
+                {
+                    "log_snr": round(-2 * float(np.log(sigma)), 3),
+                    "prior": own_error,
+                    "gaussian_chain": wiener,
+                }
+                for sigma, own_error, wiener in zip(*found.values(), strict=True)
+            ],
         },
         "samples": {
             "count": len(chains),
