@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from dataclasses import astuple
 from functools import cache
-from typing import Literal, final, get_args
+from typing import Literal, cast, final, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -133,10 +133,11 @@ class BackboneHTransform(HTransform):
         """
         _of_chains(type(self).__name__, prior)
         operator = self._motif(observation)
-        if operator.event_shape != tuple(prior.event_shape):
+        places = operator.event_shape[0] if operator.event_shape else 0
+        if places != prior.event_shape[0]:
             raise InvalidInput(
                 "the motif",
-                given=f"one of chains with {operator.event_shape[0]} places",
+                given=f"one of chains with {places} places",
                 expected=f"{prior.event_shape[0]} places, as {prior.name} was given",
                 advice="make the motif with the length of the longest chain of its batch, and give "
                 "the prior the mask: prior.of_length(...)",
@@ -144,14 +145,14 @@ class BackboneHTransform(HTransform):
 
     def _motif(self, observation: Observation) -> AlignedMotif | FixedMotif:
         operator = observation.operator
-        motif = isinstance(operator, (AlignedMotif, FixedMotif))
-        if not motif or not isinstance(observation.likelihood, GaussianLikelihood):
+        known = isinstance(operator, (AlignedMotif, FixedMotif))
+        if not known or not isinstance(observation.likelihood, GaussianLikelihood):
             raise InvalidInput(
                 f"{type(self).__name__} reads motifs with Gaussian noise",
                 given=f"{type(operator).__name__} with {type(observation.likelihood).__name__}",
                 expected="AlignedMotif or FixedMotif (deft.operators) with GaussianLikelihood",
             )
-        return operator
+        return cast(AlignedMotif | FixedMotif, operator)
 
     @property
     def asks_elsewhere(self) -> bool:
@@ -211,7 +212,8 @@ class BackboneHTransform(HTransform):
         s2 = expand(observation.sigma_y.to(x_0_hat) ** 2, x_0_hat)
         own = torch.where(seen > 0, s2 + _SLACK * diagonal, 1.0)
         G = seen * open_ * seen.mT + torch.diag_embed(own[..., 0])
-        return open_ @ torch.linalg.solve(G, lacking)
+        start: Signal = open_ @ torch.linalg.solve(G, lacking)
+        return start
 
     def _features(
         self,
