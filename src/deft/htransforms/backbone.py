@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from dataclasses import astuple
 from functools import cache
-from typing import Literal, cast, final, get_args
+from typing import Literal, final, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -145,14 +145,16 @@ class BackboneHTransform(HTransform):
 
     def _motif(self, observation: Observation) -> AlignedMotif | FixedMotif:
         operator = observation.operator
-        known = isinstance(operator, (AlignedMotif, FixedMotif))
-        if not known or not isinstance(observation.likelihood, GaussianLikelihood):
+        likelihood = observation.likelihood
+        if not isinstance(operator, AlignedMotif | FixedMotif) or not isinstance(
+            likelihood, GaussianLikelihood
+        ):
             raise InvalidInput(
                 f"{type(self).__name__} reads motifs with Gaussian noise",
-                given=f"{type(operator).__name__} with {type(observation.likelihood).__name__}",
+                given=f"{type(operator).__name__} with {type(likelihood).__name__}",
                 expected="AlignedMotif or FixedMotif (deft.operators) with GaussianLikelihood",
             )
-        return cast(AlignedMotif | FixedMotif, operator)
+        return operator
 
     @property
     def asks_elsewhere(self) -> bool:
