@@ -164,6 +164,11 @@ class AlignedMotif(_Rows):
     """
 
     symmetries = "a rotation and a translation of the whole chain, and of each group of its motif"
+    density = False
+
+    def __init__(self, index: Tensor, group: Tensor | None, length: int) -> None:
+        super().__init__(index, group, length)
+        self.fixed = FixedMotif(self.index, self.group, length)
 
     def motions(self, y: Measurement, rows: Measurement) -> RigidMotion:
         """The motion of each group that brings y nearest to `rows`, for each row that of its
@@ -189,6 +194,12 @@ class AlignedMotif(_Rows):
     def difference(self, y: Measurement, predicted: Measurement) -> Measurement:
         """R y + c - predicted in each group."""
         return self.placed(y, predicted) - self.observed(predicted)
+
+    def in_frame(self, y: Measurement, x_0: Signal) -> tuple[ForwardOperator, Measurement]:
+        """The residues as a fixed motif, each group moved nearest to its place in x_0; no gradient
+        passes through the rotation.
+        """
+        return self.fixed, self.placed(y, self(x_0))
 
     def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
         """J^T residual / (r2 + s2), with J the choice of rows."""
