@@ -1,5 +1,5 @@
-"""The baselines for a motif that is known up to a rigid motion: each runs, none depends on the frame
-in which the motif came, no gradient passes through a rotation, and no evidence is reported.
+"""The baselines for a motif that is known up to a rigid motion: each runs, none depends on its
+frame, no gradient passes through a rotation, and no evidence is reported.
 """
 
 import json
