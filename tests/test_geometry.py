@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deft.geometry import kabsch, superposed
+from deft.geometry import rotations as of_quaternions
 from tests.refusal import refused
 
 DOUBLE = torch.float64
@@ -132,6 +133,19 @@ def test_batches_of_none_and_more_axes():
     assert kabsch(torch.zeros(0, 4, 3), torch.zeros(0, 4, 3)).rotation.shape == (0, 3, 3)
     a, b = torch.randn(2, 3, 4, 3), torch.randn(2, 3, 4, 3)
     close(superposed(a, b)[1, 2], superposed(a[1, 2], b[1, 2]), 1e-5)
+
+
+def test_rotations_of_quaternions():
+    """Proper, of the quaternion's axis and angle, and uniform: the mean of R is 0."""
+    half = torch.tensor(0.35, dtype=DOUBLE)
+    about_z = of_quaternions(3 * torch.stack([half.cos(), 0 * half, 0 * half, half.sin()]))
+    close(about_z @ torch.tensor([1.0, 0, 0], dtype=DOUBLE), torch.tensor(
+        [math.cos(0.7), math.sin(0.7), 0.0], dtype=DOUBLE
+    ))  # fmt: skip
+    many = of_quaternions(torch.randn(4000, 4, dtype=DOUBLE))
+    close(many @ many.mT, torch.eye(3, dtype=DOUBLE).expand(4000, 3, 3))
+    close(torch.linalg.det(many), torch.ones(4000, dtype=DOUBLE))
+    assert many.mean(0).abs().max() < 4 * math.sqrt(1 / 3 / 4000)
 
 
 def test_errors():

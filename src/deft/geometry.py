@@ -76,6 +76,19 @@ def superposed(
     return kabsch(moving, fixed, weights)(moving)
 
 
+def rotations(quaternions: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
+    """The rotations of quaternions of any length but 0; uniform over all rotations for normal
+    draws (Shoemake 1992, Graphics Gems III).
+    """
+    w, x, y, z = (quaternions / quaternions.norm(dim=-1, keepdim=True)).unbind(-1)
+    rows = [
+        (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    ]
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+
+
 def _shares(points: Tensor, weights: Tensor | None) -> Tensor:
     """The weights, of sum 1 or 0, with an axis of one for the coordinates."""
     if weights is None:

@@ -205,6 +205,15 @@ def test_a_chain_is_aligned_by_its_motif():
     )
 
 
+def test_rows_that_do_not_exist_may_be_more_than_residues():
+    index = torch.tensor([[0, 2, -1, -1, -1]])
+    x_0 = torch.randn(1, 3, 3)
+    operator = AlignedMotif(index, None, 3)
+    assert operator(x_0).shape == (1, 5, 3)
+    assert torch.equal(operator.lift(operator(x_0))[0, [0, 2]], x_0[0, [0, 2]])
+    refused(lambda: FixedMotif(index, None, 3), "5 rows", "at most 3 rows")
+
+
 def test_frames():
     index = torch.tensor([[1, 2]])
     assert not isinstance(Motif(index, None, 4), LinearOperator)
@@ -219,9 +228,8 @@ def test_errors(frame):
     refused(lambda: made(torch.ones(1, 2)), "torch.float32", "whole numbers")
     refused(lambda: made(torch.ones(3).long()), "the shape (3,)", "(signals or 1, rows)")
     refused(lambda: made(torch.zeros(1, 0).long()), "the shape (1, 0)", "(signals or 1, rows)")
-    refused(lambda: made(torch.tensor([[0, 6]])), "2 rows, of residues 0 to 6", "residues 0 to 5")
-    refused(lambda: made(torch.tensor([[0, -2]])), "2 rows, of residues -2 to 0", "0 to 5")
-    refused(lambda: made(torch.arange(7)[None]), "7 rows, of residues 0 to 6", "at most 6 rows")
+    refused(lambda: made(torch.tensor([[0, 6]])), "residues 0 to 6", "residues 0 to 5")
+    refused(lambda: made(torch.tensor([[0, -2]])), "residues -2 to 0", "0 to 5")
     refused(lambda: made(torch.tensor([[2, 2]])), "a residue twice", "at most once")
     index = torch.tensor([[0, 1]])
     refused(lambda: made(index, torch.tensor([[0]])), "the shape (1, 1)", "(signals or 1, rows)")

@@ -116,6 +116,12 @@ class FixedMotif(_Rows, SpectralOperator):
 
     def __init__(self, index: Tensor, group: Tensor | None, length: int) -> None:
         super().__init__(index, group, length)
+        if self.index.shape[1] > length:
+            raise InvalidInput(
+                "index of a motif",
+                given=f"{self.index.shape[1]} rows",
+                expected=f"at most {length} rows, one for each residue",
+            )
         taken = torch.zeros(len(self.index), length + 1, device=self.index.device)
         taken = taken.scatter(1, self.index.clamp(min=-1) % (length + 1), 1.0)[:, :length]
         left = taken.argsort(dim=1, stable=True)[:, : self.index.shape[1]]
@@ -175,9 +181,7 @@ class AlignedMotif(_Rows):
         group: R (batch, rows, 3, 3), c (batch, rows, 3).
         """
         batch, m = len(y), self.index.shape[1]
-        groups = torch.arange(self.groups, device=y.device)
-        of = (self.group[:, None] == groups[:, None]) & self.exists[:, None, :, 0]
-        of = of.expand(batch, -1, -1)
+        of = self._of_group(batch)
         shape = (batch, self.groups, m, 3)
         found = kabsch(y[:, None].expand(shape), rows[:, None].expand(shape), of.to(y.dtype))
         which = self.group.clamp(min=0).expand(batch, m)
@@ -190,6 +194,20 @@ class AlignedMotif(_Rows):
         motion = self.motions(y, rows)
         moved = (motion.rotation @ y[..., None])[..., 0] + motion.translation
         return self.exists * moved
+
+    def turned(self, y: Measurement, rotation: Float[Tensor, "batch groups 3 3"]) -> Measurement:
+        """y with each group centred at 0 and turned; zero in rows that do not exist."""
+        of = self._of_group(len(y)).to(y.dtype)
+        centre = (of @ y) / of.sum(-1, keepdim=True).clamp(min=1)
+        which = self.group.clamp(min=0).expand(len(y), -1)
+        centred = y - centre.gather(1, which[..., None].expand(-1, -1, 3))
+        own = rotation.gather(1, which[..., None, None].expand(-1, -1, 3, 3))
+        return self.exists * (own @ centred[..., None])[..., 0]
+
+    def _of_group(self, batch: int) -> Tensor:
+        """Which rows are of each group: (batch, groups, rows)."""
+        groups = torch.arange(self.groups, device=self.group.device)
+        return (self.group[:, None] == groups[:, None]).expand(batch, -1, -1)
 
     def difference(self, y: Measurement, predicted: Measurement) -> Measurement:
         """R y + c - predicted in each group."""
@@ -235,11 +253,11 @@ def _checked_rows(index: Tensor, group: Tensor | None, length: int) -> tuple[Ten
     rows = index.shape[1]
     if index.is_meta or not index.numel():
         return index, group
-    if rows > length or int(index.max()) >= length or int(index.min()) < -1:
+    if int(index.max()) >= length or int(index.min()) < -1:
         raise InvalidInput(
             "index of a motif",
-            given=f"{rows} rows, of residues {int(index.min())} to {int(index.max())}",
-            expected=f"at most {length} rows, of residues 0 to {length - 1}",
+            given=f"residues {int(index.min())} to {int(index.max())}",
+            expected=f"residues 0 to {length - 1}",
         )
     ordered = torch.where(exists, index, length + torch.arange(rows, device=index.device)).sort(1)
     if bool((ordered.values.diff(dim=1) == 0).any()):

@@ -16,11 +16,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
 from deft.errors import CheckpointError, DeftError, InvalidInput, nearest_names
+from deft.priors.equivariant_backbone import EquivariantBackbone
 from deft.priors.precision import PRECISIONS, chosen
 from deft.priors.unet import UNetPrior
 from deft.schedules import Schedule
@@ -39,7 +40,9 @@ _SINGLE = (
     "gaussian.mean",
     "gaussian.variance",
     "gain",
+    "spectrum",
 )  # variances of 1e-6 and less have no place in half precision
+Small: TypeAlias = UNetPrior | EquivariantBackbone
 FOLDER = Path(__file__).parent.parent / "weights"
 
 
@@ -50,7 +53,7 @@ def names() -> list[str]:
     )
 
 
-def load(name: str | Path, *, precision: str = "fp32") -> UNetPrior:
+def load(name: str | Path, *, precision: str = "fp32") -> Small:
     """A prior that ships, by name, or one that `save` wrote, by path; frozen, its network computing
     in `precision`: "fp32", "bf16", or "auto", the faster one, which is measured and printed.
 
@@ -75,7 +78,7 @@ def load(name: str | Path, *, precision: str = "fp32") -> UNetPrior:
                 given=head.shapes.get(wrong[0], "nothing"),
                 expected=f"{wanted.get(wrong[0], 'nothing')}",
             )
-        prior: UNetPrior = cards.build(card, "prior", where="architecture", given=given)
+        prior: Small = cards.build(card, "prior", where="architecture", given=given)
         prior.load_state_dict({key: value.float() for key, value in weights.items()})
     except DeftError as error:
         raise CheckpointError(
@@ -93,7 +96,7 @@ def load(name: str | Path, *, precision: str = "fp32") -> UNetPrior:
     return prior
 
 
-def save(path: str | Path, prior: UNetPrior, card: Mapping[str, object] | None = None) -> None:
+def save(path: str | Path, prior: Small, card: Mapping[str, object] | None = None) -> None:
     """Write a prior with its card; the file is replaced in one step. Raises `CheckpointError` where
     weights are not finite, or the disk refuses.
     """

@@ -17,6 +17,7 @@ from deft.problems.masks import (
     RowMasks,
 )
 from deft.problems.mixture import AnyOf, RandomProjections
+from deft.problems.motif import MotifScaffolding
 from deft.problems.nonlinear import (
     HighDynamicRange,
     NonlinearBlur,
@@ -44,6 +45,7 @@ __all__ = [
     "MRI",
     "MaskFiles",
     "Masks",
+    "MotifScaffolding",
     "MotionKernels",
     "NonlinearBlur",
     "PhaseRetrieval",

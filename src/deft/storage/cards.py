@@ -29,6 +29,7 @@ from deft.storage.table import KINDS, modern, public_name
 
 Allow = Collection[str] | str
 LEARNED = (
+    "BackboneHTransform",
     "Calibrated",
     "ConditionalScore",
     "FlatHTransform",

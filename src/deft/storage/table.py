@@ -18,6 +18,7 @@ from typing import final
 _PROBLEMS = {
     "deft.problems.linear": "Deblurring Denoising Inpainting MRI SuperResolution",
     "deft.problems.mixture": "AnyOf RandomProjections",
+    "deft.problems.motif": "MotifScaffolding",
     "deft.problems.nonlinear": "HighDynamicRange NonlinearBlur PhaseRetrieval "
     "PoissonPhaseRetrieval",
     "deft.problems.tomography": "Tomography",
@@ -49,6 +50,7 @@ _OPERATORS = {
     "deft.operators.units": "InUnits",
 }
 _H_TRANSFORMS = {
+    "deft.htransforms.backbone": "BackboneHTransform",
     "deft.htransforms.base": "NoConditioning",
     "deft.htransforms.composed": "Scaled Sum",
     "deft.htransforms.calibrated": "Calibrated",
@@ -71,7 +73,10 @@ _H_TRANSFORMS = {
     "deft.htransforms.tmpd": "TMPD",
 }
 _SCHEDULES = {"deft.schedules": "EDM RectifiedFlow VE VPCosine VPLinear VPTabulated"}
-_PRIORS = {"deft.priors.unet": "UNetPrior"}
+_PRIORS = {
+    "deft.priors.equivariant_backbone": "EquivariantBackbone",
+    "deft.priors.unet": "UNetPrior",
+}
 _SAMPLERS = {
     "deft.samplers.conjugate": "ConjugateIntegrator",
     "deft.samplers.daps": "DAPS",

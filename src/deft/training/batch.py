@@ -11,6 +11,7 @@ from torch import Tensor
 
 from deft.errors import InvalidInput
 from deft.noise import Noise
+from deft.priors.base import Prior
 from deft.priors.denoised import Denoised
 from deft.types import LogProb, Signal
 
@@ -22,12 +23,13 @@ class Batch:
     signals, for an objective that learns from some.
 
     `denoised` is what the prior said about them, where that is known beforehand
-    (deft.training.bank).
+    (deft.training.bank). `context` is what the prior is told of each of them (masks of chains).
     """
 
     images: Signal | None
     noise: Noise
     denoised: Denoised | None = None
+    context: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.noise)
@@ -42,6 +44,10 @@ class Batch:
                 expected="images, a data set, or a Source that has some",
             )
         return self.images
+
+    def told(self, prior: Prior) -> Prior:
+        """The prior, told what this batch says of its signals."""
+        return prior.given(**self.context) if self.context else prior
 
 
 @final
@@ -68,14 +74,14 @@ def several(batch: Batch, count: int) -> Batch:
     """Each entry `count` times, side by side, with independent noise: the same x_0 and the same
     estimate, for several measurements of it.
     """
-    said = batch.denoised
+    said, size = batch.denoised, len(batch)
+
+    def again(value: Tensor) -> Tensor:
+        """A value for each signal, or one for all."""
+        return value if len(value) != size else value.repeat_interleave(count, 0)
+
     if said is not None:
-        size = len(batch)
-
-        def again(value: Tensor) -> Tensor:
-            """A value for each signal, or one for all."""
-            return value if len(value) != size else value.repeat_interleave(count, 0)
-
         said = Denoised(*map(again, (said.x_t, said.t, said.alpha_t, said.sigma_t, said.x_0_hat)))
     images = None if batch.images is None else batch.images.repeat_interleave(count, 0)
-    return Batch(images, batch.noise.repeat(count), said)
+    context = {name: again(value) for name, value in batch.context.items()}
+    return Batch(images, batch.noise.repeat(count), said, context)

@@ -157,7 +157,8 @@ class DenoisingScoreMatching(Objective):
         """
         if batch.denoised is not None or h_transform.asks_elsewhere:
             return batch
-        return replace(batch, denoised=noised(prior, self.times, batch.x_0, batch.noise))
+        own = batch.told(prior)
+        return replace(batch, denoised=noised(own, self.times, batch.x_0, batch.noise))
 
     def loss(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Loss:
         count = self.per_evaluation if torch.is_grad_enabled() else 1
@@ -177,6 +178,7 @@ class DenoisingScoreMatching(Objective):
         )
 
     def _loss_of(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Loss:
+        prior = batch.told(prior)
         with torch.autocast(
             batch.x_0.device.type, enabled=False
         ):  # half precision is for networks, not for operators

@@ -1,0 +1,230 @@
+"""The learned h-transform of protein backbones, for motifs.
+
+    shift = NN2 b_t + C_t^{1/2} NN1(x_0_hat + NN2 b_t, motif, log-SNR_t, log(sigma_y + 1e-3))
+
+    b_t = C_t A^T (A C_t A^T + sigma_y^2 I)^{-1} residual,    C_t = s_t^2 S (S + s_t^2 I)^{-1}
+
+with S the covariance of native chains (deft.priors.chain_spectrum), s_t = sigma_t / alpha_t, A the
+rows of the motif and `residual` what is left of it after the best rigid motion of each group
+(deft.operators.motif). It is deft.htransforms.learned with the white r_t^2 I replaced by C_t, what
+a Gaussian chain leaves open: b_t = r_t^2 g where S is white, and where it is not the neighbours of
+the motif move with it. For a Gaussian chain and a motif in a fixed frame b_t is the exact shift,
+where an untrained h-transform starts: NN2 = 1 and NN1 = 0.
+
+NN1 is the equivariant body (deft.networks.equivariant). It sees the chain as b_t leaves it, and as
+invariant features
+
+    of residues   whether the motif has it, R_i^T b_i, what the motif still lacks, R_i^T eps_hat_i
+    of pairs      the distances d_y of a motif group and d_y - d; where the placed motif lies, as
+                  every residue sees it, R_i^T (placed_j - p_i)
+
+so that it depends on no frame of the motif. The prior is never differentiated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from functools import cache
+from typing import final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from deft import checks
+from deft.errors import InvalidInput
+from deft.htransforms.base import HTransform
+from deft.htransforms.sight import log_noise
+from deft.likelihoods import GaussianLikelihood, Observation
+from deft.networks import MLP
+from deft.networks.equivariant import EquivariantBody
+from deft.networks.frames import frames, radial
+from deft.operators.motif import AlignedMotif, FixedMotif
+from deft.priors.base import Prior
+from deft.priors.chain_modes import padded_modes
+from deft.priors.chain_spectrum import ChainSpectrum
+from deft.priors.denoised import Denoised
+from deft.types import Signal, expand
+
+_SINGLES, _CENTRES = 16, (3.0, 5.0, 7.0, 10.0, 14.0, 19.0, 26.0, 36.0)
+_PAIRS = 1 + len(_CENTRES) + 2 + 4
+_SLACK = 1e-4  # of the variance of a residue, where sigma_y is 0
+
+
+@final
+class BackboneHTransform(HTransform):
+    """A small equivariant network that reads a motif and what a backbone prior says, for chains of
+    any length.
+
+    `scale` is the prior's; `spectrum` says S, that of natives by default, and is kept with the
+    weights. `width`, `blocks`, `heads`, `pair`, `window` and `told` size NN1.
+    """
+
+    spectrum: Tensor
+    scale: Tensor
+    event_axes = "cloud"
+
+    def __init__(
+        self,
+        scale: float,
+        *,
+        spectrum: ChainSpectrum | None = None,
+        width: int = 24,
+        blocks: int = 2,
+        heads: int = 2,
+        pair: int = 16,
+        window: int = 6,
+        told: int = 32,
+    ) -> None:
+        super().__init__()
+        self.config = {
+            "width": width,
+            "blocks": blocks,
+            "heads": heads,
+            "pair": pair,
+            "window": window,
+            "told": told,
+        }
+        scale = checks.positive("scale", scale, "the standard deviation of x_0")
+        self.register_buffer("scale", torch.tensor(scale))
+        self.register_buffer("spectrum", torch.tensor(astuple(spectrum or ChainSpectrum())))
+        self.nn1 = EquivariantBody(2, singles=_SINGLES, pairs=_PAIRS, **self.config)
+        self.nn2 = MLP(2, 1, width=32, bias=1.0)
+
+    @classmethod
+    def for_prior(cls, prior: Prior, *, fraction: float = 0.09) -> BackboneHTransform:
+        """An h-transform with about `fraction` of the prior's parameters. Raises `InvalidInput`
+        for a prior of something else than chains.
+        """
+        _of_chains(cls.__name__, prior)
+        checks.share(
+            "fraction", fraction, "the h-transform's share of the prior's parameters", zero=False
+        )
+        goal = fraction * prior.num_parameters
+
+        @cache
+        def size(width: int) -> int:
+            with torch.device("meta"):
+                return cls(1.0, width=width).num_parameters
+
+        width = best = 4
+        while size(width) < 1.3 * goal:
+            width += 2
+            best = min(best, width, key=lambda w: abs(size(w) - goal))
+        return cls(prior.scale, width=best)
+
+    def check(self, prior: Prior, observation: Observation) -> None:
+        """Raises `InvalidInput` for a prior that is none of chains, and for an observation that is
+        no motif of its chains with Gaussian noise.
+        """
+        _of_chains(type(self).__name__, prior)
+        operator = self._motif(observation)
+        if operator.event_shape != tuple(prior.event_shape):
+            raise InvalidInput(
+                "the motif",
+                given=f"one of chains with {operator.event_shape[0]} places",
+                expected=f"{prior.event_shape[0]} places, as {prior.name} was given",
+                advice="make the motif with the length of the longest chain of its batch, and give "
+                "the prior the mask: prior.of_length(...)",
+            )
+
+    def _motif(self, observation: Observation) -> AlignedMotif | FixedMotif:
+        operator = observation.operator
+        motif = isinstance(operator, (AlignedMotif, FixedMotif))
+        if not motif or not isinstance(observation.likelihood, GaussianLikelihood):
+            raise InvalidInput(
+                f"{type(self).__name__} reads motifs with Gaussian noise",
+                given=f"{type(operator).__name__} with {type(observation.likelihood).__name__}",
+                expected="AlignedMotif or FixedMotif (deft.operators) with GaussianLikelihood",
+            )
+        return operator
+
+    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
+        x_0_hat = denoised.x_0_hat
+        batch, device = len(x_0_hat), x_0_hat.device.type
+        exists = residues(x_0_hat)
+        noise = (denoised.sigma_t / denoised.alpha_t).flatten().expand(batch)
+        numbers = torch.stack(
+            [-2 * noise.log(), log_noise(observation.sigma_y.to(x_0_hat)).expand(batch)], dim=1
+        )
+        with torch.autocast(device, enabled=False):
+            v, U = padded_modes(self._numbers, exists.sum(1).tolist(), x_0_hat)
+            c = v * noise[:, None] ** 2 / (v + noise[:, None] ** 2)
+            open_, colour = ((U * value[:, None]) @ U.mT for value in (c, c.sqrt()))
+            lacking, start = self._start(x_0_hat, observation, open_)
+        start = expand(self.nn2(numbers)[:, 0], start) * start
+        chain = x_0_hat + start
+        singles, pairs = self._features(denoised, observation, chain, start, lacking, exists)
+        return start + colour @ self.nn1(chain, exists, numbers, colour, singles, pairs)
+
+    def _start(
+        self, x_0_hat: Signal, observation: Observation, open_: Float[Tensor, "batch n n"]
+    ) -> tuple[Signal, Signal]:
+        """The residual at its residues, and b_t."""
+        operator = self._motif(observation)
+        seen = operator.coverage(x_0_hat)
+        lacking = operator.scattered(observation.residual(x_0_hat))
+        diagonal = open_.diagonal(dim1=1, dim2=2)[..., None]
+        s2 = expand(observation.sigma_y.to(x_0_hat) ** 2, x_0_hat)
+        own = torch.where(seen > 0, s2 + _SLACK * diagonal, 1.0)
+        G = seen * open_ * seen.mT + torch.diag_embed(own[..., 0])
+        return lacking, open_ @ torch.linalg.solve(G, lacking)
+
+    def _features(
+        self,
+        denoised: Denoised,
+        observation: Observation,
+        chain: Signal,
+        start: Signal,
+        lacking: Signal,
+        exists: Bool[Tensor, "batch n"],
+    ) -> tuple[Tensor, Tensor]:
+        """What NN1 reads of residues and of pairs."""
+        operator, x_0_hat = self._motif(observation), denoised.x_0_hat
+        axes, seen = frames(chain, exists), operator.coverage(x_0_hat)
+        placed = seen * (x_0_hat + lacking)
+        still = seen * (placed - chain)
+
+        def local(value: Signal) -> Tensor:
+            """A vector in the frame of its residue, its length tamed, and its length."""
+            long = (value.square().sum(-1, keepdim=True) + 1e-6).sqrt()
+            turned = (axes.mT @ value[..., None])[..., 0]
+            return torch.cat([turned / (long + 1), (long + 0.1).log()], dim=-1)
+
+        singles = [seen, local(start), local(still) * seen, local(lacking) * seen]
+        eps = (axes.mT @ denoised.eps_hat[..., None])[..., 0]
+        groups = operator.scattered((operator.group + 1.0)[..., None].expand(-1, -1, 3).to(chain))
+        group = groups[..., 0].expand(len(chain), -1)
+        same = ((group[:, None] == group[:, :, None]) & (group > 0)[:, None]).to(chain)[..., None]
+        d_y = torch.cdist(placed, placed)
+        off = d_y - torch.cdist(chain, chain)
+        towards = placed[:, None] - chain[:, :, None]
+        far = (towards.square().sum(-1, keepdim=True) + 1e-6).sqrt()
+        centres = torch.tensor(_CENTRES, dtype=chain.dtype, device=chain.device)
+        pairs = [
+            same,
+            radial(d_y, centres) * same,
+            torch.stack([off.tanh(), (off / 5).tanh()], dim=-1) * same,
+            torch.cat([towards @ axes / (far + 1), 1 / (far + 1)], dim=-1) * seen[:, None],
+        ]
+        return torch.cat([*singles, eps], dim=-1), torch.cat(pairs, dim=-1)
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return tuple(self.spectrum.double().tolist())
+
+
+def residues(x_0_hat: Signal) -> Bool[Tensor, "batch n"]:
+    """Which residues exist: a backbone prior says exactly 0 after the last, and nowhere else."""
+    said = (x_0_hat != 0).any(-1)
+    return said.flip(1).cummax(1).values.flip(1)
+
+
+def _of_chains(who: str, prior: Prior) -> None:
+    if prior.event_axes != "cloud" or tuple(prior.event_shape[1:]) != (3,):
+        raise InvalidInput(
+            f"{who} reads chains of C-alpha atoms, (residues, 3)",
+            given=f"a prior of a {prior.event_axes}, {tuple(prior.event_shape)}",
+            expected="a backbone prior, such as backbone-128",
+            advice="use LearnedHTransform for images and sequences",
+        )

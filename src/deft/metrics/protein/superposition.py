@@ -1,0 +1,104 @@
+"""How far two structures of the same residues are apart.
+
+    RMSD      min over rotations R and shifts c of  sqrt(mean |R x_i + c - z_i|^2)
+    lDDT(x)   mean over residues i of z of the share of |x_i - x_j| within 0.5, 1, 2, 4 of
+              |z_i - z_j|, over the residues j != i with |z_i - z_j| < 15
+
+The rotation is proper (Kabsch 1978, doi:10.1107/S0567739478001680): with the singular values of the
+covariance sum w (x - mean x)(z - mean z)^T = U S V^T, R = V diag(1, 1, det V U^T) U^T. lDDT is that
+of Mariani et al. 2013, doi:10.1093/bioinformatics/btt473, on C-alphas; it does not superpose, and
+cannot tell mirror images apart.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from deft.errors import InvalidInput
+from deft.metrics.protein.traces import Present, Trace, checked, mean_over
+
+_NEAR, _THRESHOLDS = 15.0, (0.5, 1.0, 2.0, 4.0)
+
+
+def superposed(moving: Tensor, fixed: Tensor, weights: Tensor) -> Tensor:
+    """`moving` (..., length, 3), moved onto `fixed` by the rigid motion with the least
+    sum of w |R x + c - z|^2; `weights` (..., length).
+    """
+    w = (weights / weights.sum(-1, keepdim=True).clamp(min=1e-12))[..., None]
+    from_, to = (w * moving).sum(-2, keepdim=True), (w * fixed).sum(-2, keepdim=True)
+    u, _, vt = torch.linalg.svd((w * (moving - from_)).mT @ (fixed - to))
+    hand = torch.ones_like(u[..., 0])
+    hand[..., 2] = torch.linalg.det(u @ vt).sign()
+    result: Tensor = (moving - from_) @ (u * hand[..., None, :]) @ vt + to
+    return result
+
+
+def rmsd(x: Trace, z: Trace, mask: Present | None = None) -> Tensor:
+    """The RMSD of each pair of chains in angstrom."""
+    x, z, mask = pair(x, z, mask)
+    return mean_over((superposed(x, z, mask.double()) - z).square().sum(-1), mask).sqrt()
+
+
+def motif_rmsd(x: Trace, index: Tensor, group: Tensor, motif: Tensor) -> Tensor:
+    """The RMSD of each group of a motif in angstrom, each superposed by itself: (chains, groups).
+
+    `index` (chains, motif) are the residues of x that hold the motif, `group` (chains, motif) its
+    groups 0, 1, ..., -1 where a motif has fewer residues than others of the batch, `motif`
+    (chains, motif, 3) its coordinates, each group in any frame. One of each may stand for all
+    chains. Not a number for groups that a chain does not have.
+    """
+    x, _ = checked(x, None)
+    index, group, motif = (
+        (part if part.dim() == axes else part[None]).expand(len(x), *part.shape[1 - axes :])
+        for part, axes in ((index, 2), (group, 2), (motif, 3))
+    )
+    if not index.shape == group.shape == motif.shape[:2] or motif.shape[2:] != (3,):
+        raise InvalidInput(
+            "motif",
+            given=f"index {tuple(index.shape)}, group {tuple(group.shape)}, coordinates "
+            f"{tuple(motif.shape)}",
+            expected="(chains, residues) twice, and (chains, residues, 3)",
+        )
+    there = group >= 0
+    if bool(((index < 0) | (index >= x.shape[1]))[there].any()):
+        raise InvalidInput(
+            "index",
+            given=int(index[there].max()),
+            expected=f"residues 0 to {x.shape[1] - 1} of the chain",
+        )
+    held = x.gather(1, index.clamp(min=0, max=x.shape[1] - 1)[..., None].expand(-1, -1, 3))
+    motif = motif.double().masked_fill(~there[..., None], 0.0)
+    found = []
+    for one in range(int(group.max()) + 1 if group.numel() else 0):
+        own = group == one
+        moved = superposed(motif, held, own.double())
+        found.append(mean_over((moved - held).square().sum(-1), own).sqrt())
+    return torch.stack(found, 1) if found else x.new_zeros(len(x), 0)
+
+
+def lddt(x: Trace, reference: Trace, mask: Present | None = None) -> Tensor:
+    """The lDDT of each chain against its reference, in [0, 1]: the mean over residues that have
+    neighbours.
+    """
+    x, z, mask = pair(x, reference, mask)
+    wanted, got = torch.cdist(z, z), torch.cdist(x, x)
+    place = torch.arange(x.shape[1], device=x.device)
+    near = (wanted < _NEAR) & (place[:, None] != place[None, :]) & mask[:, None] & mask[:, :, None]
+    off = (wanted - got).abs()
+    kept = torch.stack([off < threshold for threshold in _THRESHOLDS]).double().mean(0)
+    count = near.sum(2)
+    own = (kept * near).sum(2) / count.clamp(min=1)
+    return mean_over(own, count > 0)
+
+
+def pair(x: Tensor, z: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Two batches of the same residues, checked."""
+    if x.shape != z.shape:
+        raise InvalidInput(
+            "chains that are compared residue by residue",
+            given=f"shapes {tuple(x.shape)} and {tuple(z.shape)}",
+            expected="the same shape",
+        )
+    x, mask = checked(x, mask)
+    return x, checked(z, mask, "the reference")[0], mask

@@ -1,0 +1,298 @@
+"""A body for point clouds that are chains: equivariant to rotations, moves and not to mirrors.
+
+    F(y) in R^{n x 3},    F(R y + c) = R F(y)    for every rotation R and every move c
+
+It reads positions y, invariant features of residues and of pairs, and a few numbers per signal.
+Every residue i carries a frame from its two neighbours,
+
+    a = unit(y_{i+1} - y_i),  b = unit(y_i - y_{i-1}),
+    R_i = [unit(a + b), unit(a - b), unit(a + b) x unit(a - b)]
+
+whose third axis is a pseudo-vector: coordinates in R_i tell a chain from its mirror image. What the
+layers see are invariants only: distances in radial basis functions, directions R_i^T (y_j - y_i)
+and relative frames R_i^T R_j of all pairs, and the coordinates in R_i of the residues within
+`window` along the chain. Each of the `blocks` attends with a bias from the pairs, and adds to F
+
+    o_i = sum_j s_ij (p_j - p_i) / (|p_j - p_i| + 1) + R_i u_i
+
+with s_ij and u_i from the features: along the chain in every block, over all pairs in the last two.
+The next block sees the chain as it is by then, p = y + C F with a given linear map C along the
+chain (the spread of what y leaves open), so that bonds are corrected in several rounds.
+
+The frames and the local coordinates are those of Ingraham et al. 2019 (graph-based protein design)
+and of Lin & AlQuraishi 2023, arXiv:2301.12485; the vector head is that of Satorras et al. 2021,
+arXiv:2102.09844, eq. 4, with signed weights from an attention body.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deft import checks
+from deft.errors import InvalidInput
+from deft.networks.frames import between, exact, frames, radial
+from deft.networks.mlp import ScalarFeatures
+
+_FAR = 32  # relative positions beyond it are one
+_END = 16  # residues further from an end do not know how far
+
+
+@final
+class _Attention(nn.Module):
+    """Attention over the residues, biased by the pairs; it also gathers the pairs' features and
+    where what it looks at lies, in the frame of who looks.
+    """
+
+    def __init__(self, width: int, heads: int, pair: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width + heads * (pair + 4), width)
+        self.pull = nn.Linear(width, heads)
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., tuple[Tensor, Tensor]]
+
+    def forward(
+        self, h: Tensor, bias: Tensor, z: Tensor, p: Tensor, axes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """h (b, n, c), bias (b, heads, n, n), z (b, n, n, pair) -> features, vectors (b, n, 3)."""
+        b, n, c = h.shape
+        q, k, v = self.qkv(h).reshape(b, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        weight = torch.softmax(q @ k.mT / math.sqrt(q.shape[-1]) + bias, dim=-1)
+        values = (weight @ v).transpose(1, 2).reshape(b, n, c)
+        pairs = weight.transpose(1, 2) @ z  # (b, n, heads, pair)
+        with exact(p):
+            where = (weight @ p[:, None]).transpose(1, 2) - p[:, :, None]  # (b, n, heads, 3)
+            far = (where.square().sum(-1, keepdim=True) + 1e-4).sqrt()
+            local = where @ axes / (far + 1)
+        seen = torch.cat([pairs, local, (far / 10).log1p()], dim=-1).reshape(b, n, -1)
+        vectors = (self.pull(h)[..., None] * where / (far + 1)).sum(2)
+        return self.out(torch.cat([values, seen], dim=-1)), vectors
+
+
+@final
+class _Block(nn.Module):
+    """Attention, then a layer that also reads the local geometry, then what it adds to F."""
+
+    def __init__(self, width: int, heads: int, pair: int, told: int, local: int, window: int):
+        super().__init__()
+        self.modulation = nn.Linear(told, 6 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+        self.attention = _Attention(width, heads, pair)
+        self.of_features = nn.Linear(width, 2 * width)
+        self.of_geometry = nn.Linear(local, 2 * width, bias=False)
+        self.narrow = nn.Linear(2 * width, width)
+        self.head = nn.Linear(width, 2 * window + 3)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        nn.init.zeros_(self.attention.pull.weight)
+        nn.init.zeros_(self.attention.pull.bias)
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., tuple[Tensor, Tensor]]
+
+    def forward(
+        self,
+        h: Tensor,
+        told: Tensor,
+        bias: Tensor,
+        z: Tensor,
+        p: Tensor,
+        axes: Tensor,
+        local: Tensor,
+        directions: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        m = self.modulation(told)[:, None].chunk(6, dim=-1)
+        shape = h.shape[-1:]
+        seen, pulled = self.attention(
+            functional.layer_norm(h, shape) * (1 + m[0]) + m[1], bias, z, p, axes
+        )
+        h = h + (1 + m[2]) * seen
+        normal = functional.layer_norm(h, shape) * (1 + m[3]) + m[4]
+        h = h + (1 + m[5]) * self.narrow(
+            functional.gelu(self.of_features(normal) + self.of_geometry(local), approximate="tanh")
+        )
+        numbers = self.head(functional.layer_norm(h, shape))
+        s, u = numbers[..., :-3], numbers[..., -3:]
+        chain = (s[..., None] * directions).sum(2)
+        return h, chain + pulled + (axes @ u[..., None])[..., 0]
+
+
+@final
+class _OverPairs(nn.Module):
+    """sum_j s_ij (p_j - p_i) / (|p_j - p_i| + 1), s_ij from where both are now."""
+
+    def __init__(self, width: int, pair: int, geometry: int) -> None:
+        super().__init__()
+        self.from_i = nn.Linear(width, pair)
+        self.from_j = nn.Linear(width, pair, bias=False)
+        self.from_both = nn.Linear(geometry, pair, bias=False)
+        self.strength = nn.Linear(pair, 1)
+        nn.init.zeros_(self.strength.weight)
+        nn.init.zeros_(self.strength.bias)
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Tensor]
+
+    def forward(
+        self, h: Tensor, z: Tensor, p: Tensor, axes: Tensor, mask: Tensor, centres: Tensor
+    ) -> Tensor:
+        """Vectors (b, n, 3) of features h, pairs z and positions p."""
+        d, geometry = between(p, axes, centres)
+        both = z + self.from_both(geometry) + self.from_i(h)[:, :, None] + self.from_j(h)[:, None]
+        hidden = functional.gelu(both, approximate="tanh")
+        s = self.strength(hidden)[..., 0] / (d + 1) * mask[:, None].to(p)
+        with exact(p):
+            return s @ p - s.sum(-1, keepdim=True) * p
+
+
+@final
+class EquivariantBody(nn.Module):
+    """Positions of chains -> one vector per residue, equivariant to rotations; zero at its start.
+
+    `numbers` per signal are told to every layer, `singles` and `pairs` are the numbers of
+    invariant features that the caller adds; `width`, `blocks`, `heads`, `pair`, `window`
+    and `told` size it.
+    """
+
+    window_centres: Tensor
+    pair_centres: Tensor
+
+    def __init__(
+        self,
+        numbers: int,
+        *,
+        singles: int = 0,
+        pairs: int = 0,
+        width: int = 96,
+        blocks: int = 4,
+        heads: int = 6,
+        pair: int = 32,
+        window: int = 8,
+        told: int = 64,
+    ) -> None:
+        super().__init__()
+        for name, value in {
+            "width": width,
+            "blocks": blocks,
+            "heads": heads,
+            "pair": pair,
+            "window": window,
+            "told": told,
+        }.items():
+            checks.whole(name, value, most=4096, meaning="the size of the network")
+        if width % heads:
+            raise InvalidInput("heads", given=heads, expected=f"a divisor of the width {width}")
+        self.window, self.heads, self.blocks = window, heads, blocks
+        self.numbers = ScalarFeatures(numbers)
+        self.told = nn.Sequential(
+            nn.Linear(self.numbers.width, told), nn.SiLU(), nn.Linear(told, told), nn.SiLU()
+        )
+        self.register_buffer("window_centres", torch.arange(8) * 1.25 + 2.5, persistent=False)
+        self.register_buffer(
+            "pair_centres",
+            torch.tensor([2.0, 3.0, 4, 5, 6, 7, 8, 10, 12, 15, 19, 24, 30, 40]),
+            persistent=False,
+        )
+        local = 2 * window * (4 + len(self.window_centres))
+        self.first = nn.Linear(told + singles + local, width)
+        self.ends = nn.Parameter(0.1 * torch.randn(2, _END + 1, width))
+        self.pair_in = nn.Linear(len(self.pair_centres) + 15 + pairs, pair)
+        self.pair_told = nn.Linear(told, pair)
+        self.apart = nn.Parameter(0.3 * torch.randn(2 * _FAR + 1, pair))
+        self.pair_out = nn.Linear(pair, pair)
+        self.bias = nn.Linear(pair, heads * blocks)
+        self.layers = nn.ModuleList(
+            _Block(width, heads, pair, told, local, window) for _ in range(blocks)
+        )
+        self.over_pairs = nn.ModuleList(
+            _OverPairs(width, pair, len(self.pair_centres) + 6) for _ in range(min(blocks, 2))
+        )
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., Tensor]
+
+    def forward(
+        self,
+        y: Float[Tensor, "batch n 3"],
+        mask: Bool[Tensor, "batch n"],
+        numbers: Float[Tensor, "batch numbers"],
+        colour: Float[Tensor, "batch n n"] | None = None,
+        singles: Float[Tensor, "batch n singles"] | None = None,
+        pairs: Float[Tensor, "batch n n pairs"] | None = None,
+    ) -> Float[Tensor, "batch n 3"]:
+        """F; `mask` says which residues exist, from the first one on, `colour` is C."""
+        told = self.told(self.numbers(numbers))
+        axes = frames(y, mask)
+        local, directions = self._local(y, axes, mask)
+        given = [told[:, None].expand(-1, y.shape[1], -1), local]
+        h = self.first(torch.cat(given if singles is None else [*given, singles], dim=-1))
+        h = h + self._from_ends(mask)
+        z = self._pairs(y, axes, told, pairs)
+        closed = torch.where(mask, 0.0, -1e4).to(y)[:, None, None, None]
+        bias = self.bias(z).movedim(-1, 1).unflatten(1, (self.blocks, self.heads)) + closed
+        total, centres = torch.zeros_like(y), self.pair_centres.to(y)
+        p = y
+        for k, block in enumerate(self.layers):
+            if k:
+                axes = frames(p, mask)
+                local, directions = self._local(p, axes, mask)
+            h, vectors = block(h, told, bias[:, k], z, p, axes, local, directions)
+            total = total + vectors
+            left = self.blocks - k
+            if left <= len(self.over_pairs):
+                total = total + self.over_pairs[-left](h, z, p, axes, mask, centres)
+            if left > 1:
+                with exact(y):
+                    p = y + (total if colour is None else colour @ total)
+        return total * mask[..., None]
+
+    def _from_ends(self, mask: Tensor) -> Tensor:
+        """What a residue knows of how far the ends are."""
+        n = torch.arange(mask.shape[1], device=mask.device)
+        after = (mask.sum(1, keepdim=True) - 1 - n).clamp(0, _END)
+        return self.ends[0][n.clamp(max=_END)] + self.ends[1][after]
+
+    def _local(self, p: Tensor, axes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Coordinates in R_i and distances of the residues within `window`, (b, n, local), and
+        their directions (b, n, 2 window, 3); zero where there is none.
+        """
+        w, n = self.window, p.shape[1]
+        steps = torch.tensor([*range(-w, 0), *range(1, w + 1)], device=p.device)
+        at = torch.arange(n, device=p.device)[:, None] + steps
+        inside = (at >= 0) & (at < n)
+        at = at.clamp(0, n - 1)
+        there = (mask[:, at] & inside & mask[:, :, None])[..., None].to(p)
+        apart = (p[:, at] - p[:, :, None]) * there  # (b, n, 2 w, 3)
+        d = (apart.square().sum(-1) + 1e-6).sqrt()
+        typical = (3.8 * steps.abs() ** 0.6).to(p)[:, None]
+        with exact(p):
+            turned = apart @ axes / typical
+        features = [
+            turned,
+            d[..., None] / typical * there,
+            radial(d, self.window_centres.to(p)) * there,
+        ]
+        return torch.cat(features, dim=-1).flatten(2), apart / (d[..., None] + 1)
+
+    def _pairs(self, y: Tensor, axes: Tensor, told: Tensor, pairs: Tensor | None) -> Tensor:
+        """Features of all pairs, (b, n, n, pair)."""
+        b, n = y.shape[:2]
+        _, geometry = between(y, axes, self.pair_centres.to(y))
+        turned = axes.mT.reshape(b, 3 * n, 3) @ axes.transpose(1, 2).reshape(b, 3, n * 3)
+        turned = turned.reshape(b, n, 3, n, 3).transpose(2, 3).flatten(3)
+        given = [geometry, turned] if pairs is None else [geometry, turned, pairs]
+        at = torch.arange(n, device=y.device)
+        relative = self.apart[(at - at[:, None]).clamp(-_FAR, _FAR) + _FAR]
+        z = self.pair_in(torch.cat(given, dim=-1))
+        z = functional.gelu(z + relative + self.pair_told(told)[:, None, None], approximate="tanh")
+        return self.pair_out(z)
