@@ -118,6 +118,17 @@ def test_a_fixed_motif_is_its_own_frame():
     assert fixed.in_frame(torch.zeros(1, 16, 3)) is fixed
 
 
+def test_rows_that_do_not_exist_come_last_in_the_frame_of_an_estimate():
+    index = torch.tensor([[-1, 2, -1, 0, 1]])
+    operator = Motif(index, None, 4)
+    x_0 = torch.randn(2, 4, 3)
+    fixed, y = operator.in_frame(operator(x_0), x_0)
+    assert fixed.index.tolist() == [[2, 0, 1, -1]]
+    torch.testing.assert_close(y, fixed(x_0), rtol=0, atol=1e-4)
+    taken = operator.repeat(2).take([1])
+    torch.testing.assert_close(taken.in_frame(operator(x_0)[:1], x_0[:1])[1], y[:1])
+
+
 def test_no_evidence_is_reported_of_an_aligned_motif():
     prior, observation = motif()
     potential = GaussianPotential.for_prior(prior)

@@ -102,7 +102,7 @@ class ForwardOperator(nn.Module, ABC):
         """
         return self.observed(y - predicted)
 
-    def in_frame(self, y: Measurement, x_0: Signal) -> tuple[ForwardOperator, Measurement]:
+    def in_frame(self, y: Measurement, x_0: Signal) -> tuple[ForwardOperator, Tensor]:
         """A and y in the frame of x_0: themselves, unless y is known up to a symmetry (a rigid
         motion), which then is the best one for x_0.
         """
