@@ -177,8 +177,8 @@ class AlignedMotif(_Rows):
         super().__init__(index, group, length)
         first = (self.index < 0).long().argsort(dim=1, stable=True)[:, :length]
         self.per_signal("_first", first)  # rows that exist, which are no more than residues
-        rows = (part.gather(1, first) for part in (self.index, self.group))
-        self.fixed = FixedMotif(*rows, length)
+        index, group = self.index.gather(1, first), self.group.gather(1, first)
+        self.fixed = FixedMotif(index, group, length)
 
     def motions(self, y: Measurement, rows: Measurement) -> RigidMotion:
         """The motion of each group that brings y nearest to `rows`, for each row that of its
