@@ -18,6 +18,7 @@ LAYERS = {
     "codec": {"types", "errors"},
     "philox": set(),
     "noise": {"errors", "philox", "types"},
+    "geometry": {"errors"},
     "signals": set(),
     "storage": {"types", "errors", "noise"},
     "networks": {"types", "errors"},
@@ -34,9 +35,9 @@ LAYERS = {
         "transitions",
     },
     "steps": {"types", "noise", "priors", "transitions"},
-    "operators": {"types", "errors", "noise", "storage"},
-    "likelihoods": {"types", "errors", "noise", "storage", "operators"},
-    "problems": {"types", "errors", "noise", "storage", "operators", "likelihoods"},
+    "operators": {"types", "errors", "noise", "storage", "geometry"},
+    "likelihoods": {"types", "errors", "noise", "storage", "geometry", "operators"},
+    "problems": {"types", "errors", "noise", "storage", "geometry", "operators", "likelihoods"},
 }
 LAYERS["serving"] = LAYERS["priors"] | {"priors"}
 LAYERS["htransforms"] = {

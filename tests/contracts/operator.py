@@ -54,6 +54,11 @@ class OperatorContract(ABC):
     tolerance = 1e-10
     solve_tolerance = 1e-9
 
+    @property
+    def coverage_shape(self) -> tuple[int, ...]:
+        """One channel of the signal."""
+        return (1, *self.event_shape[1:])
+
     @abstractmethod
     def make(self, seeds: Sequence[int]) -> ForwardOperator:
         """The operator of a batch of signals, each with the parameters of its own seed."""
@@ -87,7 +92,7 @@ class OperatorContract(ABC):
         assert operator.observed(y).shape == y.shape
         assert operator.count(y).shape == (batch,)
         coverage = operator.coverage(x)
-        assert coverage.shape == (batch, 1, *self.event_shape[1:])
+        assert coverage.shape == (batch, *self.coverage_shape)
         assert ((coverage >= 0) & (coverage <= 1)).all()
 
     def test_measurements_are_observed(self):

@@ -70,7 +70,7 @@ class Likelihood(nn.Module, ABC):
                 given=f"the shape {tuple(y.shape)}",
                 expected=f"that of A(x_0), {tuple(predicted.shape)}",
             )
-        return self.operator.observed((y - predicted).to(x_0.dtype))
+        return self.operator.difference(y, predicted).to(x_0.dtype)
 
     def behind(self, codec: Codec) -> Self:
         """The same noise around the operator behind a codec, which measures what it decodes. Raises

@@ -59,7 +59,7 @@ class GaussianLikelihood(Likelihood):
                 "a measurement without noise (sigma_y = 0) has no density; give a sigma_y > 0."
             )
         sigma_y, m = in_double(self.sigma_y), in_double(self.operator.count(y))
-        residual = self.operator.observed(in_double(y) - precise(self.operator, x_0))
+        residual = self.operator.difference(in_double(y), precise(self.operator, x_0))
         return -0.5 * (norm(residual) / sigma_y) ** 2 - m * (
             sigma_y.log() + 0.5 * math.log(2 * math.pi)
         )

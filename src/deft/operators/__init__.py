@@ -9,6 +9,7 @@ from deft.operators.inpainting import Inpainting
 from deft.operators.kernels import gaussian_kernel, motion_kernel
 from deft.operators.matrix import Matrix
 from deft.operators.mixed import Mixed
+from deft.operators.motif import AlignedMotif, FixedMotif, Motif
 from deft.operators.mri import MRI
 from deft.operators.nonlinear_blur import NonlinearBlur
 from deft.operators.phase_retrieval import PhaseRetrieval
@@ -18,9 +19,11 @@ from deft.operators.transmission import Transmission
 from deft.operators.units import InUnits, hounsfield
 
 __all__ = [
+    "AlignedMotif",
     "Blur",
     "CallableOperator",
     "CircularBlur",
+    "FixedMotif",
     "ForwardOperator",
     "HighDynamicRange",
     "Identity",
@@ -30,6 +33,7 @@ __all__ = [
     "MRI",
     "Matrix",
     "Mixed",
+    "Motif",
     "NonlinearBlur",
     "PhaseRetrieval",
     "ReflectBlur",

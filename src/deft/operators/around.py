@@ -24,6 +24,9 @@ class Around(ForwardOperator):
     def observed(self, y: Measurement) -> Measurement:
         return self.operator.observed(y)
 
+    def difference(self, y: Measurement, predicted: Measurement) -> Measurement:
+        return self.operator.difference(y, predicted)
+
     def readings(self, y: Measurement) -> dict[str, Measurement]:
         return self.operator.readings(y)
 

@@ -39,6 +39,7 @@ _OPERATORS = {
     "deft.operators.inpainting": "Inpainting",
     "deft.operators.matrix": "Matrix",
     "deft.operators.mixed": "Mixed",
+    "deft.operators.motif": "AlignedMotif FixedMotif",
     "deft.operators.mri": "MRI",
     "deft.operators.nonlinear_blur": "NonlinearBlur",
     "deft.operators.phase_retrieval": "PhaseRetrieval",

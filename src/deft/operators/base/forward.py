@@ -82,8 +82,8 @@ class ForwardOperator(nn.Module, ABC):
         return []
 
     def residual(self, x_0: Signal, y: Measurement) -> Measurement:
-        """y - A(x_0), zero where nothing is measured. Raises `InvalidInput` where both are not of
-        one shape, which would broadcast.
+        """y - A(x_0), zero where nothing is measured (`difference`). Raises `InvalidInput` where
+        both are not of one shape, which would broadcast.
         """
         predicted = self(x_0)
         if predicted.shape != y.shape:
@@ -92,6 +92,12 @@ class ForwardOperator(nn.Module, ABC):
                 given=f"the shape {tuple(y.shape)}",
                 expected=f"{tuple(predicted.shape)}, as A(x_0) is",
             )
+        return self.difference(y, predicted)
+
+    def difference(self, y: Measurement, predicted: Measurement) -> Measurement:
+        """y - predicted, zero where nothing is measured. An operator whose measurements are known
+        up to a symmetry of theirs (a rigid motion) brings y nearest to `predicted` first.
+        """
         return self.observed(y - predicted)
 
     def per_signal(self, name: str, value: Tensor) -> None:
