@@ -24,10 +24,10 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
+from deft.geometry import superposed
 from deft.metrics.protein.backbone_atoms import rebuilt, restored_bonds
 from deft.metrics.protein.frame2seq import RESIDUES, Frame2seq, load_frame2seq
 from deft.metrics.protein.gcndesign import GCNdesign, load_gcndesign
-from deft.metrics.protein.superposition import superposed
 from deft.metrics.protein.traces import Present, Trace, checked, lengths
 from deft.metrics.protein.wheels import is_installed
 
