@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("exported"))
     parser.add_argument("--steps", type=int, default=100, help="evaluations per design")
-    parser.add_argument("--noise-scale", type=float, default=0.75, help="of the sampler")
+    parser.add_argument("--noise-scale", type=float, default=0.6, help="of the sampler")
     parser.add_argument(
         "--below", type=float, default=12.0, help="the noise level in angstrom below which it holds"
     )
