@@ -61,6 +61,7 @@ class Bench:
     chains: dict[str, backbone_data.Chains]
     motifs: Path
     out: Path
+    only: tuple[str, ...] = SETS
 
     @property
     def sampler(self) -> Cooled:
@@ -150,7 +151,11 @@ class Bench:
         return setting.methods(sampler, {**differentiated, **self.learned})
 
     def plan(self) -> Iterator[tuple[str, setting.Problem, str, int]]:
-        """All parts, those that matter most first: set, problem, method, seed."""
+        """The parts of the sets that are asked for: set, problem, method, seed."""
+        return (part for part in self.all_parts() if part[0] in self.only)
+
+    def all_parts(self) -> Iterator[tuple[str, setting.Problem, str, int]]:
+        """All parts, those that matter most first."""
         seeds = self.config["seeds"]
         names = list(self.methods(self.sampler))
         for which in SETS:
@@ -231,6 +236,7 @@ def opened(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Bench]:
     parser.add_argument("--prior", help="a file, in place of the one that the setting names")
     parser.add_argument("--h", action="append", default=[], help="NAME=FILE, once for each")
     parser.add_argument("--left-out", type=Path, help="clusters that are left out, if known")
+    parser.add_argument("--only", nargs="*", choices=SETS, default=SETS, help="sets, of three")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -245,7 +251,7 @@ def opened(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Bench]:
     args.out.mkdir(parents=True, exist_ok=True)
     kept = args.left_out or args.out / "left_out.json"
     chains = backbone_data.split(backbone_data.read(args.data), args.motifs, kept)
-    return args, Bench(config, prior, learned, chains, args.motifs, args.out)
+    return args, Bench(config, prior, learned, chains, args.motifs, args.out, tuple(args.only))
 
 
 def main() -> None:
