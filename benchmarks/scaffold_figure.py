@@ -18,7 +18,6 @@ import scaffold_setting as setting
 import yaml
 from deft.reports.protein.drawing import two_sides
 
-from deft.reports.chart.charts import as_file
 from deft.storage.atomic import atomic
 
 SIZE, TOP, GAP = 200, 26, 12
@@ -67,7 +66,7 @@ def main() -> None:
         name = re.sub("-0$", "", file.stem)
         columns.append((TITLES.get(name, name), two_sides(xyz, motif)))
     with atomic(args.out) as out:
-        out.write(as_file(figure(columns)).encode())
+        out.write((figure(columns) + "\n").encode())
 
 
 def _place(file: Path) -> int:
