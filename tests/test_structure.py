@@ -55,6 +55,7 @@ ASKED = {
     "training/bank.py": USERS,
     "training/checkpoint.py": PARTS,
     "training/loop.py": USERS,
+    "training/validated.py": USERS,
 }
 """Files that ask for a class of the package other than to raise at once, with what for."""
 

@@ -90,9 +90,8 @@ def test_the_share_of_motifs_in_pieces():
 
 def test_places_are_uniform():
     """Two pieces of 2 and 1 in a chain of 6: the ways are 2 x - x, ..., six in all."""
-    ways = Counter(
-        tuple(placed([2, 1], 6, Noise([seed]).uniform(0, (2,))[0].tolist())) for seed in range(1200)
-    )
+    draws = Noise(range(1200)).uniform(0, (2,)).tolist()
+    ways = Counter(tuple(placed([2, 1], 6, u)) for u in draws)
     assert set(ways) == {(0, 3), (0, 4), (0, 5), (1, 4), (1, 5), (2, 5)}
     chi_square = sum((count - 200) ** 2 / 200 for count in ways.values())
     assert chi_square < 5 + 5 * math.sqrt(10)

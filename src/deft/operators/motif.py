@@ -215,11 +215,11 @@ class AlignedMotif(_Rows):
 
     def align(self, x: Signal, reference: Signal) -> Signal:
         """x after the rigid motion of the whole chain that brings the residues of its motif, of all
-        groups together, nearest to those of `reference`.
+        groups together, nearest to those of `reference`; places that are 0, where there is no
+        residue, stay so.
         """
-        moving, fixed = self(x), self(reference)
-        seen = self.exists[..., 0].expand(len(x), -1)
-        return kabsch(moving, fixed, seen.to(x.dtype))(x)
+        seen = self.exists[..., 0].expand(len(x), -1).to(x.dtype)
+        return kabsch(self(x), self(reference), seen)(x) * (x != 0).any(-1, keepdim=True)
 
 
 def _checked_rows(index: Tensor, group: Tensor | None, length: int) -> tuple[Tensor, Tensor]:

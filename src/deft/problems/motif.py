@@ -11,7 +11,7 @@ without a residue, at the end, are zero in x_0.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import final
+from typing import cast, final
 
 import torch
 from torch import Tensor
@@ -93,8 +93,7 @@ class MotifScaffolding(Problem):
         observation = super().draw(x_0, noise)
         if self.frame == "fixed":
             return observation
-        found = observation.operator
-        assert isinstance(found, motif.AlignedMotif)
+        found = cast(motif.AlignedMotif, observation.operator)
         return replace(observation, y=found.turned(observation.y, self._turns(x_0, noise, found)))
 
     def card(self) -> dict[str, object]:

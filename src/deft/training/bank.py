@@ -197,6 +197,13 @@ def _evaluate(
     prior: Prior, source: Source, index: list[int], seeds: list[int], times: TimeLaw
 ) -> np.ndarray:
     batch = source.batch(index, Noise(seeds, prior.device, torch.float32))
+    if batch.context:
+        raise InvalidInput(
+            "a bank",
+            given=f"signals with {', '.join(batch.context)} of their own",
+            expected="signals of one shape, of which the prior is told nothing",
+            advice="train on the signals themselves",
+        )
     x_0 = batch.x_0.half().float()
     denoised = noised(prior, times, x_0, batch.noise)
     error = (denoised.x_0_hat - x_0) / denoised.spread(prior.scale)

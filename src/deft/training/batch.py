@@ -23,7 +23,8 @@ class Batch:
     signals, for an objective that learns from some.
 
     `denoised` is what the prior said about them, where that is known beforehand
-    (deft.training.bank). `context` is what the prior is told of each of them (masks of chains).
+    (deft.training.bank); `context` what the prior is told of each of them (a mask of the residues
+    of each chain), by name.
     """
 
     images: Signal | None
@@ -46,7 +47,7 @@ class Batch:
         return self.images
 
     def told(self, prior: Prior) -> Prior:
-        """The prior, told what this batch says of its signals."""
+        """The prior, told of these signals; the same where there is nothing to tell."""
         return prior.given(**self.context) if self.context else prior
 
 
@@ -59,6 +60,16 @@ class Loss:
 
     value: LogProb
     shown: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def over(self, dimensions: Tensor, x_0: Signal, *names: str) -> Loss:
+        """A mean over all entries of x_0, as one over the dimensions in which each signal varies:
+        entries that do not exist (padding after a chain) are 0 in it. So are those of `names`.
+        """
+        counts = dimensions.to(x_0)
+        counts = counts.repeat_interleave(max(len(x_0) // len(counts), 1))
+        weight = x_0[0].numel() / counts
+        shown = {name: self.shown[name] * weight for name in names}
+        return Loss(self.value * weight, {**self.shown, **shown})
 
 
 def gathered(parts: Sequence[Loss]) -> Loss:

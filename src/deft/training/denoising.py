@@ -161,6 +161,9 @@ class DenoisingScoreMatching(Objective):
         return replace(batch, denoised=noised(own, self.times, batch.x_0, batch.noise))
 
     def loss(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Loss:
+        if self.measurements and batch.context:
+            expected = "None for signals that are drawn afresh, with a context of their own"
+            raise InvalidInput("measurements", given=self.measurements, expected=expected)
         count = self.per_evaluation if torch.is_grad_enabled() else 1
         if count == 1:
             return self._loss_of(h_transform, prior, batch)
@@ -195,7 +198,8 @@ class DenoisingScoreMatching(Objective):
                 "train on the images themselves",
             )
             denoised = batch.denoised
-        return self.loss_from(h_transform, prior.scale, denoised, observation, batch.x_0)
+        found = self.loss_from(h_transform, prior.scale, denoised, observation, batch.x_0)
+        return found.over(prior.dimensions, batch.x_0, "without") if batch.context else found
 
     def loss_from(
         self,

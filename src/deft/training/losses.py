@@ -40,14 +40,14 @@ class Losses(nn.Module):
 
     def forward(self, batch: Batch) -> Loss:
         with torch.autocast(batch.noise.device.type, torch.bfloat16, enabled=self.bf16):
-            loss = self.objective.loss(self.h_transform, self._prior[0], batch)
+            loss = self.objective.loss(self.h_transform, batch.told(self._prior[0]), batch)
         return replace(loss, value=loss.value.float() if self.bf16 else loss.value)
 
     @torch.no_grad()
     def ahead(self, batch: Batch) -> Batch:
         """A batch with what does not change in training."""
         with torch.autocast(batch.noise.device.type, torch.bfloat16, enabled=self.bf16):
-            return self.objective.ahead(self.h_transform, self._prior[0], batch)
+            return self.objective.ahead(self.h_transform, batch.told(self._prior[0]), batch)
 
 
 @final

@@ -29,6 +29,7 @@ from deft.storage import cards
 from deft.storage.compound_fields import Items, Object, OneOf, Part
 from deft.storage.fields import Nothing, Real, Text, Whole
 from deft.storage.table import public_name
+from deft.training.sources import Source
 
 _STEPS, _IMAGES = 20, 4
 _MAYBE = OneOf((Real(), Nothing()))
@@ -59,7 +60,7 @@ def validated(
     h_transform: HTransform,
     prior: Prior,
     problem: Problem,
-    held_out: Tensor | Dataset[Any] | None,
+    held_out: Tensor | Dataset[Any] | Source | None,
     *,
     seed: int = 0,
     sampler: Sampler | None = None,
@@ -73,10 +74,8 @@ def validated(
     if held_out is None or not count:
         return None if sampler is None else {"made": made(sampler)}
     drawn_by = sampler or DPMSolver(_STEPS)
-    items = [held_out[i] for i in range(count)]
-    images = torch.stack([item[0] if isinstance(item, (tuple, list)) else item for item in items])
-    x_0 = images.to(prior.device, prior.dtype)
-    seeds = [mix(seed, 41, i) for i in range(len(x_0))]
+    seeds = [mix(seed, 41, i) for i in range(count)]
+    prior, x_0 = _looked_at(held_out, prior, seeds)
     observation = problem.draw(x_0, Noise(seeds, prior.device, prior.dtype))
     posterior = Posterior(prior, h_transform, observation)
     sample = prior.decode(drawn_by(posterior, 1, seed=seeds)[:, 0])
@@ -88,6 +87,18 @@ def validated(
         found["psnr"] = float(psnr(sample, x_0, high - low).mean())
     known = {name: v if v is not None and math.isfinite(v) else None for name, v in found.items()}
     return {"made": made(drawn_by), "images": len(x_0), **known}
+
+
+def _looked_at(
+    held_out: Tensor | Dataset[Any] | Source, prior: Prior, seeds: list[int]
+) -> tuple[Prior, Tensor]:
+    """The first of these signals as they are looked at, and the prior, told of them."""
+    if isinstance(held_out, Source):
+        batch = held_out.batch(range(len(seeds)), Noise(seeds, prior.device, prior.dtype))
+        return batch.told(prior), prior.decode(batch.x_0)
+    items = [held_out[i] for i in range(len(seeds))]
+    images = torch.stack([item[0] if isinstance(item, (tuple, list)) else item for item in items])
+    return prior, images.to(prior.device, prior.dtype)
 
 
 def made(value: object) -> dict[str, object]:

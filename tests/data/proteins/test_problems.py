@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deft.data.proteins import read_problem, read_problems
-from deft.data.proteins.problems import problem_of
+from deft.data.proteins.problems import from_benchmark, problem_of
 from deft.errors import InvalidInput
 from tests.data.proteins.made import chain, genie2, helix, mmcif, motifbench, pdb
 from tests.refusal import refused
@@ -214,6 +214,24 @@ def test_a_damaged_problem_is_a_problem_or_refused(place, letters):
     except InvalidInput:
         return
     assert problem.layouts > 0
+
+
+@given(
+    st.one_of(
+        st.text(max_size=80),
+        st.lists(
+            st.sampled_from(
+                ["target", "contig", "length", "motif_path", ",", "\n", '"', "A3-8", "a.pdb"]
+            ),
+            max_size=20,
+        ).map("".join),
+        st.text(max_size=20).map(lambda text: f"target,contig,motif_path\na,{text},b.pdb\n"),
+    )
+)
+@settings(max_examples=100)
+def test_any_table_is_refused_where_there_are_no_structures(text):
+    with pytest.raises(InvalidInput):
+        from_benchmark(text, Path("/nowhere/benchmark.csv"))
 
 
 FOLDER = os.environ.get("DEFT_MOTIFS")
