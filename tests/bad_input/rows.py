@@ -22,6 +22,7 @@ from tests.bad_input.row import (
     WITHOUT,
     Row,
 )
+from tests.bad_input.scaffold_rows import SCAFFOLD_ROWS
 
 ROWS: dict[str, list[Row]] = {
     "foreign checkpoints": [
@@ -4385,4 +4386,4 @@ ROWS["adapting, as training, more"] += [
     Row(ADAPT, "--subfolder unet", ("--subfolder", "unet")),
     Row(ADAPT, "--schedule linear", ("--schedule", "linear")),
 ]
-ROWS |= ALARM_ROWS | GENIE_ROWS
+ROWS |= ALARM_ROWS | GENIE_ROWS | SCAFFOLD_ROWS

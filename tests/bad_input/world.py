@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save, save_file
 
 from deft.cli import main
 from deft.priors import zoo
+from tests.bad_input import protein_world
 from tests.commands.conftest import save_images, tiny_prior
 from tests.data.slices import stack, write_dicom
 
@@ -499,6 +500,7 @@ def _genie(folder: Path) -> None:
 
 
 def _others(root: Path) -> None:
+    protein_world.build(root / "protein")
     (root / "file").write_text("a file")
     (root / "results").mkdir()
     (root / "results" / "results.json").write_text("{")

@@ -15,7 +15,12 @@ from deft.commands.scaffold_inputs import (
     method_of,
     problems_of,
 )
-from deft.commands.scaffold_results import export, look_through, write
+from deft.commands.scaffold_results import (
+    check_exports,
+    export,
+    look_through,
+    write,
+)
 from deft.errors import at_least_one
 from deft.metrics.protein.judge import ProteinJudge, judge_installed, load_protein_judge
 from deft.priors.details import Details
@@ -133,6 +138,7 @@ def run(
     where = out or Path("designs") / (problem.stem if several and problem else found[0].name)
     for given in (problem, pdb):
         inputs.apart(where, given)
+    check_exports(found, export_motifbench, export_insilico)
     h = None if h is None else places.located(h)
     allowed = priors.names(allow)
     network = check_prior(

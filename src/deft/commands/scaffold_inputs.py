@@ -8,6 +8,7 @@ from pathlib import Path
 from deft.commands import inputs
 from deft.commands.methods import DEFT
 from deft.data.proteins import MotifProblem, from_contig, read_problems, read_structure
+from deft.data.proteins.export import check_name
 from deft.errors import InvalidInput, nearest_names
 from deft.htransforms.dps import DPS
 from deft.htransforms.gaussian_potential import GaussianPotential
@@ -59,12 +60,12 @@ def problems_of(
                 expected="what is kept of --pdb and how long the scaffolds are, such as "
                 "10-40/A163-181/10-40",
             )
-        return [from_contig(contig, read_structure(pdb), length, name)]
+        return _named_problems([from_contig(contig, read_structure(pdb), length, name)])
     inputs.unused("with --problem, which says its own", contig=contig, length=length)
     assert problem is not None
     found = read_problems(problem)
     if name is None:
-        return found
+        return _named_problems(found)
     names = [one.name for one in found]
     if name not in names:
         raise InvalidInput(
@@ -73,7 +74,29 @@ def problems_of(
             expected=f"a problem of {problem}: {', '.join(names[:12])}"
             f"{', ...' if len(names) > 12 else ''}{nearest_names(name, names)}",
         )
-    return [found[names.index(name)]]
+    return _named_problems([found[names.index(name)]])
+
+
+def _named_problems(found: list[MotifProblem]) -> list[MotifProblem]:
+    """The problems, if their names make names of files, one each."""
+    names = [problem.name for problem in found]
+    for name in names:
+        try:
+            check_name(name)
+        except InvalidInput as error:
+            raise InvalidInput(
+                "name",
+                given=name,
+                expected=error.expected,
+                advice="with --pdb, --name says another; of a problem its file does",
+            ) from error
+        if names.count(name) > 1:
+            raise InvalidInput(
+                "problem",
+                given=f"{names.count(name)} problems that are called {name}",
+                expected="problems of different names, which their designs are kept under",
+            )
+    return found
 
 
 def check_prior(prior: Prior) -> BackbonePrior:
@@ -81,8 +104,7 @@ def check_prior(prior: Prior) -> BackbonePrior:
     if not isinstance(prior, BackbonePrior):
         raise InvalidInput(
             "prior",
-            given=f"{prior.name}, a prior of a {prior.event_axes} of shape "
-            f"{list(prior.event_shape)}",
+            given=f"{prior.name}, whose signals have the shape {list(prior.event_shape)}",
             expected="a prior of protein backbones: backbone-128, a checkpoint of Genie, or one of "
             "your own (deft.CallableBackbone)",
         )
@@ -162,7 +184,7 @@ def method_of(
                 "h",
                 given="nothing",
                 expected=f"a learned h-transform for {prior.name}, since none ships for it",
-                advice="deft train --problem MotifScaffolding learns one",
+                advice="train one: deft train --problem MotifScaffolding",
             )
     kind = chosen or ("DEFT" if found is not None else "DPS")
     if chosen is None and found is None:

@@ -14,6 +14,7 @@ from deft.data.proteins import (
     export_insilico,
     export_motifbench,
 )
+from deft.data.proteins.export import check_whole_backbone
 from deft.errors import InvalidInput
 from deft.metrics.protein.judge import WEAKNESSES, ProteinJudge
 from deft.reports.protein import Drawn, printed, write_page
@@ -103,6 +104,21 @@ def _remarks(judge: ProteinJudge | None) -> list[str]:
     if judge is not None:
         remarks.append(f"Judge: {judge.name}; designs are not ranked by it. {' '.join(WEAKNESSES)}")
     return remarks
+
+
+def check_exports(
+    problems: Sequence[MotifProblem], motifbench: Path | None, insilico: Path | None
+) -> None:
+    """Raise for a folder that cannot be written to, and for motifs that cannot be exported, before
+    anything is drawn.
+    """
+    for option, folder in (("export_motifbench", motifbench), ("export_insilico", insilico)):
+        files = [] if folder is None else [folder, *folder.parents]
+        if any(place.exists() and not place.is_dir() for place in files):
+            raise InvalidInput(option, given=f"{folder}, a file", expected="a folder")
+    if insilico is not None:
+        for problem in problems:
+            check_whole_backbone(problem)
 
 
 def export(kept: Sequence[Kept], motifbench: Path | None, insilico: Path | None) -> None:
