@@ -146,7 +146,7 @@ SCAFFOLD_ROWS: dict[str, list[Row]] = {
             "--method TwistedSMC --sigma_y 0",
             ("TwistedSMC: TwistedSMC needs a density", "sigma_y > 0"),
         ),
-        Row(SCAFFOLD, "--sigma_y -1", ("--sigma_y: got -1.0", "in angstrom")),
+        Row(SCAFFOLD, "--page 3", ("--page: got 3; expected true or false",)),
     ],
     "numbers of scaffolds": [
         Row(SCAFFOLD, "--designs 0", ("--designs: got 0; expected a whole number from 1",)),
@@ -156,7 +156,7 @@ SCAFFOLD_ROWS: dict[str, list[Row]] = {
         Row(SCAFFOLD, "--batch_size 0", ("--batch_size: got 0",)),
         Row(SCAFFOLD, "--format xyz", ("--format: got xyz; expected one of pdb, cif",)),
         Row(SCAFFOLD, "--judge perhaps", ("--judge: got perhaps; expected true or false",)),
-        Row(SCAFFOLD, "--page 3", ("--page: got 3; expected true or false",)),
+        Row("scaffold --print_config=x", "", ('Invalid option "x" for --print_config',)),
         Row(SCAFFOLD, "--out {w}/file", ("--out: got {w}/file, a file; expected a folder",)),
         Row(
             SCAFFOLD,
