@@ -10,13 +10,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from deft import checks
-from deft.commands import catalogue, inputs, priors, training_words
+from deft.commands import catalogue, inputs, priors, training_chains, training_words
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.priors import Labels, Names
 from deft.commands.training_bank import bank_of, check_bank, check_slopes
 from deft.commands.training_numbers import check_shares
 from deft.commands.untrained import loaded, objective_of, untrained
 from deft.errors import InvalidInput
+from deft.htransforms.backbone import BackboneHTransform
 from deft.htransforms.base import HTransform, stays
 from deft.htransforms.learned import LearnedHTransform, Operators
 from deft.htransforms.pivot import Where
@@ -151,10 +152,23 @@ def run(
         "key": key,
         "series": series,
     }
-    found = inputs.opened(images, network, **options)  # type: ignore[arg-type]
-    data, held_out = inputs.parted(found, share, seed)
-    if validation_images is not None:
-        held_out = inputs.images(inputs.opened(validation_images, network, **options))[0]  # type: ignore[arg-type]
+    chains = training_chains.of_chains(network)
+    held_out: Tensor | Dataset[Any] | Source | None
+    clean: Source
+    if chains:
+        training_chains.refuse(
+            **{name: value for name, value in options.items() if name != "problem"},
+            bank=bank or None,
+            slopes=slopes or None,
+            flip=flip,
+        )
+        clean, held_out = training_chains.sources(images, validation_images, network, share)
+    else:
+        found = inputs.opened(images, network, **options)  # type: ignore[arg-type]
+        data, held_out = inputs.parted(found, share, seed)
+        if validation_images is not None:
+            held_out = inputs.images(inputs.opened(validation_images, network, **options))[0]  # type: ignore[arg-type]
+        clean = Images(data, network, flip=flip)
     if network.num_observations != 1:
         expected = "one label for all: training draws batches of other images each time"
         raise InvalidInput("labels", given=f"{network.num_observations} labels", expected=expected)
@@ -165,9 +179,9 @@ def run(
             expected="nothing, without images to validate with: it counts validations",
             advice="give --validation_images or --validation_share",
         )
-    problem.draw(
-        data[0][None].to(network.device), Noise([seed], network.device)
-    )  # one that does not fit these images says so now
+    few = Noise([seed], network.device)
+    one = clean.batch([0], few).x_0 if chains else data[0][None]
+    problem.draw(one.to(network.device), few)  # one that does not fit these says so now
     learned = (
         loaded(initial, network, form, allowed)
         if initial
@@ -175,20 +189,19 @@ def run(
             network,
             fraction,
             seed,
-            form or LearnedHTransform,
+            form or (BackboneHTransform if chains else LearnedHTransform),
             patch,
             operators=operators,
             point=point,
         )
     )
-    clean = Images(data, network, flip=flip)
-    source: Source = clean
+    source = clean
     times = check_bank(bank, learned, network, clean, out) or times
     aim = objective_of(objective, problem, times, per_evaluation)
     if several is not None:
         stays(learned, "--per_evaluation", "leave --per_evaluation out")
     if slopes:
-        check_slopes(slopes, _count(data), learned, network)
+        check_slopes(slopes, len(clean), learned, network)
     size = sum(p.numel() for p in learned.parameters())
     first = first_process()
     if first:
@@ -198,7 +211,8 @@ def run(
             f"{type(learned).__name__}: {size:,} parameters ({of_prior:.1f} %), "
             f"{described(problem.card())}"
         )
-        print(f"images: {_count(data)} to train, {_count(held_out)} held out; run folder {out}")
+        what = "chains" if chains else "images"
+        print(f"{what}: {len(clean)} to train, {_count(held_out)} held out; run folder {out}")
 
     with locked(out) if first else nullcontext():
         if first and (not resume or not (out / "config.yaml").exists()):
@@ -235,16 +249,16 @@ def run(
             **({} if initial is None else chain.facts(places.located(initial), result.seconds)),
             "batch_size": batch_size * accumulate,
             "learning_rate": learning_rate,
-            "images": _count(data),
+            "images": len(clean),
             "bank": bank if isinstance(bank, int) else len(source),
             **({} if several is None else {"per_evaluation": per_evaluation}),
         }
         saved: HTransform = learned
         if slopes:
-            few = Images(data, network).signals(min(slopes, _count(data)))
+            some = Images(data, network).signals(min(slopes, _count(data)))
             saved, training["slopes_from_images"] = (
-                calibrate(learned, network, problem, few, seed=seed),
-                len(few),
+                calibrate(learned, network, problem, some, seed=seed),
+                len(some),
             )
         checkpoint.save(
             out / "h.safetensors",
@@ -255,16 +269,26 @@ def run(
                 "problem": problem.card(),
                 "training": training,
                 "metrics": metrics,
-                "sampler": validated(saved.eval(), network, problem, held_out, seed=seed),
+                "sampler": validated(
+                    saved.eval(),
+                    network,
+                    problem,
+                    held_out,
+                    seed=seed,
+                    sampler=training_chains.SAMPLER if chains else None,
+                ),
                 "units": units(network, window or getattr(problem, "window", None)),
             },
         )
     if result.validation is not None:
         print(result.validation.table())
-    print(
-        f"saved {out / 'h.safetensors'}; draw samples with: deft sample --h "
-        f"{out / 'h.safetensors'} --images FOLDER --out FOLDER"
+    then = (
+        f"design around a motif with: deft scaffold --h {out / 'h.safetensors'} --problem FILE"
+        if chains
+        else f"draw samples with: deft sample --h {out / 'h.safetensors'} --images FOLDER --out "
+        "FOLDER"
     )
+    print(f"saved {out / 'h.safetensors'}; {then}")
 
 
 def _count(data: Tensor | Dataset[Any] | None) -> int:
