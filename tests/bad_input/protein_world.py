@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from deft.htransforms.backbone import BackboneHTransform
@@ -27,6 +29,12 @@ def tiny_backbone(seed: int = 0, most: int = 40) -> EquivariantBackbone:
 def problem(name: str = "MADE", length: tuple[int, int] = (20, 30)) -> str:
     """A motif of ten residues with N, CA and C, 5 to 10 residues around it."""
     return genie2(ROWS, chain(10, first=3), name, length)
+
+
+def table(path: Path, chains: Sequence[object]) -> None:
+    """Chains as `deft train` takes them: all coordinates, and how long each of them is."""
+    found = [np.asarray(chain, np.float32) for chain in chains]
+    np.savez(path, coords=np.concatenate(found), lengths=[len(chain) for chain in found])
 
 
 def build(root: Path) -> Path:
@@ -54,6 +62,9 @@ def build(root: Path) -> Path:
     (root / "two.csv").write_text(_TABLE.format("A3-12") + "AGAIN,5/A3-12/6,21,chain.pdb\n")
     (root / "twice.csv").write_text(_TABLE.format("A3-12") + "MADE,5/A3-12/6,21,chain.pdb\n")
     (root / "away.csv").write_text(_TABLE.format("A3-12").replace("MADE", "../../away"))
+    table(root / "chains.npz", [helix(n) for n in (40, 44, 48)])
+    table(root / "nm.npz", [np.array(helix(44)) / 10])
+    np.savez(root / "one.npz", coords=np.zeros((3, 3)))
     prior = tiny_backbone()
     zoo.save(root / "tiny.safetensors", prior)
     zoo.save(root / "other.safetensors", tiny_backbone(1))

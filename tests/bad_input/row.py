@@ -57,6 +57,10 @@ CONTIG = (
     "--prior {w}/protein/tiny.safetensors --method Unconditional --steps 2 --out out "
     "--judge false --page false"
 )
+CHAINS = (
+    "train --prior {w}/protein/tiny.safetensors --problem MotifScaffolding "
+    "--images {w}/protein/chains.npz --out out --steps 2 --batch_size 2 --validation_share 0"
+)
 RIGHT = (
     TRAIN,
     BANK,
@@ -73,6 +77,7 @@ RIGHT = (
     CT + " --images {w}/ct",
     SCAFFOLD,
     CONTIG,
+    CHAINS,
     "scaffold --problem {w}/protein/motif.pdb --h {w}/protein/h.safetensors -n 1 --steps 2 "
     "--out out --judge false --page false",
 )

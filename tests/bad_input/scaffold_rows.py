@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bad_input.row import CONTIG, SCAFFOLD, Row
+from tests.bad_input.row import CHAINS, CONTIG, SCAFFOLD, Row
 
 _CHECK = "scaffold --check {w}/protein/designs"
 _LEARNED = "scaffold --problem {w}/protein/motif.pdb --designs 1 --steps 2 --out out"
@@ -147,6 +147,36 @@ SCAFFOLD_ROWS: dict[str, list[Row]] = {
             ("TwistedSMC: TwistedSMC needs a density", "sigma_y > 0"),
         ),
         Row(SCAFFOLD, "--page 3", ("--page: got 3; expected true or false",)),
+    ],
+    "chains to train on": [
+        Row(CHAINS, "--images {w}/protein/nowhere", ("nowhere: got no file that can be read",)),
+        Row(CHAINS, "--images {w}/images", ("{w}/images: got no chain", ".npz", "lengths")),
+        Row(CHAINS, "--images {w}/protein/one.npz", ("one.npz: got no lengths", "(n, 3)")),
+        Row(
+            CHAINS,
+            "--images {w}/protein/nm.npz",
+            ("chain 0: got neighbours 0.383 apart", "nanometres are to be multiplied by 10"),
+        ),
+        Row(
+            CHAINS,
+            "--images {w}/protein/chain.pdb",
+            ("no chain of 40 residues or more; the longest has 30",),
+        ),
+        Row(CHAINS, "--validation_images {w}/protein/empty.pdb", ("got an empty file",)),
+        Row(CHAINS, "--fit crop", ("--fit: got crop; expected nothing", "a prior of backbones")),
+        Row(CHAINS, "--flip true", ("--flip: got true; expected nothing",)),
+        Row(CHAINS, "--bank 4", ("--bank: got 4; expected nothing",)),
+        Row(CHAINS, "--slopes 4", ("--slopes: got 4; expected nothing",)),
+        Row(
+            CHAINS,
+            "--problem Inpainting",
+            ("BackboneHTransform reads motifs with Gaussian noise: got Inpainting",),
+        ),
+        Row(
+            CHAINS,
+            "--h_transform LearnedHTransform",
+            ("a learned h-transform reads sequences", "got a prior of a cloud"),
+        ),
     ],
     "numbers of scaffolds": [
         Row(SCAFFOLD, "--designs 0", ("--designs: got 0; expected a whole number from 1",)),

@@ -39,8 +39,8 @@ def write(run: Designing, kept: Sequence[Kept], page: bool, judge: ProteinJudge 
     print(printed([(one.name, one.measures) for one in best]))
     held = sum(one.measures.get("motif_rmsd", math.inf) < HELD for one in kept)
     print(
-        f"{held} of {number(len(kept), 'design')} hold the motif within {HELD:g} Å; what is "
-        "measured is plausibility, no designability"
+        f"motif within {HELD:g} Å: {held} of {number(len(kept), 'design')}; what is measured is "
+        "plausibility, no designability"
     )
 
 

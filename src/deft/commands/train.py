@@ -180,8 +180,9 @@ def run(
             advice="give --validation_images or --validation_share",
         )
     few = Noise([seed], network.device)
+    told = clean.batch([0], few).told(network) if chains else network
     one = clean.batch([0], few).x_0 if chains else data[0][None]
-    problem.draw(one.to(network.device), few)  # one that does not fit these says so now
+    seen = problem.draw(one.to(network.device), few)  # what does not fit these says so now
     learned = (
         loaded(initial, network, form, allowed)
         if initial
@@ -195,6 +196,8 @@ def run(
             point=point,
         )
     )
+    if chains:
+        learned.check(told, seen)
     source = clean
     times = check_bank(bank, learned, network, clean, out) or times
     aim = objective_of(objective, problem, times, per_evaluation)
