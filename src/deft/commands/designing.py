@@ -1,9 +1,8 @@
 """What `deft scaffold` draws, keeps and says.
 
-A design depends on its number, the seed and its problem alone: its layout is drawn with the seed
-(seed, 7, number), its noise with (seed, 8, number). It is kept as NAME_NUMBER.pdb (or .cif) with a
-line in `done.jsonl` that holds its measures; the judge's numbers are added there when all designs
-are drawn.
+A design depends on its number, the seed and its problem alone (deft.pipeline.scaffolds). It is kept
+as NAME_NUMBER.pdb (or .cif) with a line in `done.jsonl` that holds its measures; the numbers of the
+judge are added there when all designs are drawn.
 """
 
 from __future__ import annotations
@@ -23,18 +22,16 @@ from deft.commands.done import Done
 from deft.data.proteins import Design, Layout, MotifProblem, observed, read_structure, write_design
 from deft.data.proteins.structure import trace
 from deft.errors import SamplesNotFinite
-from deft.metrics.protein.backbone_atoms import rebuilt
 from deft.metrics.protein.judge import ProteinJudge
-from deft.noise import Noise, mix
+from deft.noise import Noise
+from deft.pipeline.scaffolds import drawn, layout_of, measured, noise_seed, with_backbone
 from deft.priors.backbone import BackbonePrior
 from deft.steps import State
 from deft.storage.fingerprint import fingerprint, of_file
 from deft.studies.method import Method, describe
-from deft.studies.protein.ranked import design_measures
 from deft.studies.words import number, some
 
 Format = Literal["pdb", "cif"]
-_LAYOUT, _NOISE = 7, 8
 _FEWEST_JUDGED = 22  # residues, of which the judge needs so many
 
 
@@ -76,7 +73,7 @@ class Designing:
 
     def layout(self, i: int) -> Layout:
         """That of design i."""
-        return self.problem.sample_layout(mix(self.seed, _LAYOUT, i))
+        return layout_of(self.problem, self.seed, i)
 
     def name(self, i: int) -> str:
         """What design i is called."""
@@ -166,7 +163,7 @@ class Designing:
             self.problem.name, layout.lengths, names, groups, self.problem.trace, self.sigma_y
         )
         settings = fingerprint(
-            describe(self.method.sampler), Noise.generator, self.format, mix(self.seed, _NOISE, i)
+            describe(self.method.sampler), Noise.generator, self.format, noise_seed(self.seed, i)
         )
         return {
             "h": fingerprint(h),
@@ -203,21 +200,15 @@ class Designing:
     ) -> list[int]:
         """Draw and keep these designs; those that are not finite are not kept, and returned."""
         layouts = [self.layout(i) for i in chunk]
-        told, observation = observed(self.prior, layouts, self.sigma_y)
+        seeds = [noise_seed(self.seed, i) for i in chunk]
         began = bar.n
 
         def look(state: State) -> None:
             bar.update(began + int(len(chunk) * min(state.step / each, 1)) - bar.n)
 
-        drawn = self.method.samples(
-            told,
-            observation,
-            1,
-            seed=[mix(self.seed, _NOISE, i) for i in chunk],
-            batch_size=self.batch_size,
-            on_step=look,
+        x = drawn(
+            self.prior, self.method, layouts, seeds, self.sigma_y, self.batch_size, on_step=look
         )
-        x = drawn.x_0[:, 0].detach().cpu()
         finite = torch.isfinite(x).flatten(1).all(1).tolist()
         good = [k for k, fine in enumerate(finite) if fine]
         if good:
@@ -232,19 +223,9 @@ class Designing:
         done: Done,
         origins: Sequence[Mapping[str, str]],
     ) -> None:
-        mask = (
-            torch.arange(x.shape[1]) < torch.tensor([layout.length for layout in layouts])[:, None]
-        )
-        rows = design_measures(x, mask, layouts)
+        rows = measured(x, layouts)
         for i, layout, row, one in zip(chunk, layouts, rows, x, strict=True):
             path = self.file(i)
             write_design(path, with_backbone(layout, one[: layout.length].double().numpy()))
             facts = {"contig": layout.contig, "residues": layout.length, "measures": row}
             done.add(self.name(i), origins[i], [path.name], facts)
-
-
-def with_backbone(layout: Layout, xyz: np.ndarray[Any, np.dtype[np.float64]]) -> Design:
-    """A design with N, C and O rebuilt from its trace, around its own centre."""
-    xyz = xyz - xyz.mean(0)
-    atoms = rebuilt(torch.from_numpy(xyz)[None])[0].numpy()
-    return Design(layout, xyz, {"N": atoms[:, 0], "C": atoms[:, 2], "O": atoms[:, 3]})

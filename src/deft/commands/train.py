@@ -153,8 +153,8 @@ def run(
         "series": series,
     }
     chains = training_chains.of_chains(network)
-    held_out: Tensor | Dataset[Any] | Source | None
     clean: Source
+    held_out: Tensor | Dataset[Any] | Source | None
     if chains:
         training_chains.refuse(
             **{name: value for name, value in options.items() if name != "problem"},
@@ -294,5 +294,5 @@ def run(
     print(f"saved {out / 'h.safetensors'}; {then}")
 
 
-def _count(data: Tensor | Dataset[Any] | None) -> int:
+def _count(data: Tensor | Dataset[Any] | Source | None) -> int:
     return 0 if data is None else len(data)  # type: ignore[arg-type]
