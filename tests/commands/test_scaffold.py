@@ -157,6 +157,28 @@ def test_a_stopped_run_says_what_is_kept_and_goes_on(scaffold, deft, world, tmp_
     assert len(list(out.glob("MADE_*.pdb"))) == 3
 
 
+def test_designs_that_are_no_chains_are_not_kept(scaffold, deft, world, tmp_path, monkeypatch):
+    real = designing.drawn
+
+    def broken(*given, **options):
+        x = real(*given, **options)
+        x[0], x[1] = x[0] * float("nan"), x[1] * 1e4
+        return x
+
+    monkeypatch.setattr(designing, "drawn", broken)
+    code, _, errors = deft(
+        *("scaffold", "--problem", world / "motif.pdb", "-n", 3, "--steps", 2, "--out"),
+        *(tmp_path / "out", "--prior", world / "tiny.safetensors", "--judge", "false", *PLAIN),
+    )
+    assert code == 1
+    assert "2 designs of MADE are no chains" in errors
+    assert "MADE_0, MADE_1" in errors
+    assert [path.name for path in (tmp_path / "out").glob("*.pdb")] == ["MADE_2.pdb"]
+    monkeypatch.setattr(designing, "drawn", real)
+    _, said = scaffold(*PLAIN)
+    assert "1 of 3 designs is done already" in said
+
+
 def test_another_method_needs_another_folder(scaffold, deft, world):
     out, _ = scaffold(*PLAIN, n=1)
     given = ["scaffold", "--problem", world / "motif.pdb", "-n", 1, "--method", "Replacement"]

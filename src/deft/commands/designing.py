@@ -24,7 +24,14 @@ from deft.data.proteins.structure import trace
 from deft.errors import SamplesNotFinite
 from deft.metrics.protein.judge import ProteinJudge
 from deft.noise import Noise
-from deft.pipeline.scaffolds import drawn, layout_of, measured, noise_seed, with_backbone
+from deft.pipeline.scaffolds import (
+    chains_at_all,
+    drawn,
+    layout_of,
+    measured,
+    noise_seed,
+    with_backbone,
+)
 from deft.priors.backbone import BackbonePrior
 from deft.steps import State
 from deft.storage.fingerprint import fingerprint, of_file
@@ -91,10 +98,8 @@ class Designing:
         """Draw what is not done. Raises `SamplesNotFinite` where designs are not finite: at once
         where all are, else when the others are done.
         """
-        done, origins = (
-            Done(self.out, f".{self.format}"),
-            [self._origin(i) for i in range(self.designs)],
-        )
+        done = Done(self.out, f".{self.format}")
+        origins = [self._origin(i) for i in range(self.designs)]
         left = self._left(done, origins)
         broken: list[int] = []
         size = max(1, self.batch_size // self.method.sampler.signals(1))
@@ -118,8 +123,12 @@ class Designing:
                 ) from error
         if broken:
             raise SamplesNotFinite(
-                f"designs that are not finite: {some([self.name(i) for i in broken])}; the others "
-                f"are in {self.out}. Take more --steps, or a smaller --zeta."
+                f"{number(len(broken), 'design')} of {self.problem.name} are no chains",
+                given="coordinates that are not finite, or too large for a file, of "
+                f"{some([self.name(i) for i in broken])}",
+                expected="finite designs",
+                advice="take more --steps or a smaller --zeta, and look at the prior; the other "
+                f"designs in {self.out} are kept",
             )
 
     def judge(self, judge: ProteinJudge) -> None:
@@ -209,7 +218,7 @@ class Designing:
         x = drawn(
             self.prior, self.method, layouts, seeds, self.sigma_y, self.batch_size, on_step=look
         )
-        finite = torch.isfinite(x).flatten(1).all(1).tolist()
+        finite = chains_at_all(x)
         good = [k for k, fine in enumerate(finite) if fine]
         if good:
             self._keep([chunk[k] for k in good], [layouts[k] for k in good], x[good], done, origins)

@@ -12,6 +12,7 @@ from deft.data.proteins.export import check_name
 from deft.errors import InvalidInput, nearest_names
 from deft.htransforms.dps import DPS
 from deft.htransforms.gaussian_potential import GaussianPotential
+from deft.pipeline.scaffolds import STEPS
 from deft.priors.backbone import BackbonePrior
 from deft.priors.base import Prior
 from deft.priors.identity import same_identity
@@ -34,7 +35,7 @@ METHODS = {
     "Unconditional": "the prior alone, which does not see the motif",
 }
 _ALSO = {"learned": "DEFT", "tds": "TwistedSMC"}
-_STEPS, _ZETA, _PARTICLES = 100, 1.0, 8
+_ZETA, _PARTICLES = 1.0, 8
 
 
 def problems_of(
@@ -196,7 +197,7 @@ def method_of(
     if kind == "DEFT":
         assert found is not None
         return _learned(found, prior, steps, eta, allow), places.located(found)
-    return _by_name(kind, prior, steps or _STEPS, eta, zeta, particles), None
+    return _by_name(kind, prior, steps or STEPS, eta, zeta, particles), None
 
 
 def _named(name: str | None) -> str | None:
@@ -224,7 +225,7 @@ def _learned(
             given=f"{h}, which was trained for {problem.get('class')}",
             expected=f"one that was trained for {MotifScaffolding.__name__}",
         )
-    sampler: Sampler = DDIM(steps or _STEPS, eta=eta)
+    sampler: Sampler = DDIM(steps or STEPS, eta=eta)
     if steps is None and card.get("sampler") is not None:
         sampler = sampler_of(card)
     recipe = DEFT(h, sampler, any_problem=True)

@@ -198,7 +198,7 @@ def run(
     )
     if chains:
         learned.check(told, seen)
-    source = clean
+    source: Source = clean
     times = check_bank(bank, learned, network, clean, out) or times
     aim = objective_of(objective, problem, times, per_evaluation)
     if several is not None:

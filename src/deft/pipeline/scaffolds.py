@@ -39,7 +39,9 @@ from deft.samplers.ddim import DDIM
 from deft.studies.method import Method
 from deft.studies.protein.ranked import design_measures, ranked
 
+STEPS = 100
 _LAYOUT, _NOISE = 7, 8
+_MOST = 999.0 / 2  # angstrom from the middle: PDB files have room for 999 below 0
 
 
 @final
@@ -82,9 +84,9 @@ def scaffold(
     """Design backbones around a motif with a pipeline whose prior is one of backbones.
 
     `problem` is a motif problem (`deft.data.proteins.from_contig` makes one of any structure) or
-    the file of one; `steps` are those of DDIM(eta=1), by default the sampler on the card; `sigma_y`
-    is how far the motif may be from its place, in angstrom. Raises `InvalidInput` for a prior of
-    something else, and for motifs that the prior's chains cannot hold.
+    the file of one; `steps` are those of DDIM(eta=1), by default the sampler on the card, or 100 of
+    them; `sigma_y` is how far the motif may be from its place, in angstrom. Raises `InvalidInput`
+    for a prior of something else, and for motifs that the prior's chains cannot hold.
     """
     designs = checks.whole("designs", designs, meaning="designs")
     batch_size = checks.whole("batch_size", batch_size, meaning="chains denoised at once")
@@ -98,7 +100,8 @@ def scaffold(
         )
     read = problem if isinstance(problem, MotifProblem) else read_problem(problem)
     asked = read.within(prior.max_length, prior.name)
-    sampler = pipeline.sampler if steps is None else DDIM(steps, eta=1.0)
+    own = steps is None and pipeline.card.get("sampler") is not None
+    sampler = pipeline.sampler if own else DDIM(STEPS if steps is None else steps, eta=1.0)
     method = Method("DEFT", pipeline.h, sampler, learned=pipeline.card)
     found: list[Design] = []
     rows: list[dict[str, float]] = []
@@ -107,8 +110,13 @@ def scaffold(
         layouts = [layout_of(asked, seed, i) for i in some]
         seeds = [noise_seed(seed, i) for i in some]
         x = drawn(prior, method, layouts, seeds, sigma_y, batch_size)
-        if not bool(torch.isfinite(x).all()):
-            raise SamplesNotFinite(f"designs {start} to {some[-1]} are not finite; take more steps")
+        if not all(chains_at_all(x)):
+            raise SamplesNotFinite(
+                f"designs {start} to {some[-1]}",
+                given=f"coordinates that are not finite, or beyond {_MOST:g} angstrom",
+                expected="chains",
+                advice="take more steps, and look at the prior and at the weights of h",
+            )
         rows += measured(x, layouts)
         found += [
             with_backbone(layout, one[: layout.length].double().numpy())
@@ -142,6 +150,13 @@ def drawn(
         told, observation, 1, seed=list(seeds), batch_size=batch_size, on_step=on_step
     )
     return found.x_0[:, 0].detach().cpu()
+
+
+def chains_at_all(x: Tensor) -> list[bool]:
+    """Which of these are finite, and fit into a file."""
+    centred = x - x.mean(1, keepdim=True)
+    found: list[bool] = (centred.abs() < _MOST).flatten(1).all(1).tolist()  # not for NaN
+    return found
 
 
 def measured(x: Tensor, layouts: Sequence[Layout]) -> list[dict[str, float]]:
