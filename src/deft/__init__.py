@@ -88,6 +88,7 @@ _HOME = {
     "Karras": "deft.samplers.grids",
     "LogSNRCurve": "deft.samplers.grids",
     "DDIM": "deft.samplers.ddim",
+    "Cooled": "deft.samplers.cooled",
     "Heun": "deft.samplers.heun",
     "DPMSolver": "deft.samplers.dpm_solver",
     "UniPC": "deft.samplers.unipc",
