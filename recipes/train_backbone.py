@@ -8,9 +8,9 @@
 y is the Wiener filter of a Gaussian chain and C what it leaves over, so that
 the target has unit variance in every mode and at every noise level for a Gaussian chain. The
 weights are positive: the minimiser is the posterior mean.
-ln sigma is normal about 0 with a standard deviation of 1.2 in 70 % of the draws (where bonds,
-helices and handedness are decided), uniform over the range in the others; the draws of a batch are
-stratified.
+ln sigma is normal about ln 1.5 with a standard deviation of 1.1 in 70 % of the draws, where
+helices, strands, handedness and contacts are decided, and uniform over the range in the others; the
+draws of a batch are stratified.
 
 The run saves its state every minute and goes on from it; batches are functions of the step. It logs
 the denoising error of held-out chains by noise level beside the Gaussian chain's, and what samples
@@ -60,7 +60,7 @@ def levels(count: int, generator: torch.Generator) -> Tensor:
     low, high = np.log(SIGMA)
     strata = torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)
     u = strata / count
-    normal = np.log(1.0) + 1.2 * torch.special.ndtri((u / 0.7).clamp(1e-4, 1 - 1e-4))
+    normal = np.log(1.5) + 1.1 * torch.special.ndtri((u / 0.7).clamp(1e-4, 1 - 1e-4))
     chosen = torch.where(u < 0.7, normal, low + (high - low) * (u - 0.7) / 0.3)
     return chosen.clamp(low, high).exp()
 

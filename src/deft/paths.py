@@ -155,11 +155,19 @@ def weigh(path: Path, posterior: Prior, *, batch_size: int | None = None) -> Wei
     """
     log_w = path_log_weight(path, posterior, batch_size=batch_size)
     value, error = log_evidence(log_w)
+    density = weighable(posterior, "a path weight").observation.operator.density
     x_0, never = (
         path.x_0.unflatten(0, log_w.shape),
         torch.zeros(len(log_w), dtype=torch.int64, device=log_w.device),
     )
-    return WeightedSamples(x_0, log_w, value, error, effective_sample_size(log_w)[:, None], never)
+    return WeightedSamples(
+        x_0,
+        log_w,
+        value if density else None,
+        error if density else None,
+        effective_sample_size(log_w)[:, None],
+        never,
+    )
 
 
 def _fill(

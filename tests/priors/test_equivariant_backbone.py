@@ -140,3 +140,14 @@ def test_whitened_errors_come_back_by_the_spread():
     _, colour, _ = prior.filtered(x_t, t, mask)
     white = prior.whitened(x_t, t, mask)
     torch.testing.assert_close(colour @ white, x_t, rtol=0, atol=1e-9)
+
+
+def test_half_precision_is_of_the_network_and_not_of_positions():
+    prior, half = small(), small()
+    half.precision = "bf16"
+    x_t, t = noisy(prior.of_length(14), [0, 1], 0.1)
+    mask = torch.ones(2, 14, dtype=torch.bool)
+    far = 1000.0 * torch.randn(1, 1, 3)
+    full, low = (p.given(mask=mask).denoise(x_t + far, t) for p in (prior, half))
+    added = (full - small(trained=False).given(mask=mask).denoise(x_t, t)).abs().max()
+    assert 0 < float((low - full).abs().max()) < 0.05 * float(added)

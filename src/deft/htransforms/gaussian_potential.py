@@ -29,8 +29,9 @@ class GaussianPotential(Potential):
     constant.
 
     The twist of `TwistedSMC`: what `PiGDM` (Song et al. 2023, ICLR, openreview 9_gsMA8MRKQ) takes
-    the gradient of, as a density. `scale` is s, the prior's. Raises `InvalidInput` for an operator
-    that is not linear, and for noise that is not Gaussian.
+    the gradient of, as a density. `scale` is s, the prior's. What is known up to a rigid motion (a
+    motif) is moved nearest to x_0_hat first, and no gradient passes through the rotation. Raises
+    `InvalidInput` for an operator that is not linear, and for noise that is not Gaussian.
     """
 
     scale: Tensor
@@ -48,9 +49,11 @@ class GaussianPotential(Potential):
         return cls(prior.scale)
 
     def check(self, prior: Prior, observation: Observation) -> None:
-        linear_gaussian(observation, self, prior)
+        somewhere = torch.zeros(len(observation), *prior.event_shape).to(observation.y)
+        linear_gaussian(observation.in_frame(somewhere), self, prior)
 
     def log_h(self, denoised: Denoised, observation: Observation) -> LogProb:
+        observation = observation.in_frame(denoised.x_0_hat)
         operator = linear_operator(observation, self)
         alpha_t, sigma_t = denoised.alpha_t.flatten(), denoised.sigma_t.flatten()
         scale = self.scale.to(alpha_t)

@@ -76,9 +76,13 @@ class Likelihood(nn.Module, ABC):
         """The same noise around the operator behind a codec, which measures what it decodes. Raises
         `InvalidInput` where the law of the noise needs its own operator.
         """
+        return self.around(composed(self.operator, codec))
+
+    def around(self, operator: ForwardOperator) -> Self:
+        """The same noise around another operator."""
         other = copy.copy(self)
         other._modules = dict(self._modules)
-        other.operator = composed(self.operator, codec)
+        other.operator = operator
         return other
 
     def in_dtype(self, signals: int, dtype: torch.dtype) -> Self:

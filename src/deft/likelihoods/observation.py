@@ -113,6 +113,14 @@ class Observation:
         with torch.no_grad():
             return other.with_lift(codec.encode(self.lifted))
 
+    def in_frame(self, x_0: Signal) -> Observation:
+        """The observation in the frame of x_0 (`ForwardOperator.in_frame`): itself, unless y is
+        known up to a symmetry.
+        """
+        operator, y = self.operator.in_frame(self.y, x_0)
+        same = operator is self.operator
+        return self if same else _derived(y, self.likelihood.around(operator))
+
     def with_lift(self, lifted: Signal) -> Observation:
         """The same observation, whose lift is known: one that was kept, or a reconstruction of
         one's own.

@@ -37,7 +37,7 @@ from torch.nn import functional
 
 from deft import checks
 from deft.errors import InvalidInput
-from deft.networks.frames import between, frames, radial
+from deft.networks.frames import between, exact, frames, radial
 from deft.networks.mlp import ScalarFeatures
 
 _FAR = 32  # relative positions beyond it are one
@@ -69,9 +69,10 @@ class _Attention(nn.Module):
         weight = torch.softmax(q @ k.mT / math.sqrt(q.shape[-1]) + bias, dim=-1)
         values = (weight @ v).transpose(1, 2).reshape(b, n, c)
         pairs = weight.transpose(1, 2) @ z  # (b, n, heads, pair)
-        where = (weight @ p[:, None]).transpose(1, 2) - p[:, :, None]  # (b, n, heads, 3)
-        far = (where.square().sum(-1, keepdim=True) + 1e-4).sqrt()
-        local = where @ axes / (far + 1)
+        with exact(p):
+            where = (weight @ p[:, None]).transpose(1, 2) - p[:, :, None]  # (b, n, heads, 3)
+            far = (where.square().sum(-1, keepdim=True) + 1e-4).sqrt()
+            local = where @ axes / (far + 1)
         seen = torch.cat([pairs, local, (far / 10).log1p()], dim=-1).reshape(b, n, -1)
         vectors = (self.pull(h)[..., None] * where / (far + 1)).sum(2)
         return self.out(torch.cat([values, seen], dim=-1)), vectors
@@ -150,7 +151,8 @@ class _OverPairs(nn.Module):
         both = z + self.from_both(geometry) + self.from_i(h)[:, :, None] + self.from_j(h)[:, None]
         hidden = functional.gelu(both, approximate="tanh")
         s = self.strength(hidden)[..., 0] / (d + 1) * mask[:, None].to(p)
-        return s @ p - s.sum(-1, keepdim=True) * p
+        with exact(p):
+            return s @ p - s.sum(-1, keepdim=True) * p
 
 
 @final
@@ -250,7 +252,8 @@ class EquivariantBody(nn.Module):
             if left <= len(self.over_pairs):
                 total = total + self.over_pairs[-left](h, z, p, axes, mask, centres)
             if left > 1:
-                p = y + (total if colour is None else colour @ total)
+                with exact(y):
+                    p = y + (total if colour is None else colour @ total)
         return total * mask[..., None]
 
     def _from_ends(self, mask: Tensor) -> Tensor:
@@ -272,8 +275,10 @@ class EquivariantBody(nn.Module):
         apart = (p[:, at] - p[:, :, None]) * there  # (b, n, 2 w, 3)
         d = (apart.square().sum(-1) + 1e-6).sqrt()
         typical = (3.8 * steps.abs() ** 0.6).to(p)[:, None]
+        with exact(p):
+            turned = apart @ axes / typical
         features = [
-            apart @ axes / typical,
+            turned,
             d[..., None] / typical * there,
             radial(d, self.window_centres.to(p)) * there,
         ]

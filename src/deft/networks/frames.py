@@ -34,6 +34,11 @@ def frames(
     return torch.gather(whole, 1, source[..., None, None].expand_as(whole))
 
 
+def exact(x: Tensor) -> torch.autocast:
+    """No half precision within: positions of chains are known to a hundredth of an angstrom."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
 def radial(d: Tensor, centres: Tensor) -> Tensor:
     """exp(-((d - c_k) / w_k)^2), w_k the distance to the next centre."""
     width = torch.cat([centres[1:] - centres[:-1], centres[-1:] - centres[-2:-1]])
@@ -48,9 +53,11 @@ def between(
     """
     b, n = p.shape[:2]
     square = p.square().sum(-1)
-    d = square[:, :, None] + square[:, None] - 2 * p @ p.mT
+    with exact(p):
+        inner = p @ p.mT
+        seen = (axes.mT.reshape(b, 3 * n, 3) @ p.mT).reshape(b, n, 3, n)  # R_i^T p_j
+    d = square[:, :, None] + square[:, None] - 2 * inner
     d = (d.clamp(min=0.0) + 1e-6).sqrt()
-    seen = (axes.mT.reshape(b, 3 * n, 3) @ p.mT).reshape(b, n, 3, n)  # R_i^T p_j
     own = seen.diagonal(dim1=1, dim2=3).mT  # R_i^T p_i
     near = (seen - own[..., None]) / (d[:, :, None] + 1)
     features = [radial(d, centres), near.transpose(2, 3), near.permute(0, 3, 1, 2)]

@@ -18,6 +18,10 @@ class Around(ForwardOperator):
 
     operator: ForwardOperator
 
+    @property
+    def density(self) -> bool:  # type: ignore[override]
+        return self.operator.density
+
     def measurement_shape(self) -> Shape | None:
         return self.operator.measurement_shape()
 

@@ -170,6 +170,15 @@ class AlignedMotif(_Rows):
     """
 
     symmetries = "a rotation and a translation of the whole chain, and of each group of its motif"
+    density = False
+    _first: Tensor
+
+    def __init__(self, index: Tensor, group: Tensor | None, length: int) -> None:
+        super().__init__(index, group, length)
+        first = (self.index < 0).long().argsort(dim=1, stable=True)[:, :length]
+        self.per_signal("_first", first)  # rows that exist, which are no more than residues
+        index, group = self.index.gather(1, first), self.group.gather(1, first)
+        self.fixed = FixedMotif(index, group, length)
 
     def motions(self, y: Measurement, rows: Measurement) -> RigidMotion:
         """The motion of each group that brings y nearest to `rows`, for each row that of its
@@ -207,6 +216,16 @@ class AlignedMotif(_Rows):
     def difference(self, y: Measurement, predicted: Measurement) -> Measurement:
         """R y + c - predicted in each group."""
         return self.placed(y, predicted) - self.observed(predicted)
+
+    def in_frame(
+        self, y: Measurement, x_0: Signal
+    ) -> tuple[ForwardOperator, Float[Tensor, "batch framed 3"]]:
+        """The residues as a fixed motif, each group moved nearest to its place in x_0; no gradient
+        passes through the rotation.
+        """
+        placed = self.placed(y, self(x_0))
+        first = self._first[..., None].expand(len(placed), -1, 3)
+        return self.fixed, placed.gather(1, first)
 
     def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
         """J^T residual / (r2 + s2), with J the choice of rows."""

@@ -260,5 +260,5 @@ def _assessment(
         alarm,
         weighed.x_0.shape[1],
         float(weighed.effective_sample_size[place]),
-        float(weighed.log_evidence[place]),
+        None if weighed.log_evidence is None else float(weighed.log_evidence[place]),
     )

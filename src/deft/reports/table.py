@@ -160,13 +160,10 @@ def _weight_cells(cards: Sequence[Mapping[str, Any]]) -> list[Cell]:
     )
     shares = [card["effective_sample_size"] / card["samples"] for card in cards]
     collapsed = sum(bool(card["collapsed"]) for card in cards)
+    evidence = [card["log_evidence"] for card in cards]
+    mean = math.nan if None in evidence else math.fsum(evidence) / len(cards)
     return [
-        Cell(
-            f"{math.fsum(card['log_evidence'] for card in cards) / len(cards):.2f}".replace(
-                "-", "−"
-            ),
-            error,
-        ),
+        Cell("–") if None in evidence else Cell(f"{mean:.2f}".replace("-", "−"), error),
         Cell(str(max(card["samples"] for card in cards))),
         Cell(f"{statistics.median(shares):.2g}"),
         Cell(f"{min(shares):.2g}"),

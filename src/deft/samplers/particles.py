@@ -119,11 +119,18 @@ class System:
             chosen + self.slots.shape[1] * torch.arange(len(low), device=low.device)[:, None]
         ).flatten()
 
-    def result(self, x_0: Signal) -> WeightedSamples:
-        """What is left, with log p(y) and its standard error."""
+    def result(self, x_0: Signal, density: bool = True) -> WeightedSamples:
+        """What is left, with log p(y) and its standard error where the likelihood is a `density`
+        of y.
+        """
         log_evidence = self.log_z + self.log_w.logsumexp(1) - math.log(self.log_w.shape[1])
         error = relative_variance(self.log_w, self.ancestors).sqrt()
         samples = x_0.unflatten(0, self.log_w.shape)
         return WeightedSamples(
-            samples, self.log_w, log_evidence, error, torch.stack(self.ess, dim=1), self.resampled
+            samples,
+            self.log_w,
+            log_evidence if density else None,
+            error if density else None,
+            torch.stack(self.ess, dim=1),
+            self.resampled,
         )

@@ -1,5 +1,6 @@
 """Replacement: what is measured is overwritten with a noised copy of the measurement; RePaint
-travels back in time to let the rest follow.
+travels back in time to let the rest follow. What is known up to a rigid motion (a motif) is moved
+nearest to x_0_hat at every step.
 
     step t -> s     x_s = (I - P) x_s' + P (alpha_s A^+ y + sigma_s z),
     x_s' a DDPM step of the prior,    P = A^+ A (the mask)
@@ -77,19 +78,21 @@ class Replacement(PosteriorSampler):
         return self.steps + (self.resamplings - 1) * self.jump_length * jumps
 
     def applies(self, prior: Prior, observation: Observation) -> None:
-        _projection(prior, observation)
+        somewhere = torch.zeros(len(observation), *prior.event_shape).to(observation.y)
+        _projection(prior, observation, somewhere)
 
     def step(
         self, prior: Prior, observation: Observation, state: State, s: Times, noise: Noise
     ) -> State:
         here = noise.stream(state.step + 1)
         draws = (prior.noise(here, k) for k in count())
-        known, operator = _projection(prior, observation)
 
         def reverse(x_t: Signal, t: Times, s: Times) -> Signal:
             transition = Transition.between(prior.schedule, t, s, eta=1.0)
             alpha_s, sigma_s = prior.levels(x_t, s)
-            own = transition.mean(prior.denoise(x_t, t), x_t) + transition.c.to(x_t) * next(draws)
+            x_0_hat = prior.denoise(x_t, t)
+            known, operator = _projection(prior, observation, x_0_hat)
+            own = transition.mean(x_0_hat, x_t) + transition.c.to(x_t) * next(draws)
             return own + _projected(operator, alpha_s * known + sigma_s * next(draws) - own)
 
         def travel(x_s: Signal, s: Times, t: Times) -> Signal:
@@ -110,13 +113,18 @@ class Replacement(PosteriorSampler):
         return State(x_s, s, state.step + 1, stretch)
 
     def finish(self, prior: Prior, observation: Observation, state: State, noise: Noise) -> Signal:
-        known, operator = _projection(prior, observation)
         x_0_hat = prior.denoise(state.x_t, state.t)
+        known, operator = _projection(prior, observation, x_0_hat)
         return x_0_hat + _projected(operator, known - x_0_hat)
 
 
-def _projection(prior: Prior, observation: Observation) -> tuple[Signal, SpectralOperator]:
-    """A^+ y, and the operator, whose measurement must say a part of the signal as it is."""
+def _projection(
+    prior: Prior, observation: Observation, x_0_hat: Signal
+) -> tuple[Signal, SpectralOperator]:
+    """A^+ y in the frame of x_0_hat, and the operator, whose measurement must say a part of the
+    signal as it is.
+    """
+    observation = observation.in_frame(x_0_hat)
     operator = spectral_operator(prior, observation, "Replacement")
     known = operator.pseudo_inverse(observation.y)
     inverted = reciprocal(operator.singular_values(operator.v_t(known)))

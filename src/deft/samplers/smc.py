@@ -153,7 +153,7 @@ class TwistedSMC:
             before, stop = log_psi[index], particles.send(index)
         system.add(told.log_likelihood(stop.said.x_0_hat) - log_psi, "the last step (t = 0)")
         bar.close()
-        return system.result(stop.said.x_0_hat)
+        return system.result(stop.said.x_0_hat, posterior.observation.operator.density)
 
 
 @final

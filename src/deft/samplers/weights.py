@@ -36,15 +36,16 @@ class WeightedSamples:
     number of samples grows.
 
     `log_evidence` estimates log p(y) in nats, with its `standard_error` (infinite where resampling
-    has left one ancestor only, from which nothing can be said). `ess_by_step` holds the effective
-    sample size at every step, before resampling, the last one that of the samples given; its
-    minimum says how far to trust them.
+    has left one ancestor only, from which nothing can be said); both are None where the likelihood
+    is no density of y (`ForwardOperator.density`): then there is no evidence. `ess_by_step` holds
+    the effective sample size at every step, before resampling, the last one that of the samples
+    given; its minimum says how far to trust them.
     """
 
     x_0: Float[Tensor, "observations samples *event"]
     log_weights: Float[Tensor, "observations samples"]
-    log_evidence: Float[Tensor, " observations"]
-    standard_error: Float[Tensor, " observations"]
+    log_evidence: Float[Tensor, " observations"] | None
+    standard_error: Float[Tensor, " observations"] | None
     ess_by_step: Float[Tensor, "observations steps"]
     resampled: Int[Tensor, " observations"]
 
@@ -96,10 +97,8 @@ class WeightedSamples:
         """
         return [
             {
-                "log_evidence": float(self.log_evidence[i]),
-                "standard_error": float(self.standard_error[i])
-                if math.isfinite(self.standard_error[i])
-                else None,
+                "log_evidence": _known(self.log_evidence, i),
+                "standard_error": _known(self.standard_error, i),
                 "samples": self.x_0.shape[1],
                 "effective_sample_size": float(self.effective_sample_size[i]),
                 "lowest_ess": float(self.lowest_ess[i]),
@@ -117,8 +116,13 @@ class WeightedSamples:
                 if card["standard_error"] is not None
                 else "not known"
             )
+            evidence = (
+                "no log p(y), for the likelihood is no density of y"
+                if card["log_evidence"] is None
+                else f"log p(y) = {card['log_evidence']:.4g} ± {error}"
+            )
             line = (
-                f"observation {i}: log p(y) = {card['log_evidence']:.4g} ± {error}, "
+                f"observation {i}: {evidence}, "
                 f"effective sample size {card['effective_sample_size']:.1f} of {card['samples']}, "
                 f"at its lowest {card['lowest_ess']:.1f}"
             )
@@ -131,6 +135,12 @@ class WeightedSamples:
                 )
             )
         return "\n".join(lines)
+
+
+def _known(values: Tensor | None, i: int) -> float | None:
+    """A number as JSON knows it; None where there is none, or it is not finite."""
+    value = math.nan if values is None else float(values[i])
+    return value if math.isfinite(value) else None
 
 
 def effective_sample_size(log_weights: Float[Tensor, "*batch samples"]) -> Float[Tensor, "*batch"]:

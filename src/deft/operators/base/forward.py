@@ -25,11 +25,13 @@ class ForwardOperator(nn.Module, ABC):
 
     `symmetries` says in words which signals A cannot tell apart, where `align` knows them;
     `signal_is` and `measurement_is` what the axes of both are, for errors. An operator for signals
-    of one shape keeps it as `event_shape`. `any_precision` says that A takes signals of a higher
-    precision than that of its parameters, and computes in it.
+    of one shape keeps it as `event_shape`. `density` says whether a likelihood around A is a
+    density of y: not where y is compared after its best motion. `any_precision` says that A takes
+    signals of a higher precision than that of its parameters, and computes in it.
     """
 
     symmetries: str = ""
+    density: bool = True
     any_precision: bool = False
     signal_is: str = ""
     measurement_is: str = ""
@@ -99,6 +101,12 @@ class ForwardOperator(nn.Module, ABC):
         up to a symmetry of theirs (a rigid motion) brings y nearest to `predicted` first.
         """
         return self.observed(y - predicted)
+
+    def in_frame(self, y: Measurement, x_0: Signal) -> tuple[ForwardOperator, Tensor]:
+        """A and y in the frame of x_0: themselves, unless y is known up to a symmetry (a rigid
+        motion), which then is the best one for x_0.
+        """
+        return self, y
 
     def per_signal(self, name: str, value: Tensor) -> None:
         """Register a buffer whose first axis runs over the signals of the batch (length 1: shared
