@@ -187,8 +187,11 @@ def _remote(url: str, said: Mapping[str, str], fetch: bool) -> Prior:
 
 
 def _diffusers(place: str | Path, said: Mapping[str, str]) -> Prior:
-    from deft.priors import diffusers
+    from deft.priors import diffusers, diffusers_files, latent
 
+    folder = diffusers_files.local_folder(place)
+    if latent.autoencoder_of(folder) is not None:
+        return latent.load(place, **said)  # type: ignore[arg-type]
     return diffusers.load(place, **said)  # type: ignore[arg-type]
 
 
