@@ -171,7 +171,7 @@ def _schedule(facts: Mapping[str, Any]) -> Schedule:
         return result
     steps = facts.get("diffusion_steps", 1000)
     kind, start, end = diffusers_schedulers.NAMED[named]
-    table, _ = diffusers_schedulers.read(
+    table = diffusers_schedulers.read(
         {
             "_class_name": "DDPMScheduler",
             "num_train_timesteps": steps,
@@ -180,7 +180,7 @@ def _schedule(facts: Mapping[str, Any]) -> Schedule:
             "beta_end": min(1.0, end * 1000 / steps),
         },
         "schedule",
-    )
+    ).schedule
     assert isinstance(table, VPTabulated)
     scale = 1000 / steps if facts.get("rescale_timesteps") else 1.0
     return VPTabulated(table.betas.tolist(), scale)
