@@ -33,9 +33,7 @@ def level(process, t):
 
 @pytest.mark.parametrize("schedule", ["karras", "exponential"])
 @pytest.mark.parametrize("said", ["epsilon", "v_prediction"])
-@pytest.mark.parametrize(
-    "name", ["EDMEulerScheduler", "EDMDPMSolverMultistepScheduler"]
-)
+@pytest.mark.parametrize("name", ["EDMEulerScheduler", "EDMDPMSolverMultistepScheduler"])
 def test_edm(name, said, schedule):
     theirs = getattr(diffusers, name)(
         prediction_type=said, sigma_schedule=schedule, sigma_data=0.7, sigma_max=50.0
@@ -136,9 +134,7 @@ def test_dynamic_shifting(kind, tokens):
 )
 @pytest.mark.parametrize("said", ["flow_prediction", "epsilon", "sample"])
 def test_flow_sigmas_of_a_class_with_betas(name, said):
-    theirs = getattr(diffusers, name)(
-        prediction_type=said, use_flow_sigmas=True, flow_shift=3.0
-    )
+    theirs = getattr(diffusers, name)(prediction_type=said, use_flow_sigmas=True, flow_shift=3.0)
     ours = found(theirs)
     assert isinstance(ours.schedule, RectifiedFlow)
     theirs.set_timesteps(5)

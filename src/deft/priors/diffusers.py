@@ -214,4 +214,4 @@ def _network(
                 expected="the weights of the network that config.json describes, all of them and "
                 "no others",
             )
-    return unet
+    return unet if dtype is None else unet.to(dtype)  # which diffusers does not do for each class

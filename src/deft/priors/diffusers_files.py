@@ -147,7 +147,9 @@ def _variants(root: Path) -> set[str | None]:
         if not rest.endswith((".safetensors", ".bin", ".json")):
             continue
         parts = [
-            part for part in rest.split(".")[1:] if part not in ("safetensors", "bin", "json", "index")
+            part
+            for part in rest.split(".")[1:]
+            if part not in ("safetensors", "bin", "json", "index")
         ]
         found.add(parts[0] if parts else None)
     return found
@@ -175,7 +177,8 @@ def local_folder(given: str | Path, revision: str | None = None) -> Path:
             "google/ddpm-celebahq-256."
         )
     text = str(given)
-    if isinstance(given, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
+    of_hub = text.partition("@")[0].count("/") <= 1 and not text.startswith((".", "/", "~"))
+    if isinstance(given, Path) or not of_hub:
         raise InvalidInput(
             f"there is no folder {given}; give the folder that save_pretrained wrote, or a hub id "
             "such as google/ddpm-celebahq-256."

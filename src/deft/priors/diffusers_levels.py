@@ -1,10 +1,10 @@
 """Schedulers of diffusers that have levels of noise rather than a table of betas.
 
-    EDM              x_t = x_0 + sigma eps,    the network is told log(sigma) / 4
-    flow matching    x_t = (1 - u) x_0 + u eps,    the network is told N u, and says eps - x_0
-        u' = s u / (1 + (s - 1) u)    shifted by s; dynamically, s = exp(mu) (or mu), mu linear in
-            the number of patches
-    cosine           x_t = cos(pi u / 2) x_0 + sin(pi u / 2) eps,    told u, says v
+EDM              x_t = x_0 + sigma eps,    the network is told log(sigma) / 4
+flow matching    x_t = (1 - u) x_0 + u eps,    the network is told N u, and says eps - x_0
+    u' = s u / (1 + (s - 1) u)    shifted by s; dynamically, s = exp(mu) (or mu), mu linear in
+        the number of patches
+cosine           x_t = cos(pi u / 2) x_0 + sin(pi u / 2) eps,    told u, says v
 """
 
 from __future__ import annotations
@@ -119,9 +119,7 @@ def continuous(config: Mapping[str, Any], table: VPTabulated, file: str) -> Proc
             given=config.get("sigma_min"),
             expected=f"a number below sigma_max, {math.exp(-low / 2):g}",
         )
-    return Process(
-        VPCosine(max(low, -_LARGEST), min(high, _LARGEST)), "v_prediction", "c_noise"
-    )
+    return Process(VPCosine(max(low, -_LARGEST), min(high, _LARGEST)), "v_prediction", "c_noise")
 
 
 def score_ve(config: Mapping[str, Any], file: str) -> Process:

@@ -1,12 +1,12 @@
 """The networks of diffusers that are read: what each is told beside x_t and t, and how it is asked.
 
-    UNet2DModel               class_labels, where it has classes
-    UNet2DConditionModel      encoder_hidden_states (tokens, width), of a prompt, say; class_labels;
-                              text_embeds and time_ids (SDXL)
-    DiTTransformer2DModel     class_labels; the last one stands for none
-    SD3Transformer2DModel     encoder_hidden_states, pooled_projections
-    FluxTransformer2DModel    the same, and guidance where it was distilled; its latents go in as
-                              patches of 2 x 2, and say where they are (img_ids; txt_ids are zeros)
+UNet2DModel               class_labels, where it has classes
+UNet2DConditionModel      encoder_hidden_states (tokens, width), of a prompt, say; class_labels;
+                          text_embeds and time_ids (SDXL)
+DiTTransformer2DModel     class_labels; the last one stands for none
+SD3Transformer2DModel     encoder_hidden_states, pooled_projections
+FluxTransformer2DModel    the same, and guidance where it was distilled; its latents go in as
+                          patches of 2 x 2, and say where they are (img_ids; txt_ids are zeros)
 """
 
 from __future__ import annotations
@@ -201,9 +201,7 @@ def unpatched(x: Tensor, height: int) -> Tensor:
 NETWORKS: dict[str, Network] = {
     "UNet2DModel": Network("unets.unet_2d", _of_unet, _ask_unet),
     "UNet2DConditionModel": Network("unets.unet_2d_condition", _of_condition, _ask_condition),
-    "DiTTransformer2DModel": Network(
-        "transformers.dit_transformer_2d", _of_dit, _ask_transformer
-    ),
+    "DiTTransformer2DModel": Network("transformers.dit_transformer_2d", _of_dit, _ask_transformer),
     "SD3Transformer2DModel": Network("transformers.transformer_sd3", _of_prompt, _ask_transformer),
     "FluxTransformer2DModel": Network("transformers.transformer_flux", _of_prompt, _ask_flux, 4),
 }

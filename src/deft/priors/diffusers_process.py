@@ -1,9 +1,9 @@
 """The noise process of a network of diffusers: its schedule, what it predicts, what it is told of t.
 
-    entry      k, the entry of a table; sigma_t of a score network
-    c_noise    log(sigma_t / alpha_t) / 4                     EDM, and Euler's continuous time
-    angle      atan(sigma_t / alpha_t) 2 / pi                 the cosine schedule in continuous time
-    level      N sigma_t                                      flow matching, N entries
+entry      k, the entry of a table; sigma_t of a score network
+c_noise    log(sigma_t / alpha_t) / 4                     EDM, and Euler's continuous time
+angle      atan(sigma_t / alpha_t) 2 / pi                 the cosine schedule in continuous time
+level      N sigma_t                                      flow matching, N entries
 """
 
 from __future__ import annotations

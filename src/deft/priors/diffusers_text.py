@@ -127,7 +127,9 @@ def _of_sdxl(
     return {"encoder_hidden_states": empty, "text_embeds": pooled, "time_ids": ids}
 
 
-def _of_sd3(folder: Path, network: nn.Module, parts: dict[str, Any], size: Any) -> dict[str, Tensor]:
+def _of_sd3(
+    folder: Path, network: nn.Module, parts: dict[str, Any], size: Any
+) -> dict[str, Tensor]:
     parts = {"text_encoder_3": None, "tokenizer_3": None, **parts}
     pipeline = _pipeline("StableDiffusion3", transformer=network, **parts)
     _, empty, _, pooled = pipeline.encode_prompt("", "", "", device=torch.device("cpu"))

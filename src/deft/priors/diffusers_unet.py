@@ -169,9 +169,7 @@ class DiffusersPrior(Prior):
         alpha_t, sigma_t = self.levels(x_t, t)
         given = self._prediction.given(x_t, alpha_t, sigma_t)
         out = self.asked(given.to(self.network_dtype), t.expand(len(x_t)), self.told(x_t))
-        return self._prediction.x_0_hat(
-            out[:, : x_t.shape[1]].to(x_t.dtype), x_t, alpha_t, sigma_t
-        )
+        return self._prediction.x_0_hat(out[:, : x_t.shape[1]].to(x_t.dtype), x_t, alpha_t, sigma_t)
 
     def asked(self, given: Tensor, t: Times, context: dict[str, Tensor]) -> Tensor:
         """What the network returns."""
