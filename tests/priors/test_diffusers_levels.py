@@ -1,5 +1,5 @@
-"""Schedulers with levels of noise: what the network is given and told, and what its output means, are
-those of the foreign class at each step of its own grid.
+"""Schedulers with levels of noise: what the network is given and told, and what its output means,
+are those of the foreign class at each step of its own grid.
 """
 
 import math

@@ -22,7 +22,7 @@ from deft.errors import CheckpointError, InvalidInput
 from deft.priors import adm_config, adm_keys, diffusers_schedulers
 from deft.priors.adm_layout import Layout, layout
 from deft.priors.adm_published import published
-from deft.priors.details import AttentionOrder, Details, beside, check_all, missing
+from deft.priors.details import AttentionOrder, Details, check_all, missing
 from deft.priors.diffusers_settings import PREDICTIONS
 from deft.priors.diffusers_unet import DiffusersPrior
 from deft.schedules import Schedule, VPTabulated
@@ -131,7 +131,7 @@ def known(
     each which place that was.
     """
     said = {**details.said(), "noise_schedule": schedule, "prediction_type": prediction_type}
-    found = beside(path, details.config)
+    found = details.beside(path)
     row = published(shape)
     sources: list[tuple[str, Mapping[str, Any]]] = [("given", said)]
     if found is not None:

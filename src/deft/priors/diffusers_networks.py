@@ -29,8 +29,8 @@ _OF_TIME = 1000  # Flux multiplies what it is told of the time
 @final
 @dataclass(frozen=True)
 class Taken:
-    """One tensor of a context: its `shape` for one signal (None where any length will do), or, where
-    there are `classes`, one whole number below that; `null` is the class that stands for none.
+    """One tensor of a context: its `shape` for one signal (None where any length will do), or,
+    where there are `classes`, one whole number below that, of which `null` stands for no class.
     """
 
     shape: tuple[int | None, ...] = ()
@@ -40,7 +40,8 @@ class Taken:
 
     def __str__(self) -> str:
         if self.classes is not None:
-            return f"a whole number from 0 to {self.classes - 1}"
+            none = "" if self.null is None else f" ({self.null} for no class)"
+            return f"a whole number from 0 to {self.classes - 1}{none}"
         if self.words:
             return self.words
         sizes = ", ".join("any" if n is None else str(n) for n in self.shape)

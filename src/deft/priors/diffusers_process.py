@@ -1,4 +1,4 @@
-"""The noise process of a network of diffusers: its schedule, what it predicts, what it is told of t.
+"""The process of a network of diffusers: its schedule, what it predicts, what it is told of t.
 
 entry      k, the entry of a table; sigma_t of a score network
 c_noise    log(sigma_t / alpha_t) / 4                     EDM, and Euler's continuous time

@@ -1,4 +1,4 @@
-"""What a network of diffusers is told where nothing is asked for: the embeddings of an empty prompt.
+"""What a network of diffusers is told where nothing is said: the embeddings of an empty prompt.
 
 They are computed once, when a folder with text encoders is loaded, as the pipeline of its network
 computes those of its unconditional half. transformers reads the encoders; their classes are named

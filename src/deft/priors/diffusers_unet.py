@@ -25,6 +25,7 @@ from deft.priors.diffusers_process import TOLD
 from deft.priors.diffusers_process import told as told_of
 from deft.priors.predictions import Prediction
 from deft.schedules import VE, Schedule, VPTabulated
+from deft.storage.fingerprint import of_named
 from deft.types import Signal, Times
 
 __all__ = ["PREDICTION_TYPES", "DiffusersPrior", "first_line"]
@@ -124,8 +125,17 @@ class DiffusersPrior(Prior):
         return "guidance" in self.taken
 
     def identity(self) -> dict[str, object]:
-        """As for any prior, and whether it is `distilled`."""
+        """As for any prior, the hash of the embeddings that it is told for all signals, and whether
+        it is `distilled`; classes are no part of it.
+        """
         known = super().identity()
+        told = {
+            name: value
+            for name, value in self.context.values.items()
+            if self.taken[name].classes is None and len(value) == 1
+        }
+        if told:
+            known["context"] = of_named(told)
         return {**known, "guidance_distilled": True} if self.distilled else known
 
     def checked_context(self, name: str, value: Tensor) -> Tensor:
