@@ -40,7 +40,8 @@ def table(config: Mapping[str, Any], file: str) -> list[float]:
         )
     if config.get("trained_betas") is not None:
         _check_trained(config, steps, file)
-    name, usual = config.get("_class_name"), {}
+    name = config.get("_class_name")
+    usual: dict[str, Any] = {}
     if name in LATENT_BETAS:
         usual = {"beta_start": 0.00085, "beta_end": 0.012}
     if name in SHIFTED_BETAS:

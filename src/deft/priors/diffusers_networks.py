@@ -195,7 +195,7 @@ def patches(x: Tensor) -> Tensor:
 
 def unpatched(x: Tensor, height: int) -> Tensor:
     """The inverse of `patches`."""
-    blocks = x.unflatten(1, (height // 2, -1)).unflatten(3, (-1, 2, 2))
+    blocks: Tensor = x.unflatten(1, (height // 2, -1)).unflatten(3, (-1, 2, 2))
     return blocks.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
 
 
