@@ -31,6 +31,7 @@ from deft.storage.lock import first_process, locked
 from deft.training import chain, checkpoint, places
 from deft.training.calibrate import calibrate
 from deft.training.denoising import TimeLaw
+from deft.training.loop import learn_error
 from deft.training.loop import train as train_in_place
 from deft.training.plan import check_numbers
 from deft.training.sources import Images, Source
@@ -209,6 +210,7 @@ def run(
         if first and (not resume or not (out / "config.yaml").exists()):
             claims.keep_yaml(out, resolved)
         if bank:
+            learn_error(network, aim, clean)
             source = bank_of(network, source, bank, times, seed, out / "bank")
         result = train_in_place(
             learned,
@@ -269,6 +271,11 @@ def run(
         )
     if result.validation is not None:
         print(result.validation.table())
+    if network.codec is not None:
+        print(
+            f"the autoencoder leaves {network.codec.error:.3g} of y out on these images (standard "
+            "deviation), which is added to sigma_y"
+        )
     print(
         f"saved {out / 'h.safetensors'}; draw samples with: deft sample --h "
         f"{out / 'h.safetensors'} --images FOLDER --out FOLDER"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -203,7 +203,7 @@ def _diffusers(
     details: Details | None,
     context: Mapping[str, Tensor] | None,
 ) -> Prior:
-    from deft.priors import diffusers
+    from deft.priors import diffusers, diffusers_files, latent
 
     facts = {} if details is None else details.said()
     for key in facts:
@@ -214,7 +214,9 @@ def _diffusers(
                 expected=f"nothing: {place} is a folder of diffusers, which says that itself",
                 advice=f"leave `details.{key}` out",
             )
-    return diffusers.load(place, context=context, **said, **facts)  # type: ignore[arg-type]
+    latents = diffusers_files.autoencoder(diffusers_files.local_folder(place)) is not None
+    load: Callable[..., Prior] = latent.load if latents else diffusers.load
+    return load(place, context=context, **said, **facts)
 
 
 def _refuse(said: Mapping[str, str], name: str | Path, what: str) -> None:

@@ -22,12 +22,14 @@ class Batch:
     signals, for an objective that learns from some.
 
     `denoised` is what the prior said about them, where that is known beforehand
-    (deft.training.bank).
+    (deft.training.bank); `seen` is what they were encoded from, which is measured, where the prior
+    has a codec and the data are not codes.
     """
 
     images: Signal | None
     noise: Noise
     denoised: Denoised | None = None
+    seen: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.noise)
@@ -77,5 +79,8 @@ def several(batch: Batch, count: int) -> Batch:
             return value if len(value) != size else value.repeat_interleave(count, 0)
 
         said = Denoised(*map(again, (said.x_t, said.t, said.alpha_t, said.sigma_t, said.x_0_hat)))
-    images = None if batch.images is None else batch.images.repeat_interleave(count, 0)
-    return Batch(images, batch.noise.repeat(count), said)
+    images, seen = (
+        None if value is None else value.repeat_interleave(count, 0)
+        for value in (batch.images, batch.seen)
+    )
+    return Batch(images, batch.noise.repeat(count), said, seen)
