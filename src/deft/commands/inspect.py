@@ -202,6 +202,14 @@ def _any_prior(
     prior = priors.described(target, *said, details=details)
     rows({"from": target, "kind": f"a prior, {type(prior).__name__}", "name": prior.name})
     _about(prior)
+    taken = priors.lacking(prior)
+    for name, one in taken.items():
+        rows({"is told": f"{name} {one}"})
+    if getattr(prior, "distilled", False):
+        rows({"guidance": "distilled into it: its output is no mean of x_0 under a density"})
+    if Path(target).is_dir():
+        print("\nto fine-tune an h-transform on it:")
+        print(foreign.of_folder(Path(target), *said[1:], details, taken))
 
 
 def _problem(cls: type) -> None:

@@ -13,6 +13,7 @@ from deft import checks
 from deft.commands import catalogue, inputs, priors, training_words
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.priors import Labels, Names
+from deft.commands.remembered import Said, card_of, remembering
 from deft.commands.training_bank import bank_of, check_bank, check_slopes
 from deft.commands.training_numbers import check_shares
 from deft.commands.untrained import loaded, objective_of, untrained
@@ -87,6 +88,7 @@ def run(
     schedule: str | None = None,
     prediction_type: str | None = None,
     details: Details | None = None,
+    context: Path | None = None,
     allow: Names | None = None,
     *,
     resolved: str = "",
@@ -133,6 +135,7 @@ def run(
     allowed = priors.names(allow)
     form = catalogue.named("h-transforms", h_transform) if h_transform else None
     inputs.apart(out, images)
+    began = remembering(initial)
     network = priors.opened(
         prior,
         labels,
@@ -141,6 +144,8 @@ def run(
         prediction_type,
         allow=priors.names(allow),
         details=details,
+        context=context,
+        h=began,
     )
     options = {
         "convert": convert,
@@ -254,6 +259,9 @@ def run(
             network,
             {
                 "prior_from": prior,
+                "prior_options": card_of(
+                    Said(subfolder, schedule, prediction_type, details), began
+                ),
                 "problem": problem.card(),
                 "training": training,
                 "metrics": metrics,

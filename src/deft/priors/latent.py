@@ -12,23 +12,21 @@ derivative of D (deft.operators.composed).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
 
 from deft.codec import Codec
 from deft.errors import InvalidInput
-from deft.priors import autoencoder_files, diffusers, diffusers_schedulers
+from deft.priors import autoencoder_files, diffusers
 from deft.priors.base import Prior
-from deft.priors.diffusers_files import local_folder, read_json
+from deft.priors.diffusers_files import AUTOENCODERS, autoencoder, local_folder
 from deft.priors.wrapped import WrappedPrior
 from deft.schedules import Schedule
 from deft.types import Signal, Times
-
-AUTOENCODERS = ("vae", "vqvae", "movq")
-NETWORKS = ("unet", "transformer")
 
 
 @final
@@ -117,68 +115,44 @@ def load(
     subfolder: str | None = None,
     prediction_type: str | None = None,
     schedule: Schedule | str | None = None,
+    value_range: tuple[float, float] | None = None,
     scale: float | None = None,
+    image_size: int | None = None,
+    context: Mapping[str, Tensor] | None = None,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
+    variant: str | None = None,
+    revision: str | None = None,
 ) -> LatentPrior:
     """The prior of latents and the autoencoder of a pipeline of diffusers, from a local folder or a
     hub id.
 
-    `subfolder` names the network of latents where there are several; `schedule`, `prediction_type`
-    and `dtype` are as in `deft.priors.diffusers.load`; `scale`, the standard deviation of latents,
-    is 1 by default, which is what scaling factors are for. Raises `InvalidInput` and
-    `CheckpointError` as that does, and as `deft.priors.autoencoder_files.load`.
+    `subfolder` names the network of latents where there are several; `value_range` is that of the
+    images, the autoencoder's by default; `scale`, the standard deviation of latents, is 1 by
+    default, which is what scaling factors are for; the others are as in
+    `deft.priors.diffusers.load`. Raises `InvalidInput` and `CheckpointError` as that does, and as
+    `deft.priors.autoencoder_files.load`.
     """
-    folder = local_folder(path_or_hub_id)
-    part = autoencoder_of(folder)
+    folder = local_folder(path_or_hub_id, revision)
+    part = autoencoder(folder)
     if part is None:
         raise InvalidInput(
             f"{path_or_hub_id}",
             given=", ".join(sorted(p.parent.name for p in folder.glob("*/config.json"))) or "none",
             expected=f"an autoencoder beside the network, in {' or '.join(AUTOENCODERS)}",
         )
-    inner = _of_latents(folder, path_or_hub_id, subfolder, schedule, prediction_type, scale, dtype)
-    codec = autoencoder_files.load(folder / part, inner.event_shape, dtype=dtype)
-    name = Path(path_or_hub_id).name if Path(path_or_hub_id).is_dir() else str(path_or_hub_id)
-    return LatentPrior(inner, codec, name=name).to(device=device)
-
-
-def autoencoder_of(folder: Path) -> str | None:
-    """The sub-folder of a pipeline that holds its autoencoder; None where there is none."""
-    return next((name for name in AUTOENCODERS if (folder / name / "config.json").is_file()), None)
-
-
-def _of_latents(
-    folder: Path,
-    given: str | Path,
-    subfolder: str | None,
-    schedule: Schedule | str | None,
-    prediction_type: str | None,
-    scale: float | None,
-    dtype: torch.dtype | None,
-) -> Prior:
-    names = sorted(
-        file.parent.name
-        for file in folder.glob("*/config.json")
-        if file.parent.name.startswith(NETWORKS)
-    )
-    if subfolder is None and len(names) == 1:
-        subfolder = names[0]
-    if subfolder is None or subfolder not in names:
-        raise InvalidInput(
-            "subfolder" if subfolder is not None else f"{given}",
-            given=subfolder or (", ".join(names) or "no network of latents"),
-            expected=f"one of {', '.join(names)}" if names else " or ".join(NETWORKS),
-            advice="give subfolder=" if len(names) > 1 else "",
-        )
-    said: Any = None
-    file = folder / "scheduler" / "scheduler_config.json"
-    if file.is_file() and (schedule is None or prediction_type is None):
-        said = diffusers_schedulers.read(read_json(file, f"{file} is missing"), str(file))
-    return diffusers.load(
-        folder / subfolder,
-        schedule=schedule or (said[0] if said else None),
-        prediction_type=prediction_type or (said[1] if said else None),
-        scale=scale or 1.0,
+    inner = diffusers.load(
+        folder,
+        subfolder=subfolder,
+        prediction_type=prediction_type,
+        schedule=schedule,
+        scale=scale,
+        image_size=image_size,
+        context=context,
         dtype=dtype,
+        variant=variant,
     )
+    codec = autoencoder_files.load(part, inner.event_shape, dtype=dtype)
+    name = Path(path_or_hub_id).name if Path(path_or_hub_id).is_dir() else str(path_or_hub_id)
+    prior = LatentPrior(inner, codec, value_range=value_range, name=name)
+    return prior.to(device=device)

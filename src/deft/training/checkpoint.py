@@ -28,7 +28,7 @@ from deft.storage.cards import Allow
 from deft.storage.compound_fields import Items, Object, OneOf, Part, Plain
 from deft.storage.fields import Nothing, Real, Text, Whole
 from deft.storage.table import modern, public_name
-from deft.training import codec_error, state
+from deft.training import codec_error, prior_told, state
 from deft.training.suited import check_problem
 from deft.training.validated import PUBLISHED, SAMPLER, UNITS
 
@@ -55,6 +55,7 @@ CARD = Object(
         "architecture": Part(("h-transform",)),
         "prior": _PRIOR,
         "prior_from": OneOf((Text(), Nothing())),
+        "prior_options": prior_told.OPTIONS,
         "schedule": Plain(),
         "problem": OneOf((Part(("problem",)), Nothing())),
         "training": OneOf((Object({}, open=True), Nothing())),
@@ -76,7 +77,8 @@ def save(
     path: str | Path, h_transform: HTransform, prior: Prior, card: Mapping[str, object]
 ) -> None:
     """Write an h-transform. `card` adds to what is recorded of itself (format, architecture, prior,
-    schedule): `problem`, `training`, `metrics`, `sampler`, `units` (deft.training.validated).
+    schedule, and beside the weights what the prior was told): `problem`, `training`, `metrics`,
+    `sampler`, `units` (deft.training.validated), `prior_options` (deft.training.prior_told).
 
     The file is replaced in one step. Raises `CheckpointError` where the disk is full (an earlier
     file is then intact), and where weights are not finite.
@@ -88,7 +90,7 @@ def save(
         "versions": provenance.versions(),
         **codec_error.on_card(prior),
     }
-    weights = h_transform.state_dict()
+    weights = prior_told.written(h_transform.state_dict(), prior)
     tensors.finite(Path(path), weights)
     tensors.write(Path(path), weights, modern(cards.plain({**card, **own})), KIND)  # type: ignore[arg-type]
 
@@ -108,8 +110,10 @@ def load(
     _check_prior(path, card, prior)
     if problem is not None:
         check_problem(path, card, problem)
-    weights, head = tensors.read(path, KIND, CARD)
-    h_transform = _build(path, card, prior, head.shapes, allow)
+    held, head = tensors.read(path, KIND, CARD)
+    weights = prior_told.weights_of(held)
+    shapes = {name: head.shapes[name] for name in weights}
+    h_transform = _build(path, card, prior, shapes, allow)
     try:
         h_transform.load_state_dict(weights)
     except RuntimeError as error:
