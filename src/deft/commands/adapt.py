@@ -71,6 +71,7 @@ def run(
     schedule: str | None = None,
     prediction_type: str | None = None,
     details: Details | None = None,
+    context: Path | None = None,
     allow: Names | None = None,
     *,
     resolved: str = "",
@@ -106,6 +107,8 @@ def run(
             prediction_type,
             allow=priors.names(allow),
             details=details,
+            context=context,
+            h=path,
         )
         found = inputs.opened(
             images,
@@ -164,6 +167,7 @@ def run(
         schedule=schedule,
         prediction_type=prediction_type,
         details=details,
+        context=context,
         allow=allow,
         resolved=resolved,
     )

@@ -83,7 +83,14 @@ def run(
             expected="another folder than that of --h, which stays as it is",
         )
     network = priors.opened(
-        prior or prior_of(path), None, None, None, None, fetch=prior is not None, allow=allowed
+        prior or prior_of(path),
+        None,
+        None,
+        None,
+        None,
+        fetch=prior is not None,
+        allow=allowed,
+        h=path,
     )
     problem = problem_of(path, allowed)
     card = checkpoint.read_card(path)

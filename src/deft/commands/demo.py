@@ -80,6 +80,7 @@ def run(
     schedule: str | None = None,
     prediction_type: str | None = None,
     details: Details | None = None,
+    context: Path | None = None,
     *,
     resolved: str = "",
 ) -> None:
@@ -103,7 +104,9 @@ def run(
     at_least_one({"samples": samples})
     begin = time.monotonic()
     inputs.apart(out, images)
-    network = priors.opened(prior, labels, subfolder, schedule, prediction_type, details=details)
+    network = priors.opened(
+        prior, labels, subfolder, schedule, prediction_type, details=details, context=context
+    )
     print(
         f"DEFT demo. Prior: {network.name}, {network.num_parameters:,} parameters, frozen. "
         f"Everything goes into {out}.",

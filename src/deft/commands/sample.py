@@ -101,6 +101,7 @@ def run(
     schedule: str | None = None,
     prediction_type: str | None = None,
     details: Details | None = None,
+    context: Path | None = None,
     allow: Names | None = None,
     *,
     resolved: str = "",
@@ -165,6 +166,8 @@ def run(
         fetch=prior is not None,  # what a file names is not downloaded
         allow=priors.names(allow),
         details=details,
+        context=context,
+        h=h,
     )
     problem = problem or problem_of(h, priors.names(allow))
     card = {} if h is None else checkpoint.read_card(h)

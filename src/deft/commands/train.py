@@ -13,6 +13,7 @@ from deft import checks
 from deft.commands import catalogue, inputs, priors, training_words
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.priors import Labels, Names
+from deft.commands.remembered import Said, card_of, remembering
 from deft.commands.training_bank import bank_of, check_bank, check_slopes
 from deft.commands.training_numbers import check_shares
 from deft.commands.untrained import loaded, objective_of, untrained
@@ -30,6 +31,7 @@ from deft.storage.lock import first_process, locked
 from deft.training import chain, checkpoint, places
 from deft.training.calibrate import calibrate
 from deft.training.denoising import TimeLaw
+from deft.training.loop import learn_error
 from deft.training.loop import train as train_in_place
 from deft.training.plan import check_numbers
 from deft.training.sources import Images, Source
@@ -86,6 +88,7 @@ def run(
     schedule: str | None = None,
     prediction_type: str | None = None,
     details: Details | None = None,
+    context: Path | None = None,
     allow: Names | None = None,
     *,
     resolved: str = "",
@@ -132,6 +135,7 @@ def run(
     allowed = priors.names(allow)
     form = catalogue.named("h-transforms", h_transform) if h_transform else None
     inputs.apart(out, images)
+    began = remembering(initial)
     network = priors.opened(
         prior,
         labels,
@@ -140,6 +144,8 @@ def run(
         prediction_type,
         allow=priors.names(allow),
         details=details,
+        context=context,
+        h=began,
     )
     options = {
         "convert": convert,
@@ -204,6 +210,7 @@ def run(
         if first and (not resume or not (out / "config.yaml").exists()):
             claims.keep_yaml(out, resolved)
         if bank:
+            learn_error(network, aim, clean)
             source = bank_of(network, source, bank, times, seed, out / "bank")
         result = train_in_place(
             learned,
@@ -252,6 +259,9 @@ def run(
             network,
             {
                 "prior_from": prior,
+                "prior_options": card_of(
+                    Said(subfolder, schedule, prediction_type, details), began
+                ),
                 "problem": problem.card(),
                 "training": training,
                 "metrics": metrics,
@@ -261,6 +271,11 @@ def run(
         )
     if result.validation is not None:
         print(result.validation.table())
+    if network.codec is not None:
+        print(
+            f"the autoencoder leaves {network.codec.error:.3g} of y out on these images (standard "
+            "deviation), which is added to sigma_y"
+        )
     print(
         f"saved {out / 'h.safetensors'}; draw samples with: deft sample --h "
         f"{out / 'h.safetensors'} --images FOLDER --out FOLDER"
