@@ -122,8 +122,8 @@ class Composed(_Behind):
     def _through(
         self,
         z: Signal,
-        x: Signal,
-        transposed: Callable[[Signal], Signal],
+        x: Tensor,
+        transposed: Callable[[Tensor], Tensor],
         residual: Measurement,
         r2: Times,
         s2: Times,
@@ -136,13 +136,13 @@ class Composed(_Behind):
         length = norm(self.operator.pull(x, residual, r2 * gain, s2)) / size
         return within_reach(expand(length, back) * back, expand(r2, z))
 
-    def _decoded(self, z: Signal) -> tuple[Signal, Callable[[Signal], Signal]]:
+    def _decoded(self, z: Signal) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """D(z), and J_D^T, once."""
         with torch.inference_mode(False), torch.enable_grad():
             own = z.detach().clone().requires_grad_()
             x = self.codec.decode(own)
 
-        def transposed(v: Signal) -> Signal:
+        def transposed(v: Tensor) -> Tensor:
             return torch.autograd.grad(x, own, v.detach().clone())[0]
 
         return x.detach(), transposed

@@ -16,14 +16,14 @@ the gradient passes that step as if it were not there (straight through).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from deft import checks
-from deft.codec import Codec, Codes, Signals
+from deft.codec import Codec, Codes, Signals, few_at_a_time
 from deft.errors import InvalidInput
 
 KINDS = ("AutoencoderKL", "AutoencoderTiny", "VQModel")
@@ -79,10 +79,10 @@ class Autoencoder(Codec):
         self.eval().requires_grad_(False)
 
     def decode(self, z: Codes) -> Signals:
-        return self._few_at_a_time(self._decode, z)
+        return few_at_a_time(self._decode, z, self.at_once)
 
     def encode(self, x: Signals) -> Codes:
-        return self._few_at_a_time(self._encode, x)
+        return few_at_a_time(self._encode, x, self.at_once)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -100,12 +100,6 @@ class Autoencoder(Codec):
         raw = out.latent_dist.mode() if self.kind == "AutoencoderKL" else out.latents
         result: Codes = (raw.to(x.dtype) - self.offset.to(x)) / self.factor.to(x)
         return result
-
-    def _few_at_a_time(self, what: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
-        most = self.at_once or len(value)
-        if len(value) <= most:
-            return what(value)
-        return torch.cat([what(part) for part in value.split(most)])
 
     def _about(self) -> str:
         config: Any = self.network.config

@@ -64,7 +64,7 @@ class LatentPrior(WrappedPrior):
                 advice="give the autoencoder that the prior was trained with",
             )
         self.codec = codec  # type: ignore[misc]
-        self.value_range = value_range or getattr(codec, "value_range", None)
+        self.value_range = value_range or codec.value_range
         self.frozen()
 
     @property

@@ -10,6 +10,7 @@ z; elsewhere it is the white noise of the same power.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -25,17 +26,22 @@ from deft.storage.compound_fields import Object
 from deft.storage.fields import Real
 from deft.types import Signal
 
-IMAGES = 16
 CODEC = Object({"error": Real(0.0)}, ("error",))
 """The field `codec` of a card."""
 
 
+def enough(prior: Prior) -> int:
+    """How many images it is measured on: a million entries, but 8 at least and 64 at most."""
+    return min(max((1 << 20) // math.prod(prior.signal_shape), 8), 64)
+
+
 @torch.no_grad()
 def codec_error(
-    prior: Prior, problem: Problem, images: Signal, *, most: int = IMAGES, seed: int = 0
+    prior: Prior, problem: Problem, images: Signal, *, most: int | None = None, seed: int = 0
 ) -> float:
     """Measure it on the first `most` images, (n, *signal), with an operator of `problem` for each,
-    in the units of y, and let the prior's codec know: `prior.codec.error`.
+    in the units of y, and let the prior's codec know: `prior.codec.error`. `most` is `enough` by
+    default.
 
     The number is that of one problem: measure again for another. 0 for a prior without a codec,
     and for measurements whose noise is not Gaussian. `deft.train` measures it on the images that
@@ -44,7 +50,9 @@ def codec_error(
     codec = prior.codec
     if codec is None:
         return 0.0
-    x = images[: checks.whole("most", most, meaning="images to measure on")]
+    if most is not None:
+        checks.whole("most", most, meaning="images to measure on")
+    x = images[: most or enough(prior)]
     if tuple(x.shape[1:]) != tuple(prior.signal_shape) or not len(x):
         raise InvalidInput(
             "images",

@@ -28,7 +28,7 @@ from deft.priors.base import Prior
 from deft.storage.lock import locked
 from deft.storage.tensors import refusal
 from deft.training.base import Objective
-from deft.training.codec_error import IMAGES, codec_error
+from deft.training.codec_error import codec_error, enough
 from deft.training.plan import Plan, draws_for, interval_for
 from deft.training.result import TrainingResult, resume_advice, without_prior
 from deft.training.run import Run
@@ -158,7 +158,7 @@ def learn_error(prior: Prior, objective: Objective, source: Source) -> None:
     problem = getattr(objective, "problem", None)
     if prior.codec is None or problem is None:
         return
-    images = source.looked_at(IMAGES)
+    images = source.looked_at(enough(prior))
     if images is not None:
         codec_error(prior, problem, images)
 
