@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.bad_input.alarm_rows import ALARM_ROWS
+from tests.bad_input.context_rows import CONTEXT_ROWS
 from tests.bad_input.row import (
     ADAPT,
     BANK,
@@ -1308,9 +1309,8 @@ ROWS: dict[str, list[Row]] = {
             TRAIN,
             "--prior {w}/d_flow",
             (
-                "{w}/d_flow/scheduler/scheduler_config.json: _class_name",
-                "got FlowMatchEulerDiscreteScheduler",
-                "a scheduler with a table of betas; this one is",
+                "{w}/d_flow/scheduler/scheduler_config.json: beta_",
+                "a setting that is known not to change the noise schedule",
                 "Give --schedule (and --prediction_type)",
             ),
         ),
@@ -1318,9 +1318,8 @@ ROWS: dict[str, list[Row]] = {
             TRAIN,
             "--prior {w}/d_edm",
             (
-                "{w}/d_edm/scheduler/scheduler_config.json: _class_name",
-                "got EDMEulerScheduler",
-                "a scheduler with a table of betas; this one is",
+                "{w}/d_edm/scheduler/scheduler_config.json: beta_",
+                "a setting that is known not to change the noise schedule",
                 "Give --schedule (and --prediction_type)",
             ),
         ),
@@ -1386,9 +1385,8 @@ ROWS: dict[str, list[Row]] = {
             "inspect {w}/d_flow",
             "",
             (
-                "{w}/d_flow/scheduler/scheduler_config.json: _class_name",
-                "got FlowMatchEulerDiscreteScheduler",
-                "a scheduler with a table of betas; this one is",
+                "{w}/d_flow/scheduler/scheduler_config.json: beta_",
+                "a setting that is known not to change the noise schedule",
                 "Give --schedule (and --prediction_type)",
             ),
         ),
@@ -1415,7 +1413,11 @@ ROWS: dict[str, list[Row]] = {
         Row(
             TRAIN,
             "--prior {w}/d_alone --schedule linear --prediction_type noise",
-            ("--prediction_type", "got noise", "one of epsilon, sample, v_prediction, score"),
+            (
+                "--prediction_type",
+                "got noise",
+                "one of epsilon, sample, v_prediction, velocity, score",
+            ),
         ),
     ],
     "diffusers folders, networks": [
@@ -1442,8 +1444,8 @@ ROWS: dict[str, list[Row]] = {
             TRAIN,
             "--prior {w}/d_class",
             (
-                "{w}/d_class holds a UNet2DConditionModel",
-                "this adapter takes a UNet2DModel or a DDPM, DDIM",
+                "{w}/d_class holds a PixArtTransformer2DModel",
+                "this adapter takes a network of the classes UNet2DModel,",
             ),
         ),
         Row(
@@ -4384,4 +4386,4 @@ ROWS["adapting, as training, more"] += [
     Row(ADAPT, "--subfolder unet", ("--subfolder", "unet")),
     Row(ADAPT, "--schedule linear", ("--schedule", "linear")),
 ]
-ROWS |= ALARM_ROWS
+ROWS |= ALARM_ROWS | CONTEXT_ROWS

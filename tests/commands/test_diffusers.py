@@ -1,4 +1,4 @@
-"""The commands that docs/checkpoints.md gives for folders of diffusers, as they stand there, with tiny
+"""The commands that docs/checkpoints.md gives for folders of diffusers, as they are, with tiny
 random networks in the same folders; and what the file of an h-transform remembers.
 """
 
