@@ -269,8 +269,7 @@ class RectifiedFlow(Schedule):
     """alpha_t = 1 - v, sigma_t = v, v = shift u / (1 + (shift - 1) u), u = t_min + (1 - 2 t_min) t.
 
     Liu et al. 2023, arXiv:2209.03003; Lipman et al. 2023, arXiv:2210.02747 with time reversed. Both
-    ends are cut, so that the log-SNR is finite. A `shift` above 1 spends more of t at high noise;
-    it is the same process (Esser et al. 2024, arXiv:2403.03206, eq. 23).
+    ends are cut, so that the log-SNR is finite. A `shift` (arXiv:2403.03206, eq. 23) moves times.
     """
 
     def __init__(self, t_min: float = _T_MIN, shift: float = 1.0) -> None:
@@ -280,20 +279,16 @@ class RectifiedFlow(Schedule):
         self.shift = checks.positive("shift", shift, "how much more of t lies at high noise")
 
     def alpha(self, t: Times) -> Times:
-        u = self._u(t)
-        return (1 - u) / (1 + (self.shift - 1) * u)
+        return 1 - self.sigma(t)
 
     def sigma(self, t: Times) -> Times:
-        u = self._u(t)
+        u = self.t_min + (1 - 2 * self.t_min) * t
         return self.shift * u / (1 + (self.shift - 1) * u)
 
     def time(self, log_snr: Times) -> Times:
         v = torch.sigmoid(-0.5 * log_snr)
         u = v / (self.shift - (self.shift - 1) * v)
         return ((u - self.t_min) / (1 - 2 * self.t_min)).clamp(0, 1)
-
-    def _u(self, t: Times) -> Times:
-        return self.t_min + (1 - 2 * self.t_min) * t
 
 
 def _sigmas(sigma_min: float, sigma_max: float) -> tuple[float, float]:

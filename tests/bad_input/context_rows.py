@@ -88,7 +88,10 @@ CONTEXT_ROWS: dict[str, list[Row]] = {
         Row(
             SAMPLE,
             "--h {w}/cards/context.safetensors",
-            ("class_labels", "nothing: tiny is unconditional"),
+            (
+                "{w}/cards/context.safetensors: prior_context.class_labels",
+                "nothing: tiny is unconditional",
+            ),
         ),
     ],
 }

@@ -1484,9 +1484,9 @@ ROWS: dict[str, list[Row]] = {
             TRAIN,
             "--prior {w}/d_latent",
             (
-                "{w}/d_latent",
-                "got a DDPMPipeline with vqvae",
-                "a network of pixels: this one works on latents or",
+                "{w}/d_latent/vqvae/config.json: _class_name",
+                "got UNet2DModel",
+                "expected AutoencoderKL or AutoencoderTiny or VQModel",
             ),
         ),
         Row(

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from deft.cli import main
 from deft.training import checkpoint
 from tests.commands.conftest import save_images
 from tests.data.slices import stack, write_dicom
@@ -204,12 +205,22 @@ class TestRemembered:
     TRAIN = f"deft train --prior w.pt {PROBLEM} --images SMALL --out RUN"
     SAMPLE = "deft sample --h RUN --images SMALL --out SAMPLES"
 
+    @pytest.fixture(scope="class")
+    def once(self, tmp_path_factory):
+        """A run with all details typed, in a folder of its own."""
+        folder = tmp_path_factory.mktemp("trained")
+        saved(folder / "w.pt", network())
+        save_images(folder / "SMALL", 2, size=(8, 8))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            words = shlex.split(f"{self.TRAIN} {self.SAID} {SHORT['train']}")
+            assert main(words[1:]) == 0
+        return folder
+
     @pytest.fixture
-    def trained(self, deft, here):
-        saved(here / "w.pt", network())
-        save_images(here / "SMALL", 2, size=(8, 8))
-        ran(deft, f"{self.TRAIN} {self.SAID}")
-        return here
+    def trained(self, once, monkeypatch):
+        monkeypatch.chdir(once)
+        return once
 
     def test_it_need_not_be_said_again(self, deft, trained):
         ran(deft, self.SAMPLE)
