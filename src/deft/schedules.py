@@ -4,8 +4,7 @@
     log-SNR_t = 2 log(alpha_t / sigma_t),    strictly decreasing and finite at both ends
 
 Two schedules are the same process up to a change of scale and of time: x_t / alpha_t depends on the
-log-SNR alone, which is how `Rescheduled` runs a network under a schedule that it was not trained
-with.
+log-SNR alone, by which `Rescheduled` runs a network under a schedule that it was not trained with.
 """
 
 from __future__ import annotations
@@ -294,9 +293,6 @@ class RectifiedFlow(Schedule):
 def _sigmas(sigma_min: float, sigma_max: float) -> tuple[float, float]:
     low, high = checks.positive_range("sigma_min, sigma_max", (sigma_min, sigma_max))
     if low == high:
-        raise InvalidInput(
-            "sigma_min, sigma_max",
-            given=(low, high),
-            expected="(low, high), finite, with 0 < low < high",
-        )
+        expected = "(low, high), finite, with 0 < low < high"
+        raise InvalidInput("sigma_min, sigma_max", given=(low, high), expected=expected)
     return low, high
