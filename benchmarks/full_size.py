@@ -109,7 +109,7 @@ def measured(name: str) -> dict[str, Any]:
     def keep(**values: float) -> None:
         found.update({key: round(value, 4) for key, value in values.items()})
         found["peak_gib"] = {**found.get("peak_gib", {}), list(values)[-1]: round(memory(), 2)}
-        print(f"{name}: {values}, {memory():.1f} GiB at most so far", file=sys.stderr, flush=True)
+        print(json.dumps(found), flush=True)  # so that what was found is kept, whatever follows
 
     with tempfile.TemporaryDirectory() as folder:
         prior = MAKERS[name](Path(folder))
@@ -122,14 +122,6 @@ def measured(name: str) -> dict[str, Any]:
     x_t = prior.noise(noise, 1)
     with torch.no_grad():
         keep(evaluation_seconds=seconds(lambda: prior.denoise(x_t, t)))
-    if codec is not None:
-        keep(codec_parameters=sum(p.numel() for p in codec.parameters()))
-        with torch.no_grad():
-            keep(decode_seconds=seconds(lambda: codec.decode(x_t)))
-            keep(encode_seconds=seconds(lambda: codec.encode(x)))
-        behind = problem.draw(x, noise).behind(codec)
-        guide = behind.likelihood.guidance
-        keep(guidance_seconds=seconds(lambda: guide(x_t, torch.full((1,), 0.5), behind.y)))
     h = deft.LearnedHTransform.for_prior(prior, fraction=FRACTION)
     keep(h_parameters=h.num_parameters)
     found["h_fraction"] = round(h.num_parameters / prior.num_parameters, 4)
@@ -144,6 +136,14 @@ def measured(name: str) -> dict[str, Any]:
         optimiser.zero_grad(set_to_none=True)
 
     keep(training_step_seconds=seconds(step))
+    if codec is not None:
+        keep(codec_parameters=sum(p.numel() for p in codec.parameters()))
+        with torch.no_grad():
+            keep(decode_seconds=seconds(lambda: codec.decode(x_t)))
+            keep(encode_seconds=seconds(lambda: codec.encode(x)))
+        behind = problem.draw(x, noise).behind(codec)
+        guide = behind.likelihood.guidance
+        keep(guidance_seconds=seconds(lambda: guide(x_t, torch.full((1,), 0.5), behind.y)))
     posterior = deft.Posterior(prior, h.eval(), problem.draw(x, noise))
     with torch.no_grad():
         keep(sampling_step_seconds=seconds(lambda: posterior.denoise(x_t, t)))
@@ -160,21 +160,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/full_size.json"))
     args = parser.parse_args()
     if args.here:
-        print(json.dumps(measured(args.here)))
+        measured(args.here)
         return
     results: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {}
     results |= {"torch": torch.__version__, "machine": platform.machine(), "threads": 1}
     for name in [args.only] if args.only else NAMES:
-        done = subprocess.run(
-            [sys.executable, __file__, "--here", name],
-            stdout=subprocess.PIPE,
-            check=True,
-            text=True,
-        )
-        results[name] = json.loads(done.stdout.splitlines()[-1])
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(results, indent=1) + "\n")
-        print(name, json.dumps(results[name], indent=1))
+        command = [sys.executable, __file__, "--here", name]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                results[name] = json.loads(line)
+                args.out.parent.mkdir(parents=True, exist_ok=True)
+                args.out.write_text(json.dumps(results, indent=1) + "\n")
+                print(name, line.strip(), flush=True)
+        if process.returncode:
+            raise SystemExit(process.returncode)
 
 
 if __name__ == "__main__":

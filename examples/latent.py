@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 import deft
 
-SAMPLES, LEVEL = 16, 0.8
+LEVEL = 0.8  # of the credible intervals that are counted
 
 
 def autoencoder() -> Any:
@@ -112,14 +112,14 @@ def trained_pipeline(images: Tensor, folder: Path, steps: tuple[int, int]) -> No
         part.save_pretrained(folder / name)
 
 
-def measures(prior: deft.Prior, posterior: deft.Posterior, truth: Tensor, seed: int) -> Any:
+def measures(prior: deft.Prior, posterior: deft.Posterior, truth: Tensor, samples: int) -> Any:
     """Samples of a posterior, decoded, and what they are worth."""
     began = time.process_time()
-    x = prior.decode(deft.DPMSolver(20)(posterior, SAMPLES, seed=seed))
-    seconds = (time.process_time() - began) / (len(x) * SAMPLES)
+    x = prior.decode(deft.DPMSolver(20)(posterior, samples, seed=0))
+    seconds = (time.process_time() - began) / (len(x) * samples)
     hole = deft.metrics.calibration.uncertain(x, truth, 0.1)
     ranks = deft.metrics.calibration.ranks(x, truth)
-    covered = deft.metrics.calibration.coverage(ranks, SAMPLES, [LEVEL], where=hole)
+    covered = deft.metrics.calibration.coverage(ranks, samples, [LEVEL], where=hole)
     return x, {
         "PSNR of the mean": float(deft.metrics.psnr(x.mean(1), truth, 2.0).mean()),
         "CRPS": float(deft.metrics.calibration.crps(x, truth).mean()),
@@ -132,6 +132,7 @@ def main(
     images: int = 1536,
     steps: tuple[int, int, int] = (800, 1500, 400),
     test: int = 16,
+    samples: int = 16,
     out: str = "outputs/latent",
 ) -> dict[str, dict[str, float]]:
     """Make all of it, and compare; returns the figures."""
@@ -160,7 +161,7 @@ def main(
     }
     drawn, figures = {}, {}
     for name, (space, posterior) in posteriors.items():
-        drawn[name], figures[name] = measures(space, posterior, truth, seed=0)
+        drawn[name], figures[name] = measures(space, posterior, truth, samples)
     seen = prior.decode(prior.encode(truth))
     figures["autoencoder alone"] = {
         "PSNR of the mean": float(deft.metrics.psnr(seen, truth, 2.0).mean())

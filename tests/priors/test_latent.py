@@ -7,7 +7,7 @@ import torch
 
 import deft
 from deft.codec import CallableCodec
-from deft.errors import InvalidInput
+from deft.errors import CheckpointError, InvalidInput
 from deft.operators.composed import Composed
 from deft.priors import autoencoder, latent
 from deft.priors.identity import same_identity
@@ -97,10 +97,13 @@ def test_what_does_not_fit_is_refused(tmp_path):
             latent.load(tmp_path, subfolder=subfolder)
         assert "unet_ema" in str(raised.value)
     assert latent.load(tmp_path, subfolder="unet_ema").event_shape == (4, 8, 8)
-    for name in ("vae", "unet", "unet_ema"):
-        shutil.rmtree(tmp_path / name)
-        with pytest.raises(InvalidInput):
-            latent.load(tmp_path)
+    shutil.rmtree(tmp_path / "vae")
+    with pytest.raises(CheckpointError):  # model_index.json names it
+        latent.load(tmp_path)
+    (tmp_path / "model_index.json").unlink()
+    with pytest.raises(InvalidInput) as raised:
+        latent.load(tmp_path)
+    assert "vae" in raised.value.expected
 
 
 class Counting(torch.nn.Module):
