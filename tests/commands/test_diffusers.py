@@ -169,6 +169,10 @@ class TestContext:
         pipe = library.DeftPipeline.from_pretrained(str(here / "RUN"))
         told = pipe.prior.context.values["pooled_projections"]
         assert told.shape == (1, 20)
+        pipe.save_pretrained(here / "saved", sheet=False)
+        again = library.DeftPipeline.from_pretrained(here / "saved")
+        assert torch.equal(again.prior.context.values["pooled_projections"], told)
+        assert again.prior.identity() == pipe.prior.identity()
 
     @pytest.mark.parametrize(
         ("file", "says"),
@@ -193,6 +197,16 @@ class TestContext:
         code, _, wrong = deft(*shlex.split(f"{self.TRAIN} --context {file}")[1:])
         assert code == 2
         assert says in wrong
+
+
+@pytest.mark.filterwarnings("ignore:.*distilled")
+def test_guidance_that_was_distilled_is_said(deft, here):
+    case = next(case for case in tiny.cases() if case.name == "flux-guidance")
+    tiny.with_autoencoder(tiny.saved(here / "flux", case.network, case.scheduler))
+    said = ran(deft, "deft inspect flux --details.image_size 16")
+    assert "no mean of x_0 under a density" in said
+    assert "RectifiedFlow" in said
+    assert "deft train --prior flux --details.image_size 16 --context FILE.safetensors" in said
 
 
 class TestRemembered:

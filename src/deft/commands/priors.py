@@ -127,6 +127,12 @@ def lacking(prior: Prior) -> dict[str, Taken]:
     return found if inner is None else lacking(inner)
 
 
+def is_distilled(prior: Prior) -> bool:
+    """Whether guidance was distilled into its network, or that of the prior that it is around."""
+    inner = getattr(prior, "prior", None)
+    return bool(getattr(prior, "distilled", False)) if inner is None else is_distilled(inner)
+
+
 def _encoders(name: str | Path) -> str:
     """Where the encoders of a prompt cannot be used, how they could."""
     folder = Path(name).expanduser()
