@@ -43,7 +43,6 @@ ASKED = {
     "pipeline/read.py": USERS,
     "posterior.py": ADVICE,
     "priors/base.py": PARTS,
-    "priors/diffusers.py": USERS,
     "priors/predictions.py": USERS,
     "priors/resolve.py": USERS,
     "samplers/conditional.py": ADVICE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.bad_input.alarm_rows import ALARM_ROWS
+from tests.bad_input.context_rows import CONTEXT_ROWS
 from tests.bad_input.genie_rows import GENIE_ROWS
 from tests.bad_input.row import (
     ADAPT,
@@ -1309,9 +1310,8 @@ ROWS: dict[str, list[Row]] = {
             TRAIN,
             "--prior {w}/d_flow",
             (
-                "{w}/d_flow/scheduler/scheduler_config.json: _class_name",
-                "got FlowMatchEulerDiscreteScheduler",
-                "a scheduler with a table of betas; this one is",
+                "{w}/d_flow/scheduler/scheduler_config.json: beta_",
+                "a setting that is known not to change the noise schedule",
                 "Give --schedule (and --prediction_type)",
             ),
         ),
@@ -1319,9 +1319,8 @@ ROWS: dict[str, list[Row]] = {
             TRAIN,
             "--prior {w}/d_edm",
             (
-                "{w}/d_edm/scheduler/scheduler_config.json: _class_name",
-                "got EDMEulerScheduler",
-                "a scheduler with a table of betas; this one is",
+                "{w}/d_edm/scheduler/scheduler_config.json: beta_",
+                "a setting that is known not to change the noise schedule",
                 "Give --schedule (and --prediction_type)",
             ),
         ),
@@ -1387,9 +1386,8 @@ ROWS: dict[str, list[Row]] = {
             "inspect {w}/d_flow",
             "",
             (
-                "{w}/d_flow/scheduler/scheduler_config.json: _class_name",
-                "got FlowMatchEulerDiscreteScheduler",
-                "a scheduler with a table of betas; this one is",
+                "{w}/d_flow/scheduler/scheduler_config.json: beta_",
+                "a setting that is known not to change the noise schedule",
                 "Give --schedule (and --prediction_type)",
             ),
         ),
@@ -1416,7 +1414,11 @@ ROWS: dict[str, list[Row]] = {
         Row(
             TRAIN,
             "--prior {w}/d_alone --schedule linear --prediction_type noise",
-            ("--prediction_type", "got noise", "one of epsilon, sample, v_prediction, score"),
+            (
+                "--prediction_type",
+                "got noise",
+                "one of epsilon, sample, v_prediction, velocity, score",
+            ),
         ),
     ],
     "diffusers folders, networks": [
@@ -1443,8 +1445,8 @@ ROWS: dict[str, list[Row]] = {
             TRAIN,
             "--prior {w}/d_class",
             (
-                "{w}/d_class holds a UNet2DConditionModel",
-                "this adapter takes a UNet2DModel or a DDPM, DDIM",
+                "{w}/d_class holds a PixArtTransformer2DModel",
+                "this adapter takes a network of the classes UNet2DModel,",
             ),
         ),
         Row(
@@ -1483,9 +1485,9 @@ ROWS: dict[str, list[Row]] = {
             TRAIN,
             "--prior {w}/d_latent",
             (
-                "{w}/d_latent",
-                "got a DDPMPipeline with vqvae",
-                "a network of pixels: this one works on latents or",
+                "{w}/d_latent/vqvae/config.json: _class_name",
+                "got UNet2DModel",
+                "expected AutoencoderKL or AutoencoderTiny or VQModel",
             ),
         ),
         Row(
@@ -4385,4 +4387,4 @@ ROWS["adapting, as training, more"] += [
     Row(ADAPT, "--subfolder unet", ("--subfolder", "unet")),
     Row(ADAPT, "--schedule linear", ("--schedule", "linear")),
 ]
-ROWS |= ALARM_ROWS | GENIE_ROWS
+ROWS |= ALARM_ROWS | CONTEXT_ROWS | GENIE_ROWS

@@ -205,7 +205,7 @@ def _any_prior(
     taken = priors.lacking(prior)
     for name, one in taken.items():
         rows({"is told": f"{name} {one}"})
-    if getattr(prior, "distilled", False):
+    if priors.is_distilled(prior):
         rows({"guidance": "distilled into it: its output is no mean of x_0 under a density"})
     if Path(target).is_dir():
         print("\nto fine-tune an h-transform on it:")

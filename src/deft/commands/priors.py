@@ -6,13 +6,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from deft.commands import remembered
-from deft.errors import InvalidInput
+from deft.errors import CheckpointError, InvalidInput
 from deft.priors import diffusers_schedulers, resolve
 from deft.priors.base import Prior
 from deft.priors.details import Details
 from deft.priors.diffusers_networks import Taken
 from deft.priors.diffusers_text import has_texts, readable
 from deft.priors.diffusers_unet import listed
+from deft.training.prior_told import PREFIX
 
 Labels = int | list[int]
 Names = str | list[str]
@@ -104,17 +105,24 @@ def described(
     if h is not None:
         said = remembered.said(said, h)
     told = said.context if said.context is not None or ready else {}
-    return resolve.load(
-        name,
-        labels=several,
-        subfolder=said.subfolder,
-        schedule=said.schedule,
-        prediction_type=said.prediction_type,
-        details=said.details,
-        context=told,
-        fetch=fetch,
-        allow=allow,
-    )
+    try:
+        return resolve.load(
+            name,
+            labels=several,
+            subfolder=said.subfolder,
+            schedule=said.schedule,
+            prediction_type=said.prediction_type,
+            details=said.details,
+            context=told,
+            fetch=fetch,
+            allow=allow,
+        )
+    except InvalidInput as error:
+        if h is None or given is not None or labels is not None or error.what not in (told or {}):
+            raise
+        raise CheckpointError(
+            f"{h}: {PREFIX}{error.what}", given=error.given, expected=error.expected
+        ) from error
 
 
 def lacking(prior: Prior) -> dict[str, Taken]:
@@ -122,6 +130,12 @@ def lacking(prior: Prior) -> dict[str, Taken]:
     inner = getattr(prior, "prior", None)
     found: dict[str, Taken] = getattr(prior, "lacks", None) or {}
     return found if inner is None else lacking(inner)
+
+
+def is_distilled(prior: Prior) -> bool:
+    """Whether guidance was distilled into its network, or that of the prior that it is around."""
+    inner = getattr(prior, "prior", None)
+    return bool(getattr(prior, "distilled", False)) if inner is None else is_distilled(inner)
 
 
 def _encoders(name: str | Path) -> str:

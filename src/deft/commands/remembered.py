@@ -59,7 +59,7 @@ def remembering(initial: Path | None) -> Path | None:
     return None if path is None or kind_of(path) != checkpoint.KIND else path
 
 
-def card_of(typed: Said, h: Path | None) -> dict[str, Any] | None:
+def options_of(typed: Said, h: Path | None) -> dict[str, Any] | None:
     """What the card of an h-transform says that began as the one at `h`, if any."""
     return (typed if h is None else said(replace(typed, context=None), h)).card()
 

@@ -13,7 +13,7 @@ from deft import checks
 from deft.commands import catalogue, inputs, priors, training_words
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.priors import Labels, Names
-from deft.commands.remembered import Said, card_of, remembering
+from deft.commands.remembered import Said, options_of, remembering
 from deft.commands.training_bank import bank_of, check_bank, check_slopes
 from deft.commands.training_numbers import check_shares
 from deft.commands.untrained import loaded, objective_of, untrained
@@ -259,7 +259,7 @@ def run(
             network,
             {
                 "prior_from": prior,
-                "prior_options": card_of(
+                "prior_options": options_of(
                     Said(subfolder, schedule, prediction_type, details), began
                 ),
                 "problem": problem.card(),

@@ -49,7 +49,8 @@ def factor(folder: Path) -> int:
     place = autoencoder(folder)
     if place is None:
         return 1
-    channels = read_json(place / "config.json", f"{place} is missing").get("block_out_channels")
+    config = read_json(place / "config.json", f"{place} is missing")
+    channels = config.get("block_out_channels", config.get("encoder_block_out_channels"))
     if not isinstance(channels, list) or not 1 <= len(channels) <= 16:
         raise InvalidInput(
             f"{place / 'config.json'}: block_out_channels",

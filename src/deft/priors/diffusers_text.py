@@ -8,7 +8,8 @@ here, never by the folder, and no code of a folder is executed.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,13 +48,12 @@ def empty_prompt(folder: Path, network: nn.Module, size: tuple[int, int]) -> dic
     if how is None or not parts:
         return {}
     try:
-        encoders = {name: _encoder(folder / name) for name in parts}
-        tokenizers = {
-            name.replace("text_encoder", "tokenizer"): _tokenizer(folder, name, encoder)
-            for name, encoder in encoders.items()
-        }
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
+            encoders = {name: _encoder(folder / name) for name in parts}
+            tokenizers = {
+                name.replace("text_encoder", "tokenizer"): _tokenizer(folder, name, encoder)
+                for name, encoder in encoders.items()
+            }
             return how(folder, network, {**encoders, **tokenizers}, size)
     except CheckpointError:
         raise
@@ -64,6 +64,23 @@ def empty_prompt(folder: Path, network: nn.Module, size: tuple[int, int]) -> dic
             advice="save or download them again, or give the context that they would make "
             "(context=)",
         ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the bars and the advice of transformers."""
+    logging = import_module("transformers.utils.logging")
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _encoder(folder: Path) -> Any:
