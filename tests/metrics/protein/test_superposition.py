@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from deft.errors import InvalidInput
-from deft.metrics.protein import lddt, motif_rmsd, rmsd, stacked, superposed
+from deft.geometry import superposed
+from deft.metrics.protein import lddt, motif_rmsd, rmsd, stacked
 from tests.metrics.protein.folds import bundle, helix, moved, noise
 
 
@@ -73,9 +74,9 @@ def test_each_group_of_a_motif_is_superposed_by_itself():
 
 def test_motifs_of_different_sizes_in_one_batch():
     x = bundle()[None].repeat(2, 1, 1)
-    index = torch.tensor([[5, 6, 7, 8, 9], [1, 2, 3, 0, 0]])
-    group = torch.tensor([[0, 0, 0, 1, 1], [0, 0, 0, -1, -1]])
-    motif = x.gather(1, index[..., None].expand(-1, -1, 3)).clone()
+    index = torch.tensor([[5, 6, 7, 8, 9], [1, 2, 3, -1, -1]])
+    group = torch.tensor([[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]])
+    motif = x.gather(1, index.clamp(min=0)[..., None].expand(-1, -1, 3)).clone()
     motif[1, 3:] = torch.nan
     found = motif_rmsd(x, index, group, motif)
     assert found[1, 1].isnan()

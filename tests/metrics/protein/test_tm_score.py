@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from deft.metrics.protein import rmsd, stacked, superposed, tm_score
+from deft.geometry import superposed
+from deft.metrics.protein import rmsd, stacked, tm_score
 from deft.metrics.protein.tm_score import reach, windows
 from tests.metrics.protein.folds import bundle, helix, moved, noise
 

@@ -22,7 +22,7 @@ from deft.metrics.protein.geometry import (
 )
 from deft.metrics.protein.secondary import Structure, handedness, secondary_structure
 from deft.metrics.protein.sets import clusters, diversity, nearest_tm_score, pairwise_tm_score
-from deft.metrics.protein.superposition import lddt, motif_rmsd, rmsd, superposed
+from deft.metrics.protein.superposition import lddt, motif_rmsd, rmsd
 from deft.metrics.protein.tm_score import tm_score
 from deft.metrics.protein.traces import Present, Trace, stacked
 
@@ -54,7 +54,6 @@ __all__ = [
     "rmsd",
     "secondary_structure",
     "stacked",
-    "superposed",
     "tm_score",
     "torsions",
 ]

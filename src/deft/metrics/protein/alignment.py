@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deft.metrics.protein.superposition import superposed
+from deft.geometry import superposed
 from deft.metrics.protein.surroundings import placed
 from deft.metrics.protein.tm_score import reach
 from deft.metrics.protein.traces import Present, Trace, checked, lengths

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
-from deft.metrics.protein.superposition import superposed
+from deft.geometry import superposed
 from deft.metrics.protein.traces import Present, Trace, checked
 
 _CANDIDATES, _STEP = 8, 3.8

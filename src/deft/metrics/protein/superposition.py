@@ -4,10 +4,9 @@
     lDDT(x)   mean over residues i of z of the share of |x_i - x_j| within 0.5, 1, 2, 4 of
               |z_i - z_j|, over the residues j != i with |z_i - z_j| < 15
 
-The rotation is proper (Kabsch 1978, doi:10.1107/S0567739478001680): with the singular values of the
-covariance sum w (x - mean x)(z - mean z)^T = U S V^T, R = V diag(1, 1, det V U^T) U^T. lDDT is that
-of Mariani et al. 2013, doi:10.1093/bioinformatics/btt473, on C-alphas; it does not superpose, and
-cannot tell mirror images apart.
+The rotation is proper (`deft.geometry.kabsch`). lDDT is that of Mariani et al. 2013,
+doi:10.1093/bioinformatics/btt473, on C-alphas; it does not superpose, and cannot tell mirror images
+apart.
 """
 
 from __future__ import annotations
@@ -16,22 +15,10 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
+from deft.geometry import superposed
 from deft.metrics.protein.traces import Present, Trace, checked, mean_over
 
 _NEAR, _THRESHOLDS = 15.0, (0.5, 1.0, 2.0, 4.0)
-
-
-def superposed(moving: Tensor, fixed: Tensor, weights: Tensor) -> Tensor:
-    """`moving` (..., length, 3), moved onto `fixed` by the rigid motion with the least
-    sum of w |R x + c - z|^2; `weights` (..., length).
-    """
-    w = (weights / weights.sum(-1, keepdim=True).clamp(min=1e-12))[..., None]
-    from_, to = (w * moving).sum(-2, keepdim=True), (w * fixed).sum(-2, keepdim=True)
-    u, _, vt = torch.linalg.svd((w * (moving - from_)).mT @ (fixed - to))
-    hand = torch.ones_like(u[..., 0])
-    hand[..., 2] = torch.linalg.det(u @ vt).sign()
-    result: Tensor = (moving - from_) @ (u * hand[..., None, :]) @ vt + to
-    return result
 
 
 def rmsd(x: Trace, z: Trace, mask: Present | None = None) -> Tensor:
@@ -43,8 +30,8 @@ def rmsd(x: Trace, z: Trace, mask: Present | None = None) -> Tensor:
 def motif_rmsd(x: Trace, index: Tensor, group: Tensor, motif: Tensor) -> Tensor:
     """The RMSD of each group of a motif in angstrom, each superposed by itself: (chains, groups).
 
-    `index` (chains, motif) are the residues of x that hold the motif, `group` (chains, motif) its
-    groups 0, 1, ..., -1 where a motif has fewer residues than others of the batch, `motif`
+    `index` (chains, motif) are the residues of x that hold the motif, -1 where a motif has fewer
+    residues than others of the batch, `group` (chains, motif) its groups 0, 1, ..., `motif`
     (chains, motif, 3) its coordinates, each group in any frame. One of each may stand for all
     chains. Not a number for groups that a chain does not have.
     """
@@ -60,18 +47,18 @@ def motif_rmsd(x: Trace, index: Tensor, group: Tensor, motif: Tensor) -> Tensor:
             f"{tuple(motif.shape)}",
             expected="(chains, residues) twice, and (chains, residues, 3)",
         )
-    there = group >= 0
-    if bool(((index < 0) | (index >= x.shape[1]))[there].any()):
+    there = index >= 0
+    if bool((index >= x.shape[1]).any()):
         raise InvalidInput(
             "index",
-            given=int(index[there].max()),
+            given=int(index.max()),
             expected=f"residues 0 to {x.shape[1] - 1} of the chain",
         )
-    held = x.gather(1, index.clamp(min=0, max=x.shape[1] - 1)[..., None].expand(-1, -1, 3))
+    held = x.gather(1, index.clamp(min=0)[..., None].expand(-1, -1, 3))
     motif = motif.double().masked_fill(~there[..., None], 0.0)
     found = []
     for one in range(int(group.max()) + 1 if group.numel() else 0):
-        own = group == one
+        own = (group == one) & there
         moved = superposed(motif, held, own.double())
         found.append(mean_over((moved - held).square().sum(-1), own).sqrt())
     return torch.stack(found, 1) if found else x.new_zeros(len(x), 0)
