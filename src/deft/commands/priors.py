@@ -31,14 +31,9 @@ HELP = {
     "that is not said: epsilon, sample, v_prediction",
     "details": "what a file of weights alone (a .pt of guided-diffusion, say) does not say of its "
     "network: --details.num_head_channels 64 (or num_heads), --details.attention_order legacy, "
-<<<<<<< HEAD
     "--details.image_size 256, --details.value_range [-1,1], or --details.config FILE "
-    "(Genie's configuration, say); deft inspect FILE says what is missing",
-=======
-    "--details.image_size 256, --details.value_range [-1,1], or --details.config FILE; deft "
-    "inspect FILE says what is missing; image size and value range also of a diffusers folder; "
-    "--h remembers them",
->>>>>>> latent
+    "(Genie's configuration, say); deft inspect FILE says what is missing; image size and value "
+    "range also of a diffusers folder; --h remembers them",
 }
 ALLOW_HELP = (
     "a module of your own whose classes and functions a file may name (deepinv for physics of "

@@ -79,24 +79,19 @@ class Likelihood(nn.Module, ABC):
 
             y - A(D(z)) = (A(x) - A(D(z))) + sigma_y eps,    variance error^2 + sigma_y^2
         """
-<<<<<<< HEAD
-        return self.around(composed(self.operator, codec))
+        if getattr(self.operator, "codec", None) is codec:
+            return self
+        other = self.around(composed(self.operator, codec))
+        if codec.error:
+            level = (self.sigma_y**2 + codec.error**2).sqrt()
+            other._buffers = {**self._buffers, "sigma_y": level}
+        return other
 
     def around(self, operator: ForwardOperator) -> Self:
         """The same noise around another operator."""
         other = copy.copy(self)
         other._modules = dict(self._modules)
         other.operator = operator
-=======
-        if getattr(self.operator, "codec", None) is codec:
-            return self
-        other = copy.copy(self)
-        other._modules = dict(self._modules)
-        other.operator = composed(self.operator, codec)
-        if codec.error:
-            level = (self.sigma_y**2 + codec.error**2).sqrt()
-            other._buffers = {**self._buffers, "sigma_y": level}
->>>>>>> latent
         return other
 
     def in_dtype(self, signals: int, dtype: torch.dtype) -> Self:

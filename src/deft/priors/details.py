@@ -33,13 +33,8 @@ class Details:
     blocks; `image_size` in pixels; `value_range` of the values that it was trained on;
     `diffusion_steps`, the entries of its noise schedule, and `rescale_timesteps`, whether it is
     told k 1000 / `diffusion_steps` in place of entry k; `config`, a file that says such things,
-<<<<<<< HEAD
-    in place of the one beside the weights (JSON, or Genie's `configuration`). Raises
-    `InvalidInput` for sizes that no network has.
-=======
-    in place of the one beside the weights, whose `content` is kept where it came out of a card.
-    Raises `InvalidInput` for sizes that no network has.
->>>>>>> latent
+    in place of the one beside the weights (JSON, or Genie's `configuration`), whose `content` is
+    kept where it came out of a card. Raises `InvalidInput` for sizes that no network has.
     """
 
     config: str | None = None

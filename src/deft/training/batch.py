@@ -23,23 +23,16 @@ class Batch:
     signals, for an objective that learns from some.
 
     `denoised` is what the prior said about them, where that is known beforehand
-<<<<<<< HEAD
     (deft.training.bank); `context` what the prior is told of each of them (a mask of the residues
-    of each chain), by name.
-=======
-    (deft.training.bank); `seen` is what they were encoded from, which is measured, where the prior
-    has a codec and the data are not codes.
->>>>>>> latent
+    of each chain), by name; `seen` is what they were encoded from, which is measured, where the
+    prior has a codec and the data are not codes.
     """
 
     images: Signal | None
     noise: Noise
     denoised: Denoised | None = None
-<<<<<<< HEAD
     context: Mapping[str, Tensor] = field(default_factory=dict)
-=======
     seen: Tensor | None = None
->>>>>>> latent
 
     def __len__(self) -> int:
         return len(self.noise)
@@ -102,14 +95,9 @@ def several(batch: Batch, count: int) -> Batch:
 
     if said is not None:
         said = Denoised(*map(again, (said.x_t, said.t, said.alpha_t, said.sigma_t, said.x_0_hat)))
-<<<<<<< HEAD
-    images = None if batch.images is None else batch.images.repeat_interleave(count, 0)
-    context = {name: again(value) for name, value in batch.context.items()}
-    return Batch(images, batch.noise.repeat(count), said, context)
-=======
     images, seen = (
         None if value is None else value.repeat_interleave(count, 0)
         for value in (batch.images, batch.seen)
     )
-    return Batch(images, batch.noise.repeat(count), said, seen)
->>>>>>> latent
+    context = {name: again(value) for name, value in batch.context.items()}
+    return Batch(images, batch.noise.repeat(count), said, context, seen)
