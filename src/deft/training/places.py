@@ -12,6 +12,10 @@ from torch import Tensor
 from deft.errors import CheckpointError, InvalidInput, nearest_names
 from deft.priors.zoo import FOLDER
 from deft.storage import hub, weights_only
+from deft.storage.tensors import kind_of
+
+KIND = "deft h-transform"
+"""What a file of one says that it is."""
 
 WEIGHTS = "h.safetensors"
 """The file of an h-transform in a folder."""
@@ -33,6 +37,26 @@ def of_the_user(name: str) -> Path | None:
             if path.is_file():
                 return path
     return None
+
+
+def named() -> list[str]:
+    """The names of the h-transforms that are on this machine: those of the user, then those that
+    ship.
+    """
+    mine = []
+    for folder in filter(None, os.environ.get("DEFT_WEIGHTS", "").split(os.pathsep)):
+        alone = [path.stem for path in Path(folder).glob("*.safetensors") if _holds(path)]
+        inside = [path.parent.name for path in Path(folder).glob(f"*/{WEIGHTS}")]
+        mine += sorted({*alone, *inside})
+    return list(dict.fromkeys([*mine, *shipped()]))
+
+
+def _holds(path: Path) -> bool:
+    """Whether a file holds an h-transform."""
+    try:
+        return kind_of(path) == KIND
+    except CheckpointError:
+        return False
 
 
 def is_known(place: str | Path) -> bool:
