@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import final
 
 from deft import checks
-from deft.errors import BadImage
+from deft.errors import MOST, BadImage
 
 
 @final
@@ -22,6 +22,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         checks.positive("megabytes", self.megabytes, "of one file")
+        checks.whole("samples", self.samples, most=MOST, meaning="that can be asked for at once")
 
     @property
     def bytes(self) -> int:
@@ -34,7 +35,7 @@ class Limits:
         if size > self.bytes:
             raise BadImage(
                 path.name,
-                given=f"{size / 1e6:.1f} MB",
+                given=f"{size / 1e6:.3g} MB",
                 expected=f"at most {self.megabytes:g} MB",
                 advice="shrink or cut it first, or start deft app with more --megabytes",
             )

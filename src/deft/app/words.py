@@ -37,7 +37,7 @@ _PHRASES = (
     (r"(?:use )?fit='crop'", '"cut out the middle" under Size'),
     (r"(?:use )?convert='grey'", 'choose "grey" under Channels'),
     (r"(?:use )?convert='rgb'", 'choose "colour" under Channels'),
-    (r"allow_prior=True downloads it; prior= takes a copy of yours, or '([^']*)'",
+    (r"[Aa]llow_prior=True downloads it; prior= takes a copy of yours, or '([^']*)'",
      r"start deft app with --prior \1, or with a copy of yours"),
     (r"value_range=\(0, 1\)", 'Values "0 to 1"'),
     (r"It would be skipped without strict\.?", ""),

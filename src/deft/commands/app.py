@@ -10,7 +10,7 @@ from deft.commands import priors
 from deft.commands.display import has_display
 from deft.commands.priors import Names
 from deft.errors import InvalidInput
-from deft.training import places
+from deft.training import checkpoint, places
 
 EXAMPLE = "deft app --h h-digits-32-inpainting"
 HELP = {
@@ -52,7 +52,7 @@ def run(
         )
     allowed = priors.names(allow)
     for one in given:
-        places.fetched(one)  # said at once where it is not there; the page downloads nothing
+        checkpoint.read_card(places.fetched(one))  # said now; the page downloads nothing
     network = None if prior is None else priors.opened(prior, *(None,) * 4, allow=allowed)
     names = [*given, *(name for name in places.named() if name not in given)]
 
