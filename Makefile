@@ -2,7 +2,7 @@ PY ?= python3
 V := .venv
 RUN := $(V)/bin
 
-.PHONY: demo test test-all lint format clean
+.PHONY: demo test test-all test-app test-wheel lint format clean
 
 $(V)/.ok: pyproject.toml constraints.txt
 	$(PY) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "DEFT needs Python 3.11 or newer; call make PY=python3.11 ...")'
@@ -25,7 +25,7 @@ $(V)/deepinv/.ok: $(V)/.ok
 	touch $@
 
 test-all: $(V)/.ok $(V)/deepinv/.ok
-	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -q -n 2 --dist loadfile -m 'not deepinv' --timeout 1800
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -q -n 2 --dist loadfile -m 'not deepinv and not browser and not wheel' --timeout 1800
 	OMP_NUM_THREADS=1 $(V)/deepinv/bin/python -m pytest -q -m deepinv tests/test_deepinv.py --timeout 1800
 
 # Everything behind a table of docs/results.md that is not fresh: make table-digits DATA=FOLDER.
