@@ -40,7 +40,7 @@ def picture(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
-    with browser.served(folder, "--h", shown.DIGITS) as (url, log):
+    with browser.served(folder, "--h", shown.DIGITS, "--megabytes", "0.5") as (url, log):
         yield url
         asked = log.read_text().split()
         strangers = [one for one in asked if not browser.is_loopback(one)]
@@ -77,7 +77,7 @@ def keep(page, name):
         page.wait_for_timeout(400)
         page.evaluate("window.scrollTo(0, 0)")
         shot = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
-        colours = shot.quantize(128, dither=Image.Dither.NONE)
+        colours = shot.quantize(256, dither=Image.Dither.NONE)
         colours.save(Path(folder) / f"{name}.png", optimize=True)
 
 
@@ -272,7 +272,6 @@ def test_a_wrong_picture_is_said_on_the_page(page, picture):
     assert 'choose "grey" under Channels' in said
     keep(page, "4-wrong")
     assert "3 channels" in drawn(page, "3 channels")
-    page.get_by_text("How the file is read").click()
     page.get_by_label("grey", exact=True).check()
     page.wait_for_function(
         "document.querySelector('#seen').innerText.includes('64 x 64')", timeout=WAIT
@@ -281,6 +280,15 @@ def test_a_wrong_picture_is_said_on_the_page(page, picture):
     page.get_by_label("scale to fit", exact=True).check()
     ready(page)
     assert not page.locator("#seen .wrong").count()
+
+
+@pytest.mark.parametrize(("side", "said"), [(450, "large.npy: got 0.81 MB"), (900, "MB")])
+def test_a_file_that_is_too_large_is_said_on_the_page(page, tmp_path, side, said):
+    np.save(tmp_path / "large.npy", np.zeros((side, side), np.float32))
+    drop(page, tmp_path / "large.npy")
+    where = "#seen .wrong" if said.startswith("large") else "body"  # the second is not taken at all
+    page.locator(where).get_by_text(said).first.wait_for(timeout=WAIT)
+    assert not page.locator("#paint .tools").is_visible()
 
 
 def test_another_h_transform_and_a_problem(page, picture):

@@ -17,7 +17,7 @@ import gradio as gr
 
 from deft.app.asked import CHANNELS, SIZES, VALUES, Asked
 from deft.app.results import Pictures
-from deft.app.words import CLEAN, LABELS
+from deft.app.words import CLEAN, LABELS, READ
 from deft.app.work import Desk, Looked, Said
 from deft.reports import figure
 
@@ -48,7 +48,7 @@ def page(desk: Desk) -> gr.Blocks:
                 about = gr.HTML(elem_id="about")
                 file = gr.File(
                     label=f"{LABELS['file']}: drop a picture, an npy file or a CT slice",
-                    height=120,
+                    height=130,
                     elem_id="file",
                 )
                 way = gr.Dropdown([], label=LABELS["way"], elem_id="way")
@@ -69,7 +69,7 @@ def page(desk: Desk) -> gr.Blocks:
                     seed = gr.Number(0, label=LABELS["seed"], precision=0, min_width=70)
                     sigma_y = gr.Number(None, label=LABELS["sigma_y"], min_width=90)
                 add_noise = gr.Checkbox(label=CLEAN, visible=False, elem_id="add-noise")
-                with gr.Accordion("How the file is read", open=False, elem_id="reading"):
+                with gr.Accordion(READ, open=False, elem_id="reading") as reading:
                     size = gr.Radio(list(SIZES), value="as it is", label=LABELS["size"])
                     channels = gr.Radio(
                         list(CHANNELS), value="as they are", label=LABELS["channels"]
@@ -131,7 +131,8 @@ def page(desk: Desk) -> gr.Blocks:
 
         def looked(*given: Any) -> list[Any]:
             found = desk.look(_asked(*given))
-            return [_said(found.said), _painting(found)]
+            opened = gr.Accordion(open=True) if found.said.kind == "wrong" else gr.skip()
+            return [_said(found.said), _painting(found), opened]
 
         def drawn(
             request: gr.Request, progress: gr.Progress = _PROGRESS, *given: Any
@@ -165,16 +166,16 @@ def page(desk: Desk) -> gr.Blocks:
         quiet = {**private, "show_progress": "hidden", "concurrency_id": "look"}
         after_way = [sigma_y, add_noise, beside]
         gr.on([h.change, blocks.load], chosen_h, [h], [way, about, *after_way], **quiet).then(
-            looked, fields, [seen, paint], **quiet
+            looked, fields, [seen, paint, reading], **quiet
         )
         way.input(chosen_way, [h, way], after_way, **quiet).then(
-            looked, fields, [seen, paint], **quiet
+            looked, fields, [seen, paint, reading], **quiet
         )
         gr.on(
             [file.change, size.input, channels.input, values.input, beside.change],
             looked,
             fields,
-            [seen, paint],
+            [seen, paint, reading],
             **quiet,
         )
         draw.click(

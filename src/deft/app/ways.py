@@ -11,9 +11,9 @@ from deft.pipeline.operators import needed
 from deft.pipeline.pipeline import DeftPipeline
 from deft.problems import Problem
 
-PAINTED = "The picture as it is: what I paint over is missing"
-GIVEN = "The file holds the measurement y itself"
-DRAWN = "A clean picture, to be measured first: "
+PAINTED = "What I paint over is missing"
+GIVEN = "The file is the measurement y itself"
+DRAWN = "Clean, measured first by "
 _SHOWN = 3  # arguments of a problem
 
 

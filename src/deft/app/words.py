@@ -27,6 +27,7 @@ LABELS = {
 }
 """What stands beside each field of the page."""
 
+READ = "How the file is read"
 CLEAN = "The picture is clean: add noise of that level"
 
 _PHRASES = (

@@ -193,6 +193,7 @@ class Desk:
             return
         verdict = answers.verdicts[0]
         text = f"{done} of {count} samples: {verdict.line()}."
+        text += "" if verdict.misfit is None else " A misfit of 1 is right."
         yield Said(
             text if done == count else f"Stopped. {text}",
             "doubtful" if verdict.doubtful else "good",
