@@ -92,7 +92,7 @@ def served(folder: Path, *arguments: str) -> Iterator[tuple[str, Path]]:
 
 
 def is_loopback(place: str) -> bool:
-    """Whether an address, or the address in a URL, is this machine, or nothing that is asked for."""
+    """Whether an address, or the one in a URL, is this machine, or nothing that is asked for."""
     parts = urlsplit(place)
     if parts.scheme in ("data", "blob", "about"):
         return True

@@ -14,8 +14,10 @@ from deft.app.ways import DRAWN, GIVEN, PAINTED, said, ways
 from deft.errors import BadImage, DeftError, InvalidInput
 from deft.operators.inpainting import Inpainting
 from tests.app import shown
+from tests.data.slices import write_dicom
 
 LIMITS = Limits()
+NOISE = deft.Noise([0])
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +126,29 @@ def test_a_ct_slice_in_hounsfield_units(tmp_path):
     np.save(tmp_path / "slice.npy", np.kron(hu, np.ones((2, 2), np.float32)))
     small = asked(tmp_path / "slice.npy", way, values=VALUES[2], size="scale to fit")
     torch.testing.assert_close(picture(small, ct, LIMITS), x)
+
+
+def test_a_dicom_file(tmp_path):
+    """Its window is that of the problem, whatever its name; the size is never changed unasked."""
+    ct = deft.load("h-ct-128-views-20")
+    hu = np.full((128, 128), -1000.0)
+    hu[32:96, 32:96] = 250
+    write_dicom(tmp_path / "slice", hu, intercept=0.0)
+    way = ways(ct)[0].label
+    x = picture(asked(tmp_path / "slice", way), ct, LIMITS)
+    assert float(x.min()) == pytest.approx(-1)
+    assert float(x.max()) == pytest.approx(0)
+    found = measured(asked(tmp_path / "slice", way), ct, LIMITS)
+    assert found.observation.y.shape[1:] == (
+        1,
+        20,
+        ct.problem.operator(x[None], NOISE)(x[None]).shape[-1],
+    )
+    write_dicom(tmp_path / "large", np.kron(hu, np.ones((2, 2))), intercept=0.0)
+    with pytest.raises(BadImage, match="256 x 256"):
+        picture(asked(tmp_path / "large", way), ct, LIMITS)
+    same = picture(asked(tmp_path / "large", way, size="scale to fit"), ct, LIMITS)
+    torch.testing.assert_close(same, x)
 
 
 def test_pictures_are_fitted_where_it_is_said(pipe, tmp_path):

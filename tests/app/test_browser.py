@@ -264,6 +264,28 @@ def test_a_stop_keeps_the_samples_that_are_there(page, picture):
     assert drawn(page, "1 of 1 samples").startswith("1 of 1")  # the page goes on
 
 
+def test_one_draws_and_others_wait(page, chrome, server, picture):
+    other = chrome.new_page()
+    other.goto(server)
+    other.locator("#about").get_by_text("32 x 32").wait_for(timeout=WAIT)
+    for one in (page, other):
+        drop(one, picture)
+        ready(one)
+        paint(one)
+        number(one, "Samples", 64 if one is page else 1)
+    page.click("#draw")
+    page.wait_for_function("document.querySelectorAll('#samples img').length >= 1", timeout=WAIT)
+    other.click("#draw")
+    for _ in range(20):
+        other.wait_for_timeout(100)
+        assert "rawing" not in other.inner_text("#said")
+    assert "Drawing" in page.inner_text("#said")
+    page.click("#stop")
+    other.locator("#said").get_by_text("1 of 1 samples").wait_for(timeout=WAIT)
+    assert "Stopped." in page.inner_text("#said")
+    other.close()
+
+
 def test_a_wrong_picture_is_said_on_the_page(page, picture):
     drop(page, picture.parent / "colour.png")
     page.locator("#seen .wrong").wait_for(timeout=WAIT)

@@ -27,12 +27,7 @@ def prior_of(h: Path | None) -> str:
 def at_hand(name: str) -> None:
     """Raise `InvalidInput` for a prior that a card names and that would have to be fetched."""
     if resolve.is_address(name) or (hub.is_id(name) and not Path(name).exists()):
-        raise InvalidInput(
-            "prior",
-            given=name,
-            expected="a prior that ships, or a local path: what a file names is not fetched",
-            advice=f"to fetch it, or to use a copy of yours, say so: prior={name!r}",
-        )
+        raise resolve.not_fetched(name)
 
 
 def problem_of(h: Path | None, allow: tuple[str, ...]) -> Problem:
