@@ -30,8 +30,9 @@ test-all: $(V)/.ok $(V)/deepinv/.ok
 
 # The page of deft app in headless Chromium, Debian's package; Playwright drives it and brings none of its own.
 $(V)/.browser: $(V)/.ok
-	@command -v chromium chromium-browser google-chrome "$$DEFT_CHROMIUM" > /dev/null || { test "$$(id -u)" = 0 && apt-get update -q && apt-get install -q -y --no-install-recommends chromium; } \
-	  || { echo 'no Chromium; install it: sudo apt-get install chromium, or say where it is: DEFT_CHROMIUM=PATH' >&2; exit 1; }
+	@for name in "$$DEFT_CHROMIUM" chromium chromium-browser google-chrome; do command -v "$$name" > /dev/null && exit 0; done; \
+	test "$$(id -u)" = 0 && apt-get update -q && apt-get install -q -y --no-install-recommends chromium && exit 0; \
+	echo 'no Chromium; install it: sudo apt-get install chromium, or say where it is: DEFT_CHROMIUM=PATH' >&2; exit 1
 	$(RUN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev,browser]'
 	touch $@
 

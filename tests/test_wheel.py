@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import venv
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,16 @@ def environment(tmp_path_factory):
     build = [sys.executable, "-m", "pip", "wheel", *quiet, "--no-deps", "-w", str(home), str(ROOT)]
     _, built = run(build, home, clean)
     (wheel,) = home.glob("deft_diffusion-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = set(archive.namelist())
+    for name in (
+        "app/paint.js",
+        "app/paint.html",
+        "app/page.css",
+        "weights/natural-64.safetensors",
+    ):
+        assert f"deft/{name}" in held
+    assert not [name for name in held if name.startswith(("tests/", "docs/"))]
     venv.create(home / "venv", with_pip=True)
     python = home / "venv" / "bin" / "python"
     pinned = ["-c", str(ROOT / "constraints.txt")]

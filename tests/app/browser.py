@@ -32,6 +32,8 @@ def watch(event, args):
             print(args[0], file=log)
 
 sys.addaudithook(watch)
+import socket
+socket.socket(socket.AF_INET, socket.SOCK_STREAM).connect_ex(("127.0.0.1", 9))  # seen, as any would
 from deft.cli import main
 sys.exit(main(sys.argv[1:]))
 """

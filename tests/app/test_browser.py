@@ -43,6 +43,7 @@ def server(tmp_path_factory):
     with browser.served(folder, "--h", shown.DIGITS, "--megabytes", "0.5") as (url, log):
         yield url
         asked = log.read_text().split()
+        assert "127.0.0.1" in asked, "nothing is watched"
         strangers = [one for one in asked if not browser.is_loopback(one)]
         assert not strangers, f"the server asked {strangers}"
     assert not list(folder.glob("deft-app-*")), "what users dropped is still there"
