@@ -46,7 +46,7 @@ docs/figures/app: $(V)/.browser
 
 # The wheel in a new environment: five lines of Python restore a picture.
 test-wheel: $(V)/.ok
-	$(RUN)/python -m pytest -q -s -m wheel tests/test_wheel.py --timeout 3600
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -q -s -m wheel tests/test_wheel.py --timeout 3600
 
 # Everything behind a table of docs/results.md that is not fresh: make table-digits DATA=FOLDER.
 table-%: $(V)/.ok

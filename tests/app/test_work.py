@@ -185,7 +185,7 @@ def test_a_fault_of_the_program_is_said_as_one(ring, tmp_path, monkeypatch, caps
 def test_a_picture_with_less_noise_than_was_said(tmp_path):
     prior = zoo.load("digits-32")
     write_png(tmp_path / "drawn.png", deft.DPMSolver(10)(prior, 1, seed=3)[0, 0])
-    one = asked(tmp_path / "drawn.png", add_noise=False, steps=20)
+    one = asked(tmp_path / "drawn.png", add_noise=False, steps=20, samples=1)
     *_, last = shown.desk(tmp_path).draw(one, never)
     assert last.kind == "doubtful"
     assert any("less noise than the noise level says" in note for note in last.notes)
