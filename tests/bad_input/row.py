@@ -48,6 +48,7 @@ BANK = (
     "bank --prior {w}/tiny.safetensors --images {w}/images --size 4 --out out --validation_share 0"
 )
 SERVE = "serve-prior --prior {w}/tiny.safetensors --port 0"
+APP = "app --port 0 --open_page false"
 RIGHT = (
     TRAIN,
     BANK,

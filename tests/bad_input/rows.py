@@ -7,6 +7,7 @@ from tests.bad_input.context_rows import CONTEXT_ROWS
 from tests.bad_input.genie_rows import GENIE_ROWS
 from tests.bad_input.row import (
     ADAPT,
+    APP,
     BANK,
     CALIBRATED,
     CONFORMAL,
@@ -259,6 +260,20 @@ ROWS: dict[str, list[Row]] = {
         Row(SERVE, "--config {w}/nothing.yaml", ("--config", "nothing.yaml")),
         Row(SERVE, "--token abcdefgh12", ("unknown option", "--token", "--token_file")),
         Row("serve-prior --print_config=x", "", ('Invalid option "x" for --print_config',)),
+    ],
+    "the page": [
+        Row(APP, "--h nowhere", ("nowhere does not exist", "deft list")),
+        Row(APP, "--h owner/nothing", ("owner/nothing does not exist here", "Hugging Face hub")),
+        Row(APP, "--h {w}/run --prior nowhere", ("no prior 'nowhere'",)),
+        Row(APP, "--prior digits-32", ("--prior", "got digits-32", "--h FILE")),
+        Row(APP, "--port 70000", ("--port", "got 70000", "from 0 to 65,535")),
+        Row(APP, "--megabytes 0", ("--megabytes", "got 0", "a finite number > 0")),
+        Row(APP, "--samples 0", ("--samples", "got 0", "a whole number from 1")),
+        Row(APP, "--open_page perhaps", ("--open_page", "got perhaps")),
+        Row(APP, "--allow nowhere_at_all", ("--allow", "got nowhere_at_all", "a module")),
+        Row(APP, "--config {w}/nothing.yaml", ("--config", "nothing.yaml")),
+        Row("app --print_config=x", "", ('Invalid option "x" for --print_config',)),
+        Row(APP, "--host 0.0.0.0", ("unknown option", "--host")),
     ],
     "not finite": [
         Row(TRAIN, "--learning_rate nan", ("--learning_rate", "got nan", "a finite number")),

@@ -75,7 +75,7 @@ def run(
         raise InvalidInput("noise_images", given=noise_images, expected="a count >= 0")
     inputs.apart(out, images)
     allowed = priors.names(allow)
-    path = places.located(h)
+    path = places.fetched(h)
     if path.resolve().parent == out.resolve():
         raise InvalidInput(
             "--out",

@@ -93,7 +93,7 @@ def run(
     if sampler is not None:
         inputs.unused("with --sampler, which has its own (--sampler.steps)", steps=steps)
     at_least_one({"batch_size": batch_size, "limit": limit})
-    source = places.located(h)
+    source = places.fetched(h)
     inputs.apart(out, images)
     _not_over(out, source)
     card = checkpoint.read_card(source)

@@ -95,7 +95,7 @@ def run(
         save_every=save_every,
     )
     inputs.apart(out, images)
-    allowed, place = priors.names(allow), places.located(h)
+    allowed, place = priors.names(allow), places.fetched(h)
     card = checkpoint.read_card(place)
     problem = _problem(place, card, allowed)
     same_units(card, window)

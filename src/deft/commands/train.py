@@ -239,7 +239,7 @@ def run(
         metrics = None if result.validation is None else result.validation.card()
         training = {
             **result.facts(),
-            **({} if initial is None else chain.facts(places.located(initial), result.seconds)),
+            **({} if initial is None else chain.facts(places.fetched(initial), result.seconds)),
             "batch_size": batch_size * accumulate,
             "learning_rate": learning_rate,
             "images": _count(data),

@@ -67,16 +67,7 @@ def _place(place: object, revision: str | None) -> Path:
             expected="a name, a run folder, a file, or a hub id: of type str or Path",
             advice="see deft list",
         )
-    if hub.is_id(place) and not places.is_known(place):
-        return hub.file(str(place), publishing.WEIGHTS, revision)
-    if revision is not None:
-        raise InvalidInput(
-            "revision",
-            given=revision,
-            expected=f"nothing: {place} is no repository of the hub",
-            advice="leave `revision` out",
-        )
-    return places.located(place)
+    return places.fetched(place, revision)
 
 
 def _prior(

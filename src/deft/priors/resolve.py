@@ -70,6 +70,16 @@ def is_address(name: str) -> bool:
     return bool(_URL.fullmatch(name) or _ADDRESS.fullmatch(name))
 
 
+def not_fetched(name: str) -> InvalidInput:
+    """What to raise for a repository that a file names, which nobody asked to have."""
+    return InvalidInput(
+        "prior",
+        given=name,
+        expected="a prior that ships, or a local path: what a file names is not downloaded",
+        advice=f"to download it, or to use a copy of yours, say so: prior={name!r}",
+    )
+
+
 def _found(
     name: str | Path,
     said: Mapping[str, str],
@@ -115,12 +125,7 @@ def _found(
         return _diffusers(path if isinstance(name, Path) else str(path), said, details, context)
     if of_hub:
         if not fetch:
-            raise InvalidInput(
-                "prior",
-                given=name,
-                expected="a prior that ships, or a local path: what a file names is not downloaded",
-                advice=f"to download it, or to use a copy of yours, say so: prior={name!r}",
-            )
+            raise not_fetched(name)
         return _diffusers(name, said, details, context)
     if path.suffix in SUFFIXES or os.sep in str(name):
         raise InvalidInput(

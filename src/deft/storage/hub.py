@@ -6,6 +6,8 @@ Nothing here is asked unless the caller named the repository itself.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deft.errors import CheckpointError, InvalidInput
@@ -99,6 +101,19 @@ def pushed(
             "save_pretrained(folder) writes the same files, to be uploaded by hand",
         ) from error
     return str(getattr(commit, "commit_url", commit))
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Within the block nothing is downloaded: what is in the cache is had, and nothing else."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def named(repository: object) -> str:

@@ -29,11 +29,11 @@ from deft.storage.compound_fields import Items, Object, OneOf, Part, Plain
 from deft.storage.fields import Nothing, Real, Text, Whole
 from deft.storage.table import modern, public_name
 from deft.training import codec_error, prior_told, state
+from deft.training.places import KIND as KIND
 from deft.training.suited import check_problem
 from deft.training.validated import PUBLISHED, SAMPLER, UNITS
 
 FORMAT = headers.FORMAT
-KIND = "deft h-transform"
 
 _BIN = Object(
     {"low": Real(), "high": Real(), "count": Whole(0), "loss": Real(), "without": Real()},
