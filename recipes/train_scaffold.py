@@ -20,6 +20,7 @@ from backbone_data import LENGTHS, Chains, read, split
 from deft.htransforms.backbone import BackboneHTransform
 from deft.priors import zoo
 from deft.problems.motif import MotifScaffolding
+from deft.storage import tensors
 from deft.training import chains, checkpoint
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw
 from deft.training.loop import train
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("--motifs", type=Path, help="folder of the benchmark's motif files")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--prior", default="backbone-128", help="a name, or a file")
-    parser.add_argument("--initial", type=Path, help="an h.safetensors to start from")
+    parser.add_argument("--initial", type=Path, help="an h.safetensors of an earlier prior to start from")
     parser.add_argument("--fraction", type=float, default=0.09)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=8)
@@ -62,7 +63,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     h = BackboneHTransform.for_prior(prior, fraction=args.fraction)
     if args.initial:
-        h.load_state_dict(checkpoint.tensors.read(args.initial, checkpoint.KIND)[0])
+        h.load_state_dict(tensors.read(args.initial, checkpoint.KIND)[0])
     problem = MotifScaffolding(sigma_y=0.1)
     print(f"{h.num_parameters} parameters, {h.num_parameters / prior.num_parameters:.3f}")
     result = train(

@@ -42,14 +42,45 @@ def shifts(h, prior, observation, seed=3, t=0.4, turn=None):
         return Posterior(prior, h, observation).parts(x_t, torch.tensor([t], dtype=DOUBLE))[1]
 
 
+@pytest.mark.parametrize("point", ["x_t", "pivot"])
 @pytest.mark.parametrize("t", [0.05, 0.4, 0.9])
-def test_untrained_it_is_the_exact_shift_of_a_gaussian_chain(t):
+def test_untrained_it_is_exact_for_a_gaussian_chain(t, point):
+    """E[x_0 | x_t, y], wherever the prior is asked."""
     prior = chain(12)
     observation = motifs(prior, 3)
-    found = shifts(made(prior, trained=False, spectrum=prior.spectrum), prior, observation, t=t)
-    exact = shifts(ExactChain(prior), prior, observation, t=t)
-    assert float(exact.abs().max()) > 0.1
-    torch.testing.assert_close(found, exact, rtol=0, atol=2e-3 * float(exact.abs().max()))
+    h = made(prior, trained=False, spectrum=prior.spectrum, point=point)
+    x_t = prior.initial(Noise(range(3), dtype=DOUBLE))
+    t = torch.tensor([t], dtype=DOUBLE)
+    found, exact = (
+        Posterior(prior, each, observation).denoise(x_t, t) for each in (h, ExactChain(prior))
+    )
+    size = float((exact - prior.denoise(x_t, t)).abs().max())
+    assert size > 0.1
+    torch.testing.assert_close(found, exact, rtol=0, atol=2e-3 * size)
+    assert (h.point(prior, x_t, t, observation)[0] is x_t) == (point == "x_t")
+
+
+def test_an_aligned_motif_is_placed_by_x_t_where_there_is_little_noise():
+    prior = GaussianChain(12, schedule=VE(0.05, 80.0)).double()
+    observation, h = motifs(prior, 2, frame="aligned"), made(prior, point="pivot")
+    for sigma, moves in ((0.5, True), (1.9, True), (2.1, False), (30.0, False)):
+        t = prior.schedule.time(torch.tensor([-2.0], dtype=DOUBLE) * torch.tensor(sigma).log())
+        x_t = prior.sample(Noise([1, 2], dtype=DOUBLE))
+        there, same = h.point(prior, x_t, t, observation)
+        assert same is t
+        assert bool((there != x_t).any()) == moves
+        assert shifts(h, prior, observation, t=float(t)).isfinite().all()
+
+
+def test_at_the_pivot_it_does_not_depend_on_the_frame_either():
+    prior = GaussianChain(12, schedule=VE(0.05, 80.0)).double()
+    h, observation = made(prior, point="pivot"), motifs(prior, 2, frame="aligned")
+    elsewhere = Observation(observation.y @ ROTATION.mT - 6.0, observation.likelihood)
+    x_t, t = prior.sample(Noise([4, 5], dtype=DOUBLE)), torch.tensor([0.3], dtype=DOUBLE)
+    one, other = (Posterior(prior, h, o).denoise(x_t, t) for o in (observation, elsewhere))
+    turned = Posterior(prior, h, observation).denoise(x_t @ ROTATION.mT, t)
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-7)
+    torch.testing.assert_close(turned, one @ ROTATION.mT, rtol=0, atol=1e-7)
 
 
 def test_it_does_not_depend_on_the_frame_of_the_motif():
@@ -166,10 +197,11 @@ def test_gradients_reach_every_parameter_and_not_the_prior():
 
 def test_a_round_trip_through_a_file(tmp_path: Path):
     prior = chain(12)
-    h = made(prior, spectrum=ChainSpectrum(bond=3.0))
+    h = made(prior, spectrum=ChainSpectrum(bond=3.0), point="pivot")
     checkpoint.save(tmp_path / "h.safetensors", h, prior, {"problem": None})
     same, _ = checkpoint.load(tmp_path / "h.safetensors", prior)
     assert isinstance(same, BackboneHTransform)
+    assert same.where == "pivot"
     observation = motifs(prior, 1)
     one, other = (shifts(k, prior, observation) for k in (h, same.double()))
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)

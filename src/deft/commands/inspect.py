@@ -185,13 +185,13 @@ def _prior(path: Path, name: str) -> None:
             print(f"{key:14} {printable(_line(card[key]))}")
     errors = card.get("held_out_denoising_error")
     if isinstance(errors, Mapping):
-        print(f"\nheld-out denoising error, {errors.get('images')} images, {errors.get('unit')}:")
-        print("log-SNR        prior   full Wiener   spectral Wiener")
+        of = next((name for name in ("images", "chains") if name in errors), "images")
+        print(f"\nheld-out denoising error, {errors.get(of)} {of}, {errors.get('unit')}:")
+        beside = [name for name in _BESIDE if name in errors["by_noise_level"][0]]
+        print("log-SNR" + "".join(f"{name.replace('_', ' '):>18}" for name in ("prior", *beside)))
         for row in errors["by_noise_level"]:
-            print(
-                f"{row['log_snr']:7.2f}  {row['prior']:11.4g}  {row['full_wiener']:12.4g}  "
-                f"{row['spectral_wiener']:16.4g}"
-            )
+            values = "".join(f"{row[name]:18.4g}" for name in ("prior", *beside))
+            print(f"{row['log_snr']:7.2f}{values}")
 
 
 def _any_prior(
@@ -261,3 +261,4 @@ def _line(value: object) -> str:
 
 
 _USUAL = ((128, 128),)
+_BESIDE = ("full_wiener", "spectral_wiener", "gaussian_chain")  # what a prior is compared with

@@ -19,13 +19,19 @@ invariant features
                   every residue sees it, R_i^T (placed_j - p_i)
 
 so that it depends on no frame of the motif. The prior is never differentiated.
+
+With point="pivot" the prior is asked where x_t and the motif are one noisy look (deft.htransforms.
+pivot), m = x_t / alpha_t + A^T (y - A x_t / alpha_t) v^2 / (v^2 + sigma_y^2) with v = s_t, and the
+residual is A (m - x_0_hat); for a Gaussian chain b_t is exact again. An aligned motif is placed by
+x_t for that, which is arbitrary where there is more noise than shape: above v = 2 angstrom the
+prior is asked at x_t.
 """
 
 from __future__ import annotations
 
 from dataclasses import astuple
 from functools import cache
-from typing import final
+from typing import Literal, final, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -43,12 +49,14 @@ from deft.operators.motif import AlignedMotif, FixedMotif
 from deft.priors.base import Prior
 from deft.priors.chain_modes import padded_modes
 from deft.priors.chain_spectrum import ChainSpectrum
-from deft.priors.denoised import Denoised
-from deft.types import Signal, expand
+from deft.priors.denoised import Asked, Denoised
+from deft.types import Signal, Times, expand
 
+Point = Literal["x_t", "pivot"]
 _SINGLES, _CENTRES = 16, (3.0, 5.0, 7.0, 10.0, 14.0, 19.0, 26.0, 36.0)
 _PAIRS = 1 + len(_CENTRES) + 2 + 4
 _SLACK = 1e-4  # of the variance of a residue, where sigma_y is 0
+_PLACED = 2.0  # angstrom of noise, up to which x_t says where an aligned motif lies
 
 
 @final
@@ -57,7 +65,8 @@ class BackboneHTransform(HTransform):
     any length.
 
     `scale` is the prior's; `spectrum` says S, that of natives by default, and is kept with the
-    weights. `width`, `blocks`, `heads`, `pair`, `window` and `told` size NN1.
+    weights; `point` is where the prior is asked, "x_t" or "pivot". `width`, `blocks`, `heads`,
+    `pair`, `window` and `told` size NN1.
     """
 
     spectrum: Tensor
@@ -69,6 +78,7 @@ class BackboneHTransform(HTransform):
         scale: float,
         *,
         spectrum: ChainSpectrum | None = None,
+        point: Point = "x_t",
         width: int = 24,
         blocks: int = 2,
         heads: int = 2,
@@ -77,7 +87,8 @@ class BackboneHTransform(HTransform):
         told: int = 32,
     ) -> None:
         super().__init__()
-        self.config = {
+        self.where = checks.name("point", point, get_args(Point))
+        sizes = {
             "width": width,
             "blocks": blocks,
             "heads": heads,
@@ -85,14 +96,17 @@ class BackboneHTransform(HTransform):
             "window": window,
             "told": told,
         }
+        self.config = sizes if point == "x_t" else {"point": point, **sizes}
         scale = checks.positive("scale", scale, "the standard deviation of x_0")
         self.register_buffer("scale", torch.tensor(scale))
         self.register_buffer("spectrum", torch.tensor(astuple(spectrum or ChainSpectrum())))
-        self.nn1 = EquivariantBody(2, singles=_SINGLES, pairs=_PAIRS, **self.config)
+        self.nn1 = EquivariantBody(2, singles=_SINGLES, pairs=_PAIRS, **sizes)
         self.nn2 = MLP(2, 1, width=32, bias=1.0)
 
     @classmethod
-    def for_prior(cls, prior: Prior, *, fraction: float = 0.09) -> BackboneHTransform:
+    def for_prior(
+        cls, prior: Prior, *, fraction: float = 0.09, point: Point = "x_t"
+    ) -> BackboneHTransform:
         """An h-transform with about `fraction` of the prior's parameters. Raises `InvalidInput`
         for a prior of something else than chains.
         """
@@ -111,7 +125,7 @@ class BackboneHTransform(HTransform):
         while size(width) < 1.3 * goal:
             width += 2
             best = min(best, width, key=lambda w: abs(size(w) - goal))
-        return cls(prior.scale, width=best)
+        return cls(prior.scale, width=best, point=point)
 
     def check(self, prior: Prior, observation: Observation) -> None:
         """Raises `InvalidInput` for a prior that is none of chains, and for an observation that is
@@ -119,10 +133,11 @@ class BackboneHTransform(HTransform):
         """
         _of_chains(type(self).__name__, prior)
         operator = self._motif(observation)
-        if operator.event_shape != tuple(prior.event_shape):
+        places = operator.event_shape[0] if operator.event_shape else 0
+        if places != prior.event_shape[0]:
             raise InvalidInput(
                 "the motif",
-                given=f"one of chains with {operator.event_shape[0]} places",
+                given=f"one of chains with {places} places",
                 expected=f"{prior.event_shape[0]} places, as {prior.name} was given",
                 advice="make the motif with the length of the longest chain of its batch, and give "
                 "the prior the mask: prior.of_length(...)",
@@ -130,16 +145,34 @@ class BackboneHTransform(HTransform):
 
     def _motif(self, observation: Observation) -> AlignedMotif | FixedMotif:
         operator = observation.operator
-        motif = isinstance(operator, (AlignedMotif, FixedMotif))
-        if not motif or not isinstance(observation.likelihood, GaussianLikelihood):
+        likelihood = observation.likelihood
+        if not isinstance(operator, AlignedMotif | FixedMotif) or not isinstance(
+            likelihood, GaussianLikelihood
+        ):
             raise InvalidInput(
                 f"{type(self).__name__} reads motifs with Gaussian noise",
-                given=f"{type(operator).__name__} with {type(observation.likelihood).__name__}",
+                given=f"{type(operator).__name__} with {type(likelihood).__name__}",
                 expected="AlignedMotif or FixedMotif (deft.operators) with GaussianLikelihood",
             )
         return operator
 
-    def shift(self, denoised: Denoised, observation: Observation) -> Signal:
+    @property
+    def asks_elsewhere(self) -> bool:
+        return self.where != "x_t"
+
+    def point(
+        self, prior: Prior, x_t: Signal, t: Times, observation: Observation
+    ) -> tuple[Signal, Times]:
+        if not self.asks_elsewhere:
+            return x_t, t
+        operator = self._motif(observation)
+        alpha_t, sigma_t = prior.levels(x_t, t)
+        v2, s2 = (sigma_t / alpha_t) ** 2, expand(observation.sigma_y.to(x_t) ** 2, x_t)
+        lacking = operator.scattered(observation.residual(x_t / alpha_t))
+        told = torch.where(_says_where(operator, v2), v2 / (v2 + s2), 0.0)
+        return x_t + alpha_t * told * lacking, t
+
+    def shift(self, denoised: Denoised | Asked, observation: Observation) -> Signal:
         x_0_hat = denoised.x_0_hat
         batch, device = len(x_0_hat), x_0_hat.device.type
         exists = residues(x_0_hat)
@@ -151,28 +184,42 @@ class BackboneHTransform(HTransform):
             v, U = padded_modes(self._numbers, exists.sum(1).tolist(), x_0_hat)
             c = v * noise[:, None] ** 2 / (v + noise[:, None] ** 2)
             open_, colour = ((U * value[:, None]) @ U.mT for value in (c, c.sqrt()))
-            lacking, start = self._start(x_0_hat, observation, open_)
+            lacking = self._lacking(denoised, observation)
+            start = self._start(x_0_hat, observation, open_, lacking)
         start = expand(self.nn2(numbers)[:, 0], start) * start
         chain = x_0_hat + start
         singles, pairs = self._features(denoised, observation, chain, start, lacking, exists)
         return start + colour @ self.nn1(chain, exists, numbers, colour, singles, pairs)
 
-    def _start(
-        self, x_0_hat: Signal, observation: Observation, open_: Float[Tensor, "batch n n"]
-    ) -> tuple[Signal, Signal]:
-        """The residual at its residues, and b_t."""
-        operator = self._motif(observation)
-        seen = operator.coverage(x_0_hat)
+    def _lacking(self, denoised: Denoised | Asked, observation: Observation) -> Signal:
+        """The residual, at the residues of the motif."""
+        operator, x_0_hat = self._motif(observation), denoised.x_0_hat
         lacking = operator.scattered(observation.residual(x_0_hat))
+        if not self.asks_elsewhere:
+            return lacking
+        known = _says_where(operator, (denoised.sigma_t / denoised.alpha_t) ** 2)
+        m = denoised.there.x_t / denoised.there.alpha_t
+        return torch.where(known, operator.coverage(x_0_hat) * (m - x_0_hat), lacking)
+
+    def _start(
+        self,
+        x_0_hat: Signal,
+        observation: Observation,
+        open_: Float[Tensor, "batch n n"],
+        lacking: Signal,
+    ) -> Signal:
+        """b_t."""
+        seen = self._motif(observation).coverage(x_0_hat)
         diagonal = open_.diagonal(dim1=1, dim2=2)[..., None]
         s2 = expand(observation.sigma_y.to(x_0_hat) ** 2, x_0_hat)
         own = torch.where(seen > 0, s2 + _SLACK * diagonal, 1.0)
         G = seen * open_ * seen.mT + torch.diag_embed(own[..., 0])
-        return lacking, open_ @ torch.linalg.solve(G, lacking)
+        start: Signal = open_ @ torch.linalg.solve(G, lacking)
+        return start
 
     def _features(
         self,
-        denoised: Denoised,
+        denoised: Denoised | Asked,
         observation: Observation,
         chain: Signal,
         start: Signal,
@@ -184,6 +231,7 @@ class BackboneHTransform(HTransform):
         axes, seen = frames(chain, exists), operator.coverage(x_0_hat)
         placed = seen * (x_0_hat + lacking)
         still = seen * (placed - chain)
+        eps_hat = (denoised.x_t - denoised.alpha_t * x_0_hat) / denoised.sigma_t
 
         def local(value: Signal) -> Tensor:
             """A vector in the frame of its residue, its length tamed, and its length."""
@@ -192,7 +240,7 @@ class BackboneHTransform(HTransform):
             return torch.cat([turned / (long + 1), (long + 0.1).log()], dim=-1)
 
         singles = [seen, local(start), local(still) * seen, local(lacking) * seen]
-        eps = (axes.mT @ denoised.eps_hat[..., None])[..., 0]
+        eps = (axes.mT @ eps_hat[..., None])[..., 0]
         groups = operator.scattered((operator.group + 1.0)[..., None].expand(-1, -1, 3).to(chain))
         group = groups[..., 0].expand(len(chain), -1)
         same = ((group[:, None] == group[:, :, None]) & (group > 0)[:, None]).to(chain)[..., None]
@@ -218,6 +266,11 @@ def residues(x_0_hat: Signal) -> Bool[Tensor, "batch n"]:
     """Which residues exist: a backbone prior says exactly 0 after the last, and nowhere else."""
     said = (x_0_hat != 0).any(-1)
     return said.flip(1).cummax(1).values.flip(1)
+
+
+def _says_where(operator: AlignedMotif | FixedMotif, v2: Tensor) -> Tensor:
+    """Whether x_t says where the motif lies, with noise of the variance v2."""
+    return (v2 < _PLACED**2) | (not operator.symmetries)
 
 
 def _of_chains(who: str, prior: Prior) -> None:

@@ -152,7 +152,8 @@ class _OverPairs(nn.Module):
         hidden = functional.gelu(both, approximate="tanh")
         s = self.strength(hidden)[..., 0] / (d + 1) * mask[:, None].to(p)
         with exact(p):
-            return s @ p - s.sum(-1, keepdim=True) * p
+            moved: Tensor = s @ p - s.sum(-1, keepdim=True) * p
+        return moved
 
 
 @final
@@ -295,4 +296,5 @@ class EquivariantBody(nn.Module):
         relative = self.apart[(at - at[:, None]).clamp(-_FAR, _FAR) + _FAR]
         z = self.pair_in(torch.cat(given, dim=-1))
         z = functional.gelu(z + relative + self.pair_told(told)[:, None, None], approximate="tanh")
-        return self.pair_out(z)
+        result: Tensor = self.pair_out(z)
+        return result

@@ -79,6 +79,7 @@ _PRIORS = {
 }
 _SAMPLERS = {
     "deft.samplers.conjugate": "ConjugateIntegrator",
+    "deft.samplers.cooled": "Cooled",
     "deft.samplers.daps": "DAPS",
     "deft.samplers.ddim": "DDIM",
     "deft.samplers.ddnm_plus": "DDNMPlus",
