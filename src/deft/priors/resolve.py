@@ -125,7 +125,7 @@ def _found(
         return _diffusers(path if isinstance(name, Path) else str(path), said, details, context)
     if of_hub:
         if not fetch:
-            raise not_fetched(name)
+            raise not_fetched(str(name))
         return _diffusers(name, said, details, context)
     if path.suffix in SUFFIXES or os.sep in str(name):
         raise InvalidInput(
