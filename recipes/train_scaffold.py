@@ -83,9 +83,21 @@ def main() -> None:
         save_every=100,
         log_every=25,
     )
-    card = {"problem": problem.card(), **result.card()}
+    assert result.validation is not None
+    facts = result.facts() | {
+        "batch_size": args.batch,
+        "learning_rate": args.learning_rate,
+        "recipe": "recipes/train_scaffold.py",
+        "initial": "weights learned on an earlier state of the prior" if args.initial else None,
+    }
+    card = {
+        "prior_from": args.prior,
+        "problem": problem.card(),
+        "training": facts,
+        "metrics": result.validation.card(),
+    }
     checkpoint.save(args.out / "h.safetensors", h, prior, card)
-    print(card["metrics"])
+    print(result.validation.table())
 
 
 if __name__ == "__main__":
