@@ -42,26 +42,26 @@ def read(path: Path, seen: set[tuple[float, ...]]) -> tuple[Tensor, Tensor]:
     """The features (planes, 54) of a file and the places of C, O and N in its frames (planes, 9);
     planes whose shape was `seen` are left out.
     """
-    inputs, outputs = [], []
+    fours, planar = [], []
     for residues in chains(path):
-        for four in zip(residues, residues[1:], residues[2:], residues[3:]):
-            if any(len(atoms) < len(_ATOMS) for atoms in four):
-                continue
-            ca = torch.stack([atoms["CA"] for atoms in four])
-            bonds = (ca[1:] - ca[:-1]).norm(dim=-1)
-            if bool(((bonds < 3.6) | (bonds > 4.0)).any()):
-                continue
-            origin, frame, features = planes(ca[None])
-            atoms = torch.stack([four[1]["C"], four[1]["O"], four[2]["N"]])
-            local = (atoms - origin[0, 0]) @ frame[0, 0].T
-            key = tuple(round(float(value), 2) for value in features[0, 0, :12])
-            if key not in seen:
-                seen.add(key)
-                inputs.append(features[0, 0])
-                outputs.append(local.flatten())
-    if not inputs:
+        whole = [atoms if len(atoms) == len(_ATOMS) else None for atoms in residues]
+        for a, b, c, d in zip(whole, whole[1:], whole[2:], whole[3:]):
+            if a and b and c and d:
+                fours.append(torch.stack([a["CA"], b["CA"], c["CA"], d["CA"]]))
+                planar.append(torch.stack([b["C"], b["O"], c["N"]]))
+    if not fours:
         return torch.zeros(0, 54).double(), torch.zeros(0, 9).double()
-    return torch.stack(inputs), torch.stack(outputs)
+    ca, atoms = torch.stack(fours), torch.stack(planar)
+    bonds = (ca[:, 1:] - ca[:, :-1]).norm(dim=-1)
+    trans = ((bonds >= 3.6) & (bonds <= 4.0)).all(1)
+    origin, frame, features = planes(ca[trans])
+    local = (atoms[trans] - origin) @ frame[:, 0].mT
+    new = []
+    for i, row in enumerate((100 * features[:, 0, :12]).round().tolist()):
+        if tuple(row) not in seen:
+            seen.add(tuple(row))
+            new.append(i)
+    return features[new, 0], local[new].flatten(1)
 
 
 def ridge(features: Tensor, targets: Tensor, penalty: float) -> Tensor:

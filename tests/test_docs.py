@@ -83,8 +83,8 @@ FIXTURES = {
     "--steps 2 --judge false",
 }
 """What stands for the reader's own files on the command line, and what makes it short."""
-LEFT_OUT = ("deft demo",)
-"""What takes minutes and has tests of its own (tests/commands/test_demo.py)."""
+LEFT_OUT = ("deft demo", "deft app")
+"""What takes minutes, or stays, and has tests of its own (commands/test_demo.py, app)."""
 
 
 def lines() -> list[str]:
@@ -104,6 +104,7 @@ def test_there_are_lines_for_every_command():
         "adapt",
         "conformal",
         "alarm",
+        "app",
         "sample",
         "evaluate",
         "list",

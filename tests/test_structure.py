@@ -22,6 +22,7 @@ PARTS = "the parts of an object that holds others: modules, fields, wrapped obje
 ADVICE = "words of a refusal or of a warning"
 CHECKS = "a check that refuses, or is not needed"
 ASKED = {
+    "app/work.py": ADVICE,
     "commands/train.py": USERS,
     "commands/training_bank.py": USERS,
     "data/ct/split.py": CHECKS,
@@ -43,7 +44,6 @@ ASKED = {
     "pipeline/read.py": USERS,
     "posterior.py": ADVICE,
     "priors/base.py": PARTS,
-    "priors/diffusers.py": USERS,
     "priors/predictions.py": USERS,
     "priors/resolve.py": USERS,
     "samplers/conditional.py": ADVICE,

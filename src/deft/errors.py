@@ -88,6 +88,12 @@ class FolderInUse(DeftError):
     """Another run writes to the folder."""
 
 
+class CommandFailed(DeftError):
+    """A program of the user's cannot be run, fails, or leaves no result."""
+
+    same_call_goes_on = True
+
+
 class SamplesNotFinite(DeftError):
     """Samples hold NaN or infinite values."""
 

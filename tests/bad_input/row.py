@@ -61,6 +61,7 @@ CHAINS = (
     "train --prior {w}/protein/tiny.safetensors --problem MotifScaffolding "
     "--images {w}/protein/chains.npz --out out --steps 2 --batch_size 2 --validation_share 0"
 )
+APP = "app --port 0 --open_page false"
 RIGHT = (
     TRAIN,
     BANK,

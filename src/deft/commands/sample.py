@@ -37,7 +37,7 @@ EXAMPLE = "deft sample --h h-digits-32-inpainting --images FOLDER --out samples"
 HELP = {
     "out": "where samples go; the same command goes on from what is there",
     "h": "a learned h-transform: the run folder of deft train, its h.safetensors, or the name of "
-    "one that ships (deft list) or lies in a folder of $DEFT_WEIGHTS",
+    "one that ships (deft list) or lies in a folder of $DEFT_WEIGHTS, or a hub id, owner/name",
     "method": "in place of --h, another method: Unconditional, DPS, DDNMPlus, Given (deft list "
     "--kind methods)",
     "prior": "as in deft train; default: the one on the card of --h",
@@ -101,6 +101,7 @@ def run(
     schedule: str | None = None,
     prediction_type: str | None = None,
     details: Details | None = None,
+    context: Path | None = None,
     allow: Names | None = None,
     *,
     resolved: str = "",
@@ -155,7 +156,7 @@ def run(
             series=series,
         )
         inputs.apart(out, measurements)
-    h = None if h is None else places.located(h)
+    h = None if h is None else places.fetched(h)
     network = priors.opened(
         prior or prior_of(h),
         labels,
@@ -165,6 +166,8 @@ def run(
         fetch=prior is not None,  # what a file names is not downloaded
         allow=priors.names(allow),
         details=details,
+        context=context,
+        h=h,
     )
     problem = problem or problem_of(h, priors.names(allow))
     card = {} if h is None else checkpoint.read_card(h)

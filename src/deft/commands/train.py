@@ -13,8 +13,9 @@ from deft import checks
 from deft.commands import catalogue, inputs, priors, training_chains, training_words
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.priors import Labels, Names
+from deft.commands.remembered import Said, options_of, remembering
 from deft.commands.training_bank import bank_of, check_bank, check_slopes
-from deft.commands.training_numbers import check_shares
+from deft.commands.training_numbers import check_patience, check_shares
 from deft.commands.untrained import loaded, objective_of, untrained
 from deft.errors import InvalidInput
 from deft.htransforms.backbone import BackboneHTransform
@@ -31,6 +32,7 @@ from deft.storage.lock import first_process, locked
 from deft.training import chain, checkpoint, places
 from deft.training.calibrate import calibrate
 from deft.training.denoising import TimeLaw
+from deft.training.loop import learn_error
 from deft.training.loop import train as train_in_place
 from deft.training.plan import check_numbers
 from deft.training.sources import Images, Source
@@ -87,6 +89,7 @@ def run(
     schedule: str | None = None,
     prediction_type: str | None = None,
     details: Details | None = None,
+    context: Path | None = None,
     allow: Names | None = None,
     *,
     resolved: str = "",
@@ -133,6 +136,7 @@ def run(
     allowed = priors.names(allow)
     form = catalogue.named("h-transforms", h_transform) if h_transform else None
     inputs.apart(out, images)
+    began = remembering(initial)
     network = priors.opened(
         prior,
         labels,
@@ -141,6 +145,8 @@ def run(
         prediction_type,
         allow=priors.names(allow),
         details=details,
+        context=context,
+        h=began,
     )
     options = {
         "convert": convert,
@@ -156,12 +162,7 @@ def run(
     clean: Source
     held_out: Tensor | Dataset[Any] | Source | None
     if chains:
-        training_chains.refuse(
-            **{name: value for name, value in options.items() if name != "problem"},
-            bank=bank or None,
-            slopes=slopes or None,
-            flip=flip,
-        )
+        training_chains.refuse(options, bank=bank or None, slopes=slopes or None, flip=flip)
         clean, held_out = training_chains.sources(images, validation_images, network, share)
     else:
         found = inputs.opened(images, network, **options)  # type: ignore[arg-type]
@@ -172,13 +173,7 @@ def run(
     if network.num_observations != 1:
         expected = "one label for all: training draws batches of other images each time"
         raise InvalidInput("labels", given=f"{network.num_observations} labels", expected=expected)
-    if patience is not None and held_out is None:
-        raise InvalidInput(
-            "patience",
-            given=patience,
-            expected="nothing, without images to validate with: it counts validations",
-            advice="give --validation_images or --validation_share",
-        )
+    check_patience(patience, held_out)
     few = Noise([seed], network.device)
     told = clean.batch([0], few).told(network) if chains else network
     one = clean.batch([0], few).x_0 if chains else data[0][None]
@@ -221,6 +216,7 @@ def run(
         if first and (not resume or not (out / "config.yaml").exists()):
             claims.keep_yaml(out, resolved)
         if bank:
+            learn_error(network, aim, clean)
             source = bank_of(network, source, bank, times, seed, out / "bank")
         result = train_in_place(
             learned,
@@ -249,7 +245,7 @@ def run(
         metrics = None if result.validation is None else result.validation.card()
         training = {
             **result.facts(),
-            **({} if initial is None else chain.facts(places.located(initial), result.seconds)),
+            **({} if initial is None else chain.facts(places.fetched(initial), result.seconds)),
             "batch_size": batch_size * accumulate,
             "learning_rate": learning_rate,
             "images": len(clean),
@@ -269,6 +265,9 @@ def run(
             network,
             {
                 "prior_from": prior,
+                "prior_options": options_of(
+                    Said(subfolder, schedule, prediction_type, details), began
+                ),
                 "problem": problem.card(),
                 "training": training,
                 "metrics": metrics,
@@ -285,13 +284,7 @@ def run(
         )
     if result.validation is not None:
         print(result.validation.table())
-    then = (
-        f"design around a motif with: deft scaffold --h {out / 'h.safetensors'} --problem FILE"
-        if chains
-        else f"draw samples with: deft sample --h {out / 'h.safetensors'} --images FOLDER --out "
-        "FOLDER"
-    )
-    print(f"saved {out / 'h.safetensors'}; {then}")
+    training_words.say_saved(out / "h.safetensors", network, chains)
 
 
 def _count(data: Tensor | Dataset[Any] | Source | None) -> int:

@@ -4,6 +4,7 @@ images.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from deft.commands import inputs
@@ -25,9 +26,10 @@ def of_chains(prior: Prior) -> bool:
     return "mask" in prior.takes
 
 
-def refuse(**options: object) -> None:
-    """Raise for an option that is for images."""
-    inputs.unused("with a prior of backbones: it is for images", **options)
+def refuse(options: Mapping[str, object], **more: object) -> None:
+    """Raise for an option that is for images, of those of reading them and of `more`."""
+    reading = {name: value for name, value in options.items() if name != "problem"}
+    inputs.unused("with a prior of backbones: it is for images", **reading, **more)
 
 
 def sources(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from deft.commands import inputs, priors
+from deft.priors.base import Prior
 
 HELP = {
     "prior": "a prior that ships (deft list), a file of deft or of another program, a diffusers "
@@ -53,3 +56,18 @@ HELP = {
     **priors.HELP,
     **inputs.IMAGE_HELP,
 }
+
+
+def say_saved(file: Path, prior: Prior, chains: bool) -> None:
+    """Where the h-transform is, and what to do with it."""
+    if prior.codec is not None:
+        print(
+            f"the autoencoder leaves {prior.codec.error:.3g} of y out on these images (standard "
+            "deviation), which is added to sigma_y"
+        )
+    then = (
+        f"design around a motif with: deft scaffold --h {file} --problem FILE"
+        if chains
+        else f"draw samples with: deft sample --h {file} --images FOLDER --out FOLDER"
+    )
+    print(f"saved {file}; {then}")

@@ -73,9 +73,7 @@ class GaussianLikelihood(Likelihood):
         )
 
     def guidance(self, x_0_hat: Signal, r_t: Times, y: Measurement) -> Signal:
-        return expand(r_t, x_0_hat) * self.operator.pull(
-            x_0_hat, self.residual(x_0_hat, y), r_t**2, self.sigma_y**2
-        )
+        return expand(r_t, x_0_hat) * self.operator.guided(x_0_hat, y, r_t**2, self.sigma_y**2)
 
     def misfit(self, x_0: Signal, y: Measurement) -> LogProb:
         """||y - A x_0|| / (sigma_y sqrt(m)), 1 where x_0 explains y as well as the truth does;

@@ -60,6 +60,7 @@ _H_TRANSFORMS = {
     "deft.htransforms.ddnm": "DDNM",
     "deft.htransforms.dps": "DPS",
     "deft.htransforms.exact": "Exact",
+    "deft.htransforms.exact_chain": "ExactChain",
     "deft.htransforms.flat": "FlatHTransform",
     "deft.htransforms.gaussian_potential": "GaussianPotential",
     "deft.htransforms.learned": "LearnedHTransform",

@@ -28,9 +28,7 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Loss:
-        """The loss of each signal of a batch; the prior was told of its context
-        (`Batch.told`).
-        """
+        """The loss of each signal of a batch; the prior is to be told of it (`Batch.told`)."""
 
     def batches(self, source: Source | None) -> Source:
         """What training draws its batches from: the data, unless the objective needs none

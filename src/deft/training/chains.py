@@ -3,8 +3,7 @@
     x_0 = (r_1 - m, ..., r_n - m, 0, ..., 0),    m = (1/n) sum_i r_i
 
 A batch has as many places as its longest chain, or as the prior pads every chain to, and tells the
-prior which of them exist. A loss that is a mean over places weighs a chain by the share of them
-that it fills; its minimiser is the same.
+prior which of them exist; a loss is a mean over the dimensions of those (`Loss.over`).
 """
 
 from __future__ import annotations

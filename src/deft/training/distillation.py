@@ -170,7 +170,8 @@ class TrajectoryMatching(Rollout):
         if self.repeats is not None:
             noise, pairs = batch.noise, zip(batch.x_0, batch.noise.seeds, strict=True)
             seeds = [mix(number_of(x), seed % self.repeats) for x, seed in pairs]
-            batch = Batch(batch.images, Noise(seeds, noise.device, noise.dtype))
+            noise = Noise(seeds, noise.device, noise.dtype)
+            batch = replace(batch, noise=noise, denoised=None)
         return super().loss(h_transform, prior, batch)
 
     def ready(self, prior: Remembered, batch: Batch, state: State) -> None:

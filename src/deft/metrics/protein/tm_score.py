@@ -72,7 +72,9 @@ def _searched(x: Tensor, z: Tensor, mask: Tensor, seeds: Tensor) -> Tensor:
         if step == _FIRST:
             best = score.topk(min(_BEST, score.shape[1]), 1).indices
             weights = weights.gather(1, best[..., None].expand(-1, -1, weights.shape[2]))
-        moved = superposed(*(part.expand(-1, weights.shape[1], -1, -1) for part in (x, z)), weights)
+        starts = weights.shape[1]
+        several = x.expand(-1, starts, -1, -1)
+        moved = superposed(several, z.expand_as(several), weights)
         near = there / (1 + (moved - z).square().sum(-1) / d_0**2)
         score = near.sum(2) / total[:, None]
         weights = near**2

@@ -201,6 +201,10 @@ class ForwardOperator(nn.Module, ABC):
         gain = torch.where(regular, torch.maximum(slope, least), torch.ones_like(slope)).detach()
         return within_reach(gradient / (r2 * gain**2 + s2), r2)
 
+    def guided(self, x_0: Signal, y: Measurement, r2: Times, s2: Times) -> Signal:
+        """`pull` of what x_0 leaves of y: the residual, in the precision of x_0."""
+        return self.pull(x_0, self.residual(x_0, y).to(x_0.dtype), r2, s2)
+
     def _gradient(self, x_0: Signal, residual: Measurement) -> tuple[Signal, Measurement]:
         """J^T residual, on the graph of x_0 where there is one, and what was differentiated."""
         follow = torch.is_grad_enabled() and x_0.requires_grad

@@ -1,5 +1,6 @@
 """Studies of backbones: rows of tables, the gate of a prior, the success of motif scaffolds."""
 
+from deft.studies.protein.external import Folder, InverseFolder
 from deft.studies.protein.gate import Condition, Thresholds, gate, joint_success, passes
 from deft.studies.protein.measured import (
     MEASURES,
@@ -10,13 +11,18 @@ from deft.studies.protein.measured import (
     evaluate_backbones,
     noisy,
 )
+from deft.studies.protein.refolding import DesignMotif, Refolded, refold
 
 __all__ = [
     "MEASURES",
     "Condition",
+    "DesignMotif",
+    "Folder",
+    "InverseFolder",
     "Measured",
     "Natives",
     "PlacedMotif",
+    "Refolded",
     "Row",
     "Thresholds",
     "evaluate_backbones",
@@ -24,4 +30,5 @@ __all__ = [
     "joint_success",
     "noisy",
     "passes",
+    "refold",
 ]

@@ -1,0 +1,251 @@
+"""Problems, methods and parts of benchmarks/scaffold.py.
+
+A problem is a list of layouts, which say where a motif stands in each design; all methods get the
+same ones, with the same noise. Held-out chains are problems too: each has a motif of its own, and
+its native scaffold is known.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deft.data.proteins.observed import observed
+from deft.data.proteins.parts import Scaffold, Segment
+from deft.data.proteins.problem import Layout, MotifProblem
+from deft.data.proteins.problems import read_problem
+from deft.data.proteins.structure import Residue
+from deft.htransforms.base import HTransform
+from deft.htransforms.composed import Scaled
+from deft.htransforms.dps import DPS
+from deft.htransforms.gaussian_potential import GaussianPotential
+from deft.likelihoods import Observation
+from deft.noise import Noise, mix
+from deft.posterior import Posterior
+from deft.priors.backbone import BackbonePrior
+from deft.priors.base import Prior
+from deft.samplers.cooled import Cooled
+from deft.samplers.posterior import PosteriorSampler
+from deft.samplers.smc import TwistedSMC
+from deft.steps import State
+from deft.studies.counted import Counted
+from deft.studies.protein import PlacedMotif
+from deft.transitions import Steps, Transition
+from deft.types import Signal, Times, expand
+
+AT_ONCE = 16
+Draw = Callable[[BackbonePrior, Observation, Noise], Tensor]
+"""Designs for a prior that is told their lengths, one for each seed."""
+
+
+@final
+@dataclass(frozen=True)
+class Problem:
+    """Designs that are asked for: a layout each."""
+
+    name: str
+    layouts: tuple[Layout, ...]
+
+    @property
+    def placed(self) -> PlacedMotif:
+        """Where the motifs lie."""
+        rows = max(len(layout.index) for layout in self.layouts)
+        index = torch.full((len(self.layouts), rows), -1)
+        group, xyz = index.clone(), torch.zeros(len(self.layouts), rows, 3, dtype=torch.double)
+        for i, layout in enumerate(self.layouts):
+            m = len(layout.index)
+            index[i, :m] = torch.from_numpy(layout.index)
+            group[i, :m] = torch.from_numpy(layout.problem.group)
+            xyz[i, :m] = torch.from_numpy(layout.problem.trace)
+        return PlacedMotif(index, group, xyz)
+
+    def seeds(self, seed: int) -> list[int]:
+        """The seed of each design."""
+        own = mix(*self.name.encode())
+        return [mix(own, seed, k) for k in range(len(self.layouts))]
+
+
+def of_chain(name: str, xyz: np.ndarray, sizes: tuple[int, int], seed: int) -> Layout:
+    """A chain with a motif of its own in one piece, of a size between both ends and at a place that
+    are drawn uniformly; the only layout is the chain's.
+    """
+    generator = np.random.default_rng(seed)
+    n, size = len(xyz), int(generator.integers(sizes[0], sizes[1] + 1))
+    start = int(generator.integers(0, n - size + 1))
+    end = start + size
+    residues = tuple(
+        Residue("A", i + 1, "", "UNK", {"CA": tuple(map(float, xyz[i]))})  # type: ignore[dict-item]
+        for i in range(start, end)
+    )
+    parts = (Scaffold(start, start), Segment(residues), Scaffold(n - end, n - end))
+    return Layout(MotifProblem(name, parts), (start, size, n - end))
+
+
+def of_file(path: Path, designs: int, lengths: tuple[int, int], shortest: bool = False) -> Problem:
+    """A problem of the benchmark, with layouts by the number of the design; of the lengths that it
+    allows those between both ends, where there are some, or the shortest alone.
+    """
+    problem = read_problem(path)
+    low, high = problem.possible
+    low = max(low, lengths[0])
+    high = max(min(high, lengths[1]), low)
+    found = replace(problem, length=(low, low if shortest else high))
+    return Problem(path.stem, tuple(found.sample_layout(k) for k in range(designs)))
+
+
+@final
+class CooledReplacement(PosteriorSampler):
+    """Replacement with the steps of `Cooled`: the motif of each x_s is a noised copy of y, which is
+    moved nearest to x_0_hat first.
+    """
+
+    def __init__(self, cooled: Cooled) -> None:
+        self.cooled, self.steps, self.grid = cooled, cooled.steps, cooled.grid
+
+    def step(
+        self, prior: Prior, observation: Observation, state: State, s: Times, noise: Noise
+    ) -> State:
+        x_0_hat = prior.denoise(state.x_t, state.t)
+        transition = Transition.between(prior.schedule, state.t, s, 1.0)
+        level = prior.schedule.sigma(state.t) / prior.schedule.alpha(state.t)
+        c = transition.c * torch.where(
+            level < (self.cooled.below or torch.inf), self.cooled.noise_scale, 1.0
+        )
+        z = prior.noise(noise, state.step + 1)
+        x_s = transition.mean(x_0_hat, state.x_t) + expand(c, x_0_hat).to(x_0_hat) * z
+        alpha_s, sigma_s = prior.levels(x_s, s)
+        copy = prior.noise(noise.stream(5), state.step + 1)
+        return State(held(observation, x_0_hat, x_s, alpha_s, sigma_s * copy), s, state.step + 1)
+
+    def finish(self, prior: Prior, observation: Observation, state: State, noise: Noise) -> Signal:
+        x_0_hat = prior.denoise(state.x_t, state.t)
+        return held(observation, x_0_hat, x_0_hat, 1.0, 0.0)
+
+
+def held(
+    observation: Observation, x_0_hat: Signal, x: Signal, alpha: Tensor | float, noise: Any
+) -> Signal:
+    """x with alpha y + noise at the residues of the motif, y moved nearest to x_0_hat."""
+    operator = observation.operator
+    placed = x_0_hat + operator.scattered(observation.residual(x_0_hat))  # type: ignore[operator]
+    return torch.where(operator.coverage(x) > 0, alpha * placed + noise, x)
+
+
+def guided(sampler: Cooled, h: HTransform) -> Draw:
+    """The posterior with an h-transform, by the sampler; published steps are those of DDPM, by
+    which the mean of `Cooled` moves.
+    """
+
+    def draw(prior: BackbonePrior, observation: Observation, noise: Noise) -> Tensor:
+        bound = h.on(Steps(prior.schedule, sampler.times_of(prior), 1.0))
+        return sampler.run(Posterior(prior, bound, observation), noise)
+
+    return draw
+
+
+def candidates(prior: Prior, tuning: Mapping[str, Any]) -> dict[str, dict[float, HTransform]]:
+    """What the two methods that differentiate the prior are chosen from, by their weight."""
+    guidance = GaussianPotential.for_prior(prior)
+    return {
+        "DPS": {zeta: DPS.published(zeta) for zeta in tuning["zeta"]},
+        "guidance": {weight: Scaled(guidance, weight) for weight in tuning["weight"]},
+    }
+
+
+def methods(sampler: Cooled, given: Mapping[str, HTransform]) -> dict[str, Draw]:
+    """The methods that are compared, by name; `given` are h-transforms."""
+    replacement = CooledReplacement(sampler)
+    return {
+        "unconditional": lambda prior, observation, noise: sampler.run(prior, noise),
+        "replacement": replacement.run,
+        **{name: guided(sampler, h) for name, h in given.items()},
+    }
+
+
+def twisted(prior: BackbonePrior, steps: int, particles: int) -> Draw:
+    """TDS: one of `particles`, chosen by its weight, of one system for each seed."""
+    guidance = GaussianPotential.for_prior(prior)
+    smc = TwistedSMC(guidance, steps, grid=Cooled(steps).grid)
+
+    def draw(told: BackbonePrior, observation: Observation, noise: Noise) -> Tensor:
+        weighed = smc(Posterior(told, guidance, observation), particles, seed=noise.seeds)
+        return weighed.resample(1, seed=noise.seeds)[:, 0]
+
+    return draw
+
+
+def designs(
+    prior: BackbonePrior, draw: Draw, problem: Problem, seed: int, sigma_y: float
+) -> tuple[Tensor, Tensor, float]:
+    """Designs of all layouts, their mask, and the processor's seconds for one."""
+    seeds, began, parts = problem.seeds(seed), time.process_time(), []
+    for start in range(0, len(seeds), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        told, observation = observed(prior, problem.layouts[part], sigma_y)
+        parts.append(draw(told, observation, Noise(seeds[part])))
+    seconds = (time.process_time() - began) / len(seeds)
+    lengths = torch.tensor([layout.length for layout in problem.layouts])
+    x = torch.zeros(len(seeds), int(lengths.max()), 3)
+    for i, design in enumerate(design for part in parts for design in part):
+        x[i, : lengths[i]] = design[: lengths[i]]
+    return x, torch.arange(x.shape[1]) < lengths[:, None], seconds
+
+
+def speed(
+    methods: Mapping[str, Draw],
+    prior: BackbonePrior,
+    observation: Observation,
+    rounds: int,
+    steps: int,
+) -> dict[str, Any]:
+    """The processor's seconds of each method over those without conditioning, one after the other
+    in each round: median and range; and what is asked of the prior for one design and step.
+    """
+    noise, found = Noise(range(len(observation))), {}
+    spent: dict[str, list[float]] = {name: [] for name in methods}
+    for _ in range(rounds):
+        for name, draw in methods.items():
+            began = time.process_time()
+            draw(prior, observation, noise)
+            spent[name].append(time.process_time() - began)
+    for name, draw in methods.items():
+        counted = Counted(prior)
+        draw(counted, observation, noise)  # type: ignore[arg-type]
+        ratios = [a / b for a, b in zip(spent[name], spent["unconditional"], strict=True)]
+        found[name] = {
+            "seconds_over_unconditional": statistics.median(ratios),
+            "range": [min(ratios), max(ratios)],
+            "evaluations_per_step": counted.evaluations / len(noise) / steps,
+            "gradients_per_step": counted.gradients / len(noise) / steps,
+        }
+    return found
+
+
+def held_out(chains: Sequence[tuple[str, np.ndarray]], setting: Mapping[str, Any]) -> Problem:
+    """The held-out chains with their motifs."""
+    motif, seed = tuple(setting["motif"]), setting["seed"]
+    chains = sorted(chains, key=lambda chain: len(chain[1]))  # batches of equal lengths cost less
+    layouts = [
+        of_chain(name, xyz, motif, seed=mix(seed, k))  # type: ignore[arg-type]
+        for k, (name, xyz) in enumerate(chains)
+    ]
+    return Problem("held-out", tuple(layouts))
+
+
+def some(found: Any, count: int, lengths: tuple[int, int]) -> list[tuple[str, np.ndarray]]:
+    """The first chains of these lengths, one of each cluster, as ids and coordinates."""
+    taken: dict[int, tuple[str, np.ndarray]] = {}
+    for name, xyz, cluster, weight in zip(
+        found.ids, found.coordinates, found.clusters, found.weights, strict=True
+    ):
+        if lengths[0] <= len(xyz) <= lengths[1] and weight == 1.0:
+            taken.setdefault(int(cluster), (name, xyz))
+    return list(taken.values())[:count]
