@@ -133,7 +133,7 @@ SCAFFOLD_ROWS: dict[str, list[Row]] = {
             "--prior {w}/tiny.safetensors",
             ("--prior: got tiny", "[1, 16, 16]", "a prior of protein backbones: backbone-128"),
         ),
-        Row(SCAFFOLD, "--eta 2", ("--eta: got 2.0; expected a number in [0, 1]",)),
+        Row(SCAFFOLD, "--noise_scale 2", ("--noise_scale: got 2.0; expected a number in [0, 1]",)),
         Row(SCAFFOLD, "--zeta 1", ("--zeta: got 1.0; expected nothing", "DPS")),
         Row(SCAFFOLD, "--particles 4", ("--particles: got 4; expected nothing", "TwistedSMC")),
         Row(
@@ -155,7 +155,7 @@ SCAFFOLD_ROWS: dict[str, list[Row]] = {
         Row(
             CHAINS,
             "--images {w}/protein/nm.npz",
-            ("chain 0: got neighbours 0.383 apart", "nanometres are to be multiplied by 10"),
+            ("chain 0 of", "neighbours 0.383 apart", "Multiply nanometres by 10"),
         ),
         Row(
             CHAINS,

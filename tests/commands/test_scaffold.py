@@ -202,7 +202,7 @@ def test_another_method_needs_another_folder(scaffold, deft, world):
 def test_every_method_has_a_sampler(world, name):
     prior = zoo.load(world / "tiny.safetensors")
     h = world / "h.safetensors" if name in ("DEFT", "learned") else None
-    method, file = method_of(name, h, prior, 2, 1.0, None, None, ())
+    method, file = method_of(name, h, prior, 2, None, None, None, ())
     assert file == h
     assert method.label == {"tds": "TwistedSMC", "learned": "DEFT", None: "DPS"}.get(name, name)
     x = for_prior(read_problem(world / "motif.pdb"), prior)

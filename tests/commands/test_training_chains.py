@@ -7,7 +7,7 @@ import pytest
 
 from deft.commands.training_chains import of_chains, sources
 from deft.priors import zoo
-from deft.samplers.ddim import DDIM
+from deft.samplers.cooled import Cooled
 from deft.training import checkpoint
 from deft.training.validated import sampler_of
 from tests.bad_input import protein_world
@@ -52,6 +52,20 @@ def test_structures_are_chains_and_short_ones_are_left_out(tmp_path):
     assert [len(x) for x in train.chains] == [45]
 
 
+def test_a_long_chain_is_cut_into_windows_that_are_all_of_it(tmp_path):
+    protein_world.table(tmp_path / "long.npz", [helix(95), helix(40), helix(41)])
+    train, _ = sources(tmp_path / "long.npz", None, protein_world.tiny_backbone(), 0.0)
+    assert [len(x) for x in train.chains] == [40] * 6
+    z = [np.asarray(x[:, 2] - x[0, 2]) / 1.5 for x in train.chains]
+    assert all(np.allclose(one, np.arange(40), atol=1e-4) for one in z)
+    whole = np.array(helix(95))
+    near = [
+        np.linalg.norm(whole[s : s + 40] - whole[s : s + 40].mean(0) - np.asarray(x)) < 1e-3
+        for s, x in zip((0, 28, 55), train.chains)
+    ]
+    assert near == [True] * 3
+
+
 def test_from_chains_to_designs(deft, world, tmp_path):
     given = [
         *("train", "--prior", world / "tiny.safetensors", "--problem", "MotifScaffolding"),
@@ -60,14 +74,14 @@ def test_from_chains_to_designs(deft, world, tmp_path):
     ]
     code, said, errors = deft(*given, "--steps", 2)
     assert code == 0, errors
-    assert "chains: 8 to train, 2 held out" in said
+    assert "chains: 15 to train, 4 held out" in said  # two windows each, of chains of more than 40
     assert "deft scaffold --h" in said
     card = checkpoint.read_card(tmp_path / "run" / "h.safetensors")
     assert card["problem"]["class"] == "MotifScaffolding"
     assert card["architecture"]["class"] == "BackboneHTransform"
     sampler = sampler_of(card)
-    assert isinstance(sampler, DDIM)
-    assert (sampler.steps, sampler.eta) == (100, 1.0)
+    assert isinstance(sampler, Cooled)
+    assert (sampler.steps, sampler.noise_scale, sampler.below) == (80, 0.6, 12.0)
     assert np.isfinite(card["sampler"]["misfit"])
     code, _, errors = deft(*given, "--steps", 3)
     assert code == 0, errors

@@ -60,8 +60,9 @@ HELP = {
     "h": "a learned h-transform: the run folder of deft train, its h.safetensors, or a name; "
     "default: the one that ships for the prior",
     "method": "in place of --h: " + "; ".join(f"{name} ({what})" for name, what in METHODS.items()),
-    "steps": "evaluations of the prior per design (default: 100, or the steps on the card of --h)",
-    "eta": "the share of fresh noise in each step, from 0 (none) to 1 (all of it)",
+    "steps": "evaluations of the prior per design (default: 80, or the sampler on the card of --h)",
+    "noise_scale": "the share of DDPM's noise at noise levels below 12 angstrom, from 0 to 1: less "
+    "of it makes more typical and less diverse chains (default: 0.6, or the sampler on the card)",
     "zeta": "the step size of DPS (default: 1)",
     "particles": "those of TwistedSMC for each design (default: 8)",
     "sigma_y": "how far the motif may be from its place, in angstrom",
@@ -91,7 +92,7 @@ def run(
     h: Path | None = None,
     method: str | None = None,
     steps: int | None = None,
-    eta: float = 1.0,
+    noise_scale: float | None = None,
     zeta: float | None = None,
     particles: int | None = None,
     sigma_y: float = 0.1,
@@ -124,6 +125,7 @@ def run(
             h=h,
             method=method,
             steps=steps,
+            noise_scale=noise_scale,
             zeta=zeta,
             particles=particles,
             export_motifbench=export_motifbench,
@@ -139,7 +141,7 @@ def run(
     for given in (problem, pdb):
         inputs.apart(where, given)
     check_exports(found, export_motifbench, export_insilico)
-    h = None if h is None else places.located(h)
+    h = None if h is None else places.fetched(h)
     allowed = priors.names(allow)
     network = check_prior(
         priors.opened(
@@ -151,9 +153,10 @@ def run(
             fetch=prior is not None,  # what a file names is not downloaded
             allow=allowed,
             details=details,
+            h=h,
         )
     )
-    chosen, file = method_of(method, h, network, steps, eta, zeta, particles, allowed)
+    chosen, file = method_of(method, h, network, steps, noise_scale, zeta, particles, allowed)
     judged_by = _judge(judge)
     runs = [
         Designing(

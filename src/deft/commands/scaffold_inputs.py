@@ -12,13 +12,12 @@ from deft.data.proteins.export import check_name
 from deft.errors import InvalidInput, nearest_names
 from deft.htransforms.dps import DPS
 from deft.htransforms.gaussian_potential import GaussianPotential
-from deft.pipeline.scaffolds import STEPS
+from deft.pipeline.scaffolds import NOISE_SCALE, STEPS, cooled
 from deft.priors.backbone import BackbonePrior
 from deft.priors.base import Prior
 from deft.priors.identity import same_identity
 from deft.problems.motif import MotifScaffolding
 from deft.samplers.base import Sampler
-from deft.samplers.ddim import DDIM
 from deft.samplers.grids import UniformTime
 from deft.samplers.replacement import Replacement
 from deft.samplers.smc import ResampledSMC, TwistedSMC
@@ -26,6 +25,7 @@ from deft.storage.cards import plain
 from deft.studies.method import Method
 from deft.training import checkpoint, places
 from deft.training.validated import sampler_of
+from deft.transitions import Steps
 
 METHODS = {
     "DEFT": "a learned h-transform, --h",
@@ -161,7 +161,7 @@ def method_of(
     h: Path | None,
     prior: BackbonePrior,
     steps: int | None,
-    eta: float,
+    noise_scale: float | None,
     zeta: float | None,
     particles: int | None,
     allow: tuple[str, ...],
@@ -194,10 +194,13 @@ def method_of(
         inputs.unused(f"by {kind}: it is the step size of DPS", zeta=zeta)
     if kind != "TwistedSMC":
         inputs.unused(f"by {kind}: they are those of TwistedSMC", particles=particles)
+    if kind in ("Replacement", "TwistedSMC"):
+        inputs.unused(f"by {kind}, which needs the whole noise", noise_scale=noise_scale)
     if kind == "DEFT":
         assert found is not None
-        return _learned(found, prior, steps, eta, allow), places.located(found)
-    return _by_name(kind, prior, steps or STEPS, eta, zeta, particles), None
+        return _learned(found, prior, steps, noise_scale, allow), places.located(found)
+    scale = NOISE_SCALE if noise_scale is None else noise_scale
+    return _by_name(kind, prior, steps or STEPS, scale, zeta, particles), None
 
 
 def _named(name: str | None) -> str | None:
@@ -215,7 +218,11 @@ def _named(name: str | None) -> str | None:
 
 
 def _learned(
-    h: Path, prior: BackbonePrior, steps: int | None, eta: float, allow: tuple[str, ...]
+    h: Path,
+    prior: BackbonePrior,
+    steps: int | None,
+    noise_scale: float | None,
+    allow: tuple[str, ...],
 ) -> Method:
     card = checkpoint.read_card(places.located(h))
     problem = card.get("problem")
@@ -225,8 +232,9 @@ def _learned(
             given=f"{h}, which was trained for {problem.get('class')}",
             expected=f"one that was trained for {MotifScaffolding.__name__}",
         )
-    sampler: Sampler = DDIM(steps or STEPS, eta=eta)
-    if steps is None and card.get("sampler") is not None:
+    scale = NOISE_SCALE if noise_scale is None else noise_scale
+    sampler: Sampler = cooled(STEPS if steps is None else steps, scale)
+    if steps is None and noise_scale is None and card.get("sampler") is not None:
         sampler = sampler_of(card)
     recipe = DEFT(h, sampler, any_problem=True)
     recipe.allow = allow
@@ -237,19 +245,20 @@ def _by_name(
     kind: str,
     prior: BackbonePrior,
     steps: int,
-    eta: float,
+    noise_scale: float,
     zeta: float | None,
     particles: int | None,
 ) -> Method:
     if kind == "Replacement":
-        sampler = Replacement(steps, resamplings=1)
-        return Method(kind, None, sampler, notes="without time travel")
+        return Method(kind, None, Replacement(steps, resamplings=1), notes="without time travel")
     if kind == "TwistedSMC":
         twist, count = GaussianPotential.for_prior(prior), particles or _PARTICLES
-        smc = TwistedSMC(twist, steps, eta=eta, grid=UniformTime())
+        smc = TwistedSMC(twist, steps, grid=UniformTime())
         return Method(kind, twist, ResampledSMC(smc, count), notes=f"{count} particles")
+    sampler = cooled(steps, noise_scale)
     if kind == "DPS":
         step = _ZETA if zeta is None else zeta
-        guided = DPS.published(step)
-        return Method(kind, guided, DDIM(steps, eta=eta), notes=f"zeta = {step:g}")
-    return Method(kind, None, DDIM(steps, eta=eta), notes="does not see the motif")
+        ancestral = Steps(prior.schedule, sampler.times_of(prior), 1.0)  # by which its mean moves
+        guided = DPS.published(step).on(ancestral)
+        return Method(kind, guided, sampler, notes=f"zeta = {step:g}")
+    return Method(kind, None, sampler, notes="does not see the motif")

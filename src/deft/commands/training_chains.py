@@ -4,20 +4,24 @@ images.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from torch import Tensor
 
 from deft.commands import inputs
 from deft.data.proteins import read_chains
 from deft.errors import InvalidInput
+from deft.pipeline.scaffolds import cooled
 from deft.priors.backbone import BackbonePrior
 from deft.priors.base import Prior
-from deft.samplers.ddim import DDIM
-from deft.training.backbones import Backbones
+from deft.training.chains import Chains
 
+_SHORT_BOND, _LONG_BOND = 2.0, 20.0  # angstrom between neighbours; beyond, the unit is another
 SHORTEST = 40
 """Residues: shorter chains of a file are left out, as fragments and peptides."""
-SAMPLER = DDIM(100, eta=1.0)
+SAMPLER = cooled()
 """What an h-transform of chains is validated with, and `deft scaffold` takes."""
 
 
@@ -34,19 +38,21 @@ def refuse(options: Mapping[str, object], **more: object) -> None:
 
 def sources(
     chains: Path, held_out: Path | None, prior: Prior, share: float
-) -> tuple[Backbones, Backbones | None]:
+) -> tuple[Chains, Chains | None]:
     """Chains to train on, and about a share of them to validate with: the last ones, so that chains
     of one family may stand together.
     """
     if not isinstance(prior, BackbonePrior):
         raise InvalidInput("prior", given=prior.name, expected="a prior of backbones")
     shortest = max(SHORTEST, prior.min_length)
-    found = read_chains(chains, shortest)
+    found = _read(chains, shortest)
+    longest = prior.max_length
     if held_out is not None:
-        return Backbones(found, prior), Backbones(read_chains(held_out, shortest), prior)
+        other = _read(held_out, shortest)
+        return Chains(_windows(found, longest), prior), Chains(_windows(other, longest), prior)
     count = max(1, int(len(found) * share)) if share else 0
     if not count:
-        return Backbones(found, prior), None
+        return Chains(_windows(found, longest), prior), None
     if count == len(found):
         raise InvalidInput(
             "validation_share",
@@ -54,4 +60,32 @@ def sources(
             expected="0, since of one chain none can be held out",
             advice="give more chains, or --validation_share 0",
         )
-    return Backbones(found[:-count], prior), Backbones(found[-count:], prior)
+    train, validate = (_windows(part, longest) for part in (found[:-count], found[-count:]))
+    return Chains(train, prior), Chains(validate, prior)
+
+
+def _read(path: Path, shortest: int) -> list[Tensor]:
+    """The chains of a file or a folder. Raises `InvalidInput` for another unit than angstrom."""
+    found = read_chains(path, shortest)
+    for i, chain in enumerate(found):
+        bond = float(chain.diff(dim=0).norm(dim=1).median())
+        if not _SHORT_BOND < bond < _LONG_BOND:
+            raise InvalidInput(
+                f"chain {i} of {path}",
+                given=f"neighbours {bond:.3g} apart, in the middle",
+                expected="C-alpha atoms in angstrom, 3.8 apart",
+                advice="multiply nanometres by 10" if bond < 1 else "",
+            )
+    return found
+
+
+def _windows(chains: Sequence[Tensor], longest: int) -> list[Tensor]:
+    """The chains, and of those that are too long windows, evenly spread, which together are all of
+    it.
+    """
+    pieces: list[Tensor] = []
+    for chain in chains:
+        count, spare = math.ceil(len(chain) / longest), max(len(chain) - longest, 0)
+        starts = [round(k * spare / max(count - 1, 1)) for k in range(count)]
+        pieces += [chain[start : start + longest] for start in starts]
+    return pieces

@@ -35,11 +35,12 @@ from deft.noise import mix
 from deft.pipeline.pipeline import DeftPipeline
 from deft.priors.backbone import BackbonePrior
 from deft.samplers.base import Watch
-from deft.samplers.ddim import DDIM
+from deft.samplers.cooled import Cooled
 from deft.studies.method import Method
 from deft.studies.protein.ranked import design_measures, ranked
 
-STEPS = 100
+STEPS, NOISE_SCALE = 80, 0.6
+_BELOW = 12.0  # angstrom of noise: above, the size and the shape of the whole are decided
 _LAYOUT, _NOISE = 7, 8
 _MOST = 999.0 / 2  # angstrom from the middle: PDB files have room for 999 below 0
 
@@ -84,7 +85,7 @@ def scaffold(
     """Design backbones around a motif with a pipeline whose prior is one of backbones.
 
     `problem` is a motif problem (`deft.data.proteins.from_contig` makes one of any structure) or
-    the file of one; `steps` are those of DDIM(eta=1), by default the sampler on the card, or 100 of
+    the file of one; `steps` are those of `cooled`, by default the sampler on the card, or 80 of
     them; `sigma_y` is how far the motif may be from its place, in angstrom. Raises `InvalidInput`
     for a prior of something else, and for motifs that the prior's chains cannot hold.
     """
@@ -101,7 +102,7 @@ def scaffold(
     read = problem if isinstance(problem, MotifProblem) else read_problem(problem)
     asked = read.within(prior.max_length, prior.name)
     own = steps is None and pipeline.card.get("sampler") is not None
-    sampler = pipeline.sampler if own else DDIM(STEPS if steps is None else steps, eta=1.0)
+    sampler = pipeline.sampler if own else cooled(STEPS if steps is None else steps)
     method = Method("DEFT", pipeline.h, sampler, learned=pipeline.card)
     found: list[Design] = []
     rows: list[dict[str, float]] = []
@@ -123,6 +124,13 @@ def scaffold(
             for layout, one in zip(layouts, x, strict=True)
         ]
     return Scaffolds(tuple(found), tuple(rows))
+
+
+def cooled(steps: int = STEPS, noise_scale: float = NOISE_SCALE) -> Cooled:
+    """The sampler of backbones that the prior which ships was measured with: DDPM with less noise
+    below 12 angstrom, for more typical chains; `noise_scale` 1 is DDPM.
+    """
+    return Cooled(steps, noise_scale, _BELOW)
 
 
 def layout_of(problem: MotifProblem, seed: int, i: int) -> Layout:
