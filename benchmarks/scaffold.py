@@ -221,11 +221,11 @@ class Bench:
         return found
 
 
-def write(path: Path, value: object) -> None:
+def write(path: Path, value: object, indent: int | None = 1) -> None:
     """JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as file:
-        file.write((json.dumps(value, indent=1) + "\n").encode())
+        file.write((json.dumps(value, indent=indent) + "\n").encode())
 
 
 def opened(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Bench]:
@@ -283,7 +283,7 @@ def main() -> None:
         "speed": bench.speed(),
     }
     if args.keep:
-        write(args.keep / "scaffold.json", found)
+        write(args.keep / "scaffold.json", found, indent=None)
     print(tables(found))
 
 

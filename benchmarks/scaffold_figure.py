@@ -21,7 +21,7 @@ from deft.reports.protein.drawing import two_sides
 from deft.storage.atomic import atomic
 
 SIZE, TOP, GAP = 200, 26, 12
-TITLES = {"DEFT-9": "DEFT-9 %", "guidance": "reconstruction guidance"}
+TITLES = {"DEFT-9": "DEFT-9 %", "TDS": "TDS (whole noise)", "guidance": "reconstruction guidance"}
 INK = "var(--ink,#1f2933)"
 
 

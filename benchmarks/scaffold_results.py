@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, final
@@ -30,7 +30,7 @@ from deft.studies.estimate import Estimate, finite
 from deft.studies.protein import Measured, PlacedMotif, Thresholds, evaluate_backbones
 from deft.studies.protein import joint_success as successes
 
-FREE = "unconditional"
+FREE, DEFT, HELD = "unconditional", "DEFT-9 %", "held-out"
 KEYS = ("motif_rmsd", "bonds", "clashes", "junction_bonds", "junction_bends", "helix", "strand")
 Z = 1.96
 
@@ -155,7 +155,11 @@ def results(
         for method in dict.fromkeys(part.method for part in of_set):
             own_parts = [part for part in of_set if part.method == method]
             rows[method] = row(own_parts, limits, strict, judge, training, most)
-        found["sets"][which] = {"thresholds": asdict(limits), "methods": rows}
+        found["sets"][which] = {
+            "thresholds": asdict(limits),
+            "methods": rows,
+            "differences": differences(rows),
+        }
     return found
 
 
@@ -171,7 +175,7 @@ def row(
     found = measured(parts)
     geometry = successes(found, replace(limits, cross_likelihood=None))
     asked = geometry | successes(found, replace(strict, cross_likelihood=None))
-    if parts[0].which == "held-out" or parts[0].method == FREE:
+    if parts[0].which == HELD or parts[0].method == FREE:
         asked = torch.ones_like(asked)
     found = with_cross(found, judge.of(parts, asked), judge)
     joint, by_natives = successes(found, limits), successes(found, strict)
@@ -205,13 +209,38 @@ def row(
         "by_problem": {name: [sum(each), len(each)] for name, each in by_problem.items()},
         "novelty": novelty(good[:most], training),
     }
-    if parts[0].which == "held-out":
+    if parts[0].which == HELD:
         for key, which in (("joint", joint), ("joint_by_natives", by_natives)):
             chains = which.double().unflatten(0, (len(parts), -1)).mean(0)
             summary[key] |= {"over_chains": Estimate.mean(chains.tolist()).card()}
     else:
         summary["clusters"] = clusters(good, [n for n, ok in zip(names, joint.tolist()) if ok])
     return {**summary, "problem": names, "seed": seeds, "values": values}
+
+
+def differences(rows: Mapping[str, Any]) -> dict[str, Any]:
+    """The joint successes of DEFT less those of each other method, paired: over held-out chains, or
+    over the problems that both had.
+    """
+    if DEFT not in rows:
+        return {}
+    own, found = each(rows[DEFT]), {}
+    for name, row in rows.items():
+        other = each(row)
+        common = [place for place in own if place in other]
+        if name != DEFT:
+            found[name] = Estimate.mean([own[p] - other[p] for p in common]).card()
+    return found
+
+
+def each(row: Mapping[str, Any]) -> dict[str, float]:
+    """The share of joint successes of each problem; held-out chains are one each."""
+    found: dict[str, list[int]] = {}
+    chains = row["designs"] // (max(row["seed"]) + 1)
+    for i, (name, ok) in enumerate(zip(row["problem"], row["values"]["joint"], strict=True)):
+        place = f"chain {i % chains}" if name == HELD else name
+        found.setdefault(place, []).append(ok)
+    return {name: sum(all_) / len(all_) for name, all_ in found.items()}
 
 
 def clusters(chains: Sequence[Tensor], names: Sequence[str]) -> int:
@@ -236,6 +265,8 @@ def means(found: Measured) -> dict[str, Any]:
     """Means over designs with standard errors; of the motif's RMSD the median too."""
     row = found.row().values
     known = (*KEYS, "bends", "motif_held", "cross_likelihood")
+    partly = [key for key, each_ in found.values.items() if bool(each_.isnan().any())]
+    known = tuple(key for key in known if key != "cross_likelihood" or key not in partly)
     values = {key: row[key].card() for key in known if key in row}
     if "motif_rmsd" in found.values:
         values["motif_rmsd"]["median"] = float(found.values["motif_rmsd"].nanmedian())

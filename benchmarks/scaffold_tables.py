@@ -1,53 +1,63 @@
-"""The tables of benchmarks/scaffold.py in Markdown."""
+"""The tables of benchmarks/scaffold.py in Markdown, again from the values that are kept.
+
+python benchmarks/scaffold_tables.py benchmarks/results/protein/scaffold.json
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 COLUMNS = (
-    ("motif_held", "motif RMSD < 1 Å", 2),
-    ("junction_bonds", "junction bonds", 2),
+    ("junction_bonds", "junctions", 2),
     ("bonds", "bonds", 3),
     ("clashes", "clashes", 3),
     ("cross_likelihood", "cross likelihood", 2),
 )
+SHARES = (
+    ("geometry", "without the judge"),
+    ("joint", "joint"),
+    ("joint_by_natives", "by natives' thresholds"),
+)
+LONG = {"guidance": "reconstruction guidance"}
 
 
 def tables(found: Mapping[str, Any]) -> str:
     """All of them."""
-    parts = [held_out(found)] if "held-out" in found["sets"] else []
-    for which in ("benchmark", "several"):
-        if which in found["sets"]:
-            parts.append(by_problem(found["sets"][which]["methods"]))
-            parts.append(means(found, which))
-    return "\n\n".join([*parts, costs(found)])
+    parts = []
+    for which, of_set in found["sets"].items():
+        parts += [f"### {which}", shares(of_set)]
+        if which != "held-out":
+            parts.append(by_problem(of_set["methods"]))
+        parts.append(measures(of_set["methods"], found["natives"]))
+    return "\n\n".join([*parts, "### cost", costs(found)])
 
 
-def held_out(found: Mapping[str, Any]) -> str:
-    """Means over held-out chains, with standard errors over chains."""
-    return means(found, "held-out")
+def shares(of_set: Mapping[str, Any]) -> str:
+    """Successes of each method; a share has its standard error or its interval, and DEFT's less
+    it that of paired differences.
+    """
+    titles = [title for _, title in SHARES]
+    rows = [["method", "designs", "motif RMSD < 1 Å", *titles, "DEFT-9 % − it, joint"]]
+    for name, row in of_set["methods"].items():
+        found = [share(row, key) for key, _ in SHARES]
+        held = f"{row['motif_held']['value']:.2f}"
+        less = cell(of_set["differences"].get(name), 2)
+        rows.append([LONG.get(name, name), str(row["designs"]), held, *found, less])
+    return markdown(rows)
 
 
-def means(found: Mapping[str, Any], which: str) -> str:
-    """The measures of each method, natives last, and the shares of successes."""
-    heads = [title for _, title, _ in COLUMNS]
-    rows = [
-        ["method", "designs", "median RMSD (Å)", *heads, "geometry", "joint", "by natives' own"]
-    ]
-    for name, row in found["sets"][which]["methods"].items():
-        rows.append(
-            [
-                name,
-                str(row["designs"]),
-                f"{row['motif_rmsd']['median']:.2f}",
-                *(cell(row.get(key), digits) for key, _, digits in COLUMNS),
-                *(share(row, key) for key in ("geometry", "joint", "joint_by_natives")),
-            ]
-        )
-    own = found["natives"]
-    natives = [cell(own.get(key), digits) for key, _, digits in COLUMNS]
-    rows.append(["natives", str(own["chains"]), "–", *natives, "–", "–", "–"])
+def measures(methods: Mapping[str, Any], natives: Mapping[str, Any]) -> str:
+    """Means over designs with standard errors, natives last."""
+    rows = [["method", "median motif RMSD (Å)", *(title for _, title, _ in COLUMNS)]]
+    for name, row in methods.items():
+        found = [cell(row.get(key), digits) for key, _, digits in COLUMNS]
+        rows.append([LONG.get(name, name), f"{row['motif_rmsd']['median']:.2f}", *found])
+    own = [cell(natives.get(key), digits) for key, _, digits in COLUMNS]
+    rows.append([f"natives ({natives['chains']})", "–", *own])
     return markdown(rows)
 
 
@@ -55,7 +65,7 @@ def by_problem(methods: Mapping[str, Any]) -> str:
     """Joint successes of designs for each problem and method, and what they come to."""
     names = list(methods)
     problems = list(dict.fromkeys(p for row in methods.values() for p in row["by_problem"]))
-    rows = [["problem", *names]]
+    rows = [["problem", *(LONG.get(name, name) for name in names)]]
     for problem in problems:
         counts = [methods[name]["by_problem"].get(problem) for name in names]
         rows.append([problem, *("–" if c is None else f"{c[0]}/{c[1]}" for c in counts)])
@@ -71,12 +81,12 @@ def by_problem(methods: Mapping[str, Any]) -> str:
 
 def costs(found: Mapping[str, Any]) -> str:
     """Seconds over those of unconditional designs, and what the prior is asked."""
-    rows = [["method", "seconds / unconditional", "evaluations / step", "gradients / step"]]
+    rows = [["method", "seconds over unconditional", "evaluations a step", "gradients a step"]]
     for name, row in found["speed"].items():
         low, high = row["range"]
         ratio = f"{row['seconds_over_unconditional']:.2f} ({low:.2f} to {high:.2f})"
         asked = (row["evaluations_per_step"], row["gradients_per_step"])
-        rows.append([name, ratio, *(f"{value:.2g}" for value in asked)])
+        rows.append([LONG.get(name, name), ratio, *(f"{value:.2g}" for value in asked)])
     return markdown(rows)
 
 
@@ -103,3 +113,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     lines.insert(1, "| --- |" + " ---: |" * (len(rows[0]) - 1))
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(tables(json.loads(Path(sys.argv[1]).read_text())))

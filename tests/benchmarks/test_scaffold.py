@@ -10,7 +10,7 @@ import scaffold
 import scaffold_setting as setting
 import torch
 import yaml
-from scaffold_results import FREE, Part, results, wilson
+from scaffold_results import FREE, Part, differences, each, results, wilson
 from scaffold_tables import tables
 
 from deft.data.proteins.observed import observed
@@ -144,6 +144,24 @@ def test_success_is_joint(tmp_path):
     assert "cross_likelihood" not in rows[FREE]
 
 
+def test_differences_are_paired_over_chains():
+    def of(joint, seeds, names=("held-out",) * 4):
+        return {
+            "designs": 4,
+            "seed": seeds,
+            "problem": names,
+            "values": {"joint": joint},
+        }
+
+    two = of([1, 0, 1, 1], [0, 0, 1, 1])
+    assert each(two) == {"chain 0": 1.0, "chain 1": 0.5}
+    one = {**of([0, 0], [0, 0], ("held-out",) * 2), "designs": 2}
+    found = differences({"DEFT-9 %": two, "DPS": one})
+    assert found["DPS"]["value"] == 0.75
+    assert found["DPS"]["standard_error"] == pytest.approx(0.25)
+    assert each(of([1, 0, 1, 1], [0] * 4, ("a", "a", "b", "b"))) == {"a": 0.5, "b": 1.0}
+
+
 @pytest.fixture
 def bench(prior, tmp_path):
     motifs = tmp_path / "genie2_made"
@@ -209,6 +227,7 @@ def test_a_run_goes_on(bench, monkeypatch):
         found["sets"]["benchmark"]["methods"]
     )
     assert "| **problems solved** |" in text
+    assert "DEFT-9 %" not in found["sets"]["held-out"]["differences"]
     assert len(found["sets"]["held-out"]["methods"]["DPS"]["seed"]) == 6
 
 
