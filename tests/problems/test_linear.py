@@ -6,6 +6,7 @@ from deft.noise import Noise
 from deft.problems import (
     MRI,
     BoxMasks,
+    Colourisation,
     Deblurring,
     Denoising,
     FreeFormMasks,
@@ -43,6 +44,13 @@ class TestRandomPixels(ProblemContract):
 class TestHalf(ProblemContract):
     def make(self):
         return Inpainting("half", sigma_y=0.05)
+
+
+class TestColourisation(ProblemContract):
+    event_shapes = ((3, 8, 8), (3, 12, 20))
+
+    def make(self):
+        return Colourisation((0.2126, 0.7152, 0.0722), sigma_y=0.05)
 
 
 class TestAverage(ProblemContract):

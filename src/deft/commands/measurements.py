@@ -46,7 +46,7 @@ def observation(
     """Measurements from files: an npy or npz file (n, ...), one picture, or a folder of npy files
     or pictures, one for each; masks by the same names, or one for all.
     """
-    rows, names = _measurements(path, prior, convert, value_range, strict, key)
+    rows, names = _measurements(path, prior, problem, convert, value_range, strict, key)
     like = torch.zeros(len(rows), *prior.signal_shape)
     if masks is not None and not isinstance(problem.operator(like[:1], Noise([0])), Inpainting):
         raise InvalidInput(
@@ -131,6 +131,7 @@ def _axes(row: Tensor, count: int, expected: tuple[int, ...]) -> str:
 def _measurements(
     path: Path,
     prior: Prior,
+    problem: Problem,
     convert: Convert | None,
     value_range: Range | None,
     strict: bool,
@@ -160,12 +161,13 @@ def _measurements(
         unused("where measurements are no npz file", key=key)
     files = pictures.found(path, "measurements", (*_ARRAYS, *pictures.SUFFIXES))
     found, skipped = {}, []
+    channels = _channels(problem, prior)
     for file in files:
         try:
             found[file] = (
                 read_array(file)
                 if file.suffix.lower() in _ARRAYS
-                else _pixels(file, prior, convert)
+                else _pixels(file, channels, convert)
             )
         except (BadImage, pictures.Unreadable) as error:
             if (
@@ -203,17 +205,23 @@ def _warn_if_dark(arrays: Sequence[np.ndarray], path: Path) -> None:
 _ARRAYS = (".npy", ".npz")
 
 
-def _pixels(file: Path, prior: Prior, convert: Convert | None) -> np.ndarray:
-    """(channels, height, width), with as many channels as the prior's signals."""
-    wanted = prior.signal_shape[0]
+def _channels(problem: Problem, prior: Prior) -> int:
+    """How many channels a measurement has that is a picture: one, where grey is seen of colours."""
+    like = torch.zeros(1, *prior.signal_shape)
+    shape = problem.operator(like, Noise([0]))(like).shape[1:]
+    return int(shape[0] if len(shape) == 3 else prior.signal_shape[0])
+
+
+def _pixels(file: Path, wanted: int, convert: Convert | None) -> np.ndarray:
+    """(channels, height, width), with as many channels as the problem measures."""
     if wanted not in (1, 3):
         raise BadImage(
-            f"{file} is a picture, and the prior's signals have {wanted} channels; use an npy file."
+            f"{file} is a picture, and the measurements have {wanted} channels; use an npy file."
         )
     image = pictures.decoded(file)
     if image.mode == "RGB" and wanted == 1 and convert is None:
         raise BadImage(
-            f"{file} is an image of mode RGB, and the prior's signals have 1 channels; use "
+            f"{file} is an image of mode RGB, and the measurements have 1 channel; use "
             "convert='grey', or an npy file."
         )
     return pictures.array(pictures.with_channels(file, image, wanted, convert), wanted)

@@ -3,9 +3,11 @@
 from deft.operators.base import ForwardOperator, LinearOperator, SpectralOperator
 from deft.operators.blur import Blur, CircularBlur, ReflectBlur
 from deft.operators.callable import CallableOperator
+from deft.operators.colourisation import Colourisation
 from deft.operators.high_dynamic_range import HighDynamicRange
 from deft.operators.identity import Identity
 from deft.operators.inpainting import Inpainting
+from deft.operators.jpeg import JPEG
 from deft.operators.kernels import gaussian_kernel, motion_kernel
 from deft.operators.matrix import Matrix
 from deft.operators.mixed import Mixed
@@ -23,12 +25,14 @@ __all__ = [
     "Blur",
     "CallableOperator",
     "CircularBlur",
+    "Colourisation",
     "FixedMotif",
     "ForwardOperator",
     "HighDynamicRange",
     "Identity",
     "InUnits",
     "Inpainting",
+    "JPEG",
     "LinearOperator",
     "MRI",
     "Matrix",

@@ -8,7 +8,7 @@ from typing import Any, final
 
 from deft.errors import InvalidInput
 from deft.noise import Noise
-from deft.operators import blur, identity, inpainting, mri, super_resolution
+from deft.operators import blur, colourisation, identity, inpainting, mri, super_resolution
 from deft.operators.base import ForwardOperator
 from deft.problems.base import NoiseLevel, Problem, unknown
 from deft.problems.free_form_masks import FreeFormMasks
@@ -108,6 +108,28 @@ class Deblurring(Problem):
         return card_of(
             self, {"kernel": self.kernels.card(), "border": self.border, "sigma_y": self.sigma_y}
         )
+
+
+@final
+class Colourisation(Problem):
+    """y = w_r x_r + w_g x_g + w_b x_b + sigma_y eps: the grey picture of one in colour.
+
+    `weights` is how much of red, green and blue is in grey; the luma of BT.601 by default.
+    """
+
+    def __init__(
+        self,
+        weights: tuple[float, float, float] = colourisation.LUMA,
+        sigma_y: NoiseLevel = 0.0,
+    ) -> None:
+        super().__init__(sigma_y)
+        self._operator = colourisation.Colourisation(weights)
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        return self._operator.repeat(1)
+
+    def card(self) -> dict[str, object]:
+        return card_of(self, {"weights": self._operator.weights, "sigma_y": self.sigma_y})
 
 
 @final

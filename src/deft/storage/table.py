@@ -16,10 +16,10 @@ from importlib import import_module
 from typing import final
 
 _PROBLEMS = {
-    "deft.problems.linear": "Deblurring Denoising Inpainting MRI SuperResolution",
+    "deft.problems.linear": "Colourisation Deblurring Denoising Inpainting MRI SuperResolution",
     "deft.problems.mixture": "AnyOf RandomProjections",
     "deft.problems.motif": "MotifScaffolding",
-    "deft.problems.nonlinear": "HighDynamicRange NonlinearBlur PhaseRetrieval "
+    "deft.problems.nonlinear": "HighDynamicRange JPEG NonlinearBlur PhaseRetrieval "
     "PoissonPhaseRetrieval",
     "deft.problems.tomography": "Tomography",
     "deft.problems.own": "BlackBox Fixed",
@@ -34,10 +34,12 @@ _OPERATORS = {
     "deft.interop.deepinv.operators": "DeepinvLinear DeepinvOperator",
     "deft.operators.blur": "CircularBlur ReflectBlur",
     "deft.operators.callable": "CallableOperator",
+    "deft.operators.colourisation": "Colourisation",
     "deft.operators.composed": "Composed ComposedLinear",
     "deft.operators.high_dynamic_range": "HighDynamicRange",
     "deft.operators.identity": "Identity",
     "deft.operators.inpainting": "Inpainting",
+    "deft.operators.jpeg": "JPEG",
     "deft.operators.matrix": "Matrix",
     "deft.operators.mixed": "Mixed",
     "deft.operators.motif": "AlignedMotif FixedMotif",
