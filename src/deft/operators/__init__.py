@@ -13,6 +13,7 @@ from deft.operators.matrix import Matrix
 from deft.operators.mixed import Mixed
 from deft.operators.motif import AlignedMotif, FixedMotif, Motif
 from deft.operators.mri import MRI
+from deft.operators.multi_coil_mri import MultiCoilMRI
 from deft.operators.nonlinear_blur import NonlinearBlur
 from deft.operators.phase_retrieval import PhaseRetrieval
 from deft.operators.super_resolution import SuperResolution
@@ -38,6 +39,7 @@ __all__ = [
     "Matrix",
     "Mixed",
     "Motif",
+    "MultiCoilMRI",
     "NonlinearBlur",
     "PhaseRetrieval",
     "ReflectBlur",

@@ -25,6 +25,7 @@ from deft.problems.masks import (
 )
 from deft.problems.mixture import AnyOf, RandomProjections
 from deft.problems.motif import MotifScaffolding
+from deft.problems.multi_coil_mri import MultiCoilMRI
 from deft.problems.nonlinear import (
     JPEG,
     HighDynamicRange,
@@ -57,6 +58,7 @@ __all__ = [
     "Masks",
     "MotifScaffolding",
     "MotionKernels",
+    "MultiCoilMRI",
     "NonlinearBlur",
     "PhaseRetrieval",
     "PoissonPhaseRetrieval",

@@ -40,10 +40,12 @@ class Inpainting(Problem):
 
     def __init__(self, masks: str | Masks = "freeform", sigma_y: NoiseLevel = 0.0) -> None:
         super().__init__(sigma_y)
-        self.masks = _part("masks", named_masks(masks) if isinstance(masks, str) else masks, Masks)
+        self.masks = part_of(
+            "masks", named_masks(masks) if isinstance(masks, str) else masks, Masks
+        )
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
-        return inpainting.Inpainting(_observing(self.masks, x_0, noise))
+        return inpainting.Inpainting(observing(self.masks, x_0, noise))
 
     def card(self) -> dict[str, object]:
         return card_of(self, {"masks": self.masks.card(), "sigma_y": self.sigma_y})
@@ -97,7 +99,9 @@ class Deblurring(Problem):
         super().__init__(sigma_y)
         blur.check_border(border)
         self.kernels, self.border = (
-            _part("kernel", named_kernels(kernel) if isinstance(kernel, str) else kernel, Kernels),
+            part_of(
+                "kernel", named_kernels(kernel) if isinstance(kernel, str) else kernel, Kernels
+            ),
             border,
         )
 
@@ -143,16 +147,16 @@ class MRI(Problem):
 
     def __init__(self, masks: Masks | None = None, sigma_y: NoiseLevel = 0.0) -> None:
         super().__init__(sigma_y)
-        self.masks = CartesianMasks() if masks is None else _part("masks", masks, Masks)
+        self.masks = CartesianMasks() if masks is None else part_of("masks", masks, Masks)
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
-        return mri.MRI(_observing(self.masks, x_0, noise))
+        return mri.MRI(observing(self.masks, x_0, noise))
 
     def card(self) -> dict[str, object]:
         return card_of(self, {"masks": self.masks.card(), "sigma_y": self.sigma_y})
 
 
-def _part(what: str, value: Any, kind: type) -> Any:
+def part_of(what: str, value: Any, kind: type) -> Any:
     """A distribution of the kind that a problem needs."""
     if not isinstance(value, kind):
         raise InvalidInput(
@@ -163,7 +167,7 @@ def _part(what: str, value: Any, kind: type) -> Any:
     return value
 
 
-def _observing(masks: Masks, x_0: Signal, noise: Noise) -> Mask:
+def observing(masks: Masks, x_0: Signal, noise: Noise) -> Mask:
     """Masks for a batch, one for each or one for all. Raises InvalidInput where they observe
     nothing, and warns where they hide nothing, of any signal.
     """

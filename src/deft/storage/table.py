@@ -17,6 +17,7 @@ from typing import final
 
 _PROBLEMS = {
     "deft.problems.linear": "Colourisation Deblurring Denoising Inpainting MRI SuperResolution",
+    "deft.problems.multi_coil_mri": "MultiCoilMRI",
     "deft.problems.mixture": "AnyOf RandomProjections",
     "deft.problems.motif": "MotifScaffolding",
     "deft.problems.nonlinear": "HighDynamicRange JPEG NonlinearBlur PhaseRetrieval "
@@ -44,6 +45,7 @@ _OPERATORS = {
     "deft.operators.mixed": "Mixed",
     "deft.operators.motif": "AlignedMotif FixedMotif",
     "deft.operators.mri": "MRI",
+    "deft.operators.multi_coil_mri": "MultiCoilMRI",
     "deft.operators.nonlinear_blur": "NonlinearBlur",
     "deft.operators.phase_retrieval": "PhaseRetrieval",
     "deft.operators.super_resolution": "SuperResolution",
