@@ -24,6 +24,7 @@ from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.operators.base import ForwardOperator
 from deft.operators.inpainting import Inpainting
+from deft.pipeline.deviations import read_deviations, with_deviations
 from deft.pipeline.measured import keeps_range
 from deft.priors.base import Prior
 from deft.problems import Problem
@@ -36,7 +37,7 @@ def observation(
     problem: Problem,
     *,
     masks: Path | None,
-    sigma_y: float | None,
+    sigma_y: float | Path | None,
     convert: Convert | None,
     value_range: Range | None,
     strict: bool,
@@ -78,6 +79,10 @@ def observation(
             raise InvalidInput(
                 f"the measurement {name} holds NaN or infinite values; mend it, or take it away."
             )
+    said = None
+    if isinstance(sigma_y, Path):
+        said = read_deviations("--sigma_y", sigma_y, expected, len(rows))
+        sigma_y = float(said[said.isfinite()].clamp(min=0).max()) if said.isfinite().any() else 0.0
     level = problem.sigma_y if sigma_y is None else sigma_y
     if isinstance(level, tuple):
         raise InvalidInput(
@@ -86,6 +91,8 @@ def observation(
         )
     y = torch.stack(rows)
     likelihood = problem.likelihood(operator, y, sigma_y)
+    if said is not None:
+        likelihood = with_deviations("--sigma_y", likelihood, y, said)
     if value_range is None:
         _check_range(y, operator, prior, level)
     return Observation(operator.observed(y), likelihood), names

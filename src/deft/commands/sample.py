@@ -47,7 +47,8 @@ HELP = {
     "(or opaque) where observed",
     "invert_masks": "take what is black (or transparent) in --masks for observed",
     "sigma_y": "the standard deviation of the noise in --measurements, in the prior's range; "
-    "default: the problem's; 'estimate' finds it from them",
+    "default: the problem's; 'estimate' finds it from them; an npy file of their shape gives one "
+    "for each entry",
     "images": "in place of --measurements: clean images, which are measured first",
     "samples": "per image",
     "sampler": "default: DPMSolver with --steps",
@@ -72,7 +73,7 @@ def run(
     measurements: Path | None = None,
     masks: Path | None = None,
     invert_masks: bool = False,
-    sigma_y: float | Literal["estimate"] | None = None,
+    sigma_y: float | Literal["estimate"] | Path | None = None,
     images: Path | None = None,
     samples: int = 8,
     sampler: Sampler | None = None,
@@ -196,7 +197,7 @@ def run(
             inputs.unused(
                 "with pictures larger than the prior",
                 functionals=functionals,
-                sigma_y=ESTIMATE if sigma_y == ESTIMATE else None,
+                sigma_y=sigma_y if isinstance(sigma_y, Path) or sigma_y == ESTIMATE else None,
                 reuse=None if reuse == 1 else reuse,
             )
             by_tiles.draw(out, reader, pieces.first(limit), chosen, samples, h, resolved)

@@ -72,6 +72,12 @@ class Likelihood(nn.Module, ABC):
             )
         return self.operator.difference(y, predicted).to(x_0.dtype)
 
+    def plain(self, y: Measurement) -> tuple[Measurement, Likelihood]:
+        """The same measurement with one standard deviation for all entries of a signal, which is
+        what methods read; itself by default.
+        """
+        return y, self
+
     def behind(self, codec: Codec) -> Self:
         """The same noise around the operator behind a codec, which measures what it decodes. Raises
         `InvalidInput` where the law of the noise needs its own operator.

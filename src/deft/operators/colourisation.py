@@ -39,6 +39,7 @@ class Colourisation(SpectralOperator):
 
     signal_is = "pictures in colour (red, green, blue)"
     measurement_is = "grey pictures of one channel"
+    measures_coefficients = True
     _lift_is = "the grey picture, in every channel"
 
     def __init__(self, weights: Weights = LUMA) -> None:

@@ -36,6 +36,7 @@ class MRI(SpectralOperator):
     mask: Tensor
     signal_is = "complex images as two channels, real and imaginary, of the mask's size"
     measurement_is = "frequencies as two channels, real and imaginary, of the mask's size"
+    measures_coefficients = True
     _lift_is = "its zero-filled reconstruction"
 
     def __init__(self, mask: Tensor) -> None:

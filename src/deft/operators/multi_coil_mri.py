@@ -7,7 +7,8 @@ sensitivity.
 F, M and where the frequency 0 stands are those of `deft.operators.MRI`. Complex numbers are two
 channels, (real, imaginary): x is (batch, 2, height, width), y and the sensitivities (batch, 2,
 coils, height, width), torch.view_as_real(z).movedim(-1, 1) of complex z. The normal equations are
-solved by conjugate gradients (SENSE with any sampling: Pruessmann et al. 2001, doi:10.1002/mrm.1241).
+solved by conjugate gradients (SENSE, Pruessmann et al. 2001,
+doi:10.1002/mrm.1241).
 """
 
 from __future__ import annotations
