@@ -19,6 +19,7 @@ from deft.commands.inputs import Convert, Range, image_names, unused
 from deft.commands.mask_inputs import mask_stack
 from deft.data import convert_range, read_array
 from deft.data.arrays import INTEGERS
+from deft.data.nifti import is_nifti, read_nifti
 from deft.errors import BadImage, InvalidInput
 from deft.likelihoods import Observation
 from deft.noise import Noise
@@ -43,11 +44,17 @@ def observation(
     strict: bool,
     invert_masks: bool = False,
     key: str | None = None,
+    slice: str | None = None,
 ) -> tuple[Observation, list[str]]:
     """Measurements from files: an npy or npz file (n, ...), one picture, or a folder of npy files
     or pictures, one for each; masks by the same names, or one for all.
     """
-    rows, names = _measurements(path, prior, problem, convert, value_range, strict, key)
+    if is_nifti(path):
+        array = read_nifti(path, slice).values
+        rows, names = [_in_range(array, prior, value_range)], ["00000"]
+    else:
+        unused("where measurements are no NIfTI file", slice=slice)
+        rows, names = _measurements(path, prior, problem, convert, value_range, strict, key)
     like = torch.zeros(len(rows), *prior.signal_shape)
     if masks is not None and not isinstance(problem.operator(like[:1], Noise([0])), Inpainting):
         raise InvalidInput(
