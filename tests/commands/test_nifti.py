@@ -13,7 +13,7 @@ def test_a_slice_is_measured_or_is_the_measurement(deft, prior_file: str, tmp_pa
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "v.nii.gz")
     shown = volume[::-1, ::-1, 1].T / 50 - 1
     given = ["sample", "--prior", prior_file, "--problem", "Denoising", "--problem.sigma_y", "0.1"]
-    given += ["--method", "Unconditional", "--method.steps", "1", "--samples", "1"]
+    given += ["--method", "DPS", "--method.steps", "2", "--samples", "1"]
     given += ["--value_range", "[0,100]"]
     for kind, name in (("--images", "truth"), ("--measurements", "y")):
         file = [kind, tmp_path / "v.nii.gz"]
