@@ -162,7 +162,8 @@ class CholeskyWhitening(Whitening):
         factor = self.factor.to(v)
         factor = factor.T if transposed else factor
         solved = torch.linalg.solve_triangular(factor, v.flatten(1).T, upper=transposed)
-        return solved.T.reshape(v.shape)
+        result: Tensor = solved.T.reshape(v.shape)
+        return result
 
 
 def of_deviations(sigma_y: Tensor, observed: Tensor) -> tuple[EntryWeights, Tensor]:
