@@ -33,6 +33,7 @@ ASKED = {
     "interop/deepinv/problem.py": USERS,
     "interop/diffusers.py": ADVICE,
     "likelihoods/base.py": PARTS,
+    "likelihoods/gaussian.py": USERS,
     "likelihoods/observation.py": PARTS,
     "networks/faster.py": CHECKS,
     "networks/unet.py": PARTS,

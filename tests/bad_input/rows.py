@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.bad_input.alarm_rows import ALARM_ROWS
 from tests.bad_input.context_rows import CONTEXT_ROWS
 from tests.bad_input.genie_rows import GENIE_ROWS
+from tests.bad_input.observation_rows import OBSERVATION_ROWS
 from tests.bad_input.row import (
     ADAPT,
     APP,
@@ -4403,4 +4404,4 @@ ROWS["adapting, as training, more"] += [
     Row(ADAPT, "--subfolder unet", ("--subfolder", "unet")),
     Row(ADAPT, "--schedule linear", ("--schedule", "linear")),
 ]
-ROWS |= ALARM_ROWS | CONTEXT_ROWS | GENIE_ROWS | SCAFFOLD_ROWS
+ROWS |= ALARM_ROWS | CONTEXT_ROWS | GENIE_ROWS | OBSERVATION_ROWS | SCAFFOLD_ROWS

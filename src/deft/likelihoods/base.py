@@ -72,6 +72,12 @@ class Likelihood(nn.Module, ABC):
             )
         return self.operator.difference(y, predicted).to(x_0.dtype)
 
+    def plain(self, y: Measurement) -> tuple[Measurement, Likelihood]:
+        """The same measurement with one standard deviation for all entries of a signal, which is
+        what methods read; itself by default.
+        """
+        return y, self
+
     def behind(self, codec: Codec) -> Self:
         """The same noise around the operator behind a codec, which measures what it decodes, with
         what the codec leaves out (`codec.error`) as noise beside it; itself where it is behind it.

@@ -30,7 +30,8 @@ class Observation:
 
     Raises InvalidInput for a y that is not finite, and says which signal. Entries that the operator
     does not observe (pixels under a mask) are no measurements: a NaN or an infinity there becomes
-    0.
+    0. Of a noise that differs between entries, or is correlated, y and the likelihood are those of
+    the whitened measurement (`GaussianLikelihood.plain`).
     """
 
     y: Measurement
@@ -54,6 +55,9 @@ class Observation:
             object.__setattr__(self, "y", _seen_and_finite(self.y, self.likelihood.operator))
         if self.y.device.type != "meta" and not self.y.is_complex():
             self.likelihood.operator.check_measurement(self.y)
+        y, likelihood = self.likelihood.plain(self.y)
+        object.__setattr__(self, "y", y)
+        object.__setattr__(self, "likelihood", likelihood)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -67,6 +71,18 @@ class Observation:
     def sigma_y(self) -> Tensor:
         """The standard deviation of the noise: (1,) or (batch,)."""
         return self.likelihood.sigma_y
+
+    @property
+    def measured(self) -> Measurement:
+        """y in the units in which it was measured: where the noise differs between entries, or is
+        correlated, `y` and `residual` are those that make it white.
+        """
+        return self.operator.measured(self.y)
+
+    @property
+    def is_whitened(self) -> bool:
+        """Whether the noise differs between entries, or is correlated."""
+        return self.measured is not self.y
 
     def residual(self, x_0: Signal) -> Measurement:
         """y - A(x_0)."""

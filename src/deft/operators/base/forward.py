@@ -19,6 +19,9 @@ from deft.errors import DeftError, InvalidInput, says_no_memory
 from deft.operators.checked import MEASUREMENT, Shape, check, check_entries
 from deft.types import Mask, Measurement, Signal, Times, as_index, expand, norm
 
+if TYPE_CHECKING:
+    from deft.operators.whitening import Whitening
+
 
 class ForwardOperator(nn.Module, ABC):
     """A: x_0 -> A(x_0), noiseless.
@@ -226,6 +229,12 @@ class ForwardOperator(nn.Module, ABC):
 
         return Composed(self, codec)
 
+    def whitened(self, whitening: Whitening) -> ForwardOperator:
+        """The measurement W y, whose noise is white (`deft.operators.whitening`)."""
+        from deft.operators.whitened import Whitened
+
+        return Whitened(self, whitening)
+
     def transposed_derivative(self, x_0: Signal, v: Measurement) -> Signal | None:
         """J^T v, with J = dA / dx_0, by differentiating A; None where that cannot be done."""
         try:
@@ -267,6 +276,10 @@ class ForwardOperator(nn.Module, ABC):
         """y with the entries that are no measurements (pixels under a mask) set to zero; y itself
         by default.
         """
+        return y
+
+    def measured(self, y: Measurement) -> Measurement:
+        """y as it was measured, before its noise was made white (`deft.operators.whitened`)."""
         return y
 
     def readings(self, y: Measurement) -> dict[str, Measurement]:
