@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from deft.codec import Codec
 from deft.errors import DeftError, InvalidInput, says_no_memory
+from deft.operators.base.reach import mean_weight, within_reach
 from deft.operators.checked import MEASUREMENT, Shape, check, check_entries
 from deft.types import Mask, Measurement, Signal, Times, as_index, expand, norm
 
@@ -294,18 +295,3 @@ class ForwardOperator(nn.Module, ABC):
 
 
 check_entries(ForwardOperator)
-
-
-def within_reach(pull: Signal, r2: Tensor) -> Signal:
-    """`pull`, shortened where r2 times it is longer than 3 r per entry (root mean square): beyond,
-    a slope says nothing. r2 broadcasts against it.
-    """
-    farthest = 3 * math.sqrt(pull[0].numel()) * r2.sqrt()
-    return pull * (
-        farthest / (r2 * expand(norm(pull), pull)).clamp(min=torch.finfo(pull.dtype).tiny)
-    ).clamp(max=1)
-
-
-def mean_weight(weight: Measurement, count: Tensor) -> Tensor:
-    """The mean of what is not zero where nothing is measured: one number per signal."""
-    return weight.flatten(1).sum(1) / count.clamp(min=1) if len(weight) else weight.new_ones(1)

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from deft.codec import Codec
-from deft.operators.base.forward import ForwardOperator, mean_weight
+from deft.operators.base.forward import ForwardOperator
+from deft.operators.base.reach import mean_weight
 from deft.operators.solvers import conjugate_gradients
 from deft.types import Measurement, Signal, Times, expand
 
