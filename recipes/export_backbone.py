@@ -118,14 +118,14 @@ def main() -> None:
     parser.add_argument("--motifs", type=Path, help="folder of the benchmark's motif files")
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("exported"))
-    parser.add_argument("--steps", type=int, default=100, help="evaluations per design")
+    parser.add_argument("--steps", type=int, default=80, help="evaluations per design")
     parser.add_argument("--noise-scale", type=float, default=0.6, help="of the sampler")
     parser.add_argument(
-        "--below", type=float, default=12.0, help="the noise level in angstrom below which it holds"
+        "--below", type=float, default=6.0, help="the noise level in angstrom below which it holds"
     )
-    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("--samples", type=int, default=40)
     parser.add_argument(
-        "--whole-noise", type=int, default=24, help="designs of the prior's own law"
+        "--whole-noise", type=int, default=16, help="designs of the prior's own law"
     )
     parser.add_argument("--hardware", default="a share of one core of an x86-64 CPU, float32")
     parser.add_argument("--note", default="", help="what else there is to say about the training")

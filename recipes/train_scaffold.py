@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--motifs", type=Path, help="folder of the benchmark's motif files")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--prior", default="backbone-128", help="a name, or a file")
-    parser.add_argument("--initial", type=Path, help="h.safetensors to start from, of any prior")
+    parser.add_argument("--initial", type=Path, help="an h of an earlier prior to begin from")
     parser.add_argument("--fraction", type=float, default=0.09)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=8)

@@ -12,6 +12,7 @@ from PIL import Image
 
 import deft
 from deft import cli
+from tests.bad_input import protein_world
 
 SHORT = {
     "steps=2_000": "steps=2, batch_size=2",
@@ -78,10 +79,12 @@ FIXTURES = {
     "--out short": "--out short --steps 2 --batch_size 2",
     "--out samples": "--out samples-{line} --samples 1 --limit 1 --steps 2",
     "--config examples/evaluate.yaml": "--config examples/evaluate.yaml --limit 1 --samples 1",
+    "--problem 5TPN.pdb -n 16": "--problem protein/motif.pdb --prior protein/tiny.safetensors -n 1 "
+    "--steps 2 --judge false",
 }
 """What stands for the reader's own files on the command line, and what makes it short."""
-LEFT_OUT = ("deft demo",)
-"""What takes minutes and has tests of its own (tests/commands/test_demo.py)."""
+LEFT_OUT = ("deft demo", "deft app")
+"""What takes minutes, or stays, and has tests of its own (commands/test_demo.py, app)."""
 
 
 def lines() -> list[str]:
@@ -101,10 +104,12 @@ def test_there_are_lines_for_every_command():
         "adapt",
         "conformal",
         "alarm",
+        "app",
         "sample",
         "evaluate",
         "list",
         "inspect",
+        "scaffold",
     }
 
 
@@ -116,6 +121,7 @@ def test_the_command_line_of_the_readme_runs(tmp_path, monkeypatch, capsys):
         for k in range(20):
             picture = rng.integers(0, high, (32, 32)) * (1 if name == "pictures" else 255)
             Image.fromarray(picture.astype(np.uint8)).save(tmp_path / name / f"{k}.png")
+    protein_world.build(tmp_path / "protein")
     np.save(tmp_path / "slices.npy", rng.uniform(-1000, 1500, (1, 128, 128)).astype(np.float32))
     monkeypatch.chdir(tmp_path)
     for number, line in enumerate(lines()):

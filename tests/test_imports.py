@@ -58,7 +58,8 @@ LAYERS["studies"] = LAYERS["training"] | {"training"}
 LAYERS["reports"] = LAYERS["studies"] | {"studies"}
 LAYERS["pipeline"] = LAYERS["reports"] | {"reports", "interop"}
 LAYERS["loading"] = LAYERS["pipeline"] | {"pipeline"}
-LAYERS["commands"] = LAYERS["pipeline"] | {"pipeline", "serving"}
+LAYERS["app"] = LAYERS["pipeline"] | {"pipeline", "serving"}
+LAYERS["commands"] = LAYERS["app"] | {"app"}
 LAYERS["cli"] = {"errors", "signals", "commands"}  # the commands once one is known
 for _name, _part in LAYERS.items():
     if {"priors", "operators"} & {_name, *_part}:  # both speak of signal space and prior space

@@ -89,6 +89,20 @@ class TestRectifiedFlow(ScheduleContract):
         )
 
 
+class TestShiftedFlow(ScheduleContract):
+    def schedule(self):
+        return RectifiedFlow(shift=3.0)
+
+    def test_it_is_the_same_process_at_other_times(self):
+        """v = s u / (1 + (s - 1) u): the odds of noise to signal are s times as large."""
+        t = torch.linspace(0, 1, 5, dtype=torch.float64)
+        plain, shifted = RectifiedFlow(), self.schedule()
+        torch.testing.assert_close(shifted.alpha(t) + shifted.sigma(t), torch.ones_like(t))
+        torch.testing.assert_close(
+            shifted.sigma(t) / shifted.alpha(t), 3 * plain.sigma(t) / plain.alpha(t)
+        )
+
+
 _NONSENSE = (float("nan"), float("inf"), -1.0)
 
 
@@ -110,6 +124,7 @@ _NONSENSE = (float("nan"), float("inf"), -1.0)
         (lambda: EDM(0, 1), "sigma_min"),
         (lambda: EDM(rho=0), "rho"),
         (lambda: RectifiedFlow(0.5), "t_min"),
+        *[(lambda value=value: RectifiedFlow(shift=value), "shift") for value in (*_NONSENSE, 0)],
         *[(lambda value=value: VPLinear(value, value), "beta_min") for value in _NONSENSE],
         *[(lambda value=value: VPTabulated.linear(10, value), "beta_start") for value in _NONSENSE],
         *[(lambda value=value: VE(value, 10.0), "sigma_min") for value in _NONSENSE],

@@ -10,7 +10,7 @@ from deft.codec import LinearCodec
 from deft.errors import InvalidInput
 from deft.htransforms.exact import Exact
 from deft.likelihoods import GaussianLikelihood, Observation
-from deft.likelihoods import observation as observations
+from deft.likelihoods import doubts
 from deft.operators import CallableOperator, HighDynamicRange, Identity
 from deft.operators.composed import composed
 from deft.priors.context import Context
@@ -127,7 +127,7 @@ def test_readings_of_a_measurement_are_judged_in_the_space_of_the_prior(monkeypa
     prior.denoise = lambda x_t, t: seen.append(tuple(x_t.shape[1:])) or denoise(x_t, t)
     problem = deft.problems.Tomography(views=8, sigma_y=0.1)
     observation = problem.draw(torch.zeros(1, 1, 16, 16), deft.Noise([0]))
-    observations.warn_doubts(observation, prior)
+    doubts.warn_doubts(observation, prior)
     assert set(seen) == {(1, 8, 8)}
 
 

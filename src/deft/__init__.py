@@ -113,6 +113,7 @@ _HOME = {
     "load": "deft.loading",
     "Loaded": "deft.loading",
     "DeftPipeline": "deft.pipeline.pipeline",
+    "scaffold": "deft.pipeline.scaffolds",
     # training
     "Objective": "deft.training.base",
     "Loss": "deft.training.batch",

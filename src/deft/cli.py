@@ -30,6 +30,9 @@ COMMANDS = {
     "bank": "evaluate a prior beforehand, so that several h-transforms learn from one bank",
     "distil": "teach a learned h-transform to do with few prior evaluations",
     "sample": "draw posterior samples for measurements, or for images that are measured first",
+    "scaffold": "design protein backbones around a motif, and measure them",
+    "app": "a page on this machine: drop a picture, paint what is missing, look at samples as they "
+    "come",
     "alarm": "measure on held-out images what right answers look like, so that sample says which "
     "are doubtful",
     "evaluate": "compare methods on the same observations and seeds; writes results.json and "

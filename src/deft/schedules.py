@@ -4,8 +4,7 @@
     log-SNR_t = 2 log(alpha_t / sigma_t),    strictly decreasing and finite at both ends
 
 Two schedules are the same process up to a change of scale and of time: x_t / alpha_t depends on the
-log-SNR alone, which is how `Rescheduled` runs a network under a schedule that it was not trained
-with.
+log-SNR alone, by which `Rescheduled` runs a network under a schedule that it was not trained with.
 """
 
 from __future__ import annotations
@@ -266,34 +265,34 @@ class EDM(_VarianceExploding):
 
 @final
 class RectifiedFlow(Schedule):
-    """alpha_t = 1 - u, sigma_t = u, u = t_min + (1 - 2 t_min) t.
+    """alpha_t = 1 - v, sigma_t = v, v = shift u / (1 + (shift - 1) u), u = t_min + (1 - 2 t_min) t.
 
     Liu et al. 2023, arXiv:2209.03003; Lipman et al. 2023, arXiv:2210.02747 with time reversed. Both
-    ends are cut, so that the log-SNR is finite.
+    ends are cut, so that the log-SNR is finite. A `shift` (arXiv:2403.03206, eq. 23) moves times.
     """
 
-    def __init__(self, t_min: float = _T_MIN) -> None:
+    def __init__(self, t_min: float = _T_MIN, shift: float = 1.0) -> None:
         self.t_min = checks.positive("t_min", t_min, "the least time")
         if self.t_min >= 0.5:
             raise InvalidInput("t_min", given=t_min, expected="a number in (0, 0.5)")
+        self.shift = checks.positive("shift", shift, "how much more of t lies at high noise")
 
     def alpha(self, t: Times) -> Times:
         return 1 - self.sigma(t)
 
     def sigma(self, t: Times) -> Times:
-        return self.t_min + (1 - 2 * self.t_min) * t
+        u = self.t_min + (1 - 2 * self.t_min) * t
+        return self.shift * u / (1 + (self.shift - 1) * u)
 
     def time(self, log_snr: Times) -> Times:
-        u = torch.sigmoid(-0.5 * log_snr)
+        v = torch.sigmoid(-0.5 * log_snr)
+        u = v / (self.shift - (self.shift - 1) * v)
         return ((u - self.t_min) / (1 - 2 * self.t_min)).clamp(0, 1)
 
 
 def _sigmas(sigma_min: float, sigma_max: float) -> tuple[float, float]:
     low, high = checks.positive_range("sigma_min, sigma_max", (sigma_min, sigma_max))
     if low == high:
-        raise InvalidInput(
-            "sigma_min, sigma_max",
-            given=(low, high),
-            expected="(low, high), finite, with 0 < low < high",
-        )
+        expected = "(low, high), finite, with 0 < low < high"
+        raise InvalidInput("sigma_min, sigma_max", given=(low, high), expected=expected)
     return low, high

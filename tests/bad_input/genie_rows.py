@@ -56,6 +56,6 @@ GENIE_ROWS: dict[str, list[Row]] = {
         ),
         Row(TRAIN, "--prior {w}/genie/2.ckpt", ("weights of Genie 2", "CallableBackbone")),
         Row(TRAIN, "--prior {w}/genie/cut.ckpt", ("genie/cut.ckpt is truncated: 20000 bytes",)),
-        Row(TRAIN, f"{_GENIE} {_SAID}", ("images have an event shape", "got (32, 3)")),
+        Row(TRAIN, f"{_GENIE} {_SAID}", ("{w}/images: got no chain", "coords and lengths")),
     ],
 }

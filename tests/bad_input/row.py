@@ -48,6 +48,20 @@ BANK = (
     "bank --prior {w}/tiny.safetensors --images {w}/images --size 4 --out out --validation_share 0"
 )
 SERVE = "serve-prior --prior {w}/tiny.safetensors --port 0"
+SCAFFOLD = (
+    "scaffold --problem {w}/protein/motif.pdb --designs 1 --prior {w}/protein/tiny.safetensors "
+    "--method Unconditional --steps 2 --out out --judge false --page false"
+)
+CONTIG = (
+    "scaffold --pdb {w}/protein/chain.pdb --contig 5/A3-12/5 --designs 1 "
+    "--prior {w}/protein/tiny.safetensors --method Unconditional --steps 2 --out out "
+    "--judge false --page false"
+)
+CHAINS = (
+    "train --prior {w}/protein/tiny.safetensors --problem MotifScaffolding "
+    "--images {w}/protein/chains.npz --out out --steps 2 --batch_size 2 --validation_share 0"
+)
+APP = "app --port 0 --open_page false"
 RIGHT = (
     TRAIN,
     BANK,
@@ -62,6 +76,11 @@ RIGHT = (
     ALARM,
     EXPORT,
     CT + " --images {w}/ct",
+    SCAFFOLD,
+    CONTIG,
+    CHAINS,
+    "scaffold --problem {w}/protein/motif.pdb --h {w}/protein/h.safetensors -n 1 --steps 2 "
+    "--out out --judge false --page false",
 )
 """Commands that work, so that what is wrong in a row is what its second part says."""
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from tests.bad_input.alarm_rows import ALARM_ROWS
+from tests.bad_input.context_rows import CONTEXT_ROWS
 from tests.bad_input.genie_rows import GENIE_ROWS
+from tests.bad_input.observation_rows import OBSERVATION_ROWS
 from tests.bad_input.row import (
     ADAPT,
+    APP,
     BANK,
     CALIBRATED,
     CONFORMAL,
@@ -22,6 +25,7 @@ from tests.bad_input.row import (
     WITHOUT,
     Row,
 )
+from tests.bad_input.scaffold_rows import SCAFFOLD_ROWS
 
 ROWS: dict[str, list[Row]] = {
     "foreign checkpoints": [
@@ -258,6 +262,20 @@ ROWS: dict[str, list[Row]] = {
         Row(SERVE, "--config {w}/nothing.yaml", ("--config", "nothing.yaml")),
         Row(SERVE, "--token abcdefgh12", ("unknown option", "--token", "--token_file")),
         Row("serve-prior --print_config=x", "", ('Invalid option "x" for --print_config',)),
+    ],
+    "the page": [
+        Row(APP, "--h nowhere", ("nowhere does not exist", "deft list")),
+        Row(APP, "--h owner/nothing", ("owner/nothing does not exist here", "Hugging Face hub")),
+        Row(APP, "--h {w}/run --prior nowhere", ("no prior 'nowhere'",)),
+        Row(APP, "--prior digits-32", ("--prior", "got digits-32", "--h FILE")),
+        Row(APP, "--port 70000", ("--port", "got 70000", "from 0 to 65,535")),
+        Row(APP, "--megabytes 0", ("--megabytes", "got 0", "a finite number > 0")),
+        Row(APP, "--samples 0", ("--samples", "got 0", "a whole number from 1")),
+        Row(APP, "--open_page perhaps", ("--open_page", "got perhaps")),
+        Row(APP, "--allow nowhere_at_all", ("--allow", "got nowhere_at_all", "a module")),
+        Row(APP, "--config {w}/nothing.yaml", ("--config", "nothing.yaml")),
+        Row("app --print_config=x", "", ('Invalid option "x" for --print_config',)),
+        Row(APP, "--host 0.0.0.0", ("unknown option", "--host")),
     ],
     "not finite": [
         Row(TRAIN, "--learning_rate nan", ("--learning_rate", "got nan", "a finite number")),
@@ -1309,9 +1327,8 @@ ROWS: dict[str, list[Row]] = {
             TRAIN,
             "--prior {w}/d_flow",
             (
-                "{w}/d_flow/scheduler/scheduler_config.json: _class_name",
-                "got FlowMatchEulerDiscreteScheduler",
-                "a scheduler with a table of betas; this one is",
+                "{w}/d_flow/scheduler/scheduler_config.json: beta_",
+                "a setting that is known not to change the noise schedule",
                 "Give --schedule (and --prediction_type)",
             ),
         ),
@@ -1319,9 +1336,8 @@ ROWS: dict[str, list[Row]] = {
             TRAIN,
             "--prior {w}/d_edm",
             (
-                "{w}/d_edm/scheduler/scheduler_config.json: _class_name",
-                "got EDMEulerScheduler",
-                "a scheduler with a table of betas; this one is",
+                "{w}/d_edm/scheduler/scheduler_config.json: beta_",
+                "a setting that is known not to change the noise schedule",
                 "Give --schedule (and --prediction_type)",
             ),
         ),
@@ -1387,9 +1403,8 @@ ROWS: dict[str, list[Row]] = {
             "inspect {w}/d_flow",
             "",
             (
-                "{w}/d_flow/scheduler/scheduler_config.json: _class_name",
-                "got FlowMatchEulerDiscreteScheduler",
-                "a scheduler with a table of betas; this one is",
+                "{w}/d_flow/scheduler/scheduler_config.json: beta_",
+                "a setting that is known not to change the noise schedule",
                 "Give --schedule (and --prediction_type)",
             ),
         ),
@@ -1416,7 +1431,11 @@ ROWS: dict[str, list[Row]] = {
         Row(
             TRAIN,
             "--prior {w}/d_alone --schedule linear --prediction_type noise",
-            ("--prediction_type", "got noise", "one of epsilon, sample, v_prediction, score"),
+            (
+                "--prediction_type",
+                "got noise",
+                "one of epsilon, sample, v_prediction, velocity, score",
+            ),
         ),
     ],
     "diffusers folders, networks": [
@@ -1443,8 +1462,8 @@ ROWS: dict[str, list[Row]] = {
             TRAIN,
             "--prior {w}/d_class",
             (
-                "{w}/d_class holds a UNet2DConditionModel",
-                "this adapter takes a UNet2DModel or a DDPM, DDIM",
+                "{w}/d_class holds a PixArtTransformer2DModel",
+                "this adapter takes a network of the classes UNet2DModel,",
             ),
         ),
         Row(
@@ -1483,9 +1502,9 @@ ROWS: dict[str, list[Row]] = {
             TRAIN,
             "--prior {w}/d_latent",
             (
-                "{w}/d_latent",
-                "got a DDPMPipeline with vqvae",
-                "a network of pixels: this one works on latents or",
+                "{w}/d_latent/vqvae/config.json: _class_name",
+                "got UNet2DModel",
+                "expected AutoencoderKL or AutoencoderTiny or VQModel",
             ),
         ),
         Row(
@@ -4385,4 +4404,4 @@ ROWS["adapting, as training, more"] += [
     Row(ADAPT, "--subfolder unet", ("--subfolder", "unet")),
     Row(ADAPT, "--schedule linear", ("--schedule", "linear")),
 ]
-ROWS |= ALARM_ROWS | GENIE_ROWS
+ROWS |= ALARM_ROWS | CONTEXT_ROWS | GENIE_ROWS | OBSERVATION_ROWS | SCAFFOLD_ROWS

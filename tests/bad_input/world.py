@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save, save_file
 
 from deft.cli import main
 from deft.priors import zoo
+from tests.bad_input import protein_world
 from tests.commands.conftest import save_images, tiny_prior
 from tests.data.slices import stack, write_dicom
 
@@ -363,6 +364,14 @@ def _cards(root: Path) -> None:
     edit(h, made / "elsewhere.safetensors", lambda card: card.update(prior_from="someone/x"))
     edit(h, made / "api.safetensors", lambda card: card.update(prior_from="http://127.0.0.1:9"))
     edit(h, made / "text.safetensors", lambda card: "no card")
+    for name, said in (("details", {"details": {"num_heads": -3}}), ("subfolder", {})):
+        said = said or {"subfolder": "unet_ema"}
+        edit(h, made / f"{name}.safetensors", lambda card, s=said: card.update(prior_options=s))
+    edit(
+        h,
+        made / "context.safetensors",
+        tensors=lambda held: {**held, "prior_context.class_labels": torch.zeros(1).long()},
+    )
     reference = {"images": -3, "samples": [1], "levels": [], "sampler": {}, "values": [[[0.0]]]}
     edit(h, made / "alarm.safetensors", lambda card: card.update(alarm=reference))
 
@@ -403,6 +412,7 @@ def _configurations(root: Path) -> None:
 
 def _diffusers(root: Path) -> None:
     diffusers = __import__("diffusers")
+    from tests.priors import diffusers_tiny as tiny
     from tests.priors.test_diffusers import betas, unet
 
     whole = root / "diffusers"
@@ -430,7 +440,7 @@ def _diffusers(root: Path) -> None:
     config("d_nan", scheduler, beta_end=float("nan"))
     config("d_size", network, sample_size=15)
     config("d_text", network, layers_per_block="two")
-    config("d_class", network, _class_name="UNet2DConditionModel")
+    config("d_class", network, _class_name="PixArtTransformer2DModel")
     config("d_embedding", network, class_embed_type="timestep")
     (copied("d_json") / network).write_text("{")
     (copied("d_cut") / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"\0" * 20)
@@ -454,6 +464,11 @@ def _diffusers(root: Path) -> None:
     save_file(dict(list(values.items())[1:]), missing, {"format": "pt"})
     extra = copied("d_extra") / "unet" / "diffusion_pytorch_model.safetensors"
     save_file({**values, "more.weight": torch.zeros(2)}, extra, {"format": "pt"})
+    prompted = tiny.conditioned(in_channels=1, out_channels=1, sample_size=16)
+    tiny.saved(root / "d_prompt", prompted, betas())
+    for name, shape in (("context", (1, 5, 12)), ("context_width", (1, 5, 11))):
+        save_file({"encoder_hidden_states": torch.zeros(shape)}, root / f"{name}.safetensors")
+    (root / "context_cut.safetensors").write_bytes(b"0" * 20)
     classes = root / "d_classes"
     unet(sample_size=16, num_class_embeds=3).save_pretrained(classes / "unet")
     betas().save_pretrained(classes / "scheduler")
@@ -499,6 +514,7 @@ def _genie(folder: Path) -> None:
 
 
 def _others(root: Path) -> None:
+    protein_world.build(root / "protein")
     (root / "file").write_text("a file")
     (root / "results").mkdir()
     (root / "results" / "results.json").write_text("{")

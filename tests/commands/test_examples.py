@@ -6,6 +6,8 @@ from types import ModuleType
 
 import pytest
 
+import deft as deft_
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FEW = ["--steps", "1", "--batch-size", "2", "--validation-share", "0"]
 
@@ -31,6 +33,14 @@ def test_ct(tmp_path: Path) -> None:
         < 2.5
     )
     assert (tmp_path / "picture.png").stat().st_size > 1000
+
+
+def test_latent(tmp_path: Path) -> None:
+    """A network that learned nothing, whose pipeline is read as diffusers wrote it."""
+    found = example("latent").main(14, (2, 2, 2), test=2, samples=4, out=str(tmp_path))
+    assert (tmp_path / "posteriors.png").stat().st_size > 1000
+    assert found["pixels"]["CRPS"] < found["latent"]["CRPS"]  # which had no time to learn
+    assert deft_.priors.load(tmp_path / "pipeline").signal_shape == (1, 32, 32)
 
 
 def test_closed_api() -> None:

@@ -545,6 +545,7 @@ def test_masks_of_another_size(deft, prior_file: str, image_folder: str, tmp_pat
 
 NONLINEAR = {
     "HighDynamicRange": ["--problem.factor", "3"],
+    "JPEG": ["--problem.quality", "10"],
     "NonlinearBlur": ["--problem.kernel", "gaussian", "--problem.sigma_y", "0.05"],
     "PhaseRetrieval": ["--problem.iterations", "5", "--problem.restarts", "2"],
     "Deepinv": ["--problem.physics", "tests.interop.deepinv.test_problem.averaged"],

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import deft
-import deft.training.denoising
+import deft.training.measured
 from deft.codec import Codec, LinearCodec
 from deft.errors import InvalidInput
 from deft.operators import CallableOperator, Inpainting, Matrix
@@ -189,7 +189,7 @@ def test_training_on_codes_measures_what_they_decode_to():
         progress=False,
     )
     assert result.validation.loss < 0.8 * result.validation.without
-    seen = deft.training.denoising.measured(
+    seen = deft.training.measured.measured(
         problem, model, codes[:3], deft.Noise(range(3), dtype=DOUBLE)
     )
     assert isinstance(seen.operator, ComposedLinear)

@@ -42,7 +42,7 @@ class TestNotFinite:
 
     @pytest.mark.parametrize(
         "sigma_y",
-        [math.nan, math.inf, -1.0, torch.tensor([0.1, math.nan]), torch.ones(2, 2), "0.1", None],
+        [math.nan, math.inf, -1.0, torch.tensor([0.1, math.nan]), "0.1", None],
     )
     def test_a_noise_level(self, sigma_y):
         make = getattr(GaussianLikelihood.__init__, "__wrapped__", GaussianLikelihood.__init__)

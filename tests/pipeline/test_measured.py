@@ -237,3 +237,14 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(BadImage, match="convert='grey'"):
         observed(Image.fromarray(levels(shape=(SIZE, SIZE, 3))))
     assert observed(Image.fromarray(levels(shape=(SIZE, SIZE, 3))), convert="grey").y.shape[1] == 1
+
+
+def test_a_standard_deviation_for_each_entry() -> None:
+    """In the unit of the measurements; y itself comes back."""
+    y = np.random.default_rng(0).uniform(0, 1, (1, SIZE, SIZE)).astype(np.float32)
+    sigma = torch.linspace(0.1, 0.3, SIZE**2).reshape(1, SIZE, SIZE)
+    found = observed(y, sigma_y=sigma, value_range=(0.0, 1.0))
+    assert found.is_whitened
+    level = 2 * (1 / sigma**2).mean() ** -0.5
+    torch.testing.assert_close(found.sigma_y, level[None])
+    torch.testing.assert_close(found.measured[0], 2 * torch.from_numpy(y) - 1)

@@ -31,6 +31,12 @@ def test_the_least_card():
         assert part not in found
 
 
+def test_guidance_that_was_distilled_is_said():
+    assert "distilled" not in text(CARD)
+    prior = {**CARD["prior"], "guidance_distilled": True}
+    assert "no mean of x_0 under a density" in text({**CARD, "prior": prior})
+
+
 def test_all_that_a_card_may_say():
     factors = [[None, 1.5, 2.0, 2.0, 2.0, 1.9]]
     about = {

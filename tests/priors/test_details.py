@@ -19,5 +19,22 @@ def test_what_no_network_has_is_refused(wrong, match):
         Details(**wrong)
 
 
+def test_what_a_card_holds(tmp_path):
+    """The content of the file that it names, and not its place."""
+    (tmp_path / "x.json").write_text('{"num_heads": 2}')
+    said = Details(config=str(tmp_path / "x.json"), image_size=8, value_range=(0, 1))
+    card = said.card()
+    assert card == {"image_size": 8, "value_range": [0, 1], "config": {"num_heads": 2}}
+    (tmp_path / "x.json").unlink()
+    again = Details.of_card(card)
+    assert again.card() == card
+    assert again.value_range == (0, 1)
+    file, content = again.beside(tmp_path / "w.pt")
+    assert (file.name, content) == ("w.config.json", {"num_heads": 2})
+    assert Details().beside(tmp_path / "w.pt") is None
+    with pytest.raises(InvalidInput, match="num_heads"):
+        Details.of_card({"num_heads": 0})
+
+
 def test_what_it_says():
     assert Details(config="x.json", num_heads=4).said() == {"num_heads": 4}

@@ -10,7 +10,8 @@ import torch
 
 from deft.errors import InvalidInput
 from deft.priors.diffusers_schedulers import read
-from deft.priors.diffusers_settings import READ, REFUSED
+from deft.priors.diffusers_settings import OTHERS, READ, REFUSED, SHIFTED_BETAS
+from deft.schedules import VPTabulated
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -50,13 +51,13 @@ def every() -> set[str]:
 
 
 def test_every_class_of_the_installed_version_is_known():
-    known = READ | set(REFUSED) | {"ScoreSdeVeScheduler"}
+    known = READ | set(REFUSED) | OTHERS
     assert every() - known == set()
-    assert not READ & set(REFUSED)
+    assert not (READ | OTHERS) & set(REFUSED)
 
 
-@pytest.mark.parametrize("name", sorted(READ - {"DPMSolverSDEScheduler"}))
-@pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "squaredcos_cap_v2"])
+@pytest.mark.parametrize("name", sorted(READ - {"DPMSolverSDEScheduler", "UnCLIPScheduler"}))
+@pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"])
 def test_alpha_and_sigma_are_those_of_the_class_itself(name, schedule):
     cls = getattr(diffusers, name)
     config = {
@@ -69,10 +70,13 @@ def test_alpha_and_sigma_are_those_of_the_class_itself(name, schedule):
         theirs = cls(**config)
     except NotImplementedError:
         pytest.skip(f"{name} itself does not know {schedule}")
-    ours, prediction = read({**theirs.config, "_class_name": name}, "scheduler_config.json")
-    assert prediction == "epsilon"
-    t = torch.linspace(0, 1, 100, dtype=torch.float64)
-    expected = theirs.alphas_cumprod.double()
+    found = read({**theirs.config, "_class_name": name}, "scheduler_config.json")
+    ours = found.schedule
+    assert (found.prediction, found.told) == ("epsilon", "entry")
+    kept = len(ours._log_snr)  # those with a log-SNR above -16
+    assert kept >= 99
+    t = torch.linspace(0, 1, kept, dtype=torch.float64)
+    expected = theirs.alphas_cumprod[:kept].double()
     torch.testing.assert_close(ours.alpha(t) ** 2, expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(ours.sigma(t) ** 2, 1 - expected, rtol=1e-4, atol=1e-6)
 
@@ -80,10 +84,12 @@ def test_alpha_and_sigma_are_those_of_the_class_itself(name, schedule):
 @pytest.mark.parametrize("name", sorted(READ - {"DPMSolverSDEScheduler"}))
 def test_what_a_configuration_leaves_out_is_what_its_class_takes(name):
     theirs = getattr(diffusers, name)()
-    ours, _ = read({"_class_name": name}, "scheduler_config.json")
+    ours = read({"_class_name": name}, "scheduler_config.json").schedule
+    kept = len(ours._log_snr)
+    assert kept >= 999
     torch.testing.assert_close(
-        ours.alpha(torch.linspace(0, 1, 1000, dtype=torch.float64)) ** 2,
-        theirs.alphas_cumprod.double(),
+        ours.alpha(torch.linspace(0, 1, kept, dtype=torch.float64)) ** 2,
+        theirs.alphas_cumprod[:kept].double(),
         rtol=1e-5,
         atol=1e-6,
     )
@@ -99,6 +105,8 @@ def test_others_are_refused_with_the_reason(name):
 
 
 DDPM = {"_class_name": "DDPMScheduler", "_diffusers_version": "0.42.1"}
+FLOW = {"_class_name": "FlowMatchEulerDiscreteScheduler"}
+EDM = {"_class_name": "EDMEulerScheduler"}
 
 
 @pytest.mark.parametrize(
@@ -115,10 +123,34 @@ DDPM = {"_class_name": "DDPMScheduler", "_diffusers_version": "0.42.1"}
         ),
         (DDPM | {"prediction_type": None}, None, "epsilon, sample, v_prediction"),
         (
-            DDPM | {"_class_name": "DPMSolverMultistepScheduler", "use_flow_sigmas": True},
-            True,
-            "flow matching",
+            DDPM
+            | {
+                "_class_name": "DPMSolverMultistepScheduler",
+                "use_flow_sigmas": True,
+                "prediction_type": "v_prediction",
+            },
+            "v_prediction",
+            "flow_prediction, epsilon, sample",
         ),
+        (
+            DDPM | {"_class_name": "UniPCMultistepScheduler", "use_dynamic_shifting": True},
+            True,
+            "how far to shift",
+        ),
+        (FLOW | {"shift": 0}, 0, "a number > 0"),
+        (FLOW | {"invert_sigmas": True}, True, "told 1 - u"),
+        (FLOW | {"use_dynamic_shifting": True}, True, "the size of the signals"),
+        (FLOW | {"num_train_timesteps": 2}, 2, "a whole number from 3"),
+        (FLOW | {"direction": "back"}, "back", "a setting that is known"),
+        (
+            FLOW | {"use_dynamic_shifting": True, "time_shift_type": "cubic", "tokens": 4},
+            "cubic",
+            "exponential, linear",
+        ),
+        (EDM | {"sigma_min": 90.0}, 90.0, "below sigma_max, 80"),
+        (EDM | {"prediction_type": "sample"}, "sample", "epsilon, v_prediction"),
+        (EDM | {"sigma_schedule": "lu"}, "lu", "karras, exponential"),
+        ({"_class_name": "IPNDMScheduler", "trained_betas": [0.1]}, None, "nothing"),
         (DDPM | {"snr_shift_scale": 3.0}, 3.0, "a setting that is known"),
         (DDPM | {"num_train_timesteps": 10**9}, 10**9, "a whole number"),
         (DDPM | {"num_train_timesteps": "1000"}, "1000", "a whole number"),
@@ -135,9 +167,9 @@ DDPM = {"_class_name": "DDPMScheduler", "_diffusers_version": "0.42.1"}
         (DDPM | {"beta_end": 7.0}, 7.0, "in (0, 1]"),
         (DDPM | {"_class_name": ["DDPMScheduler"]}, None, "a scheduler of diffusers"),
         (
-            DDPM | {"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"},
-            "continuous",
-            "discrete",
+            DDPM | {"_class_name": "EulerDiscreteScheduler", "timestep_type": "other"},
+            "other",
+            "discrete or continuous",
         ),
         (
             {"_class_name": "ScoreSdeVeScheduler", "sigma_maximum": 3.0},
@@ -147,18 +179,46 @@ DDPM = {"_class_name": "DDPMScheduler", "_diffusers_version": "0.42.1"}
     ],
 )
 def test_nothing_falls_to_a_default(config, given, expected):
+    tokens = config.pop("tokens", None)
     with pytest.raises(InvalidInput) as raised:
-        read(config, "scheduler_config.json")
+        read(config, "scheduler_config.json", tokens)
     assert given is None or raised.value.given == given
     assert expected in raised.value.expected
 
 
-def test_a_table_of_ones_own_and_zero_terminal_snr():
+def test_a_table_of_ones_own():
     betas = torch.linspace(1e-3, 0.1, 20).tolist()
-    schedule, _ = read(DDPM | {"trained_betas": betas}, "file")
+    schedule = read(DDPM | {"trained_betas": betas}, "file").schedule
+    assert isinstance(schedule, VPTabulated)
     torch.testing.assert_close(schedule.betas.float(), torch.tensor(betas))
-    schedule, prediction = read(
-        DDPM | {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}, "file"
-    )
-    assert prediction == "v_prediction"
-    assert schedule.betas[-1] == 1
+
+
+@pytest.mark.parametrize("name", ["DDIMScheduler", "EulerDiscreteScheduler", *SHIFTED_BETAS])
+@pytest.mark.parametrize("kind", ["scaled_linear", "squaredcos_cap_v2"])
+def test_zero_terminal_snr(name, kind):
+    """The table is the foreign one; its last entries, below a log-SNR of -16, are out of reach."""
+    config = {"beta_schedule": kind, "rescale_betas_zero_snr": True}
+    theirs = getattr(diffusers, name)(**config, prediction_type="v_prediction")
+    found = read({**theirs.config, "_class_name": name}, "file")
+    ours, betas = found.schedule, found.schedule.betas
+    assert (found.prediction, float(betas[-1])) == ("v_prediction", 1)
+    assert -16 <= ours.log_snr_range[0] < -8
+    kept = len(ours._log_snr)
+    assert 990 <= kept < 1000
+    t = torch.linspace(0, 1, kept, dtype=torch.float64)
+    assert ours.told(t).tolist() == list(range(kept))
+    expected = theirs.alphas_cumprod[:kept].double()
+    torch.testing.assert_close(ours.alpha(t) ** 2, expected, rtol=2e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["DDPMScheduler", "DDIMScheduler", "PNDMScheduler"])
+def test_noise_is_added_as_the_class_does(name):
+    theirs = getattr(diffusers, name)(beta_schedule="scaled_linear")
+    ours = read({**theirs.config, "_class_name": name}, "file").schedule
+    x_0, eps = torch.randn(2, 4, 1, 8, 8).unbind()
+    entries = torch.tensor([0, 17, 500, 999])
+    theirs.set_timesteps(1000)
+    t = (entries / 999).double()
+    alpha_t, sigma_t = (f(t).float().view(4, 1, 1, 1) for f in (ours.alpha, ours.sigma))
+    expected = theirs.add_noise(x_0, eps, entries)
+    torch.testing.assert_close(alpha_t * x_0 + sigma_t * eps, expected, rtol=1e-4, atol=1e-5)

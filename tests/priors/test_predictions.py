@@ -44,9 +44,10 @@ def test_a_network_that_says_so_is_the_exact_prior(name, schedule):
     assert prior.identity()["prediction"] == prior.prediction
 
 
+@pytest.mark.parametrize("negative", [False, True])
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
-def test_edms_network_is_the_exact_prior(schedule):
-    """F = (x_0_hat - c_skip u) / c_out at u = x_t / alpha, which is given scaled by c_in."""
+def test_edms_network_is_the_exact_prior(schedule, negative):
+    """F = (x_0_hat - c_skip u) / c_out at u = x_t / alpha, which is given scaled by c_in; or -F."""
     reference, s = Rescheduled(mixture(), schedule), 0.7
 
     def network(given, t):
@@ -57,11 +58,17 @@ def test_edms_network_is_the_exact_prior(schedule):
             (reference.denoise(alpha * u, t) - s**2 / (s**2 + v**2) * u)
             * (s**2 + v**2).sqrt()
             / (s * v)
+            * (-1 if negative else 1)
         )
 
     prior = CallablePrior(
-        network, schedule, reference.event_shape, reference.scale, prediction=EDMPreconditioned(s)
+        network,
+        schedule,
+        reference.event_shape,
+        reference.scale,
+        prediction=EDMPreconditioned(s, negative),
     )
+    assert prior.prediction == ("edm_v" if negative else "edm")
     x_t = torch.randn(5, *reference.event_shape, dtype=torch.float64)
     for t in (0.1, 0.5, 0.9):
         t = torch.full((1,), t, dtype=torch.float64)

@@ -6,6 +6,7 @@ from deft.noise import Noise
 from deft.problems import (
     MRI,
     BoxMasks,
+    Colourisation,
     Deblurring,
     Denoising,
     FreeFormMasks,
@@ -13,6 +14,7 @@ from deft.problems import (
     Inpainting,
     Masks,
     MotionKernels,
+    MultiCoilMRI,
     RandomPixelMasks,
     SuperResolution,
 )
@@ -43,6 +45,13 @@ class TestRandomPixels(ProblemContract):
 class TestHalf(ProblemContract):
     def make(self):
         return Inpainting("half", sigma_y=0.05)
+
+
+class TestColourisation(ProblemContract):
+    event_shapes = ((3, 8, 8), (3, 12, 20))
+
+    def make(self):
+        return Colourisation((0.2126, 0.7152, 0.0722), sigma_y=0.05)
 
 
 class TestAverage(ProblemContract):
@@ -149,3 +158,15 @@ def test_constant_operators_are_made_once(monkeypatch):
     assert len(made) == 2  # one per axis
     problem.draw(torch.randn(2, 1, 8, 12), Noise([0, 1]))
     assert len(made) == 4
+
+
+class TestMultiCoilMRI(ProblemContract):
+    event_shapes = ((2, 8, 8), (2, 12, 20))
+
+    def make(self):
+        return MultiCoilMRI(3, sigma_y=0.05)
+
+    def test_the_coils_together_see_every_place_alike(self):
+        operator = self.make().operator(torch.zeros(1, 2, 8, 10), Noise([0]))
+        total = operator.sensitivities.square().sum((1, 2))
+        torch.testing.assert_close(total, torch.ones(1, 8, 10))

@@ -5,6 +5,7 @@ import torch
 
 from deft.noise import Noise
 from deft.problems import (
+    JPEG,
     HighDynamicRange,
     MotionKernels,
     NonlinearBlur,
@@ -19,6 +20,13 @@ from tests.refusal import refused
 class TestHighDynamicRange(ProblemContract):
     def make(self):
         return HighDynamicRange(3.0, (0.0, 1.0), sigma_y=0.05)
+
+
+class TestJPEG(ProblemContract):
+    event_shapes = ((1, 8, 8), (3, 12, 20))
+
+    def make(self):
+        return JPEG(30, "4:2:2", (-1.0, 1.0), sigma_y=0.05)
 
 
 class TestNonlinearBlur(ProblemContract):

@@ -50,11 +50,12 @@ def test_files_and_snapshots(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", answer)
     assert hub.file("a/b", "h.safetensors", "v1") == tmp_path
     assert hub.snapshot("a/b") == tmp_path
-    assert asked == [("a/b", "h.safetensors", "v1"), ("a/b", None), ("a/b", None)]  # .bin then
+    # the usual weights, a variant of them, .bin
+    assert asked == [("a/b", "h.safetensors", "v1"), *[("a/b", None)] * 3]
     (tmp_path / "unet").mkdir()
     (tmp_path / "unet" / "diffusion_pytorch_model.safetensors").touch()
     hub.snapshot("a/b", "v2")
-    assert asked[3:] == [("a/b", "v2")]
+    assert asked[4:] == [("a/b", "v2")]
 
 
 def test_without_a_network():

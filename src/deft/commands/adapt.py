@@ -9,6 +9,7 @@ from pathlib import Path
 from deft import checks
 from deft.commands import inputs, priors, train
 from deft.commands.inputs import Convert, Fit, Range, Window
+from deft.commands.on_card import at_hand
 from deft.commands.priors import Labels, Names
 from deft.commands.training_numbers import check_shares
 from deft.commands.untrained import loaded, objective_of
@@ -26,7 +27,8 @@ EXAMPLE = (
     "--problem.sigma_y 0.05 --images FOLDER --out run"
 )
 HELP = {
-    "h": "the h-transform to begin from: one that ships (deft list), a run folder or a file",
+    "h": "the h-transform to begin from: one that ships (deft list), a run folder, a "
+    "file or a hub id",
     "problem": "what is measured from now on (deft list --kind problems)",
     "images": train.HELP["images"],
     "out": train.HELP["out"],
@@ -71,6 +73,7 @@ def run(
     schedule: str | None = None,
     prediction_type: str | None = None,
     details: Details | None = None,
+    context: Path | None = None,
     allow: Names | None = None,
     *,
     resolved: str = "",
@@ -86,7 +89,7 @@ def run(
     check_shares(validation_share or 0.0, None, 0, 0)
     check_numbers(batch_size=batch_size, learning_rate=learning_rate, save_every=save_every)
     inputs.apart(out, images)
-    path = places.located(h)
+    path = places.fetched(h)
     name = prior or checkpoint.read_card(path).get("prior_from")
     if not isinstance(name, str):
         raise InvalidInput(
@@ -95,6 +98,8 @@ def run(
             expected="prior_from, a name or a path",
             advice="give --prior",
         )
+    if prior is None:
+        at_hand(name)
     if steps is None:
         steps = _steps(out, budget)
     if steps is None:
@@ -106,6 +111,8 @@ def run(
             prediction_type,
             allow=priors.names(allow),
             details=details,
+            context=context,
+            h=path,
         )
         found = inputs.opened(
             images,
@@ -164,6 +171,7 @@ def run(
         schedule=schedule,
         prediction_type=prediction_type,
         details=details,
+        context=context,
         allow=allow,
         resolved=resolved,
     )

@@ -75,7 +75,7 @@ def run(
         raise InvalidInput("noise_images", given=noise_images, expected="a count >= 0")
     inputs.apart(out, images)
     allowed = priors.names(allow)
-    path = places.located(h)
+    path = places.fetched(h)
     if path.resolve().parent == out.resolve():
         raise InvalidInput(
             "--out",
@@ -83,7 +83,14 @@ def run(
             expected="another folder than that of --h, which stays as it is",
         )
     network = priors.opened(
-        prior or prior_of(path), None, None, None, None, fetch=prior is not None, allow=allowed
+        prior or prior_of(path),
+        None,
+        None,
+        None,
+        None,
+        fetch=prior is not None,
+        allow=allowed,
+        h=path,
     )
     problem = problem_of(path, allowed)
     card = checkpoint.read_card(path)

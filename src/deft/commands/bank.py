@@ -10,6 +10,7 @@ from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.priors import Labels, Names
 from deft.commands.training_numbers import check_shares
 from deft.errors import InvalidInput
+from deft.priors.details import Details
 from deft.storage import claims
 from deft.studies.words import number
 from deft.training.bank import Bank
@@ -57,6 +58,8 @@ def run(
     subfolder: str | None = None,
     schedule: str | None = None,
     prediction_type: str | None = None,
+    details: Details | None = None,
+    context: Path | None = None,
     allow: Names | None = None,
     *,
     resolved: str = "",
@@ -78,7 +81,14 @@ def run(
     check_shares(validation_share, None, 0, 0)
     inputs.apart(out, images)
     network = priors.opened(
-        prior, labels, subfolder, schedule, prediction_type, allow=priors.names(allow)
+        prior,
+        labels,
+        subfolder,
+        schedule,
+        prediction_type,
+        allow=priors.names(allow),
+        details=details,
+        context=context,
     )
     if network.num_observations != 1:
         expected = "one label for all: a bank holds other images in each batch"

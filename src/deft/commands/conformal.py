@@ -14,6 +14,7 @@ from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.methods import DEFT
 from deft.commands.priors import Labels, Names
 from deft.errors import InvalidInput, at_least_one
+from deft.priors.details import Details
 from deft.problems import Problem, from_card
 from deft.samplers.base import Sampler
 from deft.samplers.dpm_solver import DPMSolver
@@ -79,6 +80,8 @@ def run(
     subfolder: str | None = None,
     schedule: str | None = None,
     prediction_type: str | None = None,
+    details: Details | None = None,
+    context: Path | None = None,
     allow: Names | None = None,
 ) -> None:
     """Calibrate intervals that hold on average, from images of your own.
@@ -90,7 +93,7 @@ def run(
     if sampler is not None:
         inputs.unused("with --sampler, which has its own (--sampler.steps)", steps=steps)
     at_least_one({"batch_size": batch_size, "limit": limit})
-    source = places.located(h)
+    source = places.fetched(h)
     inputs.apart(out, images)
     _not_over(out, source)
     card = checkpoint.read_card(source)
@@ -120,6 +123,9 @@ def run(
         prediction_type,
         fetch=prior is not None,  # what a file names is not downloaded
         allow=allowed,
+        details=details,
+        context=context,
+        h=source,
     )
     problem = problem or from_card(said, allow=allowed)
     drawn_by = sampler or (sampler_of(card) if steps is None else DPMSolver(steps=steps))

@@ -4,8 +4,6 @@ page.
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 import webbrowser
 from collections.abc import Mapping, Sequence
@@ -18,6 +16,7 @@ from deft.commands.demo_images import own_images, photograph_crops
 from deft.commands.demo_page import demo_page, introduction, warning_of
 from deft.commands.demo_plan import PROBLEMS, SIGMA_Y, Plan, planned
 from deft.commands.demo_training import learned, shipped_start
+from deft.commands.display import has_display
 from deft.commands.inputs import Convert, Fit
 from deft.commands.priors import Labels
 from deft.errors import InvalidInput, at_least_one
@@ -80,6 +79,7 @@ def run(
     schedule: str | None = None,
     prediction_type: str | None = None,
     details: Details | None = None,
+    context: Path | None = None,
     *,
     resolved: str = "",
 ) -> None:
@@ -103,7 +103,9 @@ def run(
     at_least_one({"samples": samples})
     begin = time.monotonic()
     inputs.apart(out, images)
-    network = priors.opened(prior, labels, subfolder, schedule, prediction_type, details=details)
+    network = priors.opened(
+        prior, labels, subfolder, schedule, prediction_type, details=details, context=context
+    )
     print(
         f"DEFT demo. Prior: {network.name}, {network.num_parameters:,} parameters, frozen. "
         f"Everything goes into {out}.",
@@ -167,7 +169,7 @@ def run(
             warning_of(prior, quick),
         )
     print(f"done in {(time.monotonic() - begin) / 60:.1f} minutes. Open {page.resolve()}")
-    if open_report and _has_display():
+    if open_report and has_display():
         webbrowser.open(page.resolve().as_uri())
 
 
@@ -232,11 +234,3 @@ def _methods(
         methods.DDNMPlus(steps=plan.ddnm_steps).build("DDNM+", prior, problem),
         Method("DEFT", h, _sampler(plan), training_seconds=chain.seconds(card)),
     ]
-
-
-def _has_display() -> bool:
-    if os.environ.get("CI") or not sys.stdout.isatty():
-        return False
-    return sys.platform in ("darwin", "win32") or bool(
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    )

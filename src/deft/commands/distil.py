@@ -95,7 +95,7 @@ def run(
         save_every=save_every,
     )
     inputs.apart(out, images)
-    allowed, place = priors.names(allow), places.located(h)
+    allowed, place = priors.names(allow), places.fetched(h)
     card = checkpoint.read_card(place)
     problem = _problem(place, card, allowed)
     same_units(card, window)
@@ -114,6 +114,7 @@ def run(
         None,
         fetch=prior is not None,  # what a file names is not downloaded
         allow=allowed,
+        h=place,
     )
     sampler = DPMSolver(steps_to, UniformLogSNR(high, low))
     times = sampler.times_of(network)  # refuses a grid that the schedule has not
@@ -168,6 +169,7 @@ def run(
             network,
             {
                 "prior_from": source,
+                "prior_options": card.get("prior_options"),
                 "problem": problem.card(),
                 "training": {
                     **result.facts(),

@@ -36,10 +36,10 @@ _WORDS = {
 
 @final
 class Done:
-    """The finished images of a folder."""
+    """The finished images of a folder, whose first file ends with `ending`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.path = folder, folder / NAME
+    def __init__(self, folder: Path, ending: str = ".npz") -> None:
+        self.folder, self.path, self.ending = folder, folder / NAME, ending
         self.known: dict[str, dict[str, Any]] = {}
         text = self.path.read_bytes().decode(errors="replace") if self.path.exists() else ""
         self.whole = not text or text.endswith("\n")
@@ -55,8 +55,8 @@ class Done:
         record = self.known.get(name)
         if record is None:
             return (
-                f"nothing is recorded of the {name}.npz that is there"
-                if (self.folder / f"{name}.npz").exists()
+                f"nothing is recorded of the {name}{self.ending} that is there"
+                if (self.folder / f"{name}{self.ending}").exists()
                 else ""
             )
         changed = [

@@ -81,6 +81,7 @@ def run(
     schedule: str | None = None,
     prediction_type: str | None = None,
     details: Details | None = None,
+    context: Path | None = None,
     allow: Names | None = None,
     *,
     resolved: str = "",
@@ -101,6 +102,7 @@ def run(
         prediction_type,
         allow=priors.names(allow),
         details=details,
+        context=context,
     )
     found = inputs.opened(
         images,

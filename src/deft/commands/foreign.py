@@ -20,6 +20,8 @@ from deft.errors import InvalidInput
 from deft.priors import adapters
 from deft.priors.base import Prior
 from deft.priors.details import Details
+from deft.priors.diffusers_networks import Taken
+from deft.priors.diffusers_text import has_texts, readable
 from deft.storage import weights_only
 from deft.studies.assumptions import LEVELS, examined
 
@@ -165,6 +167,32 @@ def _command(path: Path, said: adapters.Said) -> str:
         for option, value in said.options.items()
     ]
     return " ".join(["deft train --prior", shlex.quote(str(path)), *options, said.then])
+
+
+def of_folder(
+    folder: Path,
+    subfolder: str | None,
+    schedule: str | None,
+    prediction_type: str | None,
+    details: Details | None,
+    taken: Mapping[str, Taken],
+) -> str:
+    """The command line for a folder of diffusers: what was said of it, and what it must be told, in
+    capitals; an empty prompt and the class that stands for none need not be said.
+    """
+    said = {"subfolder": subfolder, "schedule": schedule, "prediction_type": prediction_type}
+    facts = {} if details is None else details.said()
+    said |= {f"details.{name}": value for name, value in facts.items()}
+    options = [f"--{name} {_typed(value)}" for name, value in said.items() if value is not None]
+    usual = has_texts(folder) and readable(folder)
+    for one in taken.values():
+        if one.classes is not None and one.null is None:
+            options.append("--labels N")
+        elif one.classes is None and not usual and "--context FILE.safetensors" not in options:
+            options.append("--context FILE.safetensors")
+    own = "--problem Inpainting --problem.masks box --problem.sigma_y 0.05"
+    command = ["deft train --prior", shlex.quote(str(folder)), *options, own]
+    return " ".join([*command, "--images FOLDER --out RUN"])
 
 
 def _in_words(value: Any) -> str:

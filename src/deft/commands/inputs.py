@@ -56,6 +56,7 @@ def opened(
     problem: Problem | None = None,
     key: str | None = None,
     series: str | None = None,
+    slice: str | None = None,
 ) -> Dataset[Any]:
     """The images at a path in the prior's range. Raises InvalidInput where CT slices are given with
     another window than the problem's.
@@ -78,6 +79,7 @@ def opened(
         default_window=own,
         key=key,
         series=series,
+        slice=slice,
     )
     for name in getattr(found, "idle", []):
         warnings.warn(

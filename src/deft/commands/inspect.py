@@ -202,6 +202,14 @@ def _any_prior(
     prior = priors.described(target, *said, details=details)
     rows({"from": target, "kind": f"a prior, {type(prior).__name__}", "name": prior.name})
     _about(prior)
+    taken = priors.lacking(prior)
+    for name, one in taken.items():
+        rows({"is told": f"{name} {one}"})
+    if priors.is_distilled(prior):
+        rows({"guidance": "distilled into it: its output is no mean of x_0 under a density"})
+    if Path(target).is_dir():
+        print("\nto fine-tune an h-transform on it:")
+        print(foreign.of_folder(Path(target), *said[1:], details, taken))
 
 
 def _problem(cls: type) -> None:
@@ -225,10 +233,17 @@ def _problem(cls: type) -> None:
 
 def _about(prior: Prior) -> None:
     low, high = prior.schedule.log_snr_range
+    shape, spread = "x".join(map(str, prior.event_shape)), f"standard deviation {prior.scale:.3g}"
+    values = f"values in {prior.value_range}"
+    if prior.codec is None:
+        rows({"signals": f"{shape}, {values}, {spread}"})
+    else:
+        size = sum(p.numel() for p in prior.codec.parameters())
+        rows({"latents": f"{shape}, {spread}"})
+        rows({"signals": f"{'x'.join(map(str, prior.signal_shape))}, {values}"})
+        rows({"autoencoder": f"{prior.codec.about}; {size:,} parameters"})
     rows(
         {
-            "signals": f"{'x'.join(map(str, prior.event_shape))}, values in {prior.value_range}, "
-            f"standard deviation {prior.scale:.3g}",
             "parameters": f"{prior.num_parameters:,}",
             "hash": prior.identity()["hash"],
             "predicts": prior.identity()["prediction"],

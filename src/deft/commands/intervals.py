@@ -16,7 +16,11 @@ from deft.studies.words import number
 
 
 def usable(
-    method: Method, problem: Problem, samples: int, sigma_y: float | str | None, masks: Path | None
+    method: Method,
+    problem: Problem,
+    samples: int,
+    sigma_y: float | Path | str | None,
+    masks: Path | None,
 ) -> Intervals | None:
     """The intervals of a method, or None, with a warning that says why, where they do not hold for
     such samples.

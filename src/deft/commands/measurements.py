@@ -19,11 +19,13 @@ from deft.commands.inputs import Convert, Range, image_names, unused
 from deft.commands.mask_inputs import mask_stack
 from deft.data import convert_range, read_array
 from deft.data.arrays import INTEGERS
+from deft.data.nifti import is_nifti, read_nifti
 from deft.errors import BadImage, InvalidInput
 from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.operators.base import ForwardOperator
 from deft.operators.inpainting import Inpainting
+from deft.pipeline.deviations import read_deviations, with_deviations
 from deft.pipeline.measured import keeps_range
 from deft.priors.base import Prior
 from deft.problems import Problem
@@ -36,17 +38,23 @@ def observation(
     problem: Problem,
     *,
     masks: Path | None,
-    sigma_y: float | None,
+    sigma_y: float | Path | None,
     convert: Convert | None,
     value_range: Range | None,
     strict: bool,
     invert_masks: bool = False,
     key: str | None = None,
+    slice: str | None = None,
 ) -> tuple[Observation, list[str]]:
     """Measurements from files: an npy or npz file (n, ...), one picture, or a folder of npy files
     or pictures, one for each; masks by the same names, or one for all.
     """
-    rows, names = _measurements(path, prior, convert, value_range, strict, key)
+    if is_nifti(path):
+        array = read_nifti(path, slice).values
+        rows, names = [_in_range(array, prior, value_range)], ["00000"]
+    else:
+        unused("where measurements are no NIfTI file", slice=slice)
+        rows, names = _measurements(path, prior, problem, convert, value_range, strict, key)
     like = torch.zeros(len(rows), *prior.signal_shape)
     if masks is not None and not isinstance(problem.operator(like[:1], Noise([0])), Inpainting):
         raise InvalidInput(
@@ -78,6 +86,10 @@ def observation(
             raise InvalidInput(
                 f"the measurement {name} holds NaN or infinite values; mend it, or take it away."
             )
+    said = None
+    if isinstance(sigma_y, Path):
+        said = read_deviations("--sigma_y", sigma_y, expected, len(rows))
+        sigma_y = float(said[said.isfinite()].clamp(min=0).max()) if said.isfinite().any() else 0.0
     level = problem.sigma_y if sigma_y is None else sigma_y
     if isinstance(level, tuple):
         raise InvalidInput(
@@ -86,6 +98,8 @@ def observation(
         )
     y = torch.stack(rows)
     likelihood = problem.likelihood(operator, y, sigma_y)
+    if said is not None:
+        likelihood = with_deviations("--sigma_y", likelihood, y, said)
     if value_range is None:
         _check_range(y, operator, prior, level)
     return Observation(operator.observed(y), likelihood), names
@@ -131,6 +145,7 @@ def _axes(row: Tensor, count: int, expected: tuple[int, ...]) -> str:
 def _measurements(
     path: Path,
     prior: Prior,
+    problem: Problem,
     convert: Convert | None,
     value_range: Range | None,
     strict: bool,
@@ -160,12 +175,13 @@ def _measurements(
         unused("where measurements are no npz file", key=key)
     files = pictures.found(path, "measurements", (*_ARRAYS, *pictures.SUFFIXES))
     found, skipped = {}, []
+    channels = _channels(problem, prior)
     for file in files:
         try:
             found[file] = (
                 read_array(file)
                 if file.suffix.lower() in _ARRAYS
-                else _pixels(file, prior, convert)
+                else _pixels(file, channels, convert)
             )
         except (BadImage, pictures.Unreadable) as error:
             if (
@@ -203,17 +219,23 @@ def _warn_if_dark(arrays: Sequence[np.ndarray], path: Path) -> None:
 _ARRAYS = (".npy", ".npz")
 
 
-def _pixels(file: Path, prior: Prior, convert: Convert | None) -> np.ndarray:
-    """(channels, height, width), with as many channels as the prior's signals."""
-    wanted = prior.signal_shape[0]
+def _channels(problem: Problem, prior: Prior) -> int:
+    """How many channels a measurement has that is a picture: one, where grey is seen of colours."""
+    like = torch.zeros(1, *prior.signal_shape)
+    shape = problem.operator(like, Noise([0]))(like).shape[1:]
+    return int(shape[0] if len(shape) == 3 else prior.signal_shape[0])
+
+
+def _pixels(file: Path, wanted: int, convert: Convert | None) -> np.ndarray:
+    """(channels, height, width), with as many channels as the problem measures."""
     if wanted not in (1, 3):
         raise BadImage(
-            f"{file} is a picture, and the prior's signals have {wanted} channels; use an npy file."
+            f"{file} is a picture, and the measurements have {wanted} channels; use an npy file."
         )
     image = pictures.decoded(file)
     if image.mode == "RGB" and wanted == 1 and convert is None:
         raise BadImage(
-            f"{file} is an image of mode RGB, and the prior's signals have 1 channels; use "
+            f"{file} is an image of mode RGB, and the measurements have 1 channel; use "
             "convert='grey', or an npy file."
         )
     return pictures.array(pictures.with_channels(file, image, wanted, convert), wanted)

@@ -52,7 +52,7 @@ class DEFT(MethodRecipe):
     def __init__(
         self, checkpoint: Path, sampler: Sampler | None = None, any_problem: bool = False
     ) -> None:
-        self.checkpoint = places.located(checkpoint)
+        self.checkpoint = places.fetched(checkpoint)
         self.sampler, self.any_problem = sampler or DPMSolver(steps=20), any_problem
         if (self.checkpoint.parent / "metrics.jsonl").exists():
             self.run_folder = self.checkpoint.parent

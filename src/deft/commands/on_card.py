@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from deft.errors import InvalidInput
+from deft.priors import resolve
 from deft.problems import Problem, from_card
+from deft.storage import hub
 from deft.training import checkpoint
 
 
@@ -20,6 +22,12 @@ def prior_of(h: Path | None) -> str:
             "--prior."
         )
     return str(card["prior_from"])
+
+
+def at_hand(name: str) -> None:
+    """Raise `InvalidInput` for a prior that a card names and that would have to be fetched."""
+    if resolve.is_address(name) or (hub.is_id(name) and not Path(name).exists()):
+        raise resolve.not_fetched(name)
 
 
 def problem_of(h: Path | None, allow: tuple[str, ...]) -> Problem:

@@ -65,6 +65,8 @@ def run(name: str, arguments: Sequence[str]) -> int:
     """
     parser = build(name)
     options = options_of(parser)
+    short = getattr(_module(name), "SHORT", {})
+    arguments = [short.get(argument, argument) for argument in arguments]
     written = written_out(
         former.typed(arguments),
         {option for action in parser._actions for option in action.option_strings},

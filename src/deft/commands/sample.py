@@ -19,6 +19,7 @@ from deft.commands.on_card import prior_of, problem_of
 from deft.commands.priors import Labels, Names
 from deft.commands.recipes import MethodRecipe
 from deft.commands.verdicts import ESTIMATE, Verdicts, noise_level, started_from
+from deft.data.nifti import is_nifti
 from deft.errors import InvalidInput, at_least_one
 from deft.likelihoods import Observation, warn_doubts
 from deft.noise import Noise, mix
@@ -35,9 +36,10 @@ from deft.training.validated import same_units, sampler_of
 
 EXAMPLE = "deft sample --h h-digits-32-inpainting --images FOLDER --out samples"
 HELP = {
+    "slice": "which slice of a NIfTI volume (.nii, .nii.gz): AXIS:NUMBER, such as axial:40",
     "out": "where samples go; the same command goes on from what is there",
     "h": "a learned h-transform: the run folder of deft train, its h.safetensors, or the name of "
-    "one that ships (deft list) or lies in a folder of $DEFT_WEIGHTS",
+    "one that ships (deft list) or lies in a folder of $DEFT_WEIGHTS, or a hub id, owner/name",
     "method": "in place of --h, another method: Unconditional, DPS, DDNMPlus, Given (deft list "
     "--kind methods)",
     "prior": "as in deft train; default: the one on the card of --h",
@@ -47,7 +49,8 @@ HELP = {
     "(or opaque) where observed",
     "invert_masks": "take what is black (or transparent) in --masks for observed",
     "sigma_y": "the standard deviation of the noise in --measurements, in the prior's range; "
-    "default: the problem's; 'estimate' finds it from them",
+    "default: the problem's; 'estimate' finds it from them; an npy file of their shape gives one "
+    "for each entry",
     "images": "in place of --measurements: clean images, which are measured first",
     "samples": "per image",
     "sampler": "default: DPMSolver with --steps",
@@ -72,7 +75,7 @@ def run(
     measurements: Path | None = None,
     masks: Path | None = None,
     invert_masks: bool = False,
-    sigma_y: float | Literal["estimate"] | None = None,
+    sigma_y: float | Literal["estimate"] | Path | None = None,
     images: Path | None = None,
     samples: int = 8,
     sampler: Sampler | None = None,
@@ -96,11 +99,13 @@ def run(
     strict: bool = False,
     key: str | None = None,
     series: str | None = None,
+    slice: str | None = None,
     labels: Labels | None = None,
     subfolder: str | None = None,
     schedule: str | None = None,
     prediction_type: str | None = None,
     details: Details | None = None,
+    context: Path | None = None,
     allow: Names | None = None,
     *,
     resolved: str = "",
@@ -155,7 +160,7 @@ def run(
             series=series,
         )
         inputs.apart(out, measurements)
-    h = None if h is None else places.located(h)
+    h = None if h is None else places.fetched(h)
     network = priors.opened(
         prior or prior_of(h),
         labels,
@@ -165,6 +170,8 @@ def run(
         fetch=prior is not None,  # what a file names is not downloaded
         allow=priors.names(allow),
         details=details,
+        context=context,
+        h=h,
     )
     problem = problem or problem_of(h, priors.names(allow))
     card = {} if h is None else checkpoint.read_card(h)
@@ -174,7 +181,9 @@ def run(
     recipe.allow = priors.names(allow)
     chosen = cheaper.method(recipe.build("samples", network, problem), recipe.card())
     network = cheaper.prior(network, out)
-    if window is None and series is None:
+    nifti = is_nifti(measurements or images)  # type: ignore[arg-type]
+    if window is None and series is None and not nifti:
+        inputs.unused("without a NIfTI file", slice=slice)
         reader = tiles.Reader(
             network,
             problem,
@@ -196,7 +205,7 @@ def run(
             inputs.unused(
                 "with pictures larger than the prior",
                 functionals=functionals,
-                sigma_y=ESTIMATE if sigma_y == ESTIMATE else None,
+                sigma_y=sigma_y if isinstance(sigma_y, Path) or sigma_y == ESTIMATE else None,
                 reuse=None if reuse == 1 else reuse,
             )
             by_tiles.draw(out, reader, pieces.first(limit), chosen, samples, h, resolved)
@@ -214,6 +223,7 @@ def run(
             problem=problem,
             key=key,
             series=series,
+            slice=slice,
         )
         truth, names = inputs.images(found, limit)
         observed = problem.draw(truth, Noise([mix(seed, 4, i) for i in range(len(truth))]))
@@ -229,6 +239,7 @@ def run(
             strict=strict,
             invert_masks=invert_masks,
             key=key,
+            slice=slice,
         )
         if masks is not None:
             seen = float(observed.operator.mask.mean())  # type: ignore[operator]

@@ -37,7 +37,7 @@ def write(
         sheet = _sheet(samples, mean, shown, high, observed, value_range, truth)
         _write_bytes(out / f"{name}-samples.png", figure.png(sheet))
         files = [f"{name}-{kind}.png" for kind in ("mean", "std", "samples")]
-    arrays = {"samples": samples, "mean": mean, "std": std, "y": observed.y[0]} | (
+    arrays = {"samples": samples, "mean": mean, "std": std, "y": observed.measured[0]} | (
         {} if truth is None else {"truth": truth}
     )
     write_npz(out / f"{name}.npz", arrays)

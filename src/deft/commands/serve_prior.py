@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deft.commands import priors
 from deft.commands.priors import Labels, Names
+from deft.priors.details import Details
 from deft.priors.remote.prior import checked_token, token_in
 from deft.serving import serve
 
@@ -39,6 +40,8 @@ def run(
     subfolder: str | None = None,
     schedule: str | None = None,
     prediction_type: str | None = None,
+    details: Details | None = None,
+    context: Path | None = None,
     allow: Names | None = None,
 ) -> None:
     """Serve a prior over HTTP: clients train h-transforms and draw samples with it by
@@ -54,7 +57,15 @@ def run(
         given = os.environ.get("DEFT_TOKEN")
         token = checked_token("DEFT_TOKEN", given) if given else None
     network = priors.described(
-        prior, labels, subfolder, schedule, prediction_type, allow=priors.names(allow)
+        prior,
+        labels,
+        subfolder,
+        schedule,
+        prediction_type,
+        allow=priors.names(allow),
+        details=details,
+        context=context,
+        ready=True,
     )
     if torch.accelerator.is_available():
         network = network.to(torch.accelerator.current_accelerator())

@@ -208,7 +208,7 @@ class Reader:
     key: str | None
     masks: Path | None
     invert_masks: bool
-    sigma_y: float | None
+    sigma_y: float | Path | None
 
     def tiled(self, pieces: Pieces, i: int) -> Tiled:
         """The prior of one picture."""

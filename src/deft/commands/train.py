@@ -10,13 +10,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from deft import checks
-from deft.commands import catalogue, inputs, priors, training_words
+from deft.commands import catalogue, inputs, priors, training_chains, training_words
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.priors import Labels, Names
+from deft.commands.remembered import Said, options_of, remembering
 from deft.commands.training_bank import bank_of, check_bank, check_slopes
-from deft.commands.training_numbers import check_shares
+from deft.commands.training_numbers import check_patience, check_shares
 from deft.commands.untrained import loaded, objective_of, untrained
 from deft.errors import InvalidInput
+from deft.htransforms.backbone import BackboneHTransform
 from deft.htransforms.base import HTransform, stays
 from deft.htransforms.learned import LearnedHTransform, Operators
 from deft.htransforms.pivot import Where
@@ -30,6 +32,7 @@ from deft.storage.lock import first_process, locked
 from deft.training import chain, checkpoint, places
 from deft.training.calibrate import calibrate
 from deft.training.denoising import TimeLaw
+from deft.training.loop import learn_error
 from deft.training.loop import train as train_in_place
 from deft.training.plan import check_numbers
 from deft.training.sources import Images, Source
@@ -86,6 +89,7 @@ def run(
     schedule: str | None = None,
     prediction_type: str | None = None,
     details: Details | None = None,
+    context: Path | None = None,
     allow: Names | None = None,
     *,
     resolved: str = "",
@@ -132,6 +136,7 @@ def run(
     allowed = priors.names(allow)
     form = catalogue.named("h-transforms", h_transform) if h_transform else None
     inputs.apart(out, images)
+    began = remembering(initial)
     network = priors.opened(
         prior,
         labels,
@@ -140,6 +145,8 @@ def run(
         prediction_type,
         allow=priors.names(allow),
         details=details,
+        context=context,
+        h=began,
     )
     options = {
         "convert": convert,
@@ -151,23 +158,26 @@ def run(
         "key": key,
         "series": series,
     }
-    found = inputs.opened(images, network, **options)  # type: ignore[arg-type]
-    data, held_out = inputs.parted(found, share, seed)
-    if validation_images is not None:
-        held_out = inputs.images(inputs.opened(validation_images, network, **options))[0]  # type: ignore[arg-type]
+    chains = training_chains.of_chains(network)
+    clean: Source
+    held_out: Tensor | Dataset[Any] | Source | None
+    if chains:
+        training_chains.refuse(options, bank=bank or None, slopes=slopes or None, flip=flip)
+        clean, held_out = training_chains.sources(images, validation_images, network, share)
+    else:
+        found = inputs.opened(images, network, **options)  # type: ignore[arg-type]
+        data, held_out = inputs.parted(found, share, seed)
+        if validation_images is not None:
+            held_out = inputs.images(inputs.opened(validation_images, network, **options))[0]  # type: ignore[arg-type]
+        clean = Images(data, network, flip=flip)
     if network.num_observations != 1:
         expected = "one label for all: training draws batches of other images each time"
         raise InvalidInput("labels", given=f"{network.num_observations} labels", expected=expected)
-    if patience is not None and held_out is None:
-        raise InvalidInput(
-            "patience",
-            given=patience,
-            expected="nothing, without images to validate with: it counts validations",
-            advice="give --validation_images or --validation_share",
-        )
-    problem.draw(
-        data[0][None].to(network.device), Noise([seed], network.device)
-    )  # one that does not fit these images says so now
+    check_patience(patience, held_out)
+    few = Noise([seed], network.device)
+    told = clean.batch([0], few).told(network) if chains else network
+    one = clean.batch([0], few).x_0 if chains else data[0][None]
+    seen = problem.draw(one.to(network.device), few)  # what does not fit these says so now
     learned = (
         loaded(initial, network, form, allowed)
         if initial
@@ -175,20 +185,21 @@ def run(
             network,
             fraction,
             seed,
-            form or LearnedHTransform,
+            form or (BackboneHTransform if chains else LearnedHTransform),
             patch,
             operators=operators,
             point=point,
         )
     )
-    clean = Images(data, network, flip=flip)
+    if chains:
+        learned.check(told, seen)
     source: Source = clean
     times = check_bank(bank, learned, network, clean, out) or times
     aim = objective_of(objective, problem, times, per_evaluation)
     if several is not None:
         stays(learned, "--per_evaluation", "leave --per_evaluation out")
     if slopes:
-        check_slopes(slopes, _count(data), learned, network)
+        check_slopes(slopes, len(clean), learned, network)
     size = sum(p.numel() for p in learned.parameters())
     first = first_process()
     if first:
@@ -198,12 +209,14 @@ def run(
             f"{type(learned).__name__}: {size:,} parameters ({of_prior:.1f} %), "
             f"{described(problem.card())}"
         )
-        print(f"images: {_count(data)} to train, {_count(held_out)} held out; run folder {out}")
+        what = "chains" if chains else "images"
+        print(f"{what}: {len(clean)} to train, {_count(held_out)} held out; run folder {out}")
 
     with locked(out) if first else nullcontext():
         if first and (not resume or not (out / "config.yaml").exists()):
             claims.keep_yaml(out, resolved)
         if bank:
+            learn_error(network, aim, clean)
             source = bank_of(network, source, bank, times, seed, out / "bank")
         result = train_in_place(
             learned,
@@ -232,19 +245,19 @@ def run(
         metrics = None if result.validation is None else result.validation.card()
         training = {
             **result.facts(),
-            **({} if initial is None else chain.facts(places.located(initial), result.seconds)),
+            **({} if initial is None else chain.facts(places.fetched(initial), result.seconds)),
             "batch_size": batch_size * accumulate,
             "learning_rate": learning_rate,
-            "images": _count(data),
+            "images": len(clean),
             "bank": bank if isinstance(bank, int) else len(source),
             **({} if several is None else {"per_evaluation": per_evaluation}),
         }
         saved: HTransform = learned
         if slopes:
-            few = Images(data, network).signals(min(slopes, _count(data)))
+            some = Images(data, network).signals(min(slopes, _count(data)))
             saved, training["slopes_from_images"] = (
-                calibrate(learned, network, problem, few, seed=seed),
-                len(few),
+                calibrate(learned, network, problem, some, seed=seed),
+                len(some),
             )
         checkpoint.save(
             out / "h.safetensors",
@@ -252,20 +265,27 @@ def run(
             network,
             {
                 "prior_from": prior,
+                "prior_options": options_of(
+                    Said(subfolder, schedule, prediction_type, details), began
+                ),
                 "problem": problem.card(),
                 "training": training,
                 "metrics": metrics,
-                "sampler": validated(saved.eval(), network, problem, held_out, seed=seed),
+                "sampler": validated(
+                    saved.eval(),
+                    network,
+                    problem,
+                    held_out,
+                    seed=seed,
+                    sampler=training_chains.SAMPLER if chains else None,
+                ),
                 "units": units(network, window or getattr(problem, "window", None)),
             },
         )
     if result.validation is not None:
         print(result.validation.table())
-    print(
-        f"saved {out / 'h.safetensors'}; draw samples with: deft sample --h "
-        f"{out / 'h.safetensors'} --images FOLDER --out FOLDER"
-    )
+    training_words.say_saved(out / "h.safetensors", network, chains)
 
 
-def _count(data: Tensor | Dataset[Any] | None) -> int:
+def _count(data: Tensor | Dataset[Any] | Source | None) -> int:
     return 0 if data is None else len(data)  # type: ignore[arg-type]

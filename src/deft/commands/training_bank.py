@@ -16,7 +16,7 @@ from deft.storage.claims import differences
 from deft.training.bank import Bank
 from deft.training.denoising import TimeLaw
 from deft.training.entries import check_room
-from deft.training.sources import Images, Source
+from deft.training.sources import Source
 
 
 def bank_of(
@@ -45,7 +45,7 @@ def bank_of(
 
 
 def check_bank(
-    bank: int | Path, learned: HTransform, prior: Prior, images: Images, out: Path
+    bank: int | Path, learned: HTransform, prior: Prior, images: Source, out: Path
 ) -> TimeLaw | None:
     """Raise before the training where a bank cannot be used; the times of one that is there.
 

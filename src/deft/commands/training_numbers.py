@@ -26,3 +26,14 @@ def check_shares(
     for name, value in (("bank", bank), ("slopes", slopes)):
         if isinstance(value, int) and value < 0:
             raise InvalidInput(name, given=value, expected="a count >= 0", advice="use 0 for none")
+
+
+def check_patience(patience: int | None, held_out: object) -> None:
+    """Raise for patience with a run that has nothing to validate with."""
+    if patience is not None and held_out is None:
+        raise InvalidInput(
+            "patience",
+            given=patience,
+            expected="nothing, without images to validate with: it counts validations",
+            advice="give --validation_images or --validation_share",
+        )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from deft.commands import inputs, priors
+from deft.priors.base import Prior
 
 HELP = {
     "prior": "a prior that ships (deft list), a file of deft or of another program, a diffusers "
@@ -11,13 +14,15 @@ HELP = {
     "problem": "what is measured: Inpainting, SuperResolution, ... (deft list --kind problems), "
     "or the dotted path of your own",
     "images": "clean images: a folder, or an npy or npz file; CT slices: DICOM or LoDoPaB-CT "
-    "files, or HU as npy",
+    "files, or HU as npy; for a prior of backbones chains: a folder of PDB or mmCIF files, or an "
+    "npz file with coords and lengths (docs/protein.md)",
     "out": "the run's folder; the same command goes on from what is there",
     "validation_images": "held-out images, in the same form as --images",
     "validation_share": "without --validation_images: this share of the images is held out; 0 for "
     "none (default: 0.05)",
-    "h_transform": "LearnedHTransform (the default), PaperHTransform, ConditionalScore, or the "
-    "dotted path of your own with for_prior(prior, fraction=...)",
+    "h_transform": "LearnedHTransform (the default; BackboneHTransform for chains), "
+    "PaperHTransform, ConditionalScore, or the dotted path of your own with for_prior(prior, "
+    "fraction=...)",
     "fraction": "the h-transform's parameters as a share of the prior's; default: that of its "
     "class, 0.05, and 1 for ConditionalScore",
     "operators": "one (the default): what h reads is for one kind of operator; any: for every "
@@ -51,3 +56,18 @@ HELP = {
     **priors.HELP,
     **inputs.IMAGE_HELP,
 }
+
+
+def say_saved(file: Path, prior: Prior, chains: bool) -> None:
+    """Where the h-transform is, and what to do with it."""
+    if prior.codec is not None:
+        print(
+            f"the autoencoder leaves {prior.codec.error:.3g} of y out on these images (standard "
+            "deviation), which is added to sigma_y"
+        )
+    then = (
+        f"design around a motif with: deft scaffold --h {file} --problem FILE"
+        if chains
+        else f"draw samples with: deft sample --h {file} --images FOLDER --out FOLDER"
+    )
+    print(f"saved {file}; {then}")

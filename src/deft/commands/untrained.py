@@ -86,7 +86,7 @@ def loaded(
     initial: Path, prior: Prior, form: type[HTransform] | None, allow: tuple[str, ...]
 ) -> HTransform:
     """The h-transform of a checkpoint, of the class asked for, if any is."""
-    path = places.located(initial)
+    path = places.fetched(initial)
     if kind_of(path) == state.KIND:
         found = checkpoint.load_average(path, prior, allow=allow)
     else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
 from torch import Tensor
@@ -56,10 +57,12 @@ class Verdicts:
                 print(f"{record['name']}: {said['level']} (p = {said['p']:.2g}){reasons}")
 
 
-def started_from(problem: Problem, sigma_y: float | str | None) -> float | None:
+def started_from(problem: Problem, sigma_y: float | Path | str | None) -> float | Path | None:
     """The noise level that measurements are read with before it is estimated: the problem's, or the
-    middle of its range; any other as it is given.
+    middle of its range; any other, or the file of one for each entry, as it is given.
     """
+    if isinstance(sigma_y, Path):
+        return sigma_y
     if sigma_y != ESTIMATE:
         return None if sigma_y is None else float(sigma_y)
     level = problem.sigma_y

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from deft.data.arrays import Arrays, Range, convert_range, to_uint8
 from deft.data.ct import Slices, holds_slices
+from deft.data.nifti import is_nifti, open_nifti
 from deft.errors import BadImage, InvalidInput
 from deft.storage import pictures
 from deft.storage.atomic import atomic
@@ -184,6 +185,7 @@ def open_images(
     default_window: Range | None = None,
     key: str | None = None,
     series: str | None = None,
+    slice: str | None = None,
 ) -> Dataset[Any]:
     """The images at a path: a folder of image files, or an array in an npy or npz file (`values`:
     the range of its floating-point values).
@@ -192,6 +194,9 @@ def open_images(
     in them: DICOM files, a folder of LoDoPaB-CT, and, where `window` is given, arrays (n, height,
     width). `default_window` is for DICOM and LoDoPaB-CT, which nothing else can be.
     """
+    if slice is not None or is_nifti(path):
+        idle = {"convert": convert, "fit": fit, "window": window, "key": key, "series": series}
+        return open_nifti(path, event_shape, value_range, slice, values, idle)
     slices = holds_slices(path)
     if slices or window is not None:
         return _slices(

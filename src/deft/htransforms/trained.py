@@ -46,6 +46,16 @@ def trained_for(card: Mapping[str, object]) -> tuple[float, float] | None:
     return float(ends[0]), float(ends[1])  # type: ignore[arg-type]
 
 
+def told_for(card: Mapping[str, object]) -> tuple[float, float] | None:
+    """The same with what the prior's autoencoder leaves out of y beside it, where it has one: what
+    the h-transform was told.
+    """
+    levels, codec = trained_for(card), card.get("codec")
+    if levels is None or not isinstance(codec, Mapping):
+        return levels
+    return math.hypot(levels[0], codec["error"]), math.hypot(levels[1], codec["error"])
+
+
 def warn_outside_training(h_transform: HTransform, observation: Observation) -> None:
     """Warn `OutsideTraining` where sigma_y is none of those for which h, or a part of it, was
     trained.

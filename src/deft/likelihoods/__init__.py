@@ -21,8 +21,9 @@ elsewhere.
 
 from deft.likelihoods.base import Likelihood
 from deft.likelihoods.counts import EmissionLikelihood, PoissonLikelihood
+from deft.likelihoods.doubts import warn_doubts
 from deft.likelihoods.gaussian import GaussianLikelihood
-from deft.likelihoods.observation import Observation, warn_doubts
+from deft.likelihoods.observation import Observation
 
 for _public in (Likelihood, EmissionLikelihood, PoissonLikelihood, GaussianLikelihood, Observation):
     _public.__module__ = __name__  # one public path, in pickles and results

@@ -72,11 +72,26 @@ class Likelihood(nn.Module, ABC):
             )
         return self.operator.difference(y, predicted).to(x_0.dtype)
 
-    def behind(self, codec: Codec) -> Self:
-        """The same noise around the operator behind a codec, which measures what it decodes. Raises
-        `InvalidInput` where the law of the noise needs its own operator.
+    def plain(self, y: Measurement) -> tuple[Measurement, Likelihood]:
+        """The same measurement with one standard deviation for all entries of a signal, which is
+        what methods read; itself by default.
         """
-        return self.around(composed(self.operator, codec))
+        return y, self
+
+    def behind(self, codec: Codec) -> Self:
+        """The same noise around the operator behind a codec, which measures what it decodes, with
+        what the codec leaves out (`codec.error`) as noise beside it; itself where it is behind it.
+        Raises `InvalidInput` where the law of the noise needs its own operator.
+
+            y - A(D(z)) = (A(x) - A(D(z))) + sigma_y eps,    variance error^2 + sigma_y^2
+        """
+        if getattr(self.operator, "codec", None) is codec:
+            return self
+        other = self.around(composed(self.operator, codec))
+        if codec.error:
+            level = (self.sigma_y**2 + codec.error**2).sqrt()
+            other._buffers = {**self._buffers, "sigma_y": level}
+        return other
 
     def around(self, operator: ForwardOperator) -> Self:
         """The same noise around another operator."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, final, runtime_checkable
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +13,8 @@ from torch import Tensor, nn
 from deft.codec import Codec
 from deft.errors import InvalidInput
 from deft.likelihoods.base import Likelihood
-from deft.noise import Noise
 from deft.operators.base import ForwardOperator
-from deft.types import Measurement, Signal, Times, as_index, expand
-
-_FEW = 4  # signals that a prior is asked about
-_MUCH_BETTER = 0.85
-_LOG_SNR = -1.0
+from deft.types import Measurement, Signal, as_index
 
 
 @final
@@ -30,7 +24,8 @@ class Observation:
 
     Raises InvalidInput for a y that is not finite, and says which signal. Entries that the operator
     does not observe (pixels under a mask) are no measurements: a NaN or an infinity there becomes
-    0.
+    0. Of a noise that differs between entries, or is correlated, y and the likelihood are those of
+    the whitened measurement (`GaussianLikelihood.plain`).
     """
 
     y: Measurement
@@ -54,6 +49,9 @@ class Observation:
             object.__setattr__(self, "y", _seen_and_finite(self.y, self.likelihood.operator))
         if self.y.device.type != "meta" and not self.y.is_complex():
             self.likelihood.operator.check_measurement(self.y)
+        y, likelihood = self.likelihood.plain(self.y)
+        object.__setattr__(self, "y", y)
+        object.__setattr__(self, "likelihood", likelihood)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -67,6 +65,18 @@ class Observation:
     def sigma_y(self) -> Tensor:
         """The standard deviation of the noise: (1,) or (batch,)."""
         return self.likelihood.sigma_y
+
+    @property
+    def measured(self) -> Measurement:
+        """y in the units in which it was measured: where the noise differs between entries, or is
+        correlated, `y` and `residual` are those that make it white.
+        """
+        return self.operator.measured(self.y)
+
+    @property
+    def is_whitened(self) -> bool:
+        """Whether the noise differs between entries, or is correlated."""
+        return self.measured is not self.y
 
     def residual(self, x_0: Signal) -> Measurement:
         """y - A(x_0)."""
@@ -203,86 +213,3 @@ def _apart(module: nn.Module) -> None:
             _apart(part)
         elif part is not None:
             module._modules[name] = copy.deepcopy(part)
-
-
-@runtime_checkable
-class Denoises(Protocol):
-    """What is asked of a prior here (`deft.priors.base.Prior`)."""
-
-    schedule: Any
-    value_range: tuple[float, float] | None
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Signals as x_0 of the prior."""
-        ...
-
-    def at(self, x_t: Signal, t: Times) -> Any:
-        """x_0_hat and the rest, at one noisy point."""
-        ...
-
-
-def warn_doubts(
-    observation: Observation, prior: Denoises | None = None, *, operator: bool = True
-) -> list[str]:
-    """What speaks against y as it was given, each as a warning: a sinogram that fits turned over or
-    transposed much better than as it is.
-
-    `ForwardOperator.doubts` asks whether y is a measurement of any signal (not again with
-    `operator=False`: `Problem.likelihood` has asked); a `prior` is asked, where y can be read in
-    several ways, whether the lift of another is much more like its signals: an error of denoising
-    below 0.85 of that of y as it is (for slices of the prior ct-128 upside down 0.4 to 0.8;
-    mirrored 0.7 to 0.93).
-    """
-    if not len(observation):
-        return []
-    with torch.inference_mode(False), torch.no_grad():
-        doubts = list(observation.operator.doubts(observation.y)) if operator else []
-        if prior is not None and not doubts:
-            doubts += _implausible(observation, prior)
-    for doubt in doubts:
-        warnings.warn(doubt, stacklevel=2)
-    return doubts
-
-
-def _implausible(observation: Observation, prior: Denoises) -> list[str]:
-    some = observation.take(range(min(len(observation), _FEW)))
-    readings = some.operator.readings(some.y)
-    if not readings:
-        return []
-    own = _strangeness(some, some.y, prior)
-    ratio = {
-        name: float((_strangeness(some, y, prior) / own).log().mean().exp())
-        for name, y in readings.items()
-    }
-    name = min(ratio, key=lambda name: ratio[name])
-    if not ratio[name] < _MUCH_BETTER:
-        return []
-    return [
-        f"the measurements look much more like signals of the prior with {name}: an error of "
-        f"denoising their lift of {ratio[name]:.2f} of that of y as it is. See the "
-        "conventions of the operator: which detector cell is where, and which way the angle turns."
-    ]
-
-
-def _strangeness(observation: Observation, y: Measurement, prior: Denoises) -> Tensor:
-    """The mean squared error of denoising the lift of y, from much noise, where a prior knows of
-    large structures alone.
-    """
-    lifted = observation.operator.lift(y)
-    if prior.value_range is not None:
-        lifted = lifted.clamp(*prior.value_range)
-    low, high = prior.schedule.log_snr_range
-    t = prior.schedule.snap(
-        prior.schedule.time(torch.tensor([min(max(_LOG_SNR, low), high)], dtype=torch.float64))
-    )
-    lifted = prior.encode(lifted)
-    alpha, sigma = (
-        expand(level.to(lifted), lifted)
-        for level in (prior.schedule.alpha(t), prior.schedule.sigma(t))
-    )
-    noise = Noise([0], lifted.device, lifted.dtype).normal(
-        0, lifted.shape[1:]
-    )  # the same for all readings
-    found = prior.at(alpha * lifted + sigma * noise, t.to(lifted)).x_0_hat
-    result: Tensor = (found - lifted).square().flatten(1).mean(1)
-    return result

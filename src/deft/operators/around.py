@@ -37,5 +37,8 @@ class Around(ForwardOperator):
     def doubts(self, y: Measurement) -> list[str]:
         return self.operator.doubts(y)
 
+    def measured(self, y: Measurement) -> Measurement:
+        return self.operator.measured(y)
+
     def count(self, y: Measurement) -> Tensor:
         return self.operator.count(y)

@@ -1,7 +1,8 @@
 """The measurement of a latent: A(D(z)), for an operator A of what a codec decodes.
 
     linear A and D = W z + b:    linear part A W, adjoint W^T A^T, lift E(A.lift(y))
-    otherwise:                   g by one vector-Jacobian product of D, lift E(A.lift(y))
+    otherwise:                   g by one vector-Jacobian product of D, none of the prior;
+                                 lift E(A.lift(y))
 
 A latent prior is no special case: behind this every method that takes such an operator takes it.
 """
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from typing import final
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from deft.codec import Codec, LinearCodec
@@ -76,7 +78,11 @@ class _Behind(Around):
 
 @final
 class Composed(_Behind):
-    """A(D(z)), where A or D is not linear."""
+    """A(D(z)), where A or D is not linear.
+
+    `guided` costs one D(z) and one product with the transpose of its derivative, of
+    `codec.at_once` signals at a time.
+    """
 
     def __init__(self, operator: ForwardOperator, codec: Codec) -> None:
         super().__init__()
@@ -87,30 +93,79 @@ class Composed(_Behind):
         return self.operator.surrogate(self.codec.decode(x_0))
 
     def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
-        """J_D^T times the pull of the operator at D(z), where it has one of its own.
+        """J_D^T times the pull of the operator at D(z), where it has one of its own: f.
 
-        D(z) is known to within r times the size of J_D along that pull.
+        D(z) is known to within r times the size of J_D along f, |J_D^T f| / |f|. The direction of
+        f is taken where that is `codec.gain`, its length where it is what it is found to be.
         """
-        if type(self.operator).pull is ForwardOperator.pull:
-            return super().pull(x_0, residual, r2, s2)
-        r2, s2 = torch.as_tensor(r2), torch.as_tensor(s2)
-        x, transposed = self._decoded(x_0)
-        first = self.operator.pull(x, residual, r2, s2)
-        size = norm(first).clamp(min=torch.finfo(x_0.dtype).tiny)
-        gain = (norm(transposed(first)) / size) ** 2
-        pulled = transposed(self.operator.pull(x, residual, r2.to(gain) * gain, s2))
-        return within_reach(pulled, expand(r2, x_0).to(x_0))
+        return self._in_parts(Composed._pull, x_0, residual, r2, s2)
 
-    def _decoded(self, z: Signal) -> tuple[Signal, Callable[[Signal], Signal]]:
-        """D(z), and J_D^T."""
+    def guided(self, x_0: Signal, y: Measurement, r2: Times, s2: Times) -> Signal:
+        return self._in_parts(Composed._guided, x_0, y, r2, s2)
+
+    def _pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
+        if self._has_no_pull:
+            return super().pull(x_0, residual, r2, s2)
+        return self._through(x_0, *self._decoded(x_0), residual, r2, s2)
+
+    def _guided(self, x_0: Signal, y: Measurement, r2: Times, s2: Times) -> Signal:
+        if self._has_no_pull:
+            return super().guided(x_0, y, r2, s2)
+        x, transposed = self._decoded(x_0)
+        residual = self.operator.residual(x, y).to(x_0.dtype)
+        return self._through(x_0, x, transposed, residual, r2, s2)
+
+    @property
+    def _has_no_pull(self) -> bool:
+        return type(self.operator).pull is ForwardOperator.pull
+
+    def _through(
+        self,
+        z: Signal,
+        x: Tensor,
+        transposed: Callable[[Tensor], Tensor],
+        residual: Measurement,
+        r2: Times,
+        s2: Times,
+    ) -> Signal:
+        r2, s2 = torch.as_tensor(r2).to(z), torch.as_tensor(s2)
+        tiny = torch.finfo(z.dtype).tiny
+        first = self.operator.pull(x, residual, r2 * self.codec.gain, s2)
+        back, size = transposed(first), norm(first).clamp(min=tiny)
+        gain = (norm(back) / size) ** 2
+        length = norm(self.operator.pull(x, residual, r2 * gain, s2)) / size
+        return within_reach(expand(length, back) * back, expand(r2, z))
+
+    def _decoded(self, z: Signal) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """D(z), and J_D^T, once."""
         with torch.inference_mode(False), torch.enable_grad():
             own = z.detach().clone().requires_grad_()
             x = self.codec.decode(own)
 
-        def transposed(v: Signal) -> Signal:
-            return torch.autograd.grad(x, own, v.detach().clone(), retain_graph=True)[0]
+        def transposed(v: Tensor) -> Tensor:
+            return torch.autograd.grad(x, own, v.detach().clone())[0]
 
         return x.detach(), transposed
+
+    def _in_parts(
+        self,
+        what: Callable[[Composed, Signal, Measurement, Times, Times], Signal],
+        z: Signal,
+        *values: Tensor,
+    ) -> Signal:
+        """`what` of a few signals at a time, so that few are on the graph of D at once."""
+        most = self.codec.at_once or len(z)
+        if len(z) <= most or (torch.is_grad_enabled() and z.requires_grad):
+            return what(self, z, *values)
+        found = []
+        for start in range(0, len(z), most):
+            part = torch.arange(start, min(start + most, len(z)))
+            each = (
+                value if value.ndim == 0 or len(value) == 1 else value[part.to(value.device)]
+                for value in map(torch.as_tensor, values)
+            )
+            found.append(what(self.take(part), z[part.to(z.device)], *each))
+        return torch.cat(found)
 
 
 @final

@@ -18,6 +18,7 @@ from deft.types import Measurement, Signal, Times, expand
 class Identity(SpectralOperator):
     """A = I."""
 
+    measures_coefficients = True
     _lift_is = "itself"
 
     def forward(self, x_0: Signal) -> Measurement:

@@ -29,6 +29,7 @@ class Inpainting(SpectralOperator):
     mask: Tensor
     signal_is = "of the mask's size"
     measurement_is = "of the mask's size, with zeros where nothing is measured"
+    measures_coefficients = True
     _lift_is = "itself, zero where nothing is measured"
 
     def __init__(self, mask: Tensor) -> None:

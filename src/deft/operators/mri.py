@@ -36,6 +36,7 @@ class MRI(SpectralOperator):
     mask: Tensor
     signal_is = "complex images as two channels, real and imaginary, of the mask's size"
     measurement_is = "frequencies as two channels, real and imaginary, of the mask's size"
+    measures_coefficients = True
     _lift_is = "its zero-filled reconstruction"
 
     def __init__(self, mask: Tensor) -> None:
@@ -76,41 +77,46 @@ class MRI(SpectralOperator):
         """Whether the frequency 0 seems to stand in the corner, and whether most of what the mask
         calls measured is exactly 0.
         """
-        if not len(y):
-            return []
-        power, mask, found = y.square().sum(1, keepdim=True), self.mask.to(y), []
-        centre = _low_frequencies(y.shape[2:]).to(y)
-        corner = torch.fft.ifftshift(centre, dim=(-2, -1))
-        inner, outer = (
-            (power * mask * where).sum((1, 2, 3)) / (mask * where).sum((1, 2, 3)).clamp(min=1)
-            for where in (centre, corner)
-        )
-        if bool((outer > _MUCH * inner).any()):
-            found.append(
-                f"{int((outer > _MUCH * inner).sum())} of {len(y)} measurements are strongest in "
-                "the corners, as if the frequency 0 stood at (0, 0); here it "
-                "stands in the middle: use torch.fft.fftshift(y, dim=(-2, -1)), and the same for "
-                "the mask"
-            )
-        absent = ((power == 0) & (mask > 0)).flatten(1).sum(1) / mask.flatten(1).sum(1).clamp(min=1)
-        if bool((absent > 0.5).any()):
-            found.append(
-                f"{float(absent.max()):.0%} of the frequencies that the mask calls measured are "
-                "exactly 0 in y; mask and measurement do not belong together"
-            )
-        return found
+        return k_space_doubts(y.square().sum(1, keepdim=True), self.mask.to(y)) if len(y) else []
 
     def v_t(self, x_0: Signal) -> Tensor:
-        return _as_channels(torch.fft.fft2, x_0)
+        return as_channels(torch.fft.fft2, x_0)
 
     def v(self, coefficients: Tensor) -> Signal:
-        return _as_channels(torch.fft.ifft2, coefficients)
+        return as_channels(torch.fft.ifft2, coefficients)
 
     def u_t(self, y: Measurement) -> Tensor:
         return y
 
     def u(self, coefficients: Tensor) -> Measurement:
         return coefficients
+
+
+def k_space_doubts(power: Tensor, mask: Tensor) -> list[str]:
+    """What speaks against measurements of this power, (batch, 1, height, width), in one sentence
+    each.
+    """
+    found = []
+    centre = _low_frequencies(power.shape[2:]).to(power)
+    corner = torch.fft.ifftshift(centre, dim=(-2, -1))
+    inner, outer = (
+        (power * mask * where).sum((1, 2, 3)) / (mask * where).sum((1, 2, 3)).clamp(min=1)
+        for where in (centre, corner)
+    )
+    if bool((outer > _MUCH * inner).any()):
+        found.append(
+            f"{int((outer > _MUCH * inner).sum())} of {len(power)} measurements are strongest in "
+            "the corners, as if the frequency 0 stood at (0, 0); here it "
+            "stands in the middle: use torch.fft.fftshift(y, dim=(-2, -1)), and the same for "
+            "the mask"
+        )
+    absent = ((power == 0) & (mask > 0)).flatten(1).sum(1) / mask.flatten(1).sum(1).clamp(min=1)
+    if bool((absent > 0.5).any()):
+        found.append(
+            f"{float(absent.max()):.0%} of the frequencies that the mask calls measured are "
+            "exactly 0 in y; mask and measurement do not belong together"
+        )
+    return found
 
 
 def _low_frequencies(size: torch.Size) -> Tensor:
@@ -122,7 +128,7 @@ def _low_frequencies(size: torch.Size) -> Tensor:
 _MUCH = 4.0  # times as strong: beyond what images do
 
 
-def _as_channels(transform: Callable[..., Tensor], x: Tensor) -> Tensor:
+def as_channels(transform: Callable[..., Tensor], x: Tensor) -> Tensor:
     """A centred, orthonormal transform of complex images given as two channels."""
     if not len(x):  # Fourier transforms of nothing are errors in some libraries
         return x

@@ -232,6 +232,8 @@ def _no_intervals(
 ) -> str:
     assert method.intervals is not None
     why = doubt(method.intervals, method, problem, count)
+    if why is None and observation.is_whitened:
+        why = "they were calibrated with the same noise in every entry"
     level = problem.sigma_y
     if why is None and own_noise and not isinstance(level, tuple):
         told = observation.sigma_y

@@ -19,6 +19,7 @@ from deft.data.arrays import INTEGERS, Range, convert_range
 from deft.errors import InvalidInput
 from deft.likelihoods import Observation, warn_doubts
 from deft.operators.base import ForwardOperator
+from deft.pipeline.deviations import deviations, with_deviations
 from deft.pipeline.operators import operator_of, size_of
 from deft.pipeline.read import Given, items, rows
 from deft.priors.base import Prior
@@ -77,10 +78,17 @@ def observation_of(
     if said is not None:
         own = _own_range(operator, prior, said)
         y, factor = convert_range(y, said, own), (own[1] - own[0]) / (said[1] - said[0])
-    sigma_y = given.sigma_y if given.sigma_y is None else _level(given.sigma_y, said, factor)
+    entries = getattr(given.sigma_y, "ndim", 0) > 1
+    levels = None
+    if entries:
+        levels = factor * deviations("sigma_y", given.sigma_y, shape, len(y))  # type: ignore[arg-type]
+    one = float(levels[levels.isfinite()].max()) if levels is not None else given.sigma_y
+    sigma_y = one if one is None or entries else _level(one, said, factor)  # type: ignore[arg-type]
     place = operator.take(range(operator.signals)).to(prior.device)
     y = y.to(prior.device)
-    likelihood = problem.likelihood(place, y, sigma_y)
+    likelihood = problem.likelihood(place, y, sigma_y)  # type: ignore[arg-type]
+    if levels is not None:
+        likelihood = with_deviations("sigma_y", likelihood, y, levels)
     observed = Observation(place.observed(y), likelihood)
     outside(observed, prior, doubtful=said is None)
     warn_doubts(observed, prior, operator=False)

@@ -30,6 +30,9 @@ _SAID_BY = {
 }
 
 
+_DISTILLED = "distilled into the prior, which is then no mean of x_0 under a density"
+
+
 def text(card: Mapping[str, Any], sheet: str | None = None) -> str:
     """The card as Markdown; `sheet` is the name of a picture of samples beside it."""
     name = str(card.get("prior_from"))
@@ -82,6 +85,7 @@ def _facts(card: Mapping[str, Any], name: str, problem: Mapping[str, Any]) -> st
         ("revision of the prior", _code(said.get("prior_revision"))),
         ("hash of the prior", _code(prior.get("hash"))),
         ("shape of a signal", _code(" x ".join(map(str, prior["event_shape"])))),
+        ("guidance", _DISTILLED if prior.get("guidance_distilled") else ""),
         ("problem", _code(described(problem))),
         ("architecture", _code(card["architecture"].get("class"))),
         *_sampler(card),

@@ -20,7 +20,7 @@ from deft.problems import Problem, from_card
 from deft.samplers.base import Sampler
 from deft.storage import hub
 from deft.storage.cards import Allow
-from deft.training import checkpoint, places
+from deft.training import checkpoint, places, prior_told
 from deft.training.validated import sampler_of
 
 
@@ -67,16 +67,7 @@ def _place(place: object, revision: str | None) -> Path:
             expected="a name, a run folder, a file, or a hub id: of type str or Path",
             advice="see deft list",
         )
-    if hub.is_id(place) and not places.is_known(place):
-        return hub.file(str(place), publishing.WEIGHTS, revision)
-    if revision is not None:
-        raise InvalidInput(
-            "revision",
-            given=revision,
-            expected=f"nothing: {place} is no repository of the hub",
-            advice="leave `revision` out",
-        )
-    return places.located(place)
+    return places.fetched(place, revision)
 
 
 def _prior(
@@ -87,13 +78,14 @@ def _prior(
     allow_prior: bool,
 ) -> Prior:
     if isinstance(given, Prior):
-        return given
+        return prior_told.told(given, path, checkpoint.KIND)
+    said = prior_told.arguments(path, checkpoint.KIND, card)
     if given is not None:
         if not isinstance(given, str | Path):
             raise InvalidInput(
                 "prior", given=type(given).__name__, expected="a name, a path, or a Prior"
             )
-        return resolve.load(given, allow=allow)
+        return resolve.load(given, allow=allow, **said)
     name = card.get("prior_from")
     if not isinstance(name, str):
         raise CheckpointError(
@@ -102,9 +94,10 @@ def _prior(
             expected="prior_from, a name or a path",
             advice="give the prior: prior=",
         )
-    if not hub.is_id(name) or Path(name).exists() or name in zoo.names():
-        return resolve.load(name, fetch=False, allow=allow)
-    revision = publishing.revision_on(card)
+    place, at, tail = name.partition("@")
+    if not hub.is_id(place) or Path(name).exists() or name in zoo.names():
+        return resolve.load(name, fetch=False, allow=allow, **said)
+    revision = publishing.revision_on(card) or (tail if at else None)
     if not allow_prior:
         raise InvalidInput(
             "prior",
@@ -112,5 +105,5 @@ def _prior(
             expected="a prior that ships, or a local path: what a file names is not downloaded",
             advice=f"allow_prior=True downloads it; prior= takes a copy of yours, or {name!r}",
         )
-    source = name if revision is None else hub.snapshot(name, revision)
-    return resolve.load(source, allow=allow)
+    source = name if revision is None else hub.snapshot(place, revision)
+    return resolve.load(source, allow=allow, **said)

@@ -177,20 +177,34 @@ def _shared(prior: Prior, problem: Problem) -> ForwardOperator:
             given="nothing",
             expected=f"the operator that measured y: {type(problem).__name__} draws one for each "
             "signal",
-            advice=_how(_drawn(prior, problem), problem),
+            advice=_HOW[_kind(_drawn(prior, problem), problem)],
         )
     return found
 
 
-def _how(operator: ForwardOperator, problem: Problem) -> str:
-    """What to give where a problem draws its operator."""
+def needed(prior: Prior, problem: Problem) -> str:
+    """What must be said of a measurement: "mask", "kernel", "angles" or "operator"; empty where the
+    problem draws none of them.
+    """
+    if problem.shared_operator(torch.zeros(1, *prior.signal_shape, device=prior.device)) is None:
+        return _kind(_drawn(prior, problem), problem)
+    return ""
+
+
+_HOW = {
+    "mask": "give mask=, a picture or an array that is white (1) where y was observed",
+    "kernel": "give kernel=, the blur kernel of these measurements",
+    "angles": "give angles=, those of the scan in degrees",
+    "operator": "give operator=, such as deft.operators.Inpainting(mask)",
+}
+
+
+def _kind(operator: ForwardOperator, problem: Problem) -> str:
     if type(operator) in (Inpainting, MRI):
-        return "give mask=, a picture or an array that is white (1) where y was observed"
+        return "mask"
     if type(operator) in (CircularBlur, ReflectBlur, NonlinearBlur):
-        return "give kernel=, the blur kernel of these measurements"
-    if type(problem) is Tomography:
-        return "give angles=, those of the scan in degrees"
-    return "give operator=, such as deft.operators.Inpainting(mask)"
+        return "kernel"
+    return "angles" if type(problem) is Tomography else "operator"
 
 
 def size_of(operator: ForwardOperator, shape: Sequence[int]) -> tuple[int, ...]:

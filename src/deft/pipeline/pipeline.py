@@ -93,7 +93,7 @@ class DeftPipeline:
         kernel: object = None,
         angles: object = None,
         invert_mask: bool = False,
-        sigma_y: float | None = None,
+        sigma_y: float | Tensor | None = None,
         value_range: tuple[float, float] | str | None = None,
         convert: str | None = None,
         num_samples: int = 8,
@@ -111,7 +111,8 @@ class DeftPipeline:
         observed), `kernel`, `angles` (degrees) and `operator`; by default it is the problem's,
         where it draws none. Whole numbers run over their type, floating-point ones over
         `value_range` (default: the prior's range; for DICOM the window in HU), and `sigma_y`, the
-        standard deviation of the noise, has the unit of the measurements (default: the problem's).
+        standard deviation of the noise (one, or an array of the shape of the measurements), has
+        their unit (default: the problem's).
         `convert` turns pictures "grey" or to "rgb". `steps` are those of the default sampler, or of
         a `sampler` that is a scheduler of diffusers; `paths` asks for the effective sample size of
         so many paths; `batch_size` is the largest number of signals denoised at once. Raises

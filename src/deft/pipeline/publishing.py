@@ -30,10 +30,10 @@ from deft.reports import figure
 from deft.storage import hub
 from deft.storage.atomic import atomic
 from deft.studies.method import Method
-from deft.training import checkpoint
+from deft.training import checkpoint, places
 from deft.training.validated import PUBLISHED, made, sampler_of
 
-WEIGHTS, CARD, SHEET = "h.safetensors", "README.md", "samples.png"
+WEIGHTS, CARD, SHEET = places.WEIGHTS, "README.md", "samples.png"
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 _TRUTHS, _SAMPLES = 2, 4
 

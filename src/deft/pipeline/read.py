@@ -34,7 +34,7 @@ class Given:
     kernel: object = None
     angles: object = None
     invert_mask: bool = False
-    sigma_y: float | None = None
+    sigma_y: float | Tensor | None = None
     value_range: Range | str | None = None
     convert: str | None = None
     window: Range | None = None  # of the card, for DICOM

@@ -37,7 +37,7 @@ ABSENT = "not in the file"
 _ON_IMAGES = (
     "--problem Inpainting --problem.masks box --problem.sigma_y 0.05 --images FOLDER --out RUN"
 )
-_ON_CHAINS = "--problem MotifScaffolding --out RUN"
+_ON_CHAINS = "--problem MotifScaffolding --images CHAINS --out RUN"
 _CONFIG, _GENIE = "--details.config", "a .ckpt of Genie (protein backbones) and its configuration"
 
 

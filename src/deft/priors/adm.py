@@ -22,7 +22,7 @@ from deft.errors import CheckpointError, InvalidInput
 from deft.priors import adm_config, adm_keys, diffusers_schedulers
 from deft.priors.adm_layout import Layout, layout
 from deft.priors.adm_published import published
-from deft.priors.details import AttentionOrder, Details, beside, check_all, missing
+from deft.priors.details import AttentionOrder, Details, check_all, missing
 from deft.priors.diffusers_settings import PREDICTIONS
 from deft.priors.diffusers_unet import DiffusersPrior
 from deft.schedules import Schedule, VPTabulated
@@ -131,7 +131,7 @@ def known(
     each which place that was.
     """
     said = {**details.said(), "noise_schedule": schedule, "prediction_type": prediction_type}
-    found = beside(path, details.config)
+    found = details.beside(path)
     row = published(shape)
     sources: list[tuple[str, Mapping[str, Any]]] = [("given", said)]
     if found is not None:
@@ -171,7 +171,7 @@ def _schedule(facts: Mapping[str, Any]) -> Schedule:
         return result
     steps = facts.get("diffusion_steps", 1000)
     kind, start, end = diffusers_schedulers.NAMED[named]
-    table, _ = diffusers_schedulers.read(
+    table = diffusers_schedulers.read(
         {
             "_class_name": "DDPMScheduler",
             "num_train_timesteps": steps,
@@ -180,7 +180,7 @@ def _schedule(facts: Mapping[str, Any]) -> Schedule:
             "beta_end": min(1.0, end * 1000 / steps),
         },
         "schedule",
-    )
+    ).schedule
     assert isinstance(table, VPTabulated)
     scale = 1000 / steps if facts.get("rescale_timesteps") else 1.0
     return VPTabulated(table.betas.tolist(), scale)

@@ -9,7 +9,7 @@ q, k and v loads in silence.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -33,8 +33,8 @@ class Details:
     blocks; `image_size` in pixels; `value_range` of the values that it was trained on;
     `diffusion_steps`, the entries of its noise schedule, and `rescale_timesteps`, whether it is
     told k 1000 / `diffusion_steps` in place of entry k; `config`, a file that says such things,
-    in place of the one beside the weights (JSON, or Genie's `configuration`). Raises
-    `InvalidInput` for sizes that no network has.
+    in place of the one beside the weights (JSON, or Genie's `configuration`), whose `content` is
+    kept where it came out of a card. Raises `InvalidInput` for sizes that no network has.
     """
 
     config: str | None = None
@@ -45,6 +45,7 @@ class Details:
     value_range: tuple[float, float] | None = None
     diffusion_steps: int | None = None
     rescale_timesteps: bool | None = None
+    content: Mapping[str, Any] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name, least, most, meaning in (
@@ -72,8 +73,33 @@ class Details:
         return {
             name: value
             for name, value in vars(self).items()
-            if value is not None and name != "config"
+            if value is not None and name not in ("config", "content")
         }
+
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any]) -> Details:
+        """From what `card` returned, out of a file. Raises `InvalidInput` as the constructor."""
+        said = {name: value for name, value in card.items() if name != "config"}
+        if said.get("value_range") is not None:
+            said["value_range"] = tuple(said["value_range"])
+        made = cls(**said)
+        object.__setattr__(made, "content", card.get("config"))
+        return made
+
+    def card(self) -> dict[str, Any]:
+        """What it says, and the content of the file that it names: what a card may hold."""
+        said = {k: list(v) if isinstance(v, tuple) else v for k, v in self.said().items()}
+        content = self.content
+        if self.config is not None:
+            found = beside(Path(self.config), self.config)
+            content = None if found is None else found[1]
+        return said if content is None else {**said, "config": dict(content)}
+
+    def beside(self, path: Path) -> tuple[Path, Mapping[str, Any]] | None:
+        """The configuration of the weights at `path`, and the file that says it."""
+        if self.content is not None:
+            return path.with_suffix(".config.json"), self.content
+        return beside(path, self.config)
 
 
 def beside(path: Path, config: str | Path | None) -> tuple[Path, dict[str, Any]] | None:

@@ -1,35 +1,38 @@
-"""Priors saved by Hugging Face diffusers, read: a `UNet2DModel`, or a whole DDPM, DDIM or score-SDE
-(VE) pipeline.
+"""Priors saved by Hugging Face diffusers, read: a network of deft.priors.diffusers_networks, or a
+whole pipeline of one: DDPM, DDIM, score-SDE (VE), Stable Diffusion, DiT, SD3, Flux.
 
-The configuration is checked before the network is built. The weights must be all of its weights and
-no others. Where the files are is found by `deft.priors.diffusers_files`.
+A pipeline with an autoencoder gives the prior of its latents; deft.priors.latent puts the decoder
+behind it. The configuration is checked before the network is built. The weights must be all of its
+weights and no others. Where the files are is found by `deft.priors.diffusers_files`.
 """
 
 from __future__ import annotations
 
-import inspect
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from deft import checks
 from deft.errors import CheckpointError, InvalidInput
 from deft.priors import diffusers_schedulers
-from deft.priors.diffusers_files import local_folder, network_folder, read_json, variant_of
+from deft.priors.diffusers_config import checked
+from deft.priors.diffusers_files import (
+    autoencoder,
+    factor,
+    local_folder,
+    network_folder,
+    read_json,
+    variant_of,
+)
+from deft.priors.diffusers_networks import NETWORKS, class_of
+from deft.priors.diffusers_process import Process
+from deft.priors.diffusers_text import empty_prompt, readable
 from deft.priors.diffusers_unet import DiffusersPrior, first_line
-from deft.schedules import VE, Schedule
-
-_MOST_WEIGHTS = 20_000_000_000
-_WHOLE = {
-    "in_channels": 4096,
-    "out_channels": 4096,
-    "layers_per_block": 64,
-    "norm_num_groups": 4096,
-    "num_class_embeds": 10_000_000,
-    "attention_head_dim": 4096,
-}
+from deft.schedules import Schedule
 
 
 def load(
@@ -40,151 +43,148 @@ def load(
     schedule: Schedule | str | None = None,
     value_range: tuple[float, float] | None = None,
     scale: float | None = None,
+    image_size: int | None = None,
+    context: Mapping[str, Tensor] | None = None,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
+    variant: str | None = None,
+    revision: str | None = None,
 ) -> DiffusersPrior:
     """A prior from a local folder or a hub id such as "google/ddpm-celebahq-256".
 
-    The folder holds a pipeline (`model_index.json`) or a `UNet2DModel` (`config.json`), with the
+    The folder holds a pipeline (`model_index.json`) or a network (`config.json`), with the
     scheduler's configuration in `scheduler/` or beside it; `schedule` (or the name of a table:
     `diffusers_schedulers.NAMED`) and `prediction_type` replace what that says; `subfolder` names
-    one of several networks. `value_range` is (-1, 1) if left out, (0, 1) for a score-SDE. The
-    network is asked once, for one signal (shapes alone, where it is large), so that one that cannot
-    run is refused here. Raises `InvalidInput` for a folder that holds no such network, a latent
-    pipeline, or a configuration that is not known, and `CheckpointError` where files are missing,
-    unreadable, out of reach, or not finite.
+    one of several networks, `variant` one of several precisions of its weights, `revision` a
+    commit of a hub id. `value_range` is (-1, 1) if left out, (0, 1) for a score-SDE, and none for
+    latents, whose `scale` is 1. `image_size` is the height and width of the images, in pixels, of
+    a network for which its configuration does not say it, or which takes another.
+
+    `context` is what the network is told beside x_t; left out, it is an empty prompt, where the
+    pipeline has text encoders and transformers is installed, and the class that stands for none,
+    where there is one. An empty mapping leaves it for `given`.
+
+    The network is asked once, for one signal (shapes alone, where it is large), so that one that
+    cannot run is refused here. Raises `InvalidInput` for a folder that holds no such network, or a
+    configuration that is not known, and `CheckpointError` where files are missing, unreadable, out
+    of reach, or not finite. Warns of a network into which guidance was distilled.
     """
     if isinstance(schedule, str):
         schedule = diffusers_schedulers.named(schedule)
-    folder = local_folder(path_or_hub_id)
+    folder = local_folder(path_or_hub_id, revision)
     root = network_folder(folder, path_or_hub_id, subfolder)
+    known = ", ".join(NETWORKS)
     config = read_json(
         root / "config.json",
-        f"{path_or_hub_id} holds no UNet2DModel: expected config.json or unet/config.json",
+        f"{path_or_hub_id} holds no network: expected config.json, or unet/config.json or "
+        f"transformer/config.json, of one of {known}",
     )
-    if config.get("_class_name") != "UNet2DModel":
+    if config.get("_class_name") not in NETWORKS:
         raise InvalidInput(
-            f"{path_or_hub_id} holds a {config.get('_class_name')}; this adapter takes a "
-            "UNet2DModel or a DDPM, DDIM or score-SDE pipeline."
+            f"{path_or_hub_id} holds a {config.get('_class_name')}; this adapter takes a network "
+            f"of the classes {known}, or a pipeline of one."
         )
-    _check_sizes(config, root / "config.json")
-    _check_known(config, root / "config.json")
-    from_scheduler = (
-        None if schedule is not None and prediction_type is not None else _scheduler(folder)
-    )
-    if schedule is None and from_scheduler is None:
-        raise InvalidInput(
-            f"{path_or_hub_id} has no scheduler_config.json",
-            given="no noise schedule",
-            expected="that under which the network was trained",
-            advice=f"give `schedule` (one of {', '.join(diffusers_schedulers.NAMED)}, or a "
-            "Schedule); linear is DDPM's usual table",
-        )
-    score = from_scheduler is not None and isinstance(from_scheduler[0], VE)
-    found = from_scheduler or (None, "epsilon")
-    return DiffusersPrior(
-        _unet(root, path_or_hub_id, dtype).to(device=device),
-        schedule or found[0],  # type: ignore[arg-type]
-        prediction_type=prediction_type or found[1],
-        value_range=value_range or ((0.0, 1.0) if score else (-1.0, 1.0)),
+    checked(config, root / "config.json")
+    unet = _network(root, path_or_hub_id, config["_class_name"], dtype, variant).to(device=device)
+    size = _size(folder, unet, image_size)
+    process = _process(folder, path_or_hub_id, unet, size, schedule, prediction_type)
+    latent = autoencoder(folder) is not None
+    usual = None if latent else (0.0, 1.0) if process.in_units else (-1.0, 1.0)
+    prior = DiffusersPrior(
+        unet,
+        process.schedule,
+        prediction_type=process.prediction,
+        value_range=value_range or usual,
         scale=scale,
         name=Path(path_or_hub_id).name if Path(path_or_hub_id).is_dir() else str(path_or_hub_id),
+        told=process.told,
+        factor=process.factor,
+        size=size,
     )
-
-
-def _check_sizes(config: dict[str, Any], file: Path) -> None:
-    """Raise `InvalidInput` for sizes that no network has, before anything is allocated."""
-
-    def fits(value: object, most: int) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
-
-    for key, most in _WHOLE.items():
-        value = config.get(key)
-        if value is not None and not fits(value, most):
-            raise InvalidInput(
-                f"{file}: {key}", given=value, expected=f"a whole number from 1 to {most}"
-            )
-    size, channels = config.get("sample_size"), config.get("block_out_channels", [1])
-    sizes = size if isinstance(size, list) else [size]
-    if size is not None and (
-        not 1 <= len(sizes) <= 2 or not all(fits(one, 16_384) for one in sizes)
-    ):
-        raise InvalidInput(
-            f"{file}: sample_size", given=size, expected="a whole number, or a height and a width"
+    if prior.distilled:
+        warnings.warn(
+            f"{prior.name} was distilled to imitate guidance: what it says is no mean of x_0 under "
+            "a density, and its samples are no posterior samples of one.",
+            stacklevel=2,
         )
-    if (
-        not isinstance(channels, list)
-        or not 1 <= len(channels) <= 16
-        or not all(fits(one, 16_384) for one in channels)
-    ):
-        raise InvalidInput(
-            f"{file}: block_out_channels",
-            given=channels,
-            expected="a list of 1 to 16 whole numbers",
-        )
+    return prior.given(**(_usual(folder, prior) if context is None else context))
 
 
-def _check_known(config: dict[str, Any], file: Path) -> None:
-    """Raise `InvalidInput` for a setting that UNet2DModel does not have, which it would leave out
-    in silence, or that is of another type.
+def _usual(folder: Path, prior: DiffusersPrior) -> dict[str, Tensor]:
+    """What a network is told where nothing is said: no class, an empty prompt, guidance by 1."""
+    found = {
+        name: torch.tensor([one.null]) for name, one in prior.taken.items() if one.null is not None
+    }
+    if prior.distilled:
+        found["guidance"] = torch.ones(1)
+    if "encoder_hidden_states" in prior.taken and readable(folder):
+        size = prior.event_shape[1], prior.event_shape[2]
+        found |= empty_prompt(folder, prior.unet, size)
+    return found
+
+
+def _size(folder: Path, unet: nn.Module, image_size: int | None) -> tuple[int, int] | None:
+    """The height and width of the signals of a network: as its configuration says, or those of
+    images of this size.
     """
-    from diffusers.models.unets.unet_2d import UNet2DModel
-
-    known = inspect.signature(UNet2DModel.__init__).parameters
-    unknown = [key for key in config if not key.startswith("_") and key not in known]
-    if unknown:
+    if image_size is None:
+        size = getattr(unet.config, "sample_size", None)
+        return None if size is None else (size, size) if isinstance(size, int) else tuple(size)
+    pixels, each = checks.whole("image_size", image_size, 1, 16_384, "pixels"), factor(folder)
+    if pixels % each:
         raise InvalidInput(
-            f"{file}: {unknown[0]}",
-            given=config[unknown[0]],
-            expected="a setting of UNet2DModel; the installed diffusers would leave it out",
-            advice="update diffusers, or take it out of the file if the network does not depend "
-            "on it",
+            "image_size",
+            given=image_size,
+            expected=f"a multiple of {each}, the pixels of one latent",
         )
-    for key in ("norm_eps", "mid_block_scale_factor", "dropout"):
-        if key in config:
-            checks.non_negative(f"{file}: {key}", config[key])
-    if config.get("mid_block_type", "UNetMidBlock2D") not in ("UNetMidBlock2D", None):
-        raise InvalidInput(
-            f"{file}: mid_block_type",
-            given=config["mid_block_type"],
-            expected="UNetMidBlock2D or null",
-        )
-    layers, channels = config.get("layers_per_block", 2), config.get("block_out_channels", [1])
-    weights = sum(
-        36 * c * c * layers for c in channels
-    )  # two convolutions of 3 x 3 in each block, on the way down and up
-    if weights > _MOST_WEIGHTS:
-        raise InvalidInput(
-            f"{file}: block_out_channels",
-            given=channels,
-            expected=f"a network of at most {_MOST_WEIGHTS:.0e} parameters",
-        )
+    return pixels // each, pixels // each
 
 
-def _scheduler(folder: Path) -> tuple[Schedule, str] | None:
-    """The schedule and the prediction type that the scheduler's configuration says
-    (deft.priors.diffusers_schedulers).
-    """
+def _process(
+    folder: Path,
+    given: str | Path,
+    unet: nn.Module,
+    size: tuple[int, int] | None,
+    schedule: Schedule | None,
+    prediction: str | None,
+) -> Process:
+    """What the scheduler's configuration says, replaced by what the user says."""
     files = [
         folder / "scheduler" / "scheduler_config.json",
         folder / "scheduler_config.json",
         folder / "unet" / "scheduler_config.json",
     ]
     file = next((file for file in files if file.is_file()), None)
-    return (
-        None
-        if file is None
-        else diffusers_schedulers.read(read_json(file, f"{file} is missing"), str(file))
-    )
+    if schedule is not None and (prediction is not None or file is None):
+        return Process(schedule, prediction or "epsilon")
+    if file is None:
+        raise InvalidInput(
+            f"{given} has no scheduler_config.json",
+            given="no noise schedule",
+            expected="that under which the network was trained",
+            advice=f"give `schedule` (one of {', '.join(diffusers_schedulers.NAMED)}, or a "
+            "Schedule); linear is DDPM's usual table",
+        )
+    config: Any = unet.config
+    tokens = None
+    if size is not None:
+        tokens = NETWORKS[type(unet).__name__].tokens(config, *size)
+    said = diffusers_schedulers.read(read_json(file, f"{file} is missing"), str(file), tokens)
+    if schedule is not None:
+        return Process(schedule, said.prediction)
+    if prediction is not None:
+        return Process(said.schedule, prediction, said.told, said.factor, said.in_units)
+    return said
 
 
-def _unet(root: Path, given: str | Path, dtype: torch.dtype | None) -> nn.Module:
-    from diffusers.models.unets.unet_2d import UNet2DModel
-
+def _network(
+    root: Path, given: str | Path, name: str, dtype: torch.dtype | None, wanted: str | None
+) -> nn.Module:
+    """The network with its weights: all of them, and no others."""
     unet: nn.Module
-    variant = variant_of(root, given)
+    variant = variant_of(root, given, wanted)
     try:
-        unet, info = UNet2DModel.from_pretrained(
+        unet, info = class_of(name).from_pretrained(
             str(root),
             torch_dtype=dtype,
             low_cpu_mem_usage=False,
@@ -206,7 +206,7 @@ def _unet(root: Path, given: str | Path, dtype: torch.dtype | None) -> nn.Module
         ("missing_keys", "left out"),
         ("unexpected_keys", "that the network does not have"),
     ):
-        names = [str(name) for name in info.get(said, [])]
+        names = [str(one) for one in info.get(said, [])]
         if names:
             raise CheckpointError(
                 f"the weights of {given}",
@@ -214,4 +214,4 @@ def _unet(root: Path, given: str | Path, dtype: torch.dtype | None) -> nn.Module
                 expected="the weights of the network that config.json describes, all of them and "
                 "no others",
             )
-    return unet
+    return unet if dtype is None else unet.to(dtype)  # which diffusers does not do for each class

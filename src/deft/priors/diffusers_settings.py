@@ -4,6 +4,8 @@ is not, and which settings change neither the noise schedule nor the prediction.
     READ
         classes whose table of betas says alpha_k^2 = prod_{j <= k} (1 - beta_j);
             they differ in how they sample, not in what the network knows
+    OTHERS
+        classes of another process: EDM's levels, flow matching, a cosine in continuous time
     REFUSED
         every other class of diffusers, with the reason: another process, another prediction,
             or no diffusion of real numbers at all
@@ -13,6 +15,8 @@ from __future__ import annotations
 
 READ = frozenset(
     [
+        "CogVideoXDDIMScheduler",
+        "CogVideoXDPMScheduler",
         "DDIMInverseScheduler",
         "DDIMParallelScheduler",
         "DDIMScheduler",
@@ -32,44 +36,50 @@ READ = frozenset(
         "PNDMScheduler",
         "RePaintScheduler",
         "SASolverScheduler",
+        "UnCLIPScheduler",
         "UniPCMultistepScheduler",
     ]
 )
-FLOW = "flow matching (x_t = (1 - t) x_0 + t eps, a velocity), which this adapter does not read yet"
-_EDM = "EDM's preconditioned network, which this adapter does not read yet"
+EDM_LEVELS = {
+    "CosineDPMSolverMultistepScheduler": (0.3, 500.0, 1.0, "exponential", "v_prediction"),
+    "EDMDPMSolverMultistepScheduler": (0.002, 80.0, 0.5, "karras", "epsilon"),
+    "EDMEulerScheduler": (0.002, 80.0, 0.5, "karras", "epsilon"),
+}
+"""What each takes where its configuration does not say: sigma_min, sigma_max, sigma_data,
+sigma_schedule, prediction_type.
+"""
+FLOW_MATCHING = frozenset(
+    [
+        "FlowMatchEulerDiscreteScheduler",
+        "FlowMatchHeunDiscreteScheduler",
+        "LTXEulerAncestralRFScheduler",
+    ]
+)
+OTHERS = frozenset([*EDM_LEVELS, *FLOW_MATCHING, "IPNDMScheduler", "ScoreSdeVeScheduler"])
 _DISCRETE = "tokens, not real numbers"
 _DISTILLED = "a distilled network, which does not return the mean of x_0"
+_STAGES = "a flow in stages of several resolutions"
 REFUSED: dict[str, str] = {
     "AmusedScheduler": _DISCRETE,
     "BlockRefinementScheduler": _DISCRETE,
     "CMStochasticIterativeScheduler": _DISTILLED,
-    "CogVideoXDDIMScheduler": "a table with a shifted SNR, for video latents",
-    "CogVideoXDPMScheduler": "a table with a shifted SNR, for video latents",
     "ConsistencyDecoderScheduler": _DISTILLED,
-    "CosineDPMSolverMultistepScheduler": _EDM,
-    "DDPMWuerstchenScheduler": "a cosine schedule in continuous time, for latents",
+    "DDPMWuerstchenScheduler": "the networks of Wuerstchen and Stable Cascade, which are not read",
     "DiscreteDDIMScheduler": _DISCRETE,
-    "EDMDPMSolverMultistepScheduler": _EDM,
-    "EDMEulerScheduler": _EDM,
     "EntropyBoundScheduler": _DISCRETE,
-    "FlowMapEulerDiscreteScheduler": FLOW,
-    "FlowMatchEulerDiscreteScheduler": FLOW,
-    "FlowMatchHeunDiscreteScheduler": FLOW,
-    "FlowMatchLCMScheduler": FLOW,
-    "HeliosDMDScheduler": FLOW,
-    "HeliosScheduler": FLOW,
-    "IPNDMScheduler": "a table of its own without betas",
-    "KarrasVeScheduler": _EDM,
+    "FlowMapEulerDiscreteScheduler": _DISTILLED,
+    "FlowMatchLCMScheduler": _DISTILLED,
+    "HeliosDMDScheduler": _DISTILLED,
+    "HeliosScheduler": _STAGES,
+    "KarrasVeScheduler": "a network whose input and output its pipeline rescales, as no file says",
     "LCMScheduler": _DISTILLED,
-    "LTXEulerAncestralRFScheduler": FLOW,
-    "MiniMaxH3Scheduler": FLOW,
-    "PiflowScheduler": FLOW,
+    "MiniMaxH3Scheduler": "a velocity towards the data, of a network that is not read",
+    "PiflowScheduler": _DISTILLED,
     "RFD4ProteinaScheduler": "frames of proteins",
     "SCMScheduler": _DISTILLED,
-    "ScoreSdeVpScheduler": "the VP process in continuous time, which this adapter does not read "
-    "yet",
+    "ScoreSdeVpScheduler": "the VP process in continuous time; what its network is told of the "
+    "time is not in the configuration",
     "TCDScheduler": _DISTILLED,
-    "UnCLIPScheduler": "embeddings, not images",
     "VQDiffusionScheduler": _DISCRETE,
 }
 """Why each other class is not read."""
@@ -83,7 +93,7 @@ BETAS = (
     "rescale_betas_zero_snr",
 )
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
-FLOWS = ("use_flow_sigmas", "use_dynamic_shifting")
+FLOW_PREDICTION = "flow_prediction"  # of classes with betas, where `use_flow_sigmas` is set
 HARMLESS = frozenset(
     [
         "algorithm_type",
@@ -133,14 +143,43 @@ HARMLESS = frozenset(
         "solver_name",
     ]
 )
+SHIFTED_BETAS = ("CogVideoXDDIMScheduler", "CogVideoXDPMScheduler")
 LATENT_BETAS = frozenset(
     [
         "DPMSolverSDEScheduler",
         "HeunDiscreteScheduler",
         "KDPM2AncestralDiscreteScheduler",
         "KDPM2DiscreteScheduler",
+        *SHIFTED_BETAS,
     ]
 )  # classes whose table, where a configuration does not say, is that of latent diffusion
+OF_EDM = frozenset(
+    [
+        "sigma_min",
+        "sigma_max",
+        "sigma_data",
+        "sigma_schedule",
+        "rho",
+        "prediction_type",
+        *HARMLESS,
+        "num_train_timesteps",
+    ]
+)
+OF_FLOW = frozenset(
+    [
+        "num_train_timesteps",
+        "shift",
+        "use_dynamic_shifting",
+        "base_shift",
+        "max_shift",
+        "base_image_seq_len",
+        "max_image_seq_len",
+        "time_shift_type",
+        "invert_sigmas",
+        "stochastic_sampling",
+        *HARMLESS,
+    ]
+)
 OF_VE = frozenset(
     [
         "num_train_timesteps",

@@ -18,7 +18,7 @@ def same_identity(theirs: Mapping[str, object], ours: Mapping[str, object]) -> l
     version did not record is not compared.
     """
     found = []
-    for name in ("hash", "event_shape", "prediction", "scale", "schedule", "tiles"):
+    for name in ("hash", "event_shape", "prediction", "scale", "schedule", "tiles", "context"):
         if name not in theirs or name not in ours:
             continue
         a, b = (

@@ -16,6 +16,7 @@ what the network returns:
             arXiv:2206.00364, table 1):
     f(u / sqrt(s^2 + v^2)),
     x_0_hat = (s^2 u + s v sqrt(s^2 + v^2) f) / (s^2 + v^2)
+    (edm_v: with -f in place of f, which is v where s = 1)
 
 The first five are what diffusers, flow matching and score-based models call by these names;
 `sample` is another name of x_0, `v_prediction` of v.
@@ -66,22 +67,22 @@ class Affine(Prediction):
 @final
 class EDMPreconditioned(Prediction):
     """The raw network of EDM, whose input and output are scaled by the noise level; `sigma_data` is
-    the s of its training, 0.5 as published.
+    the s of its training, 0.5 as published. `negative` where it returns -f, which diffusers calls
+    v_prediction.
     """
 
-    name = "edm"
-
-    def __init__(self, sigma_data: float = 0.5) -> None:
+    def __init__(self, sigma_data: float = 0.5, negative: bool = False) -> None:
         self.sigma_data = checks.positive(
             "sigma_data", sigma_data, "the standard deviation of the data in EDM's preconditioning"
         )
+        self.name, self._sign = ("edm_v", -1) if negative else ("edm", 1)
 
     def given(self, x_t: Signal, alpha_t: Tensor, sigma_t: Tensor) -> Signal:
         return x_t / (self.sigma_data**2 * alpha_t**2 + sigma_t**2).sqrt()
 
     def x_0_hat(self, f: Signal, x_t: Signal, alpha_t: Tensor, sigma_t: Tensor) -> Signal:
         s, total = self.sigma_data, self.sigma_data**2 * alpha_t**2 + sigma_t**2
-        return s**2 * alpha_t / total * x_t + s * sigma_t / total.sqrt() * f
+        return s**2 * alpha_t / total * x_t + self._sign * s * sigma_t / total.sqrt() * f
 
 
 PREDICTIONS: dict[str, Prediction] = {

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deft.errors import CheckpointError, InvalidInput, nearest_names
 from deft.priors import zoo
@@ -17,8 +18,12 @@ from deft.priors.own import is_dotted, own
 from deft.storage.tensors import kind_of
 from deft.storage.weights_only import SUFFIXES
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.*", re.S)
+_OF_FOLDERS = ("image_size", "value_range")  # details that a folder of diffusers leaves open
 _ADDRESS = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+|\[[0-9a-fA-F:]+\]):\d+(/.*)?")
 
 
@@ -30,6 +35,7 @@ def load(
     schedule: str | None = None,
     prediction_type: str | None = None,
     details: Details | None = None,
+    context: Mapping[str, Tensor] | None = None,
     fetch: bool = True,
     allow: Collection[str] | str = (),
 ) -> Prior:
@@ -40,15 +46,18 @@ def load(
 
     `subfolder`, `schedule` (a name of `deft.priors.diffusers_schedulers.NAMED`) and
     `prediction_type` say of a diffusers folder what it does not say itself, and the latter two with
-    `details` of a foreign checkpoint; `labels`, one for all signals or one for each, fix the
-    classes of a class-conditional one. With `fetch=False` (a name out of a file) nothing is
-    downloaded, and no server is asked. Raises `InvalidInput` for anything else, with the nearest
-    names, and `CheckpointError` for files that cannot be read.
+    `details` of a foreign checkpoint (of a folder: image size and value range); `labels`, one for
+    all signals or one for each, fix the classes of a class-conditional one, `context` what any is
+    told, in place of what a folder of diffusers says of an empty prompt. With `fetch=False` (a name
+    out of a file) nothing is downloaded, and no server is asked. Raises `InvalidInput` for anything
+    else, with the nearest names, and `CheckpointError` for files that cannot be read.
     """
     said = {"subfolder": subfolder, "schedule": schedule, "prediction_type": prediction_type}
     allowed = (allow,) if isinstance(allow, str) else tuple(allow)
     options = {key: value for key, value in said.items() if value is not None}
-    prior = _found(name, options, details, fetch, allowed)
+    prior = _found(name, options, details, fetch, allowed, context)
+    if context:
+        prior = prior.given(**context)
     if labels is None:
         return prior
     import torch
@@ -61,12 +70,23 @@ def is_address(name: str) -> bool:
     return bool(_URL.fullmatch(name) or _ADDRESS.fullmatch(name))
 
 
+def not_fetched(name: str) -> InvalidInput:
+    """What to raise for a repository that a file names, which nobody asked to have."""
+    return InvalidInput(
+        "prior",
+        given=name,
+        expected="a prior that ships, or a local path: what a file names is not downloaded",
+        advice=f"to download it, or to use a copy of yours, say so: prior={name!r}",
+    )
+
+
 def _found(
     name: str | Path,
     said: Mapping[str, str],
     details: Details | None,
     fetch: bool,
     allowed: Collection[str],
+    context: Mapping[str, Tensor] | None,
 ) -> Prior:
     if isinstance(name, str) and is_address(name):
         return _remote(name, said, fetch)
@@ -76,7 +96,8 @@ def _found(
 
         _refuse({k: v for k, v in said.items() if k == "subfolder"}, name, "a file")
         return adapters.load(path, details, said.get("schedule"), said.get("prediction_type"))
-    if details is not None:
+    of_hub = isinstance(name, str) and _HUB_ID.fullmatch(name) and not name.startswith(".")
+    if details is not None and not (path.is_dir() or of_hub):
         raise InvalidInput(
             "details",
             given=", ".join(details.said()) or "config",
@@ -101,16 +122,11 @@ def _found(
         _refuse(said, name, "a file")
         return zoo.load(path.with_suffix(".safetensors"))
     if path.is_dir():
-        return _diffusers(path if isinstance(name, Path) else str(path), said)
-    if isinstance(name, str) and _HUB_ID.fullmatch(name) and not name.startswith("."):
+        return _diffusers(path if isinstance(name, Path) else str(path), said, details, context)
+    if of_hub:
         if not fetch:
-            raise InvalidInput(
-                "prior",
-                given=name,
-                expected="a prior that ships, or a local path: what a file names is not downloaded",
-                advice=f"to download it, or to use a copy of yours, say so: prior={name!r}",
-            )
-        return _diffusers(name, said)
+            raise not_fetched(str(name))
+        return _diffusers(name, said, details, context)
     if path.suffix in SUFFIXES or os.sep in str(name):
         raise InvalidInput(
             "prior", given=str(name), expected="a file or folder that exists; this one does not"
@@ -186,10 +202,26 @@ def _remote(url: str, said: Mapping[str, str], fetch: bool) -> Prior:
     return RemotePrior(url)
 
 
-def _diffusers(place: str | Path, said: Mapping[str, str]) -> Prior:
-    from deft.priors import diffusers
+def _diffusers(
+    place: str | Path,
+    said: Mapping[str, str],
+    details: Details | None,
+    context: Mapping[str, Tensor] | None,
+) -> Prior:
+    from deft.priors import diffusers, diffusers_files, latent
 
-    return diffusers.load(place, **said)  # type: ignore[arg-type]
+    facts = {} if details is None else details.said()
+    for key in facts:
+        if key not in _OF_FOLDERS:
+            raise InvalidInput(
+                f"details.{key}",
+                given=facts[key],
+                expected=f"nothing: {place} is a folder of diffusers, which says that itself",
+                advice=f"leave `details.{key}` out",
+            )
+    latents = diffusers_files.autoencoder(diffusers_files.local_folder(place)) is not None
+    load: Callable[..., Prior] = latent.load if latents else diffusers.load
+    return load(place, context=context, **said, **facts)
 
 
 def _refuse(said: Mapping[str, str], name: str | Path, what: str) -> None:

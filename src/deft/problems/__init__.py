@@ -6,7 +6,14 @@ from deft.problems.base import Problem
 from deft.problems.cards import from_card
 from deft.problems.free_form_masks import FreeFormMasks
 from deft.problems.kernels import GaussianKernels, Kernels, MotionKernels
-from deft.problems.linear import MRI, Deblurring, Denoising, Inpainting, SuperResolution
+from deft.problems.linear import (
+    MRI,
+    Colourisation,
+    Deblurring,
+    Denoising,
+    Inpainting,
+    SuperResolution,
+)
 from deft.problems.masks import (
     BoxMasks,
     CartesianMasks,
@@ -18,7 +25,9 @@ from deft.problems.masks import (
 )
 from deft.problems.mixture import AnyOf, RandomProjections
 from deft.problems.motif import MotifScaffolding
+from deft.problems.multi_coil_mri import MultiCoilMRI
 from deft.problems.nonlinear import (
+    JPEG,
     HighDynamicRange,
     NonlinearBlur,
     PhaseRetrieval,
@@ -33,6 +42,7 @@ __all__ = [
     "BlackBox",
     "BoxMasks",
     "CartesianMasks",
+    "Colourisation",
     "Deblurring",
     "Denoising",
     "Fixed",
@@ -41,12 +51,14 @@ __all__ = [
     "HalfMasks",
     "HighDynamicRange",
     "Inpainting",
+    "JPEG",
     "Kernels",
     "MRI",
     "MaskFiles",
     "Masks",
     "MotifScaffolding",
     "MotionKernels",
+    "MultiCoilMRI",
     "NonlinearBlur",
     "PhaseRetrieval",
     "PoissonPhaseRetrieval",

@@ -8,7 +8,7 @@ from typing import Any, final
 
 from deft.errors import InvalidInput
 from deft.noise import Noise
-from deft.operators import blur, identity, inpainting, mri, super_resolution
+from deft.operators import blur, colourisation, identity, inpainting, mri, super_resolution
 from deft.operators.base import ForwardOperator
 from deft.problems.base import NoiseLevel, Problem, unknown
 from deft.problems.free_form_masks import FreeFormMasks
@@ -40,10 +40,12 @@ class Inpainting(Problem):
 
     def __init__(self, masks: str | Masks = "freeform", sigma_y: NoiseLevel = 0.0) -> None:
         super().__init__(sigma_y)
-        self.masks = _part("masks", named_masks(masks) if isinstance(masks, str) else masks, Masks)
+        self.masks = part_of(
+            "masks", named_masks(masks) if isinstance(masks, str) else masks, Masks
+        )
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
-        return inpainting.Inpainting(_observing(self.masks, x_0, noise))
+        return inpainting.Inpainting(observing(self.masks, x_0, noise))
 
     def card(self) -> dict[str, object]:
         return card_of(self, {"masks": self.masks.card(), "sigma_y": self.sigma_y})
@@ -97,7 +99,9 @@ class Deblurring(Problem):
         super().__init__(sigma_y)
         blur.check_border(border)
         self.kernels, self.border = (
-            _part("kernel", named_kernels(kernel) if isinstance(kernel, str) else kernel, Kernels),
+            part_of(
+                "kernel", named_kernels(kernel) if isinstance(kernel, str) else kernel, Kernels
+            ),
             border,
         )
 
@@ -111,6 +115,28 @@ class Deblurring(Problem):
 
 
 @final
+class Colourisation(Problem):
+    """y = w_r x_r + w_g x_g + w_b x_b + sigma_y eps: the grey picture of one in colour.
+
+    `weights` is how much of red, green and blue is in grey; the luma of BT.601 by default.
+    """
+
+    def __init__(
+        self,
+        weights: tuple[float, float, float] = colourisation.LUMA,
+        sigma_y: NoiseLevel = 0.0,
+    ) -> None:
+        super().__init__(sigma_y)
+        self._operator = colourisation.Colourisation(weights)
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        return self._operator.repeat(1)
+
+    def card(self) -> dict[str, object]:
+        return card_of(self, {"weights": self._operator.weights, "sigma_y": self.sigma_y})
+
+
+@final
 class MRI(Problem):
     """y = M F x_0 + sigma_y eps: lines of frequencies of complex images, (2, height, width),
     measured with a single coil.
@@ -121,16 +147,16 @@ class MRI(Problem):
 
     def __init__(self, masks: Masks | None = None, sigma_y: NoiseLevel = 0.0) -> None:
         super().__init__(sigma_y)
-        self.masks = CartesianMasks() if masks is None else _part("masks", masks, Masks)
+        self.masks = CartesianMasks() if masks is None else part_of("masks", masks, Masks)
 
     def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
-        return mri.MRI(_observing(self.masks, x_0, noise))
+        return mri.MRI(observing(self.masks, x_0, noise))
 
     def card(self) -> dict[str, object]:
         return card_of(self, {"masks": self.masks.card(), "sigma_y": self.sigma_y})
 
 
-def _part(what: str, value: Any, kind: type) -> Any:
+def part_of(what: str, value: Any, kind: type) -> Any:
     """A distribution of the kind that a problem needs."""
     if not isinstance(value, kind):
         raise InvalidInput(
@@ -141,7 +167,7 @@ def _part(what: str, value: Any, kind: type) -> Any:
     return value
 
 
-def _observing(masks: Masks, x_0: Signal, noise: Noise) -> Mask:
+def observing(masks: Masks, x_0: Signal, noise: Noise) -> Mask:
     """Masks for a batch, one for each or one for all. Raises InvalidInput where they observe
     nothing, and warns where they hide nothing, of any signal.
     """

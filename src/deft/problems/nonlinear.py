@@ -1,4 +1,4 @@
-"""Problems that are not linear: saturation, a camera's response, and magnitudes without phases."""
+"""Problems that are not linear: saturation, a camera's response, JPEG, magnitudes alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deft import checks
 from deft.errors import InvalidInput
 from deft.likelihoods import GaussianLikelihood, Likelihood, Observation
 from deft.noise import Noise
-from deft.operators import high_dynamic_range, nonlinear_blur, phase_retrieval
+from deft.operators import high_dynamic_range, jpeg, nonlinear_blur, phase_retrieval
 from deft.operators.base import ForwardOperator
 from deft.operators.phase_retrieval import check_noise
 from deft.problems.base import NoiseLevel, Problem, log_uniform, noise_level
@@ -46,6 +46,34 @@ class HighDynamicRange(Problem):
             self,
             {"factor": self._operator.factor, "clip": self._operator.clip, "sigma_y": self.sigma_y},
         )
+
+
+@final
+class JPEG(Problem):
+    """y = decode(encode(x_0)) + sigma_y eps: pictures stored as JPEG with a quality from 1 to 100.
+
+    `chroma` is how colours are sampled, "4:2:0" (as most files have it), "4:2:2" or "4:4:4";
+    `value_range` is (black, white) of the signal. A decoded file has no noise but its rounding to
+    grey levels: sigma_y = 0.
+    """
+
+    def __init__(
+        self,
+        quality: int = 10,
+        chroma: jpeg.Chroma = "4:2:0",
+        value_range: tuple[float, float] = (-1.0, 1.0),
+        sigma_y: NoiseLevel = 0.0,
+    ) -> None:
+        super().__init__(sigma_y)
+        self._operator = jpeg.JPEG(quality, chroma, value_range)
+
+    def operator(self, x_0: Signal, noise: Noise) -> ForwardOperator:
+        return self._operator.repeat(1)
+
+    def card(self) -> dict[str, object]:
+        a = self._operator
+        args = {"quality": a.quality, "chroma": a.chroma, "value_range": a.value_range}
+        return card_of(self, {**args, "sigma_y": self.sigma_y})
 
 
 @final

@@ -62,14 +62,15 @@ def running(
         )
     uvicorn, application = _packages()
     limits = Limits.of(prior, batch_size, megabytes)
-    with _listening(host, port) as listening:
+    with listening(host, port) as taken:
         batches = Batches(prior.frozen(), signals=batch_size, wait=wait)
         try:
             app = application(batches, limits, timeout)
             guarded = Guard(app, token, (*_LOOPBACK, host) if is_loopback(host) else ())
-            with _started(uvicorn, guarded, listening, timeout) as stopped:
+            patient = import_module("deft.serving.patience").patient
+            with started(uvicorn, guarded, taken, http=patient(timeout)) as stopped:
                 name = f"[{host}]" if ":" in host else host
-                yield f"http://{name}:{listening.getsockname()[1]}", batches.served
+                yield f"http://{name}:{taken.getsockname()[1]}", batches.served
                 if stopped():
                     raise InvalidInput("port", given=port, expected="a server that goes on")
         finally:
@@ -100,7 +101,7 @@ def _packages() -> tuple[Any, Any]:
         ) from error
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises `InvalidInput` for an address that cannot be taken."""
     port = checks.whole("port", port, 0, 65535, "of this machine; 0 for one that is free")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -122,26 +123,26 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 @contextmanager
-def _started(
-    uvicorn: Any, app: Any, listening: socket.socket, timeout: float
+def started(
+    uvicorn: Any, app: Any, listening: socket.socket, **settings: Any
 ) -> Iterator[Callable[[], bool]]:
-    """uvicorn within the block, in a thread, so that signals stay those of the main thread."""
-    config = uvicorn.Config(
-        app,
-        http=import_module("deft.serving.patience").patient(timeout),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        limit_concurrency=_CONNECTIONS,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=5,
-        h11_max_incomplete_event_size=_HEAD,
-    )
-    server = uvicorn.Server(config)
+    """uvicorn within the block, in a thread, so that signals stay those of the main thread; what
+    tells whether it has stopped by itself. `settings` are further ones of uvicorn.
+    """
+    usual = {
+        "ws": "none",
+        "lifespan": "off",
+        "log_config": None,
+        "log_level": "warning",
+        "access_log": False,
+        "proxy_headers": False,
+        "server_header": False,
+        "limit_concurrency": _CONNECTIONS,
+        "timeout_keep_alive": 30,
+        "timeout_graceful_shutdown": 5,
+        "h11_max_incomplete_event_size": _HEAD,
+    }
+    server = uvicorn.Server(uvicorn.Config(app, **{**usual, **settings}))
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listening]}, name="deft server", daemon=True
     )

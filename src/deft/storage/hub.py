@@ -6,12 +6,17 @@ Nothing here is asked unless the caller named the repository itself.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deft.errors import CheckpointError, InvalidInput
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_NETWORKS = ("diffusion_pytorch_model.safetensors", "*/diffusion_pytorch_model.safetensors")
+_NAMES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model-*-of-*.safetensors")
+_NETWORKS = tuple(f"{folder}{name}" for name in _NAMES for folder in ("", "*/"))
+_VARIANTS = ("diffusion_pytorch_model.*.safetensors", "*/diffusion_pytorch_model.*.safetensors")
+_TEXTS = ("tokenizer*/*", "text_encoder*/model.safetensors", "text_encoder*/model-*.safetensors")
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]*")
 
 
@@ -35,10 +40,18 @@ def file(repository: str, name: str, revision: str | None = None) -> Path:
         raise _refusal(f"{name} of {repository}", error) from error
 
 
+def parted(name: str) -> tuple[str, str | None]:
+    """The repository and the revision of owner/name or owner/name@revision. Raises `InvalidInput`
+    for a revision that is none.
+    """
+    repository, at, revision = name.partition("@")
+    return repository, checked(revision) if at else None
+
+
 def snapshot(repository: str, revision: str | None = None) -> Path:
     """The folder of a network of diffusers at a revision, downloaded or out of the cache:
-    configurations and weights, in safetensors where there are such. Raises `CheckpointError` where
-    it cannot be had.
+    configurations, weights, in safetensors where there are such, and in half precision where there
+    are no others, and the encoders of its text. Raises `CheckpointError` where it cannot be had.
     """
     from huggingface_hub import snapshot_download
 
@@ -48,8 +61,10 @@ def snapshot(repository: str, revision: str | None = None) -> Path:
         )
 
     try:
-        local = fetched("*.json", "*/*.json", *_NETWORKS)
-        if not any(local.glob("**/*.safetensors")):
+        local = fetched("*.json", "*/*.json", *_NETWORKS, *_TEXTS)
+        if not any(local.glob("**/diffusion_pytorch_model*.safetensors")):
+            local = fetched(*_VARIANTS)
+        if not any(local.glob("**/diffusion_pytorch_model*.safetensors")):
             local = fetched(*(name.replace(".safetensors", ".bin") for name in _NETWORKS))
         return local
     except InvalidInput:
@@ -86,6 +101,19 @@ def pushed(
             "save_pretrained(folder) writes the same files, to be uploaded by hand",
         ) from error
     return str(getattr(commit, "commit_url", commit))
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Within the block nothing is downloaded: what is in the cache is had, and nothing else."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def named(repository: object) -> str:

@@ -16,10 +16,11 @@ from importlib import import_module
 from typing import final
 
 _PROBLEMS = {
-    "deft.problems.linear": "Deblurring Denoising Inpainting MRI SuperResolution",
+    "deft.problems.linear": "Colourisation Deblurring Denoising Inpainting MRI SuperResolution",
+    "deft.problems.multi_coil_mri": "MultiCoilMRI",
     "deft.problems.mixture": "AnyOf RandomProjections",
     "deft.problems.motif": "MotifScaffolding",
-    "deft.problems.nonlinear": "HighDynamicRange NonlinearBlur PhaseRetrieval "
+    "deft.problems.nonlinear": "HighDynamicRange JPEG NonlinearBlur PhaseRetrieval "
     "PoissonPhaseRetrieval",
     "deft.problems.tomography": "Tomography",
     "deft.problems.own": "BlackBox Fixed",
@@ -34,20 +35,25 @@ _OPERATORS = {
     "deft.interop.deepinv.operators": "DeepinvLinear DeepinvOperator",
     "deft.operators.blur": "CircularBlur ReflectBlur",
     "deft.operators.callable": "CallableOperator",
+    "deft.operators.colourisation": "Colourisation",
     "deft.operators.composed": "Composed ComposedLinear",
     "deft.operators.high_dynamic_range": "HighDynamicRange",
     "deft.operators.identity": "Identity",
     "deft.operators.inpainting": "Inpainting",
+    "deft.operators.jpeg": "JPEG",
     "deft.operators.matrix": "Matrix",
     "deft.operators.mixed": "Mixed",
     "deft.operators.motif": "AlignedMotif FixedMotif",
     "deft.operators.mri": "MRI",
+    "deft.operators.multi_coil_mri": "MultiCoilMRI",
     "deft.operators.nonlinear_blur": "NonlinearBlur",
     "deft.operators.phase_retrieval": "PhaseRetrieval",
     "deft.operators.super_resolution": "SuperResolution",
     "deft.operators.tomography": "Tomography",
     "deft.operators.transmission": "Transmission",
     "deft.operators.units": "InUnits",
+    "deft.operators.whitened": "Whitened WhitenedLinear WhitenedSpectral",
+    "deft.operators.whitening": "CholeskyWhitening EntryWeights RootWhitening",
 }
 _H_TRANSFORMS = {
     "deft.htransforms.backbone": "BackboneHTransform",
@@ -60,6 +66,7 @@ _H_TRANSFORMS = {
     "deft.htransforms.ddnm": "DDNM",
     "deft.htransforms.dps": "DPS",
     "deft.htransforms.exact": "Exact",
+    "deft.htransforms.exact_chain": "ExactChain",
     "deft.htransforms.flat": "FlatHTransform",
     "deft.htransforms.gaussian_potential": "GaussianPotential",
     "deft.htransforms.learned": "LearnedHTransform",

@@ -48,6 +48,8 @@ def why_none(
         return NONE
     if dict(known.sampler) != describe(method.sampler):
         return "no verdict: the reference was measured with another sampler (deft alarm)"
+    if observation.is_whitened:
+        return "no verdict: the reference was measured with the same noise in every entry"
     if samples < min(known.samples):
         return f"no verdict: the reference needs {min(known.samples)} samples or more"
     level = known.range_of_noise or trained_for(card or {})

@@ -24,13 +24,15 @@ class Batch:
 
     `denoised` is what the prior said about them, where that is known beforehand
     (deft.training.bank); `context` what the prior is told of each of them (a mask of the residues
-    of each chain), by name.
+    of each chain), by name; `seen` is what they were encoded from, which is measured, where the
+    prior has a codec and the data are not codes.
     """
 
     images: Signal | None
     noise: Noise
     denoised: Denoised | None = None
     context: Mapping[str, Tensor] = field(default_factory=dict)
+    seen: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.noise)
@@ -93,6 +95,9 @@ def several(batch: Batch, count: int) -> Batch:
 
     if said is not None:
         said = Denoised(*map(again, (said.x_t, said.t, said.alpha_t, said.sigma_t, said.x_0_hat)))
-    images = None if batch.images is None else batch.images.repeat_interleave(count, 0)
+    images, seen = (
+        None if value is None else value.repeat_interleave(count, 0)
+        for value in (batch.images, batch.seen)
+    )
     context = {name: again(value) for name, value in batch.context.items()}
-    return Batch(images, batch.noise.repeat(count), said, context)
+    return Batch(images, batch.noise.repeat(count), said, context, seen)

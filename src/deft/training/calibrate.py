@@ -21,7 +21,7 @@ from deft.noise import Noise, mix
 from deft.posterior import Posterior
 from deft.priors.base import Prior
 from deft.problems import Problem
-from deft.training.denoising import measured
+from deft.training.measured import measured
 from deft.types import Signal
 
 
@@ -48,15 +48,16 @@ def calibrate(
     shape is another. Raises `InvalidInput` for fewer than two images, or a `high` below `low`.
     """
     images = images.to(prior.device, prior.dtype)
-    if tuple(images.shape[1:]) == tuple(prior.signal_shape):
-        images = prior.encode(images)
+    seen = None
+    if prior.codec is not None and tuple(images.shape[1:]) == tuple(prior.signal_shape):
+        seen, images = images, prior.encode(images)
     if len(images) < 2:
         raise InvalidInput(f"calibrate measures on two images or more, 32 say; got {len(images)}.")
     high = min(high, prior.schedule.log_snr_range[1])
     made = Calibrated(h_transform, prior.event_shape, low=low, high=high, levels=levels)
     made.slopes, made.band = made.slopes.to(images), made.band.to(images.device)
     noise = Noise([mix(seed, i) for i in range(len(images))], images.device, images.dtype)
-    observation = measured(problem, prior, images, noise.stream(1))
+    observation = measured(problem, prior, images, noise.stream(1), seen)
     for level, log_snr in enumerate(
         tqdm(made.levels.tolist(), desc="slopes", disable=not progress)
     ):

@@ -16,7 +16,7 @@ from typing import Any
 
 from deft.errors import CheckpointError, DeftError, InvalidInput
 from deft.htransforms.base import HTransform
-from deft.htransforms.trained import distilled_for, trained_for
+from deft.htransforms.trained import distilled_for, told_for
 from deft.metrics import intervals
 from deft.metrics.alarm.reference import REFERENCE
 from deft.priors.base import Prior
@@ -28,12 +28,12 @@ from deft.storage.cards import Allow
 from deft.storage.compound_fields import Items, Object, OneOf, Part, Plain
 from deft.storage.fields import Nothing, Real, Text, Whole
 from deft.storage.table import modern, public_name
-from deft.training import state
+from deft.training import codec_error, prior_told, state
+from deft.training.places import KIND as KIND
 from deft.training.suited import check_problem
 from deft.training.validated import PUBLISHED, SAMPLER, UNITS
 
 FORMAT = headers.FORMAT
-KIND = "deft h-transform"
 
 _BIN = Object(
     {"low": Real(), "high": Real(), "count": Whole(0), "loss": Real(), "without": Real()},
@@ -55,12 +55,14 @@ CARD = Object(
         "architecture": Part(("h-transform",)),
         "prior": _PRIOR,
         "prior_from": OneOf((Text(), Nothing())),
+        "prior_options": prior_told.OPTIONS,
         "schedule": Plain(),
         "problem": OneOf((Part(("problem",)), Nothing())),
         "training": OneOf((Object({}, open=True), Nothing())),
         "metrics": OneOf((_METRICS, Nothing())),
         "sampler": OneOf((SAMPLER, Nothing())),
         "units": OneOf((UNITS, Nothing())),
+        "codec": OneOf((codec_error.CODEC, Nothing())),
         "conformal": OneOf((intervals.CARD, Nothing())),
         "alarm": OneOf((REFERENCE, Nothing())),
         "published": OneOf((PUBLISHED, Nothing())),
@@ -75,7 +77,8 @@ def save(
     path: str | Path, h_transform: HTransform, prior: Prior, card: Mapping[str, object]
 ) -> None:
     """Write an h-transform. `card` adds to what is recorded of itself (format, architecture, prior,
-    schedule): `problem`, `training`, `metrics`, `sampler`, `units` (deft.training.validated).
+    schedule, and beside the weights what the prior was told): `problem`, `training`, `metrics`,
+    `sampler`, `units` (deft.training.validated), `prior_options` (deft.training.prior_told).
 
     The file is replaced in one step. Raises `CheckpointError` where the disk is full (an earlier
     file is then intact), and where weights are not finite.
@@ -85,8 +88,9 @@ def save(
         "prior": prior.identity(),
         "schedule": schedule_card(prior.schedule),
         "versions": provenance.versions(),
+        **codec_error.on_card(prior),
     }
-    weights = h_transform.state_dict()
+    weights = prior_told.written(h_transform.state_dict(), prior)
     tensors.finite(Path(path), weights)
     tensors.write(Path(path), weights, modern(cards.plain({**card, **own})), KIND)  # type: ignore[arg-type]
 
@@ -94,7 +98,8 @@ def save(
 def load(
     path: str | Path, prior: Prior, *, problem: Problem | None = None, allow: Allow = ()
 ) -> tuple[HTransform, dict[str, object]]:
-    """The h-transform in a file, on the prior's device, and its card.
+    """The h-transform in a file, on the prior's device, and its card. The prior's codec, where it
+    has one, takes the error on the card (deft.training.codec_error).
 
     `allow` names modules of the user's own that the file may name. Raises `CheckpointError` where
     the file was made for another prior, or for another problem than the one given, is damaged,
@@ -105,16 +110,19 @@ def load(
     _check_prior(path, card, prior)
     if problem is not None:
         check_problem(path, card, problem)
-    weights, head = tensors.read(path, KIND, CARD)
-    h_transform = _build(path, card, prior, head.shapes, allow)
+    held, head = tensors.read(path, KIND, CARD)
+    weights = prior_told.weights_of(held)
+    shapes = {name: head.shapes[name] for name in weights}
+    h_transform = _build(path, card, prior, shapes, allow)
     try:
         h_transform.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(
             f"the weights in {path} do not fit the architecture on its card: {error}"
         ) from error
-    h_transform.trained_sigma_y = trained_for(card)
+    h_transform.trained_sigma_y = told_for(card)
     h_transform.distilled_for = distilled_for(card)
+    codec_error.told(prior, card)
     return h_transform.to(prior.device), card
 
 

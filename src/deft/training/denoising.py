@@ -38,6 +38,7 @@ from deft.schedules import Schedule
 from deft.storage.fingerprint import digest, in_half
 from deft.training.base import Objective
 from deft.training.batch import Batch, Loss, several
+from deft.training.measured import measured
 from deft.training.validation import Validation
 from deft.types import Signal, Times
 
@@ -185,7 +186,7 @@ class DenoisingScoreMatching(Objective):
         with torch.autocast(
             batch.x_0.device.type, enabled=False
         ):  # half precision is for networks, not for operators
-            observation = self._observed(prior, batch.x_0, batch.noise.stream(_OBSERVATION))
+            observation = self._observed(prior, batch)
         denoised: Denoised | Asked
         if batch.denoised is None:
             t, x_t = _noisy_point(prior, self.times, batch.x_0, batch.noise)
@@ -249,14 +250,16 @@ class DenoisingScoreMatching(Objective):
             **kept,
         }
 
-    def _observed(self, prior: Prior, x_0: Signal, noise: Noise) -> Observation:
+    def _observed(self, prior: Prior, batch: Batch) -> Observation:
+        x_0, noise, seen = batch.x_0, batch.noise.stream(_OBSERVATION), batch.seen
         if self.measurements is None:
-            return measured(self.problem, prior, x_0, noise)
+            return measured(self.problem, prior, x_0, noise, seen)
         seeds = [
             mix(number_of(signal), seed % self.measurements)
             for signal, seed in zip(x_0, noise.seeds, strict=True)
         ]
-        observation = measured(self.problem, prior, x_0, Noise(seeds, noise.device, noise.dtype))
+        again = Noise(seeds, noise.device, noise.dtype)
+        observation = measured(self.problem, prior, x_0, again, seen)
         missing = [i for i, seed in enumerate(seeds) if seed not in self._lifts]
         if missing:
             fresh = observation.take(missing).lifted
@@ -265,14 +268,6 @@ class DenoisingScoreMatching(Objective):
                 for i, lifted in zip(missing, fresh, strict=True)
             }
         return observation.with_lift(torch.stack([self._lifts[seed] for seed in seeds]).to(x_0))
-
-
-def measured(problem: Problem, prior: Prior, x_0: Signal, noise: Noise) -> Observation:
-    """What a problem measures of signals of a prior: of what its codec decodes, where it has
-    one.
-    """
-    observation = problem.draw(prior.decode(x_0), noise)
-    return observation if prior.codec is None else observation.behind(prior.codec)
 
 
 def number_of(signal: Signal) -> int:

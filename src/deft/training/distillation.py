@@ -171,7 +171,7 @@ class TrajectoryMatching(Rollout):
             noise, pairs = batch.noise, zip(batch.x_0, batch.noise.seeds, strict=True)
             seeds = [mix(number_of(x), seed % self.repeats) for x, seed in pairs]
             noise = Noise(seeds, noise.device, noise.dtype)
-            batch = Batch(batch.images, noise, context=batch.context)
+            batch = replace(batch, noise=noise, denoised=None)
         return super().loss(h_transform, prior, batch)
 
     def ready(self, prior: Remembered, batch: Batch, state: State) -> None:

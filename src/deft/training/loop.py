@@ -28,6 +28,7 @@ from deft.priors.base import Prior
 from deft.storage.lock import locked
 from deft.storage.tensors import refusal
 from deft.training.base import Objective
+from deft.training.codec_error import codec_error, enough
 from deft.training.plan import Plan, draws_for, interval_for
 from deft.training.result import TrainingResult, resume_advice, without_prior
 from deft.training.run import Run
@@ -84,6 +85,9 @@ def train(
     folder at a time. Ctrl-C, SIGTERM and SIGHUP save, then raise `KeyboardInterrupt`; without `out`
     the h-transform then holds the average so far.
 
+    What the autoencoder of a latent prior leaves out of a measurement is measured on the first
+    images, and added to sigma_y (deft.training.codec_error).
+
     A prior behind an API that ceases to answer raises `PriorUnavailable`, when what was done is
     saved. Raises `CheckpointError` where a state is damaged, belongs to a run with other settings,
     or cannot be written; `FolderInUse` where another run has the folder; `TrainingDiverged` where a
@@ -104,6 +108,7 @@ def train(
         if validation is None or isinstance(validation, Source)
         else Images(validation, prior)
     )
+    learn_error(prior, objective, source)
     accelerator = Accelerator(
         cpu=not torch.accelerator.is_available()
     )  # which joins processes on a CPU only when told that it is one
@@ -144,6 +149,18 @@ def train(
         run.begin(found, tensorboard)
         _go(run, progress and accelerator.is_main_process)
         return run.result()
+
+
+def learn_error(prior: Prior, objective: Objective, source: Source) -> None:
+    """Measure the error of a prior's codec for the problem of an objective, where it has one and
+    the source has images.
+    """
+    problem = getattr(objective, "problem", None)
+    if prior.codec is None or problem is None:
+        return
+    images = source.looked_at(enough(prior))
+    if images is not None:
+        codec_error(prior, problem, images)
 
 
 def _validated(

@@ -21,7 +21,9 @@ from deft.training.batch import Batch, Loss
 from deft.training.plan import Plan
 from deft.training.sources import Source
 
-_KEPT_BYTES = 1 << 29  # of validation batches: x_0, x_t and x_0_hat in single precision
+_KEPT_BYTES = (
+    1 << 29
+)  # of validation batches, in single precision: x_0, x_t, x_0_hat, and images that were encoded
 
 
 @final
@@ -36,7 +38,8 @@ class Losses(nn.Module):
         super().__init__()
         self.h_transform, self.objective, self.bf16 = h_transform, objective, precision == "bf16"
         self._prior = (prior,)
-        self.event_shape = prior.event_shape
+        looked_at = 0 if prior.codec is None else math.prod(prior.signal_shape)
+        self.kept = 3 * math.prod(prior.event_shape) + looked_at  # numbers of one signal
 
     def forward(self, batch: Batch) -> Loss:
         with torch.autocast(batch.noise.device.type, torch.bfloat16, enabled=self.bf16):
@@ -77,5 +80,5 @@ def fixed(
     than 512 MiB.
     """
     made = _Again(source, plan, device, dtype)
-    size = 12 * plan.validation_draws * math.prod(losses.event_shape)
+    size = 4 * plan.validation_draws * losses.kept
     return made if size > _KEPT_BYTES else [losses.ahead(batch) for batch in made]

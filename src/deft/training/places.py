@@ -1,5 +1,5 @@
 """Where the weights of h-transforms are: those that ship, run folders, the folders of
-`$DEFT_WEIGHTS`, and foreign files.
+`$DEFT_WEIGHTS`, repositories of the Hugging Face hub, and foreign files.
 """
 
 from __future__ import annotations
@@ -9,9 +9,16 @@ from pathlib import Path
 
 from torch import Tensor
 
-from deft.errors import CheckpointError, nearest_names
+from deft.errors import CheckpointError, InvalidInput, nearest_names
 from deft.priors.zoo import FOLDER
-from deft.storage import weights_only
+from deft.storage import hub, weights_only
+from deft.storage.tensors import kind_of
+
+KIND = "deft h-transform"
+"""What a file of one says that it is."""
+
+WEIGHTS = "h.safetensors"
+"""The file of an h-transform in a folder."""
 
 
 def shipped() -> list[str]:
@@ -26,10 +33,30 @@ def of_the_user(name: str) -> Path | None:
     if not name or Path(name).is_absolute() or ".." in Path(name).parts:
         return None
     for folder in filter(None, os.environ.get("DEFT_WEIGHTS", "").split(os.pathsep)):
-        for path in (Path(folder) / f"{name}.safetensors", Path(folder) / name / "h.safetensors"):
+        for path in (Path(folder) / f"{name}.safetensors", Path(folder) / name / WEIGHTS):
             if path.is_file():
                 return path
     return None
+
+
+def named() -> list[str]:
+    """The names of the h-transforms that are on this machine: those of the user, then those that
+    ship.
+    """
+    mine = []
+    for folder in filter(None, os.environ.get("DEFT_WEIGHTS", "").split(os.pathsep)):
+        alone = [path.stem for path in Path(folder).glob("*.safetensors") if _holds(path)]
+        inside = [path.parent.name for path in Path(folder).glob(f"*/{WEIGHTS}")]
+        mine += sorted({*alone, *inside})
+    return list(dict.fromkeys([*mine, *shipped()]))
+
+
+def _holds(path: Path) -> bool:
+    """Whether a file holds an h-transform."""
+    try:
+        return kind_of(path) == KIND
+    except CheckpointError:
+        return False
 
 
 def is_known(place: str | Path) -> bool:
@@ -46,7 +73,7 @@ def located(place: str | Path) -> Path:
     """
     path = Path(place)
     if path.is_dir():
-        if not (path / "h.safetensors").exists() and (path / "state.safetensors").exists():
+        if not (path / WEIGHTS).exists() and (path / "state.safetensors").exists():
             raise CheckpointError(
                 f"{path}",
                 given="a training run that has not ended",
@@ -54,7 +81,7 @@ def located(place: str | Path) -> Path:
                 advice="give the training command again, which goes on from where it stopped; "
                 "--initial of deft train starts another run from its weights",
             )
-        return path / "h.safetensors"
+        return path / WEIGHTS
     if path.exists():
         return path
     if str(place) in shipped():
@@ -66,6 +93,31 @@ def located(place: str | Path) -> Path:
         f"{path} does not exist, and no h-transform of that name ships (deft "
         f"list){nearest_names(str(place), shipped())}"
     )
+
+
+def fetched(place: str | Path, revision: str | None = None) -> Path:
+    """The same of what a user names, which may be a hub id, owner/name: the file of that
+    repository, downloaded or out of the cache, at a revision.
+
+    What is on this machine comes first. Raises `CheckpointError` where it cannot be had, and
+    `InvalidInput` for a revision of something that is no repository.
+    """
+    name = str(place)
+    if hub.is_id(name) and Path(name).suffix != ".safetensors" and not is_known(place):
+        try:
+            return hub.file(name, WEIGHTS, revision)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{name} does not exist here, and {error.what}", advice=error.advice
+            ) from error
+    if revision is not None:
+        raise InvalidInput(
+            "revision",
+            given=revision,
+            expected=f"nothing: {place} is no repository of the hub",
+            advice="leave `revision` out",
+        )
+    return located(place)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:

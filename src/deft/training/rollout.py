@@ -31,7 +31,7 @@ from deft.samplers.grids import UniformLogSNR
 from deft.steps import State, walk
 from deft.training.base import Objective
 from deft.training.batch import Batch, Loss
-from deft.training.denoising import measured
+from deft.training.measured import measured
 from deft.training.validated import made
 from deft.training.validation import Validation
 from deft.transitions import Steps, Transition
@@ -126,7 +126,8 @@ class Rollout(Objective):
             )
         prior, sampler, n = batch.told(prior), self.sampler, len(batch)
         with torch.autocast(batch.x_0.device.type, enabled=False):
-            observation = measured(self.problem, prior, batch.x_0, batch.noise.stream(_OBSERVATION))
+            drawn = batch.noise.stream(_OBSERVATION)
+            observation = measured(self.problem, prior, batch.x_0, drawn, batch.seen)
             _ = observation.lifted  # once for all samples
         owner = torch.arange(n).repeat_interleave(self.samples)
         noise = batch.noise.stream(_SAMPLES).repeat(self.samples)

@@ -35,6 +35,12 @@ class Source(ABC):
         from it.
         """
 
+    def looked_at(self, count: int) -> Tensor | None:
+        """The first items as they are looked at, (n, *signal); None where there are none, or codes
+        alone.
+        """
+        return None
+
     def card(self) -> dict[str, object]:
         """What a resumable run records of its data: a subclass adds what else its batches depend
         on.
@@ -94,13 +100,17 @@ class Images(Source):
         if self.flip:
             heads = noise.stream(10).uniform(0) < 0.5
             x_0 = torch.where(heads.reshape(-1, *(1,) * (x_0.ndim - 1)), x_0.flip(-1), x_0)
-        if tuple(x_0.shape[1:]) == tuple(self.prior.signal_shape):
-            x_0 = self.prior.encode(x_0)
-        return Batch(x_0, noise.stream(11))
+        if self.prior.codec is None or tuple(x_0.shape[1:]) != tuple(self.prior.signal_shape):
+            return Batch(x_0, noise.stream(11))
+        return Batch(self.prior.encode(x_0), noise.stream(11), seen=x_0)
 
     def signals(self, count: int) -> Tensor:
         """The first items as they were given: what is looked at, or codes."""
         return torch.stack([self._item(i) for i in range(count)])
+
+    def looked_at(self, count: int) -> Tensor | None:
+        found = self.signals(min(count, len(self)))
+        return found if tuple(found.shape[1:]) == tuple(self.prior.signal_shape) else None
 
     def card(self) -> dict[str, object]:
         return {**super().card(), "flip": self.flip}

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deft.data.proteins.design import Design, motif_to_pdb, to_pdb, write_text
+from deft.data.proteins.problem import MotifProblem
 from deft.errors import InvalidInput
 
 COLUMNS = ("sample_num", "motif_placements")
@@ -39,7 +40,18 @@ def export_insilico(folder: str | Path, designs: Sequence[Design]) -> Path:
     Raises `InvalidInput` where the motif lacks backbone atoms, which it compares.
     """
     name = _name_of(designs)
-    problem = designs[0].layout.problem
+    check_whole_backbone(designs[0].layout.problem)
+    where = Path(folder) / f"motif={name}"
+    for k, design in enumerate(designs):
+        write_text(where / "pdbs" / f"{name}_{k}.pdb", to_pdb(design, bare=True))
+        write_text(where / "motif_pdbs" / f"{name}_{k}.pdb", motif_to_pdb(design.layout))
+    return where
+
+
+def check_whole_backbone(problem: MotifProblem) -> None:
+    """Raises `InvalidInput` where a motif lacks backbone atoms, which the in-silico design pipeline
+    compares.
+    """
     bare = [
         residue.place
         for residue in problem.residues
@@ -52,20 +64,10 @@ def export_insilico(folder: str | Path, designs: Sequence[Design]) -> Path:
             expected="the whole backbone of each residue, which this pipeline compares",
             advice="take the motif out of a structure with all atoms, or export for MotifBench",
         )
-    where = Path(folder) / f"motif={name}"
-    for k, design in enumerate(designs):
-        write_text(where / "pdbs" / f"{name}_{k}.pdb", to_pdb(design, bare=True))
-        write_text(where / "motif_pdbs" / f"{name}_{k}.pdb", motif_to_pdb(design.layout))
-    return where
 
 
-def _name_of(designs: Sequence[Design]) -> str:
-    """The name of the problem of all of these designs, as a part of file names."""
-    names = {design.layout.problem.name for design in designs}
-    if len(names) != 1:
-        given = f"designs of {', '.join(sorted(names))}" if names else "no designs"
-        raise InvalidInput("designs", given=given, expected="designs of one problem")
-    name = names.pop()
+def check_name(name: str) -> str:
+    """The name of a problem, as a part of names of files. Raises `InvalidInput` for another."""
     if not _NAME.fullmatch(name):
         raise InvalidInput(
             "the name of a problem",
@@ -74,3 +76,12 @@ def _name_of(designs: Sequence[Design]) -> str:
             advice="name the problem otherwise",
         )
     return name
+
+
+def _name_of(designs: Sequence[Design]) -> str:
+    """The name of the problem of all of these designs, as a part of file names."""
+    names = {design.layout.problem.name for design in designs}
+    if len(names) != 1:
+        given = f"designs of {', '.join(sorted(names))}" if names else "no designs"
+        raise InvalidInput("designs", given=given, expected="designs of one problem")
+    return check_name(names.pop())

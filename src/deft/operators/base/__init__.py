@@ -28,8 +28,9 @@ tensor, of the shape that `signal_shape` or `measurement_shape` says, as many re
 `lift` refuses NaN and infinity.
 """
 
-from deft.operators.base.forward import ForwardOperator, within_reach
+from deft.operators.base.forward import ForwardOperator
 from deft.operators.base.linear import LinearOperator
+from deft.operators.base.reach import within_reach
 from deft.operators.base.spectral import SpectralOperator
 
 __all__ = ["ForwardOperator", "LinearOperator", "SpectralOperator", "within_reach"]

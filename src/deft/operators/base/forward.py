@@ -16,8 +16,12 @@ from torch import Tensor, nn
 
 from deft.codec import Codec
 from deft.errors import DeftError, InvalidInput, says_no_memory
+from deft.operators.base.reach import mean_weight, within_reach
 from deft.operators.checked import MEASUREMENT, Shape, check, check_entries
 from deft.types import Mask, Measurement, Signal, Times, as_index, expand, norm
+
+if TYPE_CHECKING:
+    from deft.operators.whitening import Whitening
 
 
 class ForwardOperator(nn.Module, ABC):
@@ -201,6 +205,10 @@ class ForwardOperator(nn.Module, ABC):
         gain = torch.where(regular, torch.maximum(slope, least), torch.ones_like(slope)).detach()
         return within_reach(gradient / (r2 * gain**2 + s2), r2)
 
+    def guided(self, x_0: Signal, y: Measurement, r2: Times, s2: Times) -> Signal:
+        """`pull` of what x_0 leaves of y: the residual, in the precision of x_0."""
+        return self.pull(x_0, self.residual(x_0, y).to(x_0.dtype), r2, s2)
+
     def _gradient(self, x_0: Signal, residual: Measurement) -> tuple[Signal, Measurement]:
         """J^T residual, on the graph of x_0 where there is one, and what was differentiated."""
         follow = torch.is_grad_enabled() and x_0.requires_grad
@@ -221,6 +229,12 @@ class ForwardOperator(nn.Module, ABC):
         from deft.operators.composed import Composed
 
         return Composed(self, codec)
+
+    def whitened(self, whitening: Whitening) -> ForwardOperator:
+        """The measurement W y, whose noise is white (`deft.operators.whitening`)."""
+        from deft.operators.whitened import Whitened
+
+        return Whitened(self, whitening)
 
     def transposed_derivative(self, x_0: Signal, v: Measurement) -> Signal | None:
         """J^T v, with J = dA / dx_0, by differentiating A; None where that cannot be done."""
@@ -265,6 +279,10 @@ class ForwardOperator(nn.Module, ABC):
         """
         return y
 
+    def measured(self, y: Measurement) -> Measurement:
+        """y as it was measured, before its noise was made white (`deft.operators.whitened`)."""
+        return y
+
     def readings(self, y: Measurement) -> dict[str, Measurement]:
         """Other ways in which an array of that shape may be meant, with their names (a sinogram
         turned over); none by default.
@@ -277,18 +295,3 @@ class ForwardOperator(nn.Module, ABC):
 
 
 check_entries(ForwardOperator)
-
-
-def within_reach(pull: Signal, r2: Tensor) -> Signal:
-    """`pull`, shortened where r2 times it is longer than 3 r per entry (root mean square): beyond,
-    a slope says nothing. r2 broadcasts against it.
-    """
-    farthest = 3 * math.sqrt(pull[0].numel()) * r2.sqrt()
-    return pull * (
-        farthest / (r2 * expand(norm(pull), pull)).clamp(min=torch.finfo(pull.dtype).tiny)
-    ).clamp(max=1)
-
-
-def mean_weight(weight: Measurement, count: Tensor) -> Tensor:
-    """The mean of what is not zero where nothing is measured: one number per signal."""
-    return weight.flatten(1).sum(1) / count.clamp(min=1) if len(weight) else weight.new_ones(1)

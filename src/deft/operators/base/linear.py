@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from deft.codec import Codec
-from deft.operators.base.forward import ForwardOperator, mean_weight
+from deft.operators.base.forward import ForwardOperator
+from deft.operators.base.reach import mean_weight
 from deft.operators.solvers import conjugate_gradients
 from deft.types import Measurement, Signal, Times, expand
+
+if TYPE_CHECKING:
+    from deft.operators.whitening import Whitening
 
 
 class LinearOperator(ForwardOperator):
@@ -54,6 +59,11 @@ class LinearOperator(ForwardOperator):
         from deft.operators.composed import ComposedLinear
 
         return ComposedLinear(self, codec) if codec.is_linear else super().behind(codec)  # type: ignore[arg-type]
+
+    def whitened(self, whitening: Whitening) -> ForwardOperator:
+        from deft.operators.whitened import WhitenedLinear
+
+        return WhitenedLinear(self, whitening)
 
     def transposed_derivative(self, x_0: Signal, v: Measurement) -> Signal | None:
         """A^T v."""

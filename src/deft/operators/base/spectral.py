@@ -6,6 +6,7 @@ solve(v, r2, s2) = U diag(1 / (r2 s^2 + s2)) U^T v
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,11 +14,17 @@ from torch import Tensor
 from deft.operators.base.linear import LinearOperator
 from deft.types import Measurement, Signal, Times, expand
 
+if TYPE_CHECKING:
+    from deft.operators.base.forward import ForwardOperator
+    from deft.operators.whitening import Whitening
+
 
 class SpectralOperator(LinearOperator):
     """A = U diag(s) V^T, with orthonormal columns in U and V (the thin decomposition: coefficients
-    may be fewer than entries).
+    may be fewer than entries). `measures_coefficients` says that U = I.
     """
+
+    measures_coefficients: bool = False
 
     @abstractmethod
     def singular_values(self, like: Tensor) -> Tensor:
@@ -38,6 +45,13 @@ class SpectralOperator(LinearOperator):
     @abstractmethod
     def u(self, coefficients: Tensor) -> Measurement:
         """U c."""
+
+    def whitened(self, whitening: Whitening) -> ForwardOperator:
+        if not (self.measures_coefficients and whitening.diagonal):
+            return super().whitened(whitening)
+        from deft.operators.whitened import WhitenedSpectral
+
+        return WhitenedSpectral(self, whitening)
 
     def forward(self, x_0: Signal) -> Measurement:
         c = self.v_t(x_0)

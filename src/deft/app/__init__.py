@@ -1,0 +1,1 @@
+"""`deft app`: a page on this machine that shows what a pipeline answers."""
