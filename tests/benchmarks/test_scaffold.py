@@ -3,6 +3,7 @@ run that was stopped goes on.
 """
 
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import scaffold
 import scaffold_setting as setting
 import torch
 import yaml
+from scaffold_figure import figure
 from scaffold_results import FREE, Part, differences, each, results, wilson
 from scaffold_tables import tables
 
@@ -20,6 +22,7 @@ from deft.metrics import protein
 from deft.noise import Noise
 from deft.posterior import Posterior
 from deft.priors.equivariant_backbone import EquivariantBackbone
+from deft.reports.protein.drawing import two_sides
 from deft.samplers.cooled import Cooled
 from deft.samplers.ddim import DDIM
 from deft.schedules import VE
@@ -229,6 +232,14 @@ def test_a_run_goes_on(bench, monkeypatch):
     assert "| **problems solved** |" in text
     assert "DEFT-9 %" not in found["sets"]["held-out"]["differences"]
     assert len(found["sets"]["held-out"]["methods"]["DPS"]["seed"]) == 6
+
+
+def test_the_figure_has_two_sides_of_each_method():
+    sides = two_sides(helix(30), range(5, 14))
+    root = ElementTree.fromstring(figure([("one", sides), ("two", sides)]))
+    pictures = [part for part in root if part.tag.endswith("svg")]
+    assert len({(part.get("x"), part.get("y")) for part in pictures}) == 4
+    assert [part.text for part in root if part.tag.endswith("text")] == ["one", "two"]
 
 
 def test_an_h_that_comes_later_is_added(bench):
