@@ -9,8 +9,7 @@ import deft
 from deft.codec import LinearCodec
 from deft.errors import InvalidInput
 from deft.htransforms.exact import Exact
-from deft.likelihoods import GaussianLikelihood, Observation
-from deft.likelihoods import doubts
+from deft.likelihoods import GaussianLikelihood, Observation, doubts
 from deft.operators import CallableOperator, HighDynamicRange, Identity
 from deft.operators.composed import composed
 from deft.priors.context import Context

@@ -204,7 +204,9 @@ def test_every_method_has_a_sampler(world, name):
     h = world / "h.safetensors" if name in ("DEFT", "learned") else None
     method, file = method_of(name, h, prior, 2, None, None, None, ())
     assert file == h
-    assert method.label == {"tds": "TwistedSMC", "learned": "DEFT", None: "DPS"}.get(name, name)
+    assert method.label == {"tds": "TwistedSMC", "learned": "DEFT", None: "Guidance"}.get(
+        name, name
+    )
     x = for_prior(read_problem(world / "motif.pdb"), prior)
     designing.Designing(Path("."), prior, x, method, 1, 0, 0.1, 1).check()
 

@@ -61,9 +61,9 @@ HELP = {
     "default: the one that ships for the prior",
     "method": "in place of --h: " + "; ".join(f"{name} ({what})" for name, what in METHODS.items()),
     "steps": "evaluations of the prior per design (default: 80, or the sampler on the card of --h)",
-    "noise_scale": "the share of DDPM's noise at noise levels below 12 angstrom, from 0 to 1: less "
+    "noise_scale": "the share of DDPM's noise at noise levels below 6 angstrom, from 0 to 1: less "
     "of it makes more typical and less diverse chains (default: 0.6, or the sampler on the card)",
-    "zeta": "the step size of DPS (default: 1)",
+    "zeta": "the step size of DPS (default: 3)",
     "particles": "those of TwistedSMC for each design (default: 8)",
     "sigma_y": "how far the motif may be from its place, in angstrom",
     "batch_size": "chains denoised at once; changes no design",

@@ -40,7 +40,7 @@ from deft.studies.method import Method
 from deft.studies.protein.ranked import design_measures, ranked
 
 STEPS, NOISE_SCALE = 80, 0.6
-_BELOW = 12.0  # angstrom of noise: above, the size and the shape of the whole are decided
+_BELOW = 6.0  # angstrom of noise: above, the size and the shape of the whole are decided
 _LAYOUT, _NOISE = 7, 8
 _MOST = 999.0 / 2  # angstrom from the middle: PDB files have room for 999 below 0
 
@@ -128,7 +128,7 @@ def scaffold(
 
 def cooled(steps: int = STEPS, noise_scale: float = NOISE_SCALE) -> Cooled:
     """The sampler of backbones that the prior which ships was measured with: DDPM with less noise
-    below 12 angstrom, for more typical chains; `noise_scale` 1 is DDPM.
+    below 6 angstrom, for more typical chains; `noise_scale` 1 is DDPM.
     """
     return Cooled(steps, noise_scale, _BELOW)
 
