@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import scaffold_setting as setting
 import yaml
-from deft.reports.protein.drawing import two_sides
 
+from deft.reports.protein.drawing import two_sides
 from deft.storage.atomic import atomic
 
 SIZE, TOP, GAP = 200, 26, 12
