@@ -70,7 +70,8 @@ class TestInspect:
         assert "family         genie" in said
         assert "most residues  32, by configuration" in said
         assert "26,736 in 136 tensors" in said
-        assert "--images" not in said
+        assert "deft train --prior" in said
+        assert "--problem MotifScaffolding --images CHAINS" in said
         code, _, said = deft("inspect", path, "--images", save_images(tmp_path / "i", 4, (8, 8)))
         assert code == 2
         assert "images have an event shape" in said

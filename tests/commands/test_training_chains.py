@@ -81,7 +81,7 @@ def test_from_chains_to_designs(deft, world, tmp_path):
     assert card["architecture"]["class"] == "BackboneHTransform"
     sampler = sampler_of(card)
     assert isinstance(sampler, Cooled)
-    assert (sampler.steps, sampler.noise_scale, sampler.below) == (80, 0.6, 12.0)
+    assert (sampler.steps, sampler.noise_scale, sampler.below) == (80, 0.6, 6.0)
     assert np.isfinite(card["sampler"]["misfit"])
     code, _, errors = deft(*given, "--steps", 3)
     assert code == 0, errors
