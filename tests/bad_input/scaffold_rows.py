@@ -8,6 +8,17 @@ _CHECK = "scaffold --check {w}/protein/designs"
 _LEARNED = "scaffold --problem {w}/protein/motif.pdb --designs 1 --steps 2 --out out"
 
 SCAFFOLD_ROWS: dict[str, list[Row]] = {
+    "backbones in place of images": [
+        Row(
+            f"{command} --prior {{w}}/protein/tiny.safetensors --images {{w}}/two --out out",
+            "",
+            ("--prior: got tiny-backbone, a prior of protein backbones", "deft scaffold"),
+        )
+        for command in (
+            "sample --method DPS --problem Inpainting --problem.sigma_y 0.05",
+            "bank --size 4",
+        )
+    ],
     "motif problems": [
         Row(
             SCAFFOLD,

@@ -74,7 +74,8 @@ class TestInspect:
         assert "--problem MotifScaffolding --images CHAINS" in said
         code, _, said = deft("inspect", path, "--images", save_images(tmp_path / "i", 4, (8, 8)))
         assert code == 2
-        assert "images have an event shape" in said
+        assert "a prior of protein backbones" in said
+        assert "deft scaffold" in said
 
     def test_code_is_not_executed(self, deft, tmp_path):
         torch.save({"a": Evil(tmp_path / "executed")}, tmp_path / "w.pt")

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset, Subset
 from deft.data import open_images
 from deft.data.ct import window as window_range
 from deft.errors import InvalidInput
+from deft.priors.backbone import BackbonePrior
 from deft.priors.base import Prior
 from deft.problems import Problem
 
@@ -59,8 +60,9 @@ def opened(
     slice: str | None = None,
 ) -> Dataset[Any]:
     """The images at a path in the prior's range. Raises InvalidInput where CT slices are given with
-    another window than the problem's.
+    another window than the problem's, and for a prior of protein backbones.
     """
+    no_chains(prior)
     own = None if problem is None else problem.window
     if window is not None and own is not None and window_range(window) != tuple(own):
         raise InvalidInput(
@@ -87,6 +89,18 @@ def opened(
             stacklevel=2,
         )
     return found
+
+
+def no_chains(prior: Prior) -> None:
+    """Raises InvalidInput for a prior of protein backbones, which images say nothing about."""
+    if isinstance(prior, BackbonePrior):
+        raise InvalidInput(
+            "prior",
+            given=f"{prior.name}, a prior of protein backbones",
+            expected="a prior of images here",
+            advice="designs are drawn by deft scaffold, and deft train --problem MotifScaffolding "
+            "learns from chains",
+        )
 
 
 def images(data: Dataset[Any], limit: int | None = None) -> tuple[Tensor, list[str]]:

@@ -173,6 +173,7 @@ def run(
         context=context,
         h=h,
     )
+    inputs.no_chains(network)
     problem = problem or problem_of(h, priors.names(allow))
     card = {} if h is None else checkpoint.read_card(h)
     same_units(card, window)
