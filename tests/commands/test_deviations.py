@@ -62,6 +62,7 @@ def test_the_command_draws_samples_and_keeps_y_as_it_was(
         (torch.ones(4, 4), "an array of shape (4, 4)"),
         (torch.ones(3, 1, 2, 2), "an array of shape (3, 1, 2, 2)"),
         (torch.ones(1, 2, 2).long(), "values of torch.int64"),
+        (torch.full((1, 2, 2), torch.nan), "no finite value"),
     ],
 )
 def test_errors(array, given) -> None:

@@ -52,6 +52,15 @@ class TestOneGaussian:
         expected = MultivariateNormal(x_0 @ A.T, covariances(kind)).log_prob(y)
         torch.testing.assert_close(likelihood.log_prob(x_0, y), expected)
 
+    def test_the_density_of_an_observation_is_that_of_y(self, kind):
+        """Evidence is estimated from it."""
+        x_0, y, observation, _ = observed(kind, gaussian())
+        expected = MultivariateNormal(x_0 @ A.T, covariances(kind)).log_prob(y)
+        for index in ([0, 1], [1], [1, 1, 0]):
+            some = observation.take(index)
+            found = some.likelihood.log_prob(x_0[index], some.y)
+            torch.testing.assert_close(found, expected[index], rtol=1e-6, atol=1e-6)
+
     def test_draws_have_the_covariance(self, kind):
         likelihood = GaussianLikelihood(
             Matrix(A), SIGMA[:1] if kind == "entries" else NOISES[kind][0]

@@ -1,5 +1,6 @@
 import torch
 
+from deft.likelihoods import GaussianLikelihood
 from deft.operators import HighDynamicRange, Inpainting, Matrix, NonlinearBlur
 from deft.operators.blur import CircularBlur
 from deft.operators.whitening import EntryWeights, of_covariance, of_deviations
@@ -61,6 +62,22 @@ class TestNotLinear(OperatorContract):
 
     def make(self, seeds):
         return HighDynamicRange(2.0).whitened(weights(seeds, self.event_shape))
+
+
+def test_a_precise_entry_moves_as_far_as_it_says_and_no_farther():
+    """A pull that solves its equations for one noise level must not be handed weighted residuals:
+    the precise entry of HDR went a hundred times too far.
+    """
+    sigma = torch.ones(1, 1, 15, 20)
+    sigma[..., 0, 0] = 0.01
+    likelihood = GaussianLikelihood(HighDynamicRange(2.0), sigma)
+    x_0 = torch.zeros(1, 1, 15, 20)
+    y = likelihood.operator(x_0)
+    y[..., 0, 0] += 0.2  # as x_0 = 0.1 there makes it
+    for r in (0.1, 1.0):
+        moved = r * likelihood.guidance(x_0, torch.tensor([r]), y)
+        assert 0.05 < float(moved[..., 0, 0]) < 0.15
+        assert float(moved.flatten()[1:].abs().max()) < 1e-6
 
 
 class TestNonlinearBlur(OperatorContract):

@@ -9,7 +9,7 @@ Noise that differs between the entries of y, or is correlated, n ~ N(0, C), is m
     W y = W A(x_0) + s eps,    log p(y | x_0) = log p(W y | x_0) + log |det W|
 
 and an `Observation` holds W y and W A, so that every method reads one number, s. For linear
-operators that is exact.
+operators that is exact; log |det W| stays with the likelihood, so that evidence is that of y.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class GaussianLikelihood(Likelihood):
     `InvalidInput` for other numbers, and for what is no covariance.
     """
 
+    log_volume: Tensor
+
     def __init__(self, operator: ForwardOperator, sigma_y: float | Tensor | LinearOperator) -> None:
         super().__init__()
         self.operator = operator
@@ -52,6 +54,7 @@ class GaussianLikelihood(Likelihood):
         else:
             level = _levels(sigma_y)
         self.register_buffer("sigma_y", level)
+        self.register_buffer("log_volume", torch.zeros(1))  # of W, where y is W times another
 
     def plain(self, y: Measurement) -> tuple[Measurement, GaussianLikelihood]:
         """W y, and the likelihood of W A with the standard deviation s for each signal; itself
@@ -71,22 +74,24 @@ class GaussianLikelihood(Likelihood):
             )
         white = white.repeat(1).to(y.device)  # a copy: `to` moves in place
         inner = self.operator.observed(white(y))
-        return inner, GaussianLikelihood(self.operator.whitened(white), level.to(y.device))
+        made = GaussianLikelihood(self.operator.whitened(white), level.to(y.device))
+        made.log_volume = white.log_volume(self.operator.observed(torch.ones_like(y)))
+        return inner, made
 
     def log_prob(self, x_0: Signal, y: Measurement) -> LogProb:
-        white = self._white(tuple(y.shape[1:]))
-        if white is not None:
+        if self._white(tuple(y.shape[1:])) is not None:
             inner, likelihood = self.plain(y)
-            seen = self.operator.observed(torch.ones_like(y))
-            return likelihood.log_prob(x_0, inner) + in_double(white.log_volume(seen))
+            return likelihood.log_prob(x_0, inner)
         if bool((self.sigma_y == 0).any()):
             raise InvalidInput(
                 "a measurement without noise (sigma_y = 0) has no density; give a sigma_y > 0."
             )
         sigma_y, m = in_double(self.sigma_y), in_double(self.operator.count(y))
         residual = self.operator.difference(in_double(y), precise(self.operator, x_0))
-        return -0.5 * (norm(residual) / sigma_y) ** 2 - m * (
-            sigma_y.log() + 0.5 * math.log(2 * math.pi)
+        return (
+            in_double(self.log_volume)
+            - 0.5 * (norm(residual) / sigma_y) ** 2
+            - m * (sigma_y.log() + 0.5 * math.log(2 * math.pi))
         )
 
     def sample(self, x_0: Signal, noise: Noise) -> Measurement:
@@ -121,6 +126,8 @@ class GaussianLikelihood(Likelihood):
         other = GaussianLikelihood(
             self.operator.take(index), level if self.covariance is None else self.covariance
         )
+        volume = self.log_volume
+        other.log_volume = volume if len(volume) == 1 else volume[index.to(volume.device)]
         if self.white is not None:
             other.white, other._level = self.white.take(index), self._level
         return other

@@ -2,7 +2,8 @@
 
     linear A:      adjoint A^T W^T, the equations by conjugate gradients
     A = diag(s) V^T and W diagonal:    singular values W s, the same V
-    otherwise:     the pull of A, of a residual that is weighted by W^T W
+    otherwise:     J^T W^T residual / (r2 L^2 + s2), L the slope of W A (`ForwardOperator.pull`):
+        what A itself makes of a residual is for noise that is the same everywhere
 
 What a measurement sees, its coverage and its lift are those of A.
 """
@@ -18,7 +19,7 @@ from deft.operators.base import ForwardOperator, LinearOperator, SpectralOperato
 from deft.operators.checked import Shape
 from deft.operators.solvers import conjugate_gradients
 from deft.operators.whitening import Whitening
-from deft.types import Mask, Measurement, Signal, Times
+from deft.types import Mask, Measurement, Signal
 
 
 class _Whitened(Around):
@@ -79,15 +80,6 @@ class Whitened(_Whitened):
 
     def surrogate(self, x_0: Signal) -> Measurement:
         return self.whitening(self.operator.surrogate(x_0))
-
-    def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
-        """The pull of the operator's own kind, where it has one, of the residual weighted by W^T W,
-        whose diagonal is 1 on average.
-        """
-        if type(self.operator).pull is ForwardOperator.pull:
-            return super().pull(x_0, residual, r2, s2)
-        weighted = self.operator.observed(self.whitening.adjoint(residual))
-        return self.operator.pull(x_0, weighted, r2, s2)
 
 
 @final

@@ -36,6 +36,12 @@ def deviations(
             expected="floating-point standard deviations, of the shape of the measurements",
         )
     found = found.to(torch.get_default_dtype())
+    if not bool(found.isfinite().any()):
+        raise InvalidInput(
+            what,
+            given="no finite value",
+            expected="a standard deviation > 0 for each entry that is measured",
+        )
     plain = shape[1:] if shape[:1] == (1,) else shape
     for own in (shape, plain):
         if tuple(found.shape) == own:
