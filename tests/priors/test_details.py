@@ -50,5 +50,5 @@ def test_a_card_holds_the_configuration_of_genie(tmp_path):
     (tmp_path / "notes").write_text("what residues are\n")
     with pytest.raises(InvalidInput, match="no JSON"):
         Details(config=str(tmp_path / "notes")).card()
-    with pytest.raises(InvalidInput, match="details.config"):
+    with pytest.raises(InvalidInput, match=r"details\.config"):
         Details(config=str(tmp_path / "absent")).card()

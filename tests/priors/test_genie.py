@@ -123,7 +123,7 @@ class TestLoad:
         (tmp_path / "elsewhere.txt").unlink()
         self.same(deft.priors.load(tmp_path / "w.safetensors", details=Details.of_card(card)))
         wrong = Details.of_card({"config": {**card["config"], "numTimesteps": "many"}})
-        with pytest.raises(CheckpointError, match="details.config: numTimesteps"):
+        with pytest.raises(CheckpointError, match=r"details\.config: numTimesteps"):
             deft.priors.load(tmp_path / "w.safetensors", details=wrong)
 
     def test_by_its_file(self, tmp_path):

@@ -223,7 +223,9 @@ def _empty(path: Path, tensors: Mapping[str, Tensor], sizes: Sizes) -> GenieNetw
 def _config(
     path: Path, details: Details, schedule: Schedule | str | None, prediction_type: str | None
 ) -> Configuration | None:
-    """The configuration that the user names, or that a card holds. Raises `InvalidInput` for what it says itself."""
+    """The configuration that the user names, or that a card holds. Raises `InvalidInput` for what
+    it says itself.
+    """
     options = {f"details.{name}": value for name, value in details.said().items()}
     options |= {"schedule": schedule, "prediction_type": prediction_type}
     for name, value in options.items():
