@@ -127,9 +127,10 @@ class CallableCodec(Codec):
     """An autoencoder of one's own: D and E are any two functions of batches, such as the halves of
     a network, which `module` registers.
 
-    The module is frozen, and tells this codec from another in the identity of a prior. `gain` and
-    `at_once` are as in `Codec`. Raises `InvalidInput` where D of zeros is no finite batch of
-    `signal_shape`, or E of that none of `event_shape`.
+    The module is frozen, is given numbers in the precision of its parameters, and tells this codec
+    from another in the identity of a prior. `gain` and `at_once` are as in `Codec`. Raises
+    `InvalidInput` where D of zeros is no finite batch of `signal_shape`, or E of that none of
+    `event_shape`.
     """
 
     def __init__(
@@ -173,7 +174,8 @@ class CallableCodec(Codec):
         return self._few(self._functions[1], x)
 
     def _few(self, what: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
-        return few_at_a_time(what, value, self.at_once)
+        known = next((p.dtype for p in self.parameters() if p.is_floating_point()), value.dtype)
+        return few_at_a_time(lambda part: what(part.to(known)).to(part.dtype), value, self.at_once)
 
 
 def few_at_a_time(what: Callable[[Tensor], Tensor], value: Tensor, most: int | None) -> Tensor:

@@ -38,3 +38,17 @@ def test_what_a_card_holds(tmp_path):
 
 def test_what_it_says():
     assert Details(config="x.json", num_heads=4).said() == {"num_heads": 4}
+
+
+def test_a_card_holds_the_configuration_of_genie(tmp_path):
+    """The lines of the network, none of folders; what is no configuration is refused as before."""
+    text = "maximumNumResidues 128\nnumTimesteps  500\nrootDirectory /home/somebody/runs\n"
+    (tmp_path / "configuration").write_text(text)
+    card = Details(config=str(tmp_path / "configuration")).card()
+    assert card == {"config": {"maximumNumResidues": "128", "numTimesteps": "500"}}
+    assert Details.of_card(card).card() == card
+    (tmp_path / "notes").write_text("what residues are\n")
+    with pytest.raises(InvalidInput, match="no JSON"):
+        Details(config=str(tmp_path / "notes")).card()
+    with pytest.raises(InvalidInput, match=r"details\.config"):
+        Details(config=str(tmp_path / "absent")).card()

@@ -9,7 +9,7 @@ from deft.priors.diffusers_unet import DiffusersPrior
 from deft.priors.identity import same_identity
 from deft.samplers.ddim import DDIM
 from deft.samplers.dpm_solver import DPMSolver
-from deft.schedules import VE, VPLinear, VPTabulated
+from deft.schedules import EDM, VE, VPLinear, VPTabulated
 from tests.contracts.prior import PriorContract
 
 diffusers = pytest.importorskip("diffusers")
@@ -398,3 +398,17 @@ class TestIdentity:
             DiffusersPrior(unet().double(), VPTabulated.linear(100, 1e-3, 0.15)).dtype
             == torch.float64
         )
+
+
+def test_a_schedule_of_another_kind_needs_its_prediction(tmp_path):
+    """A folder of EDM says nothing of what its network predicts under a table."""
+    unet().save_pretrained(tmp_path)
+    edm = diffusers.EDMEulerScheduler(sigma_max=50.0)
+    (tmp_path / "scheduler").mkdir()
+    edm.save_pretrained(tmp_path / "scheduler")
+    with pytest.raises(InvalidInput, match="prediction_type"):
+        load(tmp_path, schedule="linear")
+    assert load(tmp_path, schedule="linear", prediction_type="epsilon").prediction == "epsilon"
+    same, x_t, t = EDM(0.002, 50.0, 7.0), torch.randn(1, 1, 8, 8), torch.tensor([0.4])
+    again = load(tmp_path, schedule=same)
+    torch.testing.assert_close(again.denoise(x_t, t), load(tmp_path).denoise(x_t, t))

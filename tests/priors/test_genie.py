@@ -12,6 +12,7 @@ from deft.htransforms.backbone import BackboneHTransform
 from deft.networks.genie import GenieNetwork, Sizes
 from deft.noise import Noise
 from deft.priors import genie
+from deft.priors.details import Details
 from deft.priors.genie import GeniePrior
 from deft.problems.motif import MotifScaffolding
 from deft.samplers.ddim import DDIM
@@ -114,6 +115,16 @@ class TestLoad:
         torch.save(WEIGHTS, tmp_path / "w.pt")
         (tmp_path / "w.configuration").write_text(CONFIGURATION)
         self.same(genie.load(tmp_path / "w.pt"))
+
+    def test_by_the_content_of_its_configuration_out_of_a_card(self, tmp_path):
+        save_file(WEIGHTS, tmp_path / "w.safetensors")
+        (tmp_path / "elsewhere.txt").write_text(CONFIGURATION)
+        card = Details(config=str(tmp_path / "elsewhere.txt")).card()
+        (tmp_path / "elsewhere.txt").unlink()
+        self.same(deft.priors.load(tmp_path / "w.safetensors", details=Details.of_card(card)))
+        wrong = Details.of_card({"config": {**card["config"], "numTimesteps": "many"}})
+        with pytest.raises(CheckpointError, match=r"details\.config: numTimesteps"):
+            deft.priors.load(tmp_path / "w.safetensors", details=wrong)
 
     def test_by_its_file(self, tmp_path):
         self.same(deft.priors.load(checkpoint(tmp_path)))

@@ -8,6 +8,8 @@ import torch
 import deft
 from deft.codec import CallableCodec
 from deft.errors import CheckpointError, InvalidInput
+from deft.likelihoods import GaussianLikelihood
+from deft.operators import JPEG
 from deft.operators.composed import Composed
 from deft.priors import autoencoder, latent
 from deft.priors.identity import same_identity
@@ -178,3 +180,13 @@ def test_the_prior_is_never_differentiated():
     assert z.shape == (3, 2, 4, 8, 8)
     assert asked
     assert not any(asked)
+
+
+def test_a_codec_in_single_precision_takes_double():
+    """log p(y | x) is computed in double, for an operator that can be."""
+    network = torch.nn.Conv2d(3, 3, 1)
+    codec = CallableCodec(network, network, (3, 8, 8), (3, 8, 8), module=network)
+    assert codec.decode(torch.zeros(1, 3, 8, 8).double()).dtype == torch.float64
+    likelihood = GaussianLikelihood(JPEG(), 0.1).behind(codec)
+    y = torch.zeros(2, 3, 8, 8)
+    assert bool(likelihood.log_prob(torch.zeros(2, 3, 8, 8), y).isfinite().all())

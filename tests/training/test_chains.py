@@ -11,7 +11,9 @@ from deft.problems.motif import MotifScaffolding
 from deft.training.batch import several
 from deft.training.chains import Chains
 from deft.training.denoising import DenoisingScoreMatching
+from deft.training.distillation import EnergyScore, TrajectoryMatching
 from deft.training.loop import train
+from deft.training.rollout import student
 from tests.priors.test_backbone import White
 from tests.training import small
 
@@ -23,9 +25,11 @@ def made(*lengths):
     return prior, Chains(chains, prior)
 
 
+PROBLEM = MotifScaffolding(contiguous=(4, 8), share=0.0, sigma_y=0.1)
+
+
 def objective():
-    problem = MotifScaffolding(contiguous=(4, 8), share=0.0, sigma_y=0.1)
-    return DenoisingScoreMatching(problem, log_snr_mean=-2.0)
+    return DenoisingScoreMatching(PROBLEM, log_snr_mean=-2.0)
 
 
 def test_a_batch_is_as_long_as_its_longest_chain_and_says_what_exists():
@@ -93,3 +97,24 @@ def test_chains_that_do_not_fit_are_refused():
         Chains([], prior)
     with pytest.raises(InvalidInput, match="takes no mask"):
         Chains([good], small.prior())
+
+
+def test_the_loss_of_a_walk_of_a_chain_is_that_which_it_has_alone():
+    prior, source = made(12, 20)
+    torch.manual_seed(1)
+    h = small_h(prior)
+    objective = TrajectoryMatching(PROBLEM, small_h(prior), student(2), substeps=2)
+    noise = Noise([3, 4])
+    both = objective.loss(h, prior, source.batch([0, 1], noise))
+    alone = objective.loss(h, prior, source.batch([0], noise.take([0])))
+    torch.testing.assert_close(both.value[0], alone.value[0], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        both.shown["without"][0], alone.shown["without"][0], rtol=1e-3, atol=1e-4
+    )
+    assert float(both.shown["without"][0]) > 0
+
+
+def test_the_energy_score_takes_no_chains():
+    prior, source = made(12, 20)
+    with pytest.raises(InvalidInput, match="clouds of points"):
+        EnergyScore(PROBLEM).loss(small_h(prior), prior, source.batch([0, 1], Noise([3, 4])))

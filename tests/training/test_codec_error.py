@@ -16,6 +16,7 @@ import torch
 import deft
 from deft.codec import Codec, LinearCodec
 from deft.errors import InvalidInput
+from deft.likelihoods import EmissionLikelihood, Observation
 from deft.metrics.calibration import coverage, ranks
 from deft.operators import Inpainting
 from deft.operators.composed import Composed, ComposedLinear
@@ -23,7 +24,7 @@ from deft.priors.latent import LatentPrior
 from deft.problems import Fixed
 from deft.training import checkpoint
 from deft.training.bank import Bank
-from deft.training.codec_error import codec_error
+from deft.training.codec_error import codec_error, on_card
 from deft.training.measured import measured
 from deft.training.sources import Images
 
@@ -188,3 +189,33 @@ def test_what_has_no_error():
     with pytest.raises(InvalidInput) as raised:
         codec_error(model, problem(), images(2)[0], most=0)
     assert raised.value.what == "most"
+
+
+def test_a_bank_has_it_measured_on_the_images_that_are_held_out():
+    model, (x, _) = prior(), images(32)
+    bank = Bank.build(model, Images(x, model), 64, progress=False)
+    h, aim = untrained(model), deft.DenoisingScoreMatching(problem())
+    deft.train(h, model, aim, bank, steps=1, batch_size=8, validation=x, progress=False)
+    assert model.codec.error == pytest.approx(ERROR, rel=0.1)
+
+
+def test_what_was_not_measured_is_not_on_a_card():
+    model = prior()
+    assert on_card(model) == {}
+    model.codec.error = ERROR
+    assert on_card(model) == {"codec": {"error": ERROR}}
+
+
+def test_counts_have_no_error_and_no_noise_beside_them():
+    """The error of another problem is forgotten, and no dose is taken for a standard deviation."""
+    model = prior()
+    model.codec.error = ERROR
+    counted = EmissionLikelihood(Inpainting(torch.ones(1, *SIGNALS)), 0.04)
+    assert float(counted.behind(model.codec).sigma_y) == pytest.approx(0.2)
+
+    class Counting(Fixed):
+        def draw(self, x_0, noise):
+            return Observation(counted.sample(x_0, noise), counted)
+
+    assert codec_error(model, Counting(counted.operator, SIGMA_Y), images(4)[0].abs()) == 0
+    assert model.codec.error == 0

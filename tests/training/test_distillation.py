@@ -6,11 +6,12 @@ import torch
 from torch import nn
 
 from deft.errors import InvalidInput, OutsideTraining
-from deft.htransforms.base import HTransform
+from deft.htransforms.base import HTransform, NoConditioning
 from deft.htransforms.dps import DPS
 from deft.htransforms.exact import Exact
 from deft.noise import Noise
 from deft.posterior import Posterior
+from deft.priors.callable import CallablePrior
 from deft.priors.gaussian_mixture import GaussianMixture
 from deft.problems import Fixed
 from deft.samplers.ddim import DDIM
@@ -318,3 +319,21 @@ def test_steps_that_h_was_not_distilled_for_are_a_warning(recwarn):
     assert not [w for w in recwarn if issubclass(w.category, OutsideTraining)]
     with pytest.warns(OutsideTraining, match=r"distilled for 3 .*this sampler makes 4"):
         DPMSolver(4)(posterior, 1)
+
+
+def test_the_score_of_signals_that_the_prior_is_told_of():
+    """Each sample is drawn by the prior of its own signal: as alone."""
+    prior = CallablePrior(
+        lambda x_t, t, label: x_t * label.reshape(-1, 1, 1, 1),
+        VPLinear(),
+        SHAPE,
+        scale=SCALE,
+        context=["label"],
+    )
+    noise, x_0 = Noise(range(2)), signals(2)
+    label = torch.tensor([0.2, 0.9])
+    objective = EnergyScore(PROBLEM, student(2))
+    both = objective.loss(NoConditioning(), prior, Batch(x_0, noise, context={"label": label}))
+    one = Batch(x_0[1:], noise.take([1]), context={"label": label[1:]})
+    alone = objective.loss(NoConditioning(), prior, one)
+    torch.testing.assert_close(both.value[1:], alone.value)

@@ -148,6 +148,7 @@ def run(
         context=context,
         h=began,
     )
+    prior_options = options_of(Said(subfolder, schedule, prediction_type, details), began)
     options = {
         "convert": convert,
         "fit": fit,
@@ -265,9 +266,7 @@ def run(
             network,
             {
                 "prior_from": prior,
-                "prior_options": options_of(
-                    Said(subfolder, schedule, prediction_type, details), began
-                ),
+                "prior_options": prior_options,
                 "problem": problem.card(),
                 "training": training,
                 "metrics": metrics,

@@ -81,6 +81,7 @@ class Likelihood(nn.Module, ABC):
     def behind(self, codec: Codec) -> Self:
         """The same noise around the operator behind a codec, which measures what it decodes, with
         what the codec leaves out (`codec.error`) as noise beside it; itself where it is behind it.
+        Where y counts, or is no measurement, `sigma_y` is no standard deviation of y, and stays.
         Raises `InvalidInput` where the law of the noise needs its own operator.
 
             y - A(D(z)) = (A(x) - A(D(z))) + sigma_y eps,    variance error^2 + sigma_y^2
@@ -88,7 +89,7 @@ class Likelihood(nn.Module, ABC):
         if getattr(self.operator, "codec", None) is codec:
             return self
         other = self.around(composed(self.operator, codec))
-        if codec.error:
+        if codec.error and self.measures and not self.counts:
             level = (self.sigma_y**2 + codec.error**2).sqrt()
             other._buffers = {**self._buffers, "sigma_y": level}
         return other

@@ -18,6 +18,7 @@ from torch import Tensor
 from deft import checks
 from deft.errors import CheckpointError, InvalidInput
 from deft.errors import shown as quoted
+from deft.priors import genie_configuration
 from deft.storage.bounded_json import parsed
 
 AttentionOrder = Literal["legacy", "new"]
@@ -87,12 +88,17 @@ class Details:
         return made
 
     def card(self) -> dict[str, Any]:
-        """What it says, and the content of the file that it names: what a card may hold."""
+        """What it says, and the content of the file that it names (JSON, or the lines of Genie's
+        `configuration`): what a card may hold. Raises as `beside`.
+        """
         said = {k: list(v) if isinstance(v, tuple) else v for k, v in self.said().items()}
         content = self.content
         if self.config is not None:
-            found = beside(Path(self.config), self.config)
-            content = None if found is None else found[1]
+            path = Path(self.config).expanduser()
+            content = genie_configuration.content(path)
+            if content is None:
+                found = beside(path, self.config)
+                content = None if found is None else found[1]
         return said if content is None else {**said, "config": dict(content)}
 
     def beside(self, path: Path) -> tuple[Path, Mapping[str, Any]] | None:

@@ -171,7 +171,15 @@ def _process(
         tokens = NETWORKS[type(unet).__name__].tokens(config, *size)
     said = diffusers_schedulers.read(read_json(file, f"{file} is missing"), str(file), tokens)
     if schedule is not None:
-        return Process(schedule, said.prediction)
+        if type(schedule) is not type(said.schedule):
+            raise InvalidInput(
+                "schedule",
+                given=f"a {type(schedule).__name__}, and no prediction_type",
+                expected=f"one of the kind of {file}, a {type(said.schedule).__name__}: what a "
+                "network predicts under another is not said there",
+                advice="give `prediction_type` too (epsilon, v_prediction or sample, say)",
+            )
+        return Process(schedule, said.prediction, said.told, said.factor, said.in_units)
     if prediction is not None:
         return Process(said.schedule, prediction, said.told, said.factor, said.in_units)
     return said

@@ -33,6 +33,7 @@ from deft.networks.genie import GenieNetwork, Sizes
 from deft.priors import genie_configuration, predictions
 from deft.priors.backbone import BackbonePrior
 from deft.priors.details import Details, check_all
+from deft.priors.genie_configuration import Configuration
 from deft.schedules import Schedule, VPTabulated
 from deft.storage import lightning, weights_only
 from deft.storage.fingerprint import fingerprint
@@ -105,7 +106,9 @@ def load(
     """
     path = Path(checkpoint).expanduser()
     tensors = weights_only.named(path, lightning.contents(path))
-    config = None if configuration is None else Path(configuration).expanduser()
+    config = None
+    if configuration is not None:
+        config = genie_configuration.read(Path(configuration).expanduser())
     prior = _built(path, without_prefix(tensors), config, scale)
     return prior.to(device=device, dtype=dtype)
 
@@ -167,23 +170,23 @@ def said(
     is none. Raises as `prior_of` does.
     """
     tensors = without_prefix(weights_only.named(path, content))
-    config = _config(path, details, schedule, prediction_type) or genie_configuration.found(path)
+    config = _config(path, details, schedule, prediction_type) or _beside(path)
     sizes = genie_configuration.of_shapes(path, tensors)
     if config is not None:
-        sizes = genie_configuration.settled(path, sizes, genie_configuration.read(config))
+        sizes = genie_configuration.settled(path, sizes, config)
     _empty(path, tensors, sizes)
-    return tensors, sizes, config
+    return tensors, sizes, None if config is None else config.path
 
 
 def _built(
-    path: Path, tensors: dict[str, Tensor], config: Path | None, scale: float | None
+    path: Path, tensors: dict[str, Tensor], config: Configuration | None, scale: float | None
 ) -> GeniePrior:
     if not all(mark in tensors for mark in _MARKS):
         shown = ", ".join(f"{name} {tuple(tensors[name].shape)}" for name in list(tensors)[:5])
         raise CheckpointError(
             f"{path}", given=f"{len(tensors)} tensors: {shown}", expected="the weights of Genie"
         )
-    config = config or genie_configuration.found(path)
+    config = config or _beside(path)
     if config is None:
         raise InvalidInput(
             f"{path}",
@@ -194,7 +197,7 @@ def _built(
             "--details.config, or `configuration` in deft.priors.genie.load",
         )
     shapes = genie_configuration.of_shapes(path, tensors)
-    sizes = genie_configuration.settled(path, shapes, genie_configuration.read(config))
+    sizes = genie_configuration.settled(path, shapes, config)
     network = _empty(path, tensors, sizes)
     finite(path, tensors)
     kinds = {value.dtype for value in tensors.values()}
@@ -219,8 +222,10 @@ def _empty(path: Path, tensors: Mapping[str, Tensor], sizes: Sizes) -> GenieNetw
 
 def _config(
     path: Path, details: Details, schedule: Schedule | str | None, prediction_type: str | None
-) -> Path | None:
-    """The configuration that the user names. Raises `InvalidInput` for what it says itself."""
+) -> Configuration | None:
+    """The configuration that the user names, or that a card holds. Raises `InvalidInput` for what
+    it says itself.
+    """
     options = {f"details.{name}": value for name, value in details.said().items()}
     options |= {"schedule": schedule, "prediction_type": prediction_type}
     for name, value in options.items():
@@ -231,4 +236,14 @@ def _config(
                 expected=f"nothing: {path} is a checkpoint of Genie, whose configuration says",
                 advice=f"leave `{name}` out; --details.config names the configuration",
             )
-    return None if details.config is None else Path(details.config).expanduser()
+    if details.config is not None:
+        return genie_configuration.read(Path(details.config).expanduser())
+    if details.content is not None:
+        return genie_configuration.of_card(Path("details.config"), details.content)
+    return None
+
+
+def _beside(path: Path) -> Configuration | None:
+    """The configuration that lies with a checkpoint."""
+    file = genie_configuration.found(path)
+    return None if file is None else genie_configuration.read(file)

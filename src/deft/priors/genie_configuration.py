@@ -123,6 +123,31 @@ def read(path: Path) -> Configuration:
         raise _none(path, "a binary file") from error
     if len(content) > _MOST_BYTES or "\0" in text:
         raise _none(path, f"{'a long' if len(content) > _MOST_BYTES else 'a binary'} file")
+    return _parsed(path, text)
+
+
+def of_card(path: Path, content: Mapping[str, object]) -> Configuration:
+    """What the content of a configuration says, out of a card; `path` is where it is said. Raises
+    as `read`.
+    """
+    return _parsed(path, "\n".join(f"{key} {value}" for key, value in content.items()))
+
+
+def content(path: Path) -> dict[str, str] | None:
+    """What a card holds of the file at `path`: the lines that say what the network is, and none
+    that name folders or data; None where it is no configuration of Genie. Raises as `read`.
+    """
+    try:
+        with open(path, "rb") as file:
+            lines = file.read(_MOST_BYTES).splitlines()
+    except OSError:
+        return None
+    if not any(line.split()[:1] == [b"maximumNumResidues"] for line in lines):
+        return None
+    return {key: value for key, value in read(path).said.items() if key in _KNOWN}
+
+
+def _parsed(path: Path, text: str) -> Configuration:
     said: dict[str, str] = {}
     for line in text.splitlines():
         words = line.split()

@@ -66,7 +66,8 @@ def codec_error(
         seeds = [mix(seed, 43, i) for i in range(start, start + len(part))]
         likelihood = problem.draw(part, Noise(seeds, prior.device, prior.dtype)).likelihood
         if likelihood.counts or not likelihood.measures:
-            return 0.0
+            codec.error = 0.0
+            return codec.error
         operator = likelihood.operator
         left = operator.residual(codec.decode(codec.encode(part)), operator(part))
         squares += float(left.abs().double().square().sum())
@@ -93,5 +94,6 @@ def told(prior: Prior, card: Mapping[str, Any]) -> None:
 
 
 def on_card(prior: Prior) -> dict[str, object]:
-    """The field `codec`, for a prior with one."""
-    return {} if prior.codec is None else {"codec": {"error": prior.codec.error}}
+    """The field `codec`, for a prior with one whose error was measured."""
+    known = prior.codec is not None and prior.codec.error
+    return {"codec": {"error": known}} if known else {}

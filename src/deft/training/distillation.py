@@ -82,11 +82,22 @@ class EnergyScore(Rollout):
         super().__init__(problem, sampler, samples)
         self.patches = tuple(patches)
 
+    def loss(self, h_transform: HTransform, prior: Prior, batch: Batch) -> Loss:
+        if prior.event_axes == "cloud":
+            raise InvalidInput(
+                type(self).__name__,
+                given=f"{prior.name}, a prior of clouds of points",
+                expected="a prior of images or sequences: its patches are of places on a grid",
+                advice="use TrajectoryMatching",
+            )
+        return super().loss(h_transform, prior, batch)
+
     def aim(
         self, prior: Prior, observation: Observation, batch: Batch, state: State, s: Times | None
     ) -> Signal:
         if s is None:
             return batch.x_0
+        prior = batch.told(prior)  # of each truth, not of each sample
         alpha_s, sigma_s = prior.levels(batch.x_0, s)
         eps = prior.noise(batch.noise.stream(_TRUTH), state.step)
         return alpha_s * batch.x_0 + sigma_s * eps.to(batch.x_0)

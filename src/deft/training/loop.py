@@ -108,7 +108,7 @@ def train(
         if validation is None or isinstance(validation, Source)
         else Images(validation, prior)
     )
-    learn_error(prior, objective, source)
+    learn_error(prior, objective, source, held_out)
     accelerator = Accelerator(
         cpu=not torch.accelerator.is_available()
     )  # which joins processes on a CPU only when told that it is one
@@ -151,14 +151,19 @@ def train(
         return run.result()
 
 
-def learn_error(prior: Prior, objective: Objective, source: Source) -> None:
+def learn_error(
+    prior: Prior, objective: Objective, source: Source, held_out: Source | None = None
+) -> None:
     """Measure the error of a prior's codec for the problem of an objective, where it has one and
-    the source has images.
+    the source has images; or on those that are held out, where it has none (a bank) and the error
+    is not known.
     """
     problem = getattr(objective, "problem", None)
     if prior.codec is None or problem is None:
         return
     images = source.looked_at(enough(prior))
+    if images is None and held_out is not None and not prior.codec.error:
+        images = held_out.looked_at(enough(prior))
     if images is not None:
         codec_error(prior, problem, images)
 

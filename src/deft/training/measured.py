@@ -31,7 +31,7 @@ def measured(
         return problem.draw(x_0, noise)
     observation = problem.draw(prior.decode(x_0) if seen is None else seen, noise)
     error = prior.codec.error
-    if seen is None and error:
+    if seen is None and error and not observation.likelihood.counts:
         y, operator = observation.y, observation.operator
         left_out = error * noise.stream(_LEFT_OUT).to(y.device, y.dtype).normal(0, y.shape[1:])
         observation = Observation(y + operator.observed(left_out), observation.likelihood)

@@ -133,7 +133,8 @@ class Rollout(Objective):
         noise = batch.noise.stream(_SAMPLES).repeat(self.samples)
         times = sampler.times_of(prior)
         steps = Steps(prior.schedule, times, sampler.eta)
-        known, observation = Remembered(prior.on(steps)), observation.take(owner)
+        own = prior.take(owner)  # what the prior is told is told of each sample
+        known, observation = Remembered(own.on(steps)), observation.take(owner)
         said = Posterior(known, h_transform.on(steps), observation)
         bare = Posterior(known, NoConditioning(), observation)
         losses: list[LogProb] = []
@@ -142,7 +143,7 @@ class Rollout(Objective):
         def keep(x_s: Signal, no_h: Signal, state: State, s: Times | None) -> Signal:
             with torch.no_grad():
                 aim = self.aim(known, observation, batch, state, s)
-                unit = self._unit(prior, state, s)
+                unit = self._unit(own, state, s)
                 without.append(self.compared(no_h, aim, unit))
             losses.append(self.compared(x_s, aim, unit))
             return aim
@@ -156,16 +157,21 @@ class Rollout(Objective):
             memory = tuple(value.detach() for value in moved.memory)
             return self.onwards(replace(moved, x_t=moved.x_t.detach(), memory=memory), aim)
 
-        *_, state = walk(times, State(sampler.start(prior, noise), times[:1]), step)
+        *_, state = walk(times, State(sampler.start(own, noise), times[:1]), step)
         self.ready(known, batch, state)
         x_0 = sampler.finish(said, state, noise)
         with torch.no_grad():
             no_h = sampler.finish(bare, state, noise)
         keep(x_0, no_h, state, None)
         log_snr = prior.schedule.log_snr(times[-1:]).to(batch.x_0)
-        return Loss(
+        found = Loss(
             torch.stack(losses).mean(0),
             {"without": torch.stack(without).mean(0), "log_snr": log_snr.expand(n)},
+        )
+        return (
+            found.over(prior.dimensions, batch.x_0, "without")
+            if prior.event_axes == "cloud"
+            else found
         )
 
     def _unit(self, prior: Prior, state: State, s: Times | None) -> Tensor:
