@@ -100,16 +100,24 @@ def test_placements_begin_and_end_with_a_motif():
     assert layout.placements == "A/5/B"
 
 
-def test_the_longest_chain_of_a_prior():
+def test_the_chains_that_a_prior_knows():
     problem = MotifProblem("made", (Scaffold(10, 90), segment(3), Scaffold(10, 90)), (30, 150))
-    assert problem.within(64).possible == (30, 64)
-    assert problem.within(500).possible == (30, 150)
-    assert max(problem.within(40).sample_layout(seed).length for seed in range(50)) <= 40
+    assert problem.within(2, 64).possible == (30, 64)
+    assert problem.within(2, 500).possible == (30, 150)
+    assert problem.within(50, 500).possible == (50, 150)
+    lengths = [problem.within(35, 40).sample_layout(seed).length for seed in range(50)]
+    assert set(lengths) == {35, 36, 37, 38, 39, 40}
     refused(
-        lambda: problem.within(29, "backbone-128"),
+        lambda: problem.within(2, 29, "backbone-128"),
         "30 to 150 residues",
         "at most 29, the longest chain of backbone-128",
         "shorten",
+    )
+    refused(
+        lambda: problem.within(151, 200, "backbone-128"),
+        "30 to 150 residues",
+        "at least 151, the shortest chain of backbone-128",
+        "lengthen",
     )
 
 

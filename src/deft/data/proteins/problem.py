@@ -168,19 +168,26 @@ class MotifProblem:
             )
         return found
 
-    def within(self, longest: int, prior: str = "the prior") -> MotifProblem:
-        """The problem with designs of at most `longest` residues. Raises `InvalidInput` where
-        none is as short.
+    def within(self, least: int, most: int, prior: str = "the prior") -> MotifProblem:
+        """The problem with designs of `least` to `most` residues, those that a prior knows. Raises
+        `InvalidInput` where it has none.
         """
         low, high = self.possible
-        if low > longest:
+        expected = advice = None
+        if low > most:
+            expected = f"at most {most}, the longest chain of {prior}"
+            advice = "shorten the scaffolds, or use a prior of longer chains"
+        elif high < least:
+            expected = f"at least {least}, the shortest chain of {prior}"
+            advice = "lengthen the scaffolds, or use a prior of shorter chains"
+        if expected:
             raise InvalidInput(
                 f"the length of {self.name}",
                 given=f"{_range((low, high))} residues",
-                expected=f"at most {longest}, the longest chain of {prior}",
-                advice="shorten the scaffolds, or use a prior of longer chains",
+                expected=expected,
+                advice=advice,
             )
-        return replace(self, length=(low, min(high, longest)))
+        return replace(self, length=(max(low, least), min(high, most)))
 
     @property
     def layouts(self) -> int:
