@@ -66,6 +66,16 @@ def test_a_result_is_kept_until_something_changes(tmp_path, design, programs):
     assert calls() == 4
 
 
+def test_a_motif_of_single_residues_has_no_rmsd(tmp_path, design, programs):
+    single = DesignMotif((4, 30), (0, 1), ((0.0, 0.0, 0.0), (9.0, 0.0, 0.0)))
+    pair = DesignMotif((4, 5, 30), (0, 0, 1), ((0.0, 0.0, 0.0), (3.8, 0.0, 0.0), (9.0, 0.0, 0.0)))
+    first = refold(design, tmp_path / "out", *programs, single, count=1)
+    assert first[0].motif_rmsd is None
+    assert refold(design, tmp_path / "out", *programs, single, count=1) == first  # as it is kept
+    found = refold(design, tmp_path / "out", *programs, pair, count=1)[0]
+    assert found.motif_rmsd == pytest.approx(0.0, abs=1e-2)
+
+
 def test_nothing_is_kept_of_a_failure(tmp_path, design, programs):
     broken = Folder.of(program(tmp_path, "b.py", "raise SystemExit(2)") + " {fasta} {out}")
     with pytest.raises(CommandFailed, match="exit status 2"):

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from deft.checks import whole
 from deft.errors import CommandFailed, InvalidInput
-from deft.metrics.protein.superposition import lddt, motif_rmsd, rmsd
+from deft.metrics.protein.superposition import HELD, largest_group, lddt, motif_rmsd, rmsd
 from deft.storage.atomic import atomic
 from deft.storage.bounded_json import parsed
 from deft.storage.fingerprint import fingerprint
@@ -38,7 +38,8 @@ RESULT = "result.json"
 @dataclass(frozen=True)
 class Refolded:
     """One sequence of a design and what it folds into; angstrom, and pLDDT from 0 to 100. None
-    where there is no motif, or the folder says no aligned error.
+    where there is no motif, or one of single residues, which has no RMSD, or where the folder says
+    no aligned error.
     """
 
     sequence: str
@@ -51,7 +52,7 @@ class Refolded:
     def success(
         self,
         sc_rmsd: float = 2.0,
-        motif_rmsd: float = 1.0,
+        motif_rmsd: float = HELD,
         plddt: float = 70.0,
         aligned_error: float = 5.0,
     ) -> bool:
@@ -165,7 +166,8 @@ def _compared(
             torch.tensor(motif.group),
             torch.tensor(motif.coordinates, dtype=torch.double),
         )
-        off = float(parts.max())
+        worst = float(largest_group(parts))
+        off = None if math.isnan(worst) else worst
     # some folders write pLDDT from 0 to 1
     scale = 100.0 if float(confidence.max()) <= 1 else 1.0
     return Refolded(
