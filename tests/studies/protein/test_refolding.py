@@ -121,3 +121,16 @@ def test_traces_of_pdb_files(tmp_path):
     path.write_text(text.replace("  1.00  0.00", "  1.00   abc", 1))
     with pytest.raises(InvalidInput, match="coordinates in columns"):
         read_trace(path)
+
+
+def test_hetero_residues_and_blank_b_factors(tmp_path):
+    path = write_pdb(tmp_path / "x.pdb", bundle()[:12])
+    lines = path.read_text().splitlines()
+    lines[3] = lines[3].replace("ATOM  ", "HETATM").replace("GLY", "MSE")
+    lines[5] = lines[5][:60] + "      " + lines[5][66:]
+    lines[7] = lines[7][:54]
+    calcium = lines[2].replace("ATOM  ", "HETATM").replace(" CA  GLY A   3", "CA    CA A  99")
+    path.write_text("\n".join([*lines[:-1], calcium, "END"]) + "\n")
+    x, factors = read_trace(path)
+    torch.testing.assert_close(x, bundle()[:12], atol=1e-3, rtol=0)
+    assert factors.tolist() == [0.0] * 12
