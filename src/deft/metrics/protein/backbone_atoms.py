@@ -13,8 +13,8 @@ thought at each end, which repeat the bend and the torsion there, so that the fi
 C and O exist; they are the least certain. Bonds of the trace are taken for trans.
 
 `restored_bonds` first sets all bonds to 3.8 angstrom by the least movement (SHAKE: Newton's method
-for the multipliers of |x_{i+1} - x_i|^2 = 3.8^2, each along the bond as it was), since networks that read bond angles are far more
-sensitive to these than to the fold.
+for the multipliers of |x_{i+1} - x_i|^2 = 3.8^2, each along the bond as it was),
+since networks that read bond angles are far more sensitive to these than to the fold.
 """
 
 from __future__ import annotations

@@ -119,7 +119,8 @@ def refold(
 
 def read_trace(path: str | Path) -> tuple[Tensor, Tensor]:
     """The C-alphas (length, 3) of the first model and chain of a PDB file, those of hetero residues
-    such as MSE too, and their B-factors (length,), 0 where none is written. Raises `InvalidInput` where there are none, or numbers that cannot be read.
+    such as MSE too, and their B-factors (length,), 0 where none is written. Raises
+    `InvalidInput` where there are none, or numbers that cannot be read.
     """
     path = Path(path)
     if not path.is_file():
