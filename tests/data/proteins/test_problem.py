@@ -133,7 +133,16 @@ def test_a_scaffold_that_cannot_bridge_its_segments():
         "11 or more",
     )
     assert "A1-3" in error.what
-    MotifProblem("made", (segment(3), Scaffold(0, 20), far))
+    problem = MotifProblem("made", (segment(3), Scaffold(0, 20), far))
+    assert problem.contig == "A1-3/11-20/A20-22"
+    assert {problem.sample_layout(seed).lengths[1] for seed in range(200)} == set(range(11, 21))
+    apart = segment(3, 20, group=1, shift=38)  # a rigid body of its own may come near
+    assert MotifProblem("made", (segment(3), Scaffold(0, 20), apart)).contig.startswith("A1-3/0-20")
+    refused(
+        lambda: MotifProblem("made", (segment(3), Scaffold(0, 20), far), (6, 16)),
+        "6 to 16 residues",
+        "a length that its parts can have, 17 to 26",
+    )
 
 
 def test_errors():

@@ -82,6 +82,7 @@ class MotifProblem:
 
     `parts` in the order of the chain; `length` is the range of the whole, (low, high), and None
     where only the parts say it; `labels` what the segments are called, by default A, B, C, ...
+    A scaffold between two segments of one group gets as many residues at least as can bridge them.
     Raises `InvalidInput` where no layout is feasible.
     """
 
@@ -107,23 +108,33 @@ class MotifProblem:
         if not self.labels:
             object.__setattr__(self, "labels", tuple(map(_label, range(len(self.segments)))))
         self.possible  # noqa: B018  raises where nothing is
-        self._check_bridges()
+        object.__setattr__(self, "parts", self._bridging())
+        self.possible  # noqa: B018
 
-    def _check_bridges(self) -> None:
-        """Raises `InvalidInput` where a scaffold is always too short for the segments beside it."""
-        before, room = None, 0
-        for part in self.parts:
+    def _bridging(self) -> tuple[Part, ...]:
+        """The parts, a scaffold between two segments of one group at least as long as bridges them.
+        Raises `InvalidInput` where it is always too short.
+        """
+        parts = list(self.parts)
+        before, room, between = None, 0, list[int]()
+        for i, part in enumerate(self.parts):
             if not part.residues:
                 room += part.high
+                between.append(i)
                 continue
             after = Segment(part.residues, part.group)
-            if before is not None and (least := fewest_between(before, after)) > room:
+            least = 0 if before is None else fewest_between(before, after)
+            if least > room:
                 raise InvalidInput(
                     f"the scaffold between {before} and {after} in {self.name}",
                     given=f"at most {room} residues",
                     expected=f"{least} or more, which can bridge them",
                 )
-            before, room = after, 0
+            if len(between) == 1:
+                low, high = parts[between[0]].low, parts[between[0]].high
+                parts[between[0]] = Scaffold(max(low, least), high)
+            before, room, between = after, 0, []
+        return tuple(parts)
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -173,7 +184,7 @@ class MotifProblem:
         `InvalidInput` where it has none.
         """
         low, high = self.possible
-        expected = advice = None
+        expected = advice = ""
         if low > most:
             expected = f"at most {most}, the longest chain of {prior}"
             advice = "shorten the scaffolds, or use a prior of longer chains"
