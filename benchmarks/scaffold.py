@@ -125,7 +125,7 @@ class Bench:
                         "weight": weight,
                         "joint": float(joint_success(measured, limits).double().mean()),
                         "junction": float(measured.junctions_off.nanmean()),
-                        "motif_rmsd": float(measured.values["motif_rmsd"].median()),
+                        "motif_rmsd": float(measured.values["motif_rmsd"].nanmedian()),
                         "bonds": float(measured.values["bonds"].mean()),
                         "clashes": float(measured.values["clashes"].mean()),
                     }

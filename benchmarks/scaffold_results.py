@@ -268,7 +268,7 @@ def means(found: Measured) -> dict[str, Any]:
     partly = [key for key, each_ in found.values.items() if bool(each_.isnan().any())]
     known = tuple(key for key in known if key != "cross_likelihood" or key not in partly)
     values = {key: row[key].card() for key in known if key in row}
-    if "motif_rmsd" in found.values:
+    if "motif_rmsd" in values:
         values["motif_rmsd"]["median"] = float(found.values["motif_rmsd"].nanmedian())
     return values
 

@@ -256,6 +256,18 @@ def test_two_rigid_bodies_and_mmcif(scaffold, world, tmp_path):
     (world / "pair.pdb").unlink()
 
 
+def test_a_motif_of_single_residues_is_not_counted_as_lost(scaffold, world):
+    rows = ((9, 9), ("A", 1, 1, "A"), (5, 5), ("B", 1, 1, "B"), (9, 9))
+    motif = genie2(rows, [*chain(1), *chain(1, "B", shift=20.0)], "SINGLE", (25, 25))
+    (world / "single.pdb").write_text(motif)
+    out, said = scaffold("--method", "Unconditional", problem="single.pdb", n=1)
+    (world / "single.pdb").unlink()
+    assert "a motif of single residues has no RMSD; what is measured" in said
+    assert (
+        "motif_rmsd" not in json.loads((out / "designs.json").read_text())["designs"][0]["measures"]
+    )
+
+
 def test_exports_are_written_and_looked_through(scaffold, deft, world, tmp_path):
     full = [line for i, place in enumerate(helix(10)) for line in _four(3 + i, place)]
     (world / "full.pdb").write_text(genie2(protein_world.ROWS, full, "FULL", (20, 30)))

@@ -4,11 +4,19 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 import deft
-from deft.data.proteins import read_problem, read_structure
+from deft.data.proteins import (
+    MotifProblem,
+    Residue,
+    Scaffold,
+    Segment,
+    read_problem,
+    read_structure,
+)
 from deft.data.proteins.structure import trace
-from deft.pipeline.scaffolds import Scaffolds
+from deft.pipeline.scaffolds import Scaffolds, chains_at_all, layout_of
 from tests.bad_input import protein_world
 from tests.refusal import refused
 
@@ -64,6 +72,31 @@ def test_the_best_are_those_with_the_fewest_faults(found, tmp_path):
     np.testing.assert_allclose(written, best.designs[0].xyz, atol=1e-3)
 
 
+def test_lengths_are_those_that_the_prior_knows(pipe, world):
+    """The layouts of the command line: tests/commands/test_scaffold.py."""
+    problem = MotifProblem("made", (Scaffold(0, 40), read_problem(world / "motif.pdb").segments[0]))
+    known = problem.within(pipe.prior.min_length, pipe.prior.max_length)
+    found = deft.scaffold(pipe, problem, 8, steps=1)
+    assert [one.layout.lengths for one in found.designs] == [
+        layout_of(known, 0, i).lengths for i in range(8)
+    ]
+    assert any(layout_of(problem, 0, i).length not in range(16, 41) for i in range(8))
+
+
+def test_only_residues_of_its_own_say_whether_it_is_a_chain():
+    """One that fits into a file does so far from the origin, beside longer ones."""
+    problem = MotifProblem("made", (Scaffold(5, 15), Segment(_RESIDUE)))
+    layouts = [problem.sample_layout(seed) for seed in range(4)]
+    places = max(layout.length for layout in layouts)
+    assert min(layout.length for layout in layouts) < places
+    x = torch.zeros(4, places, 3)
+    for one, layout in zip(x, layouts):
+        one[: layout.length] = 2000.0
+    assert chains_at_all(x, layouts) == [True] * 4
+    x[0, 0], x[1, 1] = torch.nan, 5000.0
+    assert chains_at_all(x, layouts) == [False, False, True, True]
+
+
 def test_what_cannot_be_designed_is_refused(pipe, world):
     digits = deft.load("h-digits-32-box")
     refused(
@@ -72,9 +105,13 @@ def test_what_cannot_be_designed_is_refused(pipe, world):
         "protein backbones",
     )
     refused(lambda: deft.scaffold(pipe, world / "motif.pdb", 0), 0, "a whole number")
-    long = read_problem(world / "long.pdb")
-    assert long.within(40).possible == (40, 40)
+    refused(
+        lambda: deft.scaffold(pipe, world / "short.pdb"),
+        "10 to 13 residues",
+        "at least 16, the shortest chain of",
+    )
     refused(lambda: deft.scaffold(pipe, world / "chain.pdb"), _NO_HEADER, "REMARK 999")
 
 
 _NO_HEADER = "a file without a problem in its header"
+_RESIDUE = (Residue("A", 1, "", "ALA", {"CA": (0.0, 0.0, 0.0)}),)

@@ -218,7 +218,7 @@ class Designing:
         x = drawn(
             self.prior, self.method, layouts, seeds, self.sigma_y, self.batch_size, on_step=look
         )
-        finite = chains_at_all(x)
+        finite = chains_at_all(x, layouts)
         good = [k for k, fine in enumerate(finite) if fine]
         if good:
             self._keep([chunk[k] for k in good], [layouts[k] for k in good], x[good], done, origins)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from deft.commands import inputs
@@ -121,16 +120,7 @@ def for_prior(problem: MotifProblem, prior: BackbonePrior) -> MotifProblem:
     """
     low, high = problem.possible
     least, most = prior.min_length, prior.max_length
-    if high < least:
-        raise InvalidInput(
-            f"the length of {problem.name}",
-            given=f"{low} to {high} residues",
-            expected=f"at least {least}, the shortest chain of {prior.name}",
-            advice="lengthen the scaffolds, or use a prior of shorter chains",
-        )
-    found = problem.within(most, prior.name)
-    if low < least:
-        found = replace(found, length=(least, min(high, most)))
+    found = problem.within(least, most, prior.name)
     if found.possible != (low, high):
         print(
             f"{problem.name}: designs of {found.possible[0]} to {found.possible[1]} residues, of "

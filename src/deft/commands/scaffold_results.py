@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,13 +16,13 @@ from deft.data.proteins import (
 from deft.data.proteins.export import check_whole_backbone
 from deft.errors import InvalidInput
 from deft.metrics.protein.judge import WEAKNESSES, ProteinJudge
+from deft.metrics.protein.superposition import HELD
 from deft.reports.protein import Drawn, printed, write_page
 from deft.storage.claims import write_json
 from deft.studies.protein.ranked import DESIGN_MEASURES, ranked
 from deft.studies.words import number
 
 DESIGNS, PAGE = "designs.json", "report.html"
-HELD = 1.0  # angstrom
 
 
 def write(run: Designing, kept: Sequence[Kept], page: bool, judge: ProteinJudge | None) -> None:
@@ -37,11 +36,16 @@ def write(run: Designing, kept: Sequence[Kept], page: bool, judge: ProteinJudge 
         title = f"Designs for {run.problem.name}"
         write_page(run.out / PAGE, title, _facts(run), drawn, _remarks(judge))
     print(printed([(one.name, one.measures) for one in best]))
-    held = sum(one.measures.get("motif_rmsd", math.inf) < HELD for one in kept)
-    print(
-        f"motif within {HELD:g} Å: {held} of {number(len(kept), 'design')}; what is measured is "
-        "plausibility, no designability"
-    )
+    print(f"{_held(kept)}; what is measured is plausibility, no designability")
+
+
+def _held(kept: Sequence[Kept]) -> str:
+    """How many hold their motif, where its RMSD says so."""
+    found = [one.measures["motif_rmsd"] for one in kept if "motif_rmsd" in one.measures]
+    if kept and not found:
+        return "a motif of single residues has no RMSD"
+    held = sum(rmsd < HELD for rmsd in found)
+    return f"motif within {HELD:g} Å: {held} of {number(len(found), 'design')}"
 
 
 def summary(run: Designing, best: Sequence[Kept], judge: ProteinJudge | None) -> dict[str, object]:

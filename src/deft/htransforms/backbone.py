@@ -55,7 +55,7 @@ from deft.types import Signal, Times, expand
 Point = Literal["x_t", "pivot"]
 _SINGLES, _CENTRES = 16, (3.0, 5.0, 7.0, 10.0, 14.0, 19.0, 26.0, 36.0)
 _PAIRS = 1 + len(_CENTRES) + 2 + 4
-_SLACK = 1e-4  # of the variance of a residue, where sigma_y is 0
+_SLACK = 1e-4  # of the variance of a residue, added to sigma_y^2 whatever it is
 _PLACED = 2.0  # angstrom of noise, up to which x_t says where an aligned motif lies
 
 

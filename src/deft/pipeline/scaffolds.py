@@ -100,7 +100,7 @@ def scaffold(
             expected="one whose prior is of protein backbones",
         )
     read = problem if isinstance(problem, MotifProblem) else read_problem(problem)
-    asked = read.within(prior.max_length, prior.name)
+    asked = read.within(prior.min_length, prior.max_length, prior.name)
     own = steps is None and pipeline.card.get("sampler") is not None
     sampler = pipeline.sampler if own else cooled(STEPS if steps is None else steps)
     method = Method("DEFT", pipeline.h, sampler, learned=pipeline.card)
@@ -111,7 +111,7 @@ def scaffold(
         layouts = [layout_of(asked, seed, i) for i in some]
         seeds = [noise_seed(seed, i) for i in some]
         x = drawn(prior, method, layouts, seeds, sigma_y, batch_size)
-        if not all(chains_at_all(x)):
+        if not all(chains_at_all(x, layouts)):
             raise SamplesNotFinite(
                 f"designs {start} to {some[-1]}",
                 given=f"coordinates that are not finite, or beyond {_MOST:g} angstrom",
@@ -160,11 +160,11 @@ def drawn(
     return found.x_0[:, 0].detach().cpu()
 
 
-def chains_at_all(x: Tensor) -> list[bool]:
-    """Which of these are finite, and fit into a file."""
-    centred = x - x.mean(1, keepdim=True)
-    found: list[bool] = (centred.abs() < _MOST).flatten(1).all(1).tolist()  # not for NaN
-    return found
+def chains_at_all(x: Tensor, layouts: Sequence[Layout]) -> list[bool]:
+    """Which of these are finite, and fit into a file, around the centre of their own residues."""
+    own = [one[: layout.length] for one, layout in zip(x, layouts, strict=True)]
+    # not for NaN
+    return [bool(((one - one.mean(0)).abs() < _MOST).all()) for one in own]
 
 
 def measured(x: Tensor, layouts: Sequence[Layout]) -> list[dict[str, float]]:

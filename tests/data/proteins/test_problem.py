@@ -100,16 +100,24 @@ def test_placements_begin_and_end_with_a_motif():
     assert layout.placements == "A/5/B"
 
 
-def test_the_longest_chain_of_a_prior():
+def test_the_chains_that_a_prior_knows():
     problem = MotifProblem("made", (Scaffold(10, 90), segment(3), Scaffold(10, 90)), (30, 150))
-    assert problem.within(64).possible == (30, 64)
-    assert problem.within(500).possible == (30, 150)
-    assert max(problem.within(40).sample_layout(seed).length for seed in range(50)) <= 40
+    assert problem.within(2, 64).possible == (30, 64)
+    assert problem.within(2, 500).possible == (30, 150)
+    assert problem.within(50, 500).possible == (50, 150)
+    lengths = [problem.within(35, 40).sample_layout(seed).length for seed in range(50)]
+    assert set(lengths) == {35, 36, 37, 38, 39, 40}
     refused(
-        lambda: problem.within(29, "backbone-128"),
+        lambda: problem.within(2, 29, "backbone-128"),
         "30 to 150 residues",
         "at most 29, the longest chain of backbone-128",
         "shorten",
+    )
+    refused(
+        lambda: problem.within(151, 200, "backbone-128"),
+        "30 to 150 residues",
+        "at least 151, the shortest chain of backbone-128",
+        "lengthen",
     )
 
 
@@ -125,7 +133,16 @@ def test_a_scaffold_that_cannot_bridge_its_segments():
         "11 or more",
     )
     assert "A1-3" in error.what
-    MotifProblem("made", (segment(3), Scaffold(0, 20), far))
+    problem = MotifProblem("made", (segment(3), Scaffold(0, 20), far))
+    assert problem.contig == "A1-3/11-20/A20-22"
+    assert {problem.sample_layout(seed).lengths[1] for seed in range(200)} == set(range(11, 21))
+    apart = segment(3, 20, group=1, shift=38)  # a rigid body of its own may come near
+    assert MotifProblem("made", (segment(3), Scaffold(0, 20), apart)).contig.startswith("A1-3/0-20")
+    refused(
+        lambda: MotifProblem("made", (segment(3), Scaffold(0, 20), far), (6, 16)),
+        "6 to 16 residues",
+        "a length that its parts can have, 17 to 26",
+    )
 
 
 def test_errors():

@@ -4,6 +4,7 @@ import torch
 from deft.errors import InvalidInput
 from deft.geometry import superposed
 from deft.metrics.protein import lddt, motif_rmsd, rmsd, stacked
+from deft.metrics.protein.superposition import largest_group
 from tests.metrics.protein.folds import bundle, helix, moved, noise
 
 
@@ -81,6 +82,19 @@ def test_motifs_of_different_sizes_in_one_batch():
     found = motif_rmsd(x, index, group, motif)
     assert found[1, 1].isnan()
     assert found[~found.isnan()].max().item() < 1e-6
+
+
+def test_a_group_of_one_residue_has_no_rmsd():
+    x = bundle()[None].repeat(2, 1, 1)
+    index = torch.tensor([[5, 6, 9], [5, -1, 9]])
+    group = torch.tensor([0, 0, 1])
+    motif = torch.tensor([[0.0, 0, 0], [5.8, 0, 0], [9.0, 9, 9]])
+    found = motif_rmsd(x, index, group, motif)
+    # a bond of 3.8 that should be 5.8: each end is 1 away
+    assert found.flatten().tolist() == pytest.approx([1.0, *[torch.nan] * 3], nan_ok=True)
+    assert largest_group(found).tolist() == pytest.approx([1.0, torch.nan], nan_ok=True)
+    assert largest_group(found[:, :0]).isnan().all()
+    assert largest_group(torch.tensor([[0.5, 2.0, torch.nan]])).item() == 2.0
 
 
 def test_residues_that_a_chain_does_not_have():

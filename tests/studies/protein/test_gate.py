@@ -111,9 +111,10 @@ def test_success_is_joint():
     thresholds = Thresholds.of(reference())
     good = {"motif_rmsd": 0.5, "bonds": 0.95, "clashes": 0.0, "cross_likelihood": 2.5}
     assert joint_success(designs(3, **good), thresholds).tolist() == [True] * 3
+    single = designs(1, **good | {"motif_rmsd": math.nan})  # residues, which have no RMSD
+    assert joint_success(single, thresholds).item()
     for key, bad in (
         ("motif_rmsd", 1.0),
-        ("motif_rmsd", math.nan),
         ("bonds", 0.9),
         ("clashes", 0.2),
         ("cross_likelihood", 3.0),

@@ -68,6 +68,15 @@ def test_a_motif_that_is_held_and_one_that_is_broken_off():
     assert measured.row().values["junction_bonds"].value == 0.5
 
 
+def test_a_motif_of_single_residues_is_neither_held_nor_lost():
+    x = helix(40)[None].repeat(2, 1, 1)
+    index, group = torch.tensor([[5, 30], [5, 6]]), torch.tensor([[0, 1], [0, 0]])
+    motif = PlacedMotif(index, group, x[:, [5, 6]])
+    values = evaluate_backbones("single", x, motif=motif, pairs=False).values
+    assert values["motif_held"].tolist() == pytest.approx([math.nan, 1.0], nan_ok=True)
+    assert values["motif_rmsd"].isnan().tolist() == [True, False]
+
+
 def test_motifs_of_different_sizes():
     index = torch.tensor([[3, 4, 5, 9], [3, 4, -1, -1]])
     group = torch.tensor([[0, 0, 0, 1], [0, 0, 0, 0]])

@@ -66,6 +66,16 @@ def test_a_result_is_kept_until_something_changes(tmp_path, design, programs):
     assert calls() == 4
 
 
+def test_a_motif_of_single_residues_has_no_rmsd(tmp_path, design, programs):
+    single = DesignMotif((4, 30), (0, 1), ((0.0, 0.0, 0.0), (9.0, 0.0, 0.0)))
+    pair = DesignMotif((4, 5, 30), (0, 0, 1), ((0.0, 0.0, 0.0), (3.8, 0.0, 0.0), (9.0, 0.0, 0.0)))
+    first = refold(design, tmp_path / "out", *programs, single, count=1)
+    assert first[0].motif_rmsd is None
+    assert refold(design, tmp_path / "out", *programs, single, count=1) == first  # as it is kept
+    found = refold(design, tmp_path / "out", *programs, pair, count=1)[0]
+    assert found.motif_rmsd == pytest.approx(0.0, abs=1e-2)
+
+
 def test_nothing_is_kept_of_a_failure(tmp_path, design, programs):
     broken = Folder.of(program(tmp_path, "b.py", "raise SystemExit(2)") + " {fasta} {out}")
     with pytest.raises(CommandFailed, match="exit status 2"):
@@ -111,3 +121,16 @@ def test_traces_of_pdb_files(tmp_path):
     path.write_text(text.replace("  1.00  0.00", "  1.00   abc", 1))
     with pytest.raises(InvalidInput, match="coordinates in columns"):
         read_trace(path)
+
+
+def test_hetero_residues_and_blank_b_factors(tmp_path):
+    path = write_pdb(tmp_path / "x.pdb", bundle()[:12])
+    lines = path.read_text().splitlines()
+    lines[3] = lines[3].replace("ATOM  ", "HETATM").replace("GLY", "MSE")
+    lines[5] = lines[5][:60] + "      " + lines[5][66:]
+    lines[7] = lines[7][:54]
+    calcium = lines[2].replace("ATOM  ", "HETATM").replace(" CA  GLY A   3", "CA    CA A  99")
+    path.write_text("\n".join([*lines[:-1], calcium, "END"]) + "\n")
+    x, factors = read_trace(path)
+    torch.testing.assert_close(x, bundle()[:12], atol=1e-3, rtol=0)
+    assert factors.tolist() == [0.0] * 12

@@ -82,6 +82,7 @@ class MotifProblem:
 
     `parts` in the order of the chain; `length` is the range of the whole, (low, high), and None
     where only the parts say it; `labels` what the segments are called, by default A, B, C, ...
+    A scaffold between two segments of one group gets as many residues at least as can bridge them.
     Raises `InvalidInput` where no layout is feasible.
     """
 
@@ -107,23 +108,33 @@ class MotifProblem:
         if not self.labels:
             object.__setattr__(self, "labels", tuple(map(_label, range(len(self.segments)))))
         self.possible  # noqa: B018  raises where nothing is
-        self._check_bridges()
+        object.__setattr__(self, "parts", self._bridging())
+        self.possible  # noqa: B018
 
-    def _check_bridges(self) -> None:
-        """Raises `InvalidInput` where a scaffold is always too short for the segments beside it."""
-        before, room = None, 0
-        for part in self.parts:
+    def _bridging(self) -> tuple[Part, ...]:
+        """The parts, a scaffold between two segments of one group at least as long as bridges them.
+        Raises `InvalidInput` where it is always too short.
+        """
+        parts = list(self.parts)
+        before, room, between = None, 0, list[int]()
+        for i, part in enumerate(self.parts):
             if not part.residues:
                 room += part.high
+                between.append(i)
                 continue
             after = Segment(part.residues, part.group)
-            if before is not None and (least := fewest_between(before, after)) > room:
+            least = 0 if before is None else fewest_between(before, after)
+            if least > room:
                 raise InvalidInput(
                     f"the scaffold between {before} and {after} in {self.name}",
                     given=f"at most {room} residues",
                     expected=f"{least} or more, which can bridge them",
                 )
-            before, room = after, 0
+            if len(between) == 1:
+                low, high = parts[between[0]].low, parts[between[0]].high
+                parts[between[0]] = Scaffold(max(low, least), high)
+            before, room, between = after, 0, []
+        return tuple(parts)
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -168,19 +179,26 @@ class MotifProblem:
             )
         return found
 
-    def within(self, longest: int, prior: str = "the prior") -> MotifProblem:
-        """The problem with designs of at most `longest` residues. Raises `InvalidInput` where
-        none is as short.
+    def within(self, least: int, most: int, prior: str = "the prior") -> MotifProblem:
+        """The problem with designs of `least` to `most` residues, those that a prior knows. Raises
+        `InvalidInput` where it has none.
         """
         low, high = self.possible
-        if low > longest:
+        expected = advice = ""
+        if low > most:
+            expected = f"at most {most}, the longest chain of {prior}"
+            advice = "shorten the scaffolds, or use a prior of longer chains"
+        elif high < least:
+            expected = f"at least {least}, the shortest chain of {prior}"
+            advice = "lengthen the scaffolds, or use a prior of shorter chains"
+        if expected:
             raise InvalidInput(
                 f"the length of {self.name}",
                 given=f"{_range((low, high))} residues",
-                expected=f"at most {longest}, the longest chain of {prior}",
-                advice="shorten the scaffolds, or use a prior of longer chains",
+                expected=expected,
+                advice=advice,
             )
-        return replace(self, length=(low, min(high, longest)))
+        return replace(self, length=(max(low, least), min(high, most)))
 
     @property
     def layouts(self) -> int:

@@ -13,8 +13,8 @@ thought at each end, which repeat the bend and the torsion there, so that the fi
 C and O exist; they are the least certain. Bonds of the trace are taken for trans.
 
 `restored_bonds` first sets all bonds to 3.8 angstrom by the least movement (SHAKE: Newton's method
-for the multipliers of |x_{i+1} - x_i|^2 = 3.8^2), since networks that read bond angles are far more
-sensitive to these than to the fold.
+for the multipliers of |x_{i+1} - x_i|^2 = 3.8^2, each along the bond as it was),
+since networks that read bond angles are far more sensitive to these than to the fold.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from deft.metrics.protein.traces import Present, Trace, checked
 
 Backbone = Float[Tensor, "chains length 4 3"]
 _FILE = Path(__file__).with_name("backbone_atoms.json")
-_TURNS, _SHORTEST, _ROUNDS, _ENOUGH = 4, 4, 50, 1e-6
+_TURNS, _SHORTEST = 4, 4
+_ROUNDS, _MORE, _ENOUGH = 50, 500, 1e-6
 
 
 def rebuilt(x: Trace, mask: Present | None = None) -> Backbone:
@@ -119,28 +120,45 @@ def placed_atom(
 
 
 def restored_bonds(x: Trace, mask: Present | None = None, length: float = BOND) -> Trace:
-    """The chains with all bonds of `length` angstrom, each residue moved as little as needed."""
+    """The chains with all bonds of `length` angstrom, each residue moved as little as needed.
+
+    Done where all |b^2 - length^2| < 1e-6. A chain that does not get there in 50 rounds is begun
+    anew with the multipliers along its bonds as they are then, which moves it a little more, for at
+    most 500 rounds. A chain that is still not there, as one with two residues at one place may be,
+    is returned as it was left.
+    """
     x, mask = checked(x, mask)
-    there = mask[:, 1:]
-    before = x[:, 1:] - x[:, :-1]
-    for _ in range(_ROUNDS):
-        steps = x[:, 1:] - x[:, :-1]
-        off = (steps.square().sum(-1) - length**2).masked_fill(~there, 0.0)
-        if float(off.abs().max()) < _ENOUGH if off.numel() else True:
-            break
-        # moving the ends of bond j by the multiplier along `before_j` changes |step_i|^2
-        table = torch.diag_embed(4 * (steps * before).sum(-1))
-        side = -2 * (steps[:, :-1] * before[:, 1:]).sum(-1)
-        other = -2 * (steps[:, 1:] * before[:, :-1]).sum(-1)
-        table = table + torch.diag_embed(side, 1) + torch.diag_embed(other, -1)
-        both = there[:, :, None] & there[:, None, :]
-        table = table.masked_fill(~both, 0.0) + torch.diag_embed((~there).double())
-        table = table + 1e-6 * torch.eye(table.shape[1], dtype=table.dtype, device=x.device)
-        push = torch.linalg.solve(table, off[..., None]) * before
-        x = x.clone()
-        x[:, :-1] += push
-        x[:, 1:] -= push
-    return x
+    found = x.clone()
+    rows = torch.arange(len(x), device=x.device)
+    for fixed, rounds in ((True, _ROUNDS), (False, _MORE)):
+        found[rows] = x[rows]
+        for left in range(rounds, -1, -1):
+            now, there = found[rows], mask[rows, 1:]
+            steps = now[:, 1:] - now[:, :-1]
+            off = (steps.square().sum(-1) - length**2).masked_fill(~there, 0.0)
+            open_ = ~(off.abs() < _ENOUGH).all(1)  # or not a number
+            rows, now, there = rows[open_], now[open_], there[open_]
+            if not left or not len(rows):
+                break
+            before = x[rows, 1:] - x[rows, :-1] if fixed else steps[open_]
+            push = _push(steps[open_], before, off[open_], there)
+            now[:, :-1] += push
+            now[:, 1:] -= push
+            found[rows] = now
+    return found
+
+
+def _push(steps: Tensor, before: Tensor, off: Tensor, there: Tensor) -> Tensor:
+    """How far the ends of each bond are moved along `before`: Newton's step for |step_i|^2."""
+    table = torch.diag_embed(4 * (steps * before).sum(-1))
+    side = -2 * (steps[:, :-1] * before[:, 1:]).sum(-1)
+    other = -2 * (steps[:, 1:] * before[:, :-1]).sum(-1)
+    table = table + torch.diag_embed(side, 1) + torch.diag_embed(other, -1)
+    both = there[:, :, None] & there[:, None, :]
+    table = table.masked_fill(~both, 0.0) + torch.diag_embed((~there).double())
+    table = table + 1e-6 * torch.eye(table.shape[1], dtype=table.dtype, device=steps.device)
+    found: Tensor = torch.linalg.solve(table, off[..., None]) * before
+    return found
 
 
 def _next(last: Tensor) -> Tensor:

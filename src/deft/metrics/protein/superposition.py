@@ -18,6 +18,9 @@ from deft.errors import InvalidInput
 from deft.geometry import superposed
 from deft.metrics.protein.traces import Present, Trace, checked, mean_over
 
+HELD = 1.0
+"""Angstrom of RMSD in each group, below which a motif is held."""
+
 _NEAR, _THRESHOLDS = 15.0, (0.5, 1.0, 2.0, 4.0)
 
 
@@ -33,7 +36,7 @@ def motif_rmsd(x: Trace, index: Tensor, group: Tensor, motif: Tensor) -> Tensor:
     `index` (chains, motif) are the residues of x that hold the motif, -1 where a motif has fewer
     residues than others of the batch, `group` (chains, motif) its groups 0, 1, ..., `motif`
     (chains, motif, 3) its coordinates, each group in any frame. One of each may stand for all
-    chains. Not a number for groups that a chain does not have.
+    chains. Not a number for groups of which a chain has one residue, which fits anywhere, or none.
     """
     x, _ = checked(x, None)
     index, group, motif = (
@@ -60,8 +63,19 @@ def motif_rmsd(x: Trace, index: Tensor, group: Tensor, motif: Tensor) -> Tensor:
     for one in range(int(group.max()) + 1 if group.numel() else 0):
         own = (group == one) & there
         moved = superposed(motif, held, own.double())
-        found.append(mean_over((moved - held).square().sum(-1), own).sqrt())
+        off = mean_over((moved - held).square().sum(-1), own).sqrt()
+        found.append(off.masked_fill(own.sum(1) < 2, torch.nan))
     return torch.stack(found, 1) if found else x.new_zeros(len(x), 0)
+
+
+def largest_group(found: Tensor) -> Tensor:
+    """Of the RMSDs of groups (chains, groups) the largest of each chain: (chains,), not a number
+    where no group has one.
+    """
+    if not found.shape[1]:
+        return found.new_full((len(found),), torch.nan)
+    worst = found.nan_to_num(-torch.inf).amax(1)
+    return worst.masked_fill(worst.isinf(), torch.nan)
 
 
 def lddt(x: Trace, reference: Trace, mask: Present | None = None) -> Tensor:

@@ -37,13 +37,14 @@ def tm_score(x: Trace, z: Trace, mask: Present | None = None) -> Tensor:
     unrelated ones, above 0.5 for the same fold.
     """
     x, z, mask = pair(x, z, mask)
-    seeds = windows(x.shape[1])
-    step = max(1, _AT_ONCE // (x.shape[1] * len(seeds)))
-    parts = [
-        _searched(x[i : i + step], z[i : i + step], mask[i : i + step], seeds)
-        for i in range(0, len(x), step)
-    ]
-    return torch.cat(parts) if parts else x.new_zeros(0)
+    count = lengths(mask)
+    found = x.new_zeros(len(x))
+    for length in count.unique().tolist():  # its windows are those of the chain, without padding
+        seeds = windows(length)
+        rows = (count == length).nonzero()[:, 0]
+        for some in rows.split(max(1, _AT_ONCE // (length * len(seeds)))):
+            found[some] = _searched(x[some, :length], z[some, :length], seeds)
+    return found
 
 
 def windows(length: int) -> Tensor:
@@ -59,23 +60,20 @@ def windows(length: int) -> Tensor:
     return torch.stack(rows)
 
 
-def _searched(x: Tensor, z: Tensor, mask: Tensor, seeds: Tensor) -> Tensor:
-    """Few steps from every start, and more from the best of them."""
-    total = lengths(mask)
-    d_0 = reach(total)[:, None, None]
-    weights = (seeds.to(x.device)[None] & mask[:, None]).double()
-    empty = weights.sum(2) < 3  # three points fix a rotation
-    weights = torch.where(empty[..., None], mask[:, None].double(), weights)
-    x, z, there = x[:, None], z[:, None], mask[:, None].double()
+def _searched(x: Tensor, z: Tensor, seeds: Tensor) -> Tensor:
+    """Few steps from every start, and more from the best of them; chains of one length."""
+    total = x.shape[1]
+    d_0 = reach(torch.tensor(total, device=x.device))
+    weights = seeds.to(x.device).double().expand(len(x), -1, -1)
+    x, z = x[:, None], z[:, None]
     score = x.new_zeros(weights.shape[:2])
     for step in range(_FIRST + _LAST):
         if step == _FIRST:
             best = score.topk(min(_BEST, score.shape[1]), 1).indices
-            weights = weights.gather(1, best[..., None].expand(-1, -1, weights.shape[2]))
-        starts = weights.shape[1]
-        several = x.expand(-1, starts, -1, -1)
+            weights = weights.gather(1, best[..., None].expand(-1, -1, total))
+        several = x.expand(-1, weights.shape[1], -1, -1)
         moved = superposed(several, z.expand_as(several), weights)
-        near = there / (1 + (moved - z).square().sum(-1) / d_0**2)
-        score = near.sum(2) / total[:, None]
+        near = 1 / (1 + (moved - z).square().sum(-1) / d_0**2)
+        score = near.sum(2) / total
         weights = near**2
     return score.max(1).values

@@ -85,7 +85,7 @@ def _figure(rank: int, one: Drawn) -> str:
     rmsd = measures.get("motif_rmsd")
     said = [
         f"{len(one.xyz)} residues",
-        "motif alone" if rmsd is None else f"motif {rmsd:.2f} Å",
+        "motif without RMSD" if rmsd is None else f"motif {rmsd:.2f} Å",
         f"bonds {100 * measures['bonds']:.0f} %",
         f"helix {100 * measures['helix']:.0f} %, strand {100 * measures['strand']:.0f} %",
     ]

@@ -30,10 +30,11 @@ from typing import final
 from torch import Tensor
 
 from deft.errors import InvalidInput
+from deft.metrics.protein.superposition import HELD
 from deft.studies.protein.measured import Measured, Row
 
 BONDS, CLASHES, RADIUS, STRUCTURE, HANDED, MEMORISED = 0.95, 0.02, 0.05, 0.4, 20.0, 0.6
-HELD, WORST, WORST_BONDS = 1.0, 0.05, 0.01
+WORST, WORST_BONDS = 0.05, 0.01
 
 
 @final
@@ -163,7 +164,8 @@ class Thresholds:
 def joint_success(designs: Measured, thresholds: Thresholds) -> Tensor:
     """Which designs hold their motif and fall behind no threshold: (designs,) of truth values.
 
-    A design without junctions (the motif ends the chain on both sides) cannot break one. Raises
+    A design without junctions (the motif ends the chain on both sides) cannot break one, and a
+    motif of single residues has no RMSD, which then says nothing. Raises
     `InvalidInput` for designs without a motif, or that were not judged where the reference was.
     """
     values = designs.values
@@ -171,7 +173,7 @@ def joint_success(designs: Measured, thresholds: Thresholds) -> Tensor:
         raise InvalidInput(
             "designs", given="no motif", expected="designs that were measured with their motif"
         )
-    good = values["motif_rmsd"] < HELD
+    good = ~(values["motif_rmsd"] >= HELD)
     good &= values["bonds"] >= thresholds.bonds
     good &= values["clashes"] <= thresholds.clashes
     good &= ~(designs.junctions_off > thresholds.junction)

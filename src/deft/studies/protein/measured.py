@@ -40,7 +40,7 @@ from deft.metrics.protein.geometry import (
 from deft.metrics.protein.judge import ProteinJudge
 from deft.metrics.protein.secondary import secondary_structure
 from deft.metrics.protein.sets import clusters, nearest_tm_score, pairwise_tm_score
-from deft.metrics.protein.superposition import motif_rmsd
+from deft.metrics.protein.superposition import HELD, largest_group, motif_rmsd
 from deft.metrics.protein.traces import Present, Trace, checked, lengths
 from deft.noise import Noise
 from deft.studies.estimate import Estimate, groups
@@ -63,7 +63,7 @@ MEASURES = (
     Measure("entropy", "Entropy (Frame2seq)", "nats", "lower", 2),
     Measure("cross_likelihood", "Cross likelihood (GCNdesign)", "nats", "lower", 2),
     Measure("motif_rmsd", "Motif RMSD", "Å", "lower", 2),
-    Measure("motif_held", "Motif RMSD < 1 Å", "", "higher", 2),
+    Measure("motif_held", f"Motif RMSD < {HELD:g} Å", "", "higher", 2),
     Measure("junction_bonds", "Bonds at junctions within 0.4 Å", "", "higher", 2),
     Measure("junction_bends", "Bends at junctions in range", "", "higher", 2),
     Measure("motif_clashes", "Motif residues that clash", "", "lower", 3),
@@ -216,9 +216,8 @@ def evaluate_backbones(
     if motif is not None:
         part = motif.part(*x.shape[:2])
         found = motif_rmsd(x, motif.index, motif.group, motif.coordinates)
-        worst = found.nan_to_num(-torch.inf).amax(1)
-        values["motif_rmsd"] = worst.masked_fill(worst.isinf(), torch.nan)
-        values["motif_held"] = (worst < 1).double()
+        values["motif_rmsd"] = worst = largest_group(found)
+        values["motif_held"] = (worst < HELD).double().masked_fill(worst.isnan(), torch.nan)
         values["junction_bonds"], values["junction_bends"] = junctions(x, part, mask)
         values["motif_clashes"] = motif_clashes(x, part >= 0, mask)
         crossed = (part[:, 1:] != part[:, :-1]) & there

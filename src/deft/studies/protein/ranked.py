@@ -19,6 +19,7 @@ import torch
 from deft.data.proteins import Layout
 from deft.metrics.protein.geometry import compact_radius, radius_of_gyration
 from deft.metrics.protein.judge import ProteinJudge
+from deft.metrics.protein.superposition import HELD
 from deft.metrics.protein.traces import Present, Trace, lengths
 from deft.studies.protein.measured import MEASURES, PlacedMotif, evaluate_backbones
 from deft.studies.scores import Measure
@@ -43,7 +44,7 @@ _KEYS = (
 _BY_KEY = {measure.key: measure for measure in MEASURES}
 DESIGN_MEASURES = (FAULTS, *(_BY_KEY[key] for key in _KEYS), RADIUS, COMPACT)
 """What is measured of each design; the last two of `_KEYS` where a judge is."""
-_HELD, _STRUCTURE, _COMPACT = 1.0, 0.4, 0.1
+_STRUCTURE, _COMPACT = 0.4, 0.1
 
 
 def placed_motif(layouts: Sequence[Layout]) -> PlacedMotif:
@@ -77,7 +78,7 @@ def faults(row: Mapping[str, float]) -> float:
     """How much is wrong with a design, 0 for nothing; the judge's numbers are not looked at."""
     structure = row["helix"] + row["strand"]
     return (
-        min(row.get("motif_rmsd", 0.0), _HELD)
+        min(row.get("motif_rmsd", 0.0), HELD)
         + sum(1 - row.get(key, 1.0) for key in ("junction_bonds", "bonds", "bends"))
         + row["clashes"]
         + row["left_handed"]

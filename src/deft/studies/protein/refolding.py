@@ -25,7 +25,7 @@ from torch import Tensor
 
 from deft.checks import whole
 from deft.errors import CommandFailed, InvalidInput
-from deft.metrics.protein.superposition import lddt, motif_rmsd, rmsd
+from deft.metrics.protein.superposition import HELD, largest_group, lddt, motif_rmsd, rmsd
 from deft.storage.atomic import atomic
 from deft.storage.bounded_json import parsed
 from deft.storage.fingerprint import fingerprint
@@ -38,7 +38,8 @@ RESULT = "result.json"
 @dataclass(frozen=True)
 class Refolded:
     """One sequence of a design and what it folds into; angstrom, and pLDDT from 0 to 100. None
-    where there is no motif, or the folder says no aligned error.
+    where there is no motif, or one of single residues, which has no RMSD, or where the folder says
+    no aligned error.
     """
 
     sequence: str
@@ -51,7 +52,7 @@ class Refolded:
     def success(
         self,
         sc_rmsd: float = 2.0,
-        motif_rmsd: float = 1.0,
+        motif_rmsd: float = HELD,
         plddt: float = 70.0,
         aligned_error: float = 5.0,
     ) -> bool:
@@ -117,8 +118,9 @@ def refold(
 
 
 def read_trace(path: str | Path) -> tuple[Tensor, Tensor]:
-    """The C-alphas (length, 3) of the first model and chain of a PDB file, and their B-factors
-    (length,). Raises `InvalidInput` where there are none, or numbers that cannot be read.
+    """The C-alphas (length, 3) of the first model and chain of a PDB file, those of hetero residues
+    such as MSE too, and their B-factors (length,), 0 where none is written. Raises
+    `InvalidInput` where there are none, or numbers that cannot be read.
     """
     path = Path(path)
     if not path.is_file():
@@ -127,7 +129,7 @@ def read_trace(path: str | Path) -> tuple[Tensor, Tensor]:
     for line in path.read_text(errors="replace").splitlines():
         if line.startswith("ENDMDL"):
             break
-        if not line.startswith("ATOM") or line[12:16].strip() != "CA":
+        if not _is_trace(line):
             continue
         chain = line[21] if chain is None else chain
         if line[21] != chain or line[22:27] in seen:
@@ -135,16 +137,25 @@ def read_trace(path: str | Path) -> tuple[Tensor, Tensor]:
         seen.add(line[22:27])
         try:
             places.append([float(line[i : i + 8]) for i in (30, 38, 46)])
-            factors.append(float(line[60:66] or 0))
+            factors.append(float(line[60:66].strip() or 0))
         except ValueError as error:
             raise InvalidInput(
-                str(path), given=line.rstrip(), expected="coordinates in columns 31 to 54"
+                str(path),
+                given=line.rstrip(),
+                expected="coordinates in columns 31 to 54, and a B-factor or nothing in 61 to 66",
             ) from error
     if not places or not all(math.isfinite(value) for row in places for value in row):
         raise InvalidInput(
             str(path), given="no C-alpha atoms", expected="a structure in PDB format"
         )
     return torch.tensor(places, dtype=torch.double), torch.tensor(factors, dtype=torch.double)
+
+
+def _is_trace(line: str) -> bool:
+    """Whether a line is a C-alpha atom, and no calcium, whose name begins one column before."""
+    if line.startswith("HETATM"):
+        return line[12:16] == " CA " and line[17:20].strip() != "CA"
+    return line.startswith("ATOM") and line[12:16].strip() == "CA"
 
 
 def _compared(
@@ -165,7 +176,8 @@ def _compared(
             torch.tensor(motif.group),
             torch.tensor(motif.coordinates, dtype=torch.double),
         )
-        off = float(parts.max())
+        worst = float(largest_group(parts))
+        off = None if math.isnan(worst) else worst
     # some folders write pLDDT from 0 to 1
     scale = 100.0 if float(confidence.max()) <= 1 else 1.0
     return Refolded(
