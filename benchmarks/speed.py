@@ -5,15 +5,17 @@ methods with 100: processor time and quality, in one run.
             in an environment of its own: they bring torchvision
     python benchmarks/speed.py --data DIGITS_FOLDER [--out benchmarks/results/speed.json] \\
         [--repeats 5] [--images 4] [--samples 2]
+    python benchmarks/speed.py --prior natural-64 --data NATURAL_FOLDER --images 2 \\
+        --out benchmarks/results/speed-natural.json
 
     ratio = (processor seconds of the method) / (processor seconds of DEFT), within one repeat
 
-Each repeat takes other test digits, and every method takes its turn on them before the next repeat
+Each repeat takes other test images, and every method takes its turn on them before the next repeat
 begins, so that what else the machine does meets all alike. The step size of each DPS is tuned on
-validation digits by the PSNR of the mean, for its number of steps, from 1/2, 1 and 2 times
-that of benchmarks/quality.py; deepinv's weight for the same problems by the same factors. Digits,
-a box and 4x super-resolution, sigma_y = 0.05, single precision, one thread. Differences in PSNR
-and CRPS are paired over images. Leaves one JSON file.
+validation images by the PSNR of the mean, for its number of steps, from 1/2, 1 and 2 times
+that of benchmarks/quality.py; deepinv's weight for the same problems by the same factors. Digits
+with a box, photographs with strokes, both with 4x super-resolution, sigma_y = 0.05, single
+precision, one thread. Differences in PSNR and CRPS are paired over images. Leaves one JSON file.
 """
 
 from __future__ import annotations
@@ -42,11 +44,18 @@ from deft.metrics.image import psnr
 from deft.noise import Noise, mix
 from deft.priors import zoo
 from deft.priors.base import Prior
+from deft.problems import Inpainting
 from deft.samplers.ddim import DDIM
 from deft.samplers.grids import UniformTime
 from deft.samplers.unipc import UniPC
 
-LEARNED = {"box-0.05": "h-digits-32-box", "sr4-0.05": "h-digits-32-super-resolution"}
+LEARNED = {
+    "digits-32": {"box-0.05": "box", "sr4-0.05": "super-resolution"},
+    "natural-64": {"freeform-0.05": "inpainting", "sr4-0.05": "super-resolution"},
+}
+READS = {"digits-32": "digits", "natural-64": "natural"}
+ZETA = {"natural-64": {"freeform-0.05": 0.72, "sr4-0.05": 0.72}}  # of benchmarks/quality.py
+PER_ZETA = 29.0  # deepinv's weight over ours, as found on digits
 FACTORS = (0.5, 1.0, 2.0)
 PEERS = ("azula DPS", "deepinv DPS", "deepinv PiGDM", "deepinv DiffPIR")
 SEED = 0
@@ -112,11 +121,12 @@ def measured(draw: Draw, observation: Observation, samples: int, images: Tensor)
     return {"seconds": seconds, "psnr_sample": single, "psnr_mean": mean, "crps": score}
 
 
-def methods(prior: Prior, name: str, validation: Tensor) -> tuple[dict[str, Draw], dict[str, Any]]:
+def methods(
+    prior: Prior, h: LearnedHTransform, name: str, validation: Tensor
+) -> tuple[dict[str, Draw], dict[str, Any]]:
     """What is compared on a problem, and how its step sizes were found."""
     seeds = [mix(SEED, 9, i) for i in range(len(validation))]
     observation = peers.PROBLEMS[name].draw(validation, Noise(seeds))
-    h = load(LEARNED[name], prior=prior).h
     draws: dict[str, Draw] = {"DEFT, 8": partial(deft, prior, h)}
     tuning: dict[str, Any] = {}
     for steps in (100, 1000):
@@ -154,18 +164,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, help="the folder of digits")
+    parser.add_argument("--prior", choices=LEARNED, default="digits-32")
+    parser.add_argument("--data", type=Path, required=True, help="the folder of its images")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/speed.json"))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--images", type=int, default=4, help="in each repeat")
     parser.add_argument("--samples", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    test = as_float(READERS["digits"](args.data, "test"))
-    validation = as_float(READERS["digits"](args.data, "val")[:2])
-    prior = zoo.load("digits-32")
+    read = READERS[READS[args.prior]]
+    test, validation = as_float(read(args.data, "test")), as_float(read(args.data, "val")[:2])
+    prior = zoo.load(args.prior)
+    peers.PROBLEMS["freeform-0.05"] = Inpainting("freeform", 0.05)
+    for name, zeta in ZETA.get(args.prior, {}).items():
+        peers.ZETA[name], peers.WEIGHT[name] = zeta, zeta * PER_ZETA
     result: dict[str, Any] = {
-        "command": "python benchmarks/speed.py --data DIGITS",
+        "command": f"python benchmarks/speed.py --prior {args.prior} --data FOLDER",
+        "prior": args.prior,
         "repeats": args.repeats,
         "images": args.images,
         "samples": args.samples,
@@ -174,8 +189,9 @@ def main() -> None:
         },
         "problems": {},
     }
-    for name in LEARNED:
-        draws, tuning = methods(prior, name, validation)
+    for name, kind in LEARNED[args.prior].items():
+        h = load(f"h-{args.prior}-{kind}", prior=prior).h
+        draws, tuning = methods(prior, h, name, validation)
         rows: dict[str, list[dict[str, Any]]] = {label: [] for label in draws}
         for repeat in range(args.repeats):
             images = test[repeat * args.images :][: args.images]

@@ -25,7 +25,7 @@ from deft.training import chains, checkpoint
 from deft.training.denoising import DenoisingScoreMatching, TimeLaw
 from deft.training.loop import train
 
-LAW = TimeLaw(mean=-1.0, std=2.5, uniform=0.25, low=-9.0, high=6.0)
+LAW = TimeLaw(mean=0.0, std=2.5, uniform=0.25, low=-9.0, high=7.5)
 
 
 def whole(found: Chains) -> list[torch.Tensor]:
@@ -46,7 +46,10 @@ def main() -> None:
     parser.add_argument("--motifs", type=Path, help="folder of the benchmark's motif files")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--prior", default="backbone-128", help="a name, or a file")
-    parser.add_argument("--initial", type=Path, help="an h of an earlier prior to begin from")
+    parser.add_argument("--initial", type=Path, help="an h to begin from")
+    parser.add_argument(
+        "--initial-is", default="weights learned before", help="what it is, for the card"
+    )
     parser.add_argument("--fraction", type=float, default=0.09)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=8)
@@ -88,7 +91,7 @@ def main() -> None:
         "batch_size": args.batch,
         "learning_rate": args.learning_rate,
         "recipe": "recipes/train_scaffold.py",
-        "initial": "weights learned on an earlier state of the prior" if args.initial else None,
+        "initial": args.initial_is if args.initial else None,
     }
     card = {
         "prior_from": args.prior,

@@ -5,15 +5,16 @@ h-transform from 1 to 100 evaluations of the prior, on validation images.
         --out runs/samplers-digits --problems box-0.05 --keep benchmarks/results/samplers
 
 Kept are also `--problems sr4-0.05 --images 12` and, of photographs (natural.yaml), `--problems
-freeform-0.05 --images 20 --samples 4 --short`.
+freeform-0.05 --images 20 --samples 4 --short`, and of computed tomography (ct.yaml) `--problems
+views-60 views-20 limited-90 --images 16 --samples 4 --short --first 10 --every 5 --tuning-first 4`.
 
 The h-transforms that ship; the same observations and seeds for all. Grids are learned on validation
 images 200 to 207, the first two of these with `--short` (the distance to 64 steps of the same
 solver from the same x_1, `deft.studies.tune_grid`); everything is measured on validation images
 from 100 on, which tune nothing else. Coverage is of central 90 % intervals of the pixels whose
-spread, truth included, exceeds 0.05. Rows that are done are kept in `OUT/PROBLEM.json`; the same
-command goes on from there. `--keep FOLDER` copies the tables, without what is there for single
-images; `samplers_figure.py` draws them.
+spread, truth included, exceeds 0.05, or what the YAML file calls `uncertain`. Rows that are done
+are kept in `OUT/PROBLEM.json`; the same command goes on from there. `--keep FOLDER` copies the
+tables, without what is there for single images; `samplers_figure.py` draws them.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ from deft.studies.tune_grid import tune_grid
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from setting import Setting
 
-SHIPS = {"box": "box", "sr4": "super-resolution", "freeform": "inpainting"}
+SHIPS = {"box-0.05": "box", "sr4-0.05": "super-resolution", "freeform-0.05": "inpainting"}
 ALL, FEW, LEARNED = (2, 4, 5, 8, 10, 20), (5, 8), (4, 5, 8)
 REFERENCE, LEVEL, THRESHOLD, GROUPS = "2M (20)", 0.9, 0.05, 8
 START = -4.0  # log-SNR of an informed start
@@ -88,12 +89,12 @@ def samplers(curves: dict[int, LogSNRCurve], short: bool) -> Iterator[tuple[str,
     yield "2M", 100, DPMSolver(100)
 
 
-def measures(x: Tensor, truth: Tensor, posterior: Posterior) -> dict[str, Any]:
+def measures(x: Tensor, truth: Tensor, posterior: Posterior, threshold: float) -> dict[str, Any]:
     """Per image, and the patch distance with its replicates."""
     n, m = x.shape[:2]
     each = posterior.observation.repeat(m)
     flat = x.flatten(0, 1)
-    where = uncertain(x, truth, THRESHOLD).flatten(1)
+    where = uncertain(x, truth, threshold).flatten(1)
     v = torch.rand(truth.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     u = ((ranks(x, truth) + v) / (m + 1)).flatten(1)
     inside = (u - 0.5).abs() <= LEVEL / 2
@@ -174,11 +175,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20)
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--short", action="store_true", help="the best few families alone")
+    parser.add_argument("--first", type=int, default=100, help="validation image to begin from")
+    parser.add_argument("--every", type=int, default=1, help="of these images (slices)")
+    parser.add_argument("--tuning-first", type=int, default=200)
     parser.add_argument("--keep", type=Path)
     args, setting = Setting.of(parser)
     prior, name_of = setting.prior, setting.config["prior"]
-    truth = setting.images("val", args.images, 100)
-    tuning = setting.images("val", 2 if args.short else 8, 200)
+    truth = setting.images("val", args.images * args.every, args.first)[:: args.every]
+    tuning = setting.images("val", 2 if args.short else 8, args.tuning_first)
     for name in args.problems:
         file = args.out / f"{name}.json"
         kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
@@ -186,6 +190,8 @@ def main() -> None:
             "prior": name_of,
             "problem": name,
             "images": args.images,
+            "first": args.first,
+            "every": args.every,
             "samples": args.samples,
             "noise": Noise.generator,
         }
@@ -193,7 +199,7 @@ def main() -> None:
             raise InvalidInput("out", given=str(file), expected=f"a run of {request}")
         kept = {"grids": {}, "rows": {}, **kept, **request}
         kept |= {"commit": provenance.commit(), "machine": provenance.machine("cpu")}
-        h = deft.load(f"h-{name_of}-{SHIPS[name.split('-')[0]]}", prior=prior).h
+        h = deft.load(f"h-{name_of}-{SHIPS.get(name, name)}", prior=prior).h
         problem = setting.problem(name)
 
         tuned_on = problem.draw(tuning, Noise([mix(9, 4, i) for i in range(len(tuning))]))
@@ -217,7 +223,7 @@ def main() -> None:
             kept["rows"][label] = {
                 "family": family,
                 "evaluations": sampler.evaluations,
-                **measures(x, truth, posterior),
+                **measures(x, truth, posterior, setting.config.get("uncertain", THRESHOLD)),
             }
             write(file, kept)
             shown = {k: round(e.value, 4) for k, e in estimates(kept["rows"][label]).items()}

@@ -11,6 +11,10 @@ a Gaussian chain leaves open: b_t = r_t^2 g where S is white, and where it is no
 the motif move with it. For a Gaussian chain and a motif in a fixed frame b_t is the exact shift,
 where an untrained h-transform starts: NN2 = 1 and NN1 = 0.
 
+With bonds=True the chain is told, too, that bonds keep the length that x_0_hat has resolved
+(deft.htransforms.chain_shift): b_t becomes b_t', and what NN1 adds is led through the same map.
+For a Gaussian chain, which has no bonds, bonds=False is exact.
+
 NN1 is the equivariant body (deft.networks.equivariant). It sees the chain as b_t leaves it, and as
 invariant features
 
@@ -34,12 +38,13 @@ from functools import cache
 from typing import Literal, final, get_args
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from deft import checks
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
+from deft.htransforms.chain_shift import Bonds, told
 from deft.htransforms.sight import log_noise
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.networks import MLP
@@ -55,7 +60,6 @@ from deft.types import Signal, Times, expand
 Point = Literal["x_t", "pivot"]
 _SINGLES, _CENTRES = 16, (3.0, 5.0, 7.0, 10.0, 14.0, 19.0, 26.0, 36.0)
 _PAIRS = 1 + len(_CENTRES) + 2 + 4
-_SLACK = 1e-4  # of the variance of a residue, added to sigma_y^2 whatever it is
 _PLACED = 2.0  # angstrom of noise, up to which x_t says where an aligned motif lies
 
 
@@ -65,8 +69,8 @@ class BackboneHTransform(HTransform):
     any length.
 
     `scale` is the prior's; `spectrum` says S, that of natives by default, and is kept with the
-    weights; `point` is where the prior is asked, "x_t" or "pivot". `width`, `blocks`, `heads`,
-    `pair`, `window` and `told` size NN1.
+    weights; `point` is where the prior is asked, "x_t" or "pivot"; `bonds` whether bonds keep their
+    length. `width`, `blocks`, `heads`, `pair`, `window` and `told` size NN1.
     """
 
     spectrum: Tensor
@@ -79,6 +83,7 @@ class BackboneHTransform(HTransform):
         *,
         spectrum: ChainSpectrum | None = None,
         point: Point = "x_t",
+        bonds: bool = False,
         width: int = 24,
         blocks: int = 2,
         heads: int = 2,
@@ -96,7 +101,9 @@ class BackboneHTransform(HTransform):
             "window": window,
             "told": told,
         }
-        self.config = sizes if point == "x_t" else {"point": point, **sizes}
+        self.bonds = bonds
+        unusual = {"point": point} if point != "x_t" else {}
+        self.config = unusual | ({"bonds": True} if bonds else {}) | sizes
         scale = checks.positive("scale", scale, "the standard deviation of x_0")
         self.register_buffer("scale", torch.tensor(scale))
         self.register_buffer("spectrum", torch.tensor(astuple(spectrum or ChainSpectrum())))
@@ -105,7 +112,7 @@ class BackboneHTransform(HTransform):
 
     @classmethod
     def for_prior(
-        cls, prior: Prior, *, fraction: float = 0.09, point: Point = "x_t"
+        cls, prior: Prior, *, fraction: float = 0.09, point: Point = "x_t", bonds: bool = True
     ) -> BackboneHTransform:
         """An h-transform with about `fraction` of the prior's parameters. Raises `InvalidInput`
         for a prior of something else than chains.
@@ -125,7 +132,7 @@ class BackboneHTransform(HTransform):
         while size(width) < 1.3 * goal:
             width += 2
             best = min(best, width, key=lambda w: abs(size(w) - goal))
-        return cls(prior.scale, width=best, point=point)
+        return cls(prior.scale, width=best, point=point, bonds=bonds)
 
     def check(self, prior: Prior, observation: Observation) -> None:
         """Raises `InvalidInput` for a prior that is none of chains, and for an observation that is
@@ -185,11 +192,16 @@ class BackboneHTransform(HTransform):
             c = v * noise[:, None] ** 2 / (v + noise[:, None] ** 2)
             open_, colour = ((U * value[:, None]) @ U.mT for value in (c, c.sqrt()))
             lacking = self._lacking(denoised, observation)
-            start = self._start(x_0_hat, observation, open_, lacking)
+            seen = self._motif(observation).coverage(x_0_hat)
+            sigma_y = expand(observation.sigma_y.to(x_0_hat), x_0_hat)
+            start, left = told(open_, seen, lacking, sigma_y)
+            keep = Bonds.of(x_0_hat, exists, left).keep if self.bonds else _as_it_is
+            start = keep(start)
         start = expand(self.nn2(numbers)[:, 0], start) * start
         chain = x_0_hat + start
         singles, pairs = self._features(denoised, observation, chain, start, lacking, exists)
-        return start + colour @ self.nn1(chain, exists, numbers, colour, singles, pairs)
+        learned = colour @ self.nn1(chain, exists, numbers, colour, singles, pairs)
+        return start + keep(learned)
 
     def _lacking(self, denoised: Denoised | Asked, observation: Observation) -> Signal:
         """The residual, at the residues of the motif."""
@@ -200,22 +212,6 @@ class BackboneHTransform(HTransform):
         known = _says_where(operator, (denoised.sigma_t / denoised.alpha_t) ** 2)
         m = denoised.there.x_t / denoised.there.alpha_t
         return torch.where(known, operator.coverage(x_0_hat) * (m - x_0_hat), lacking)
-
-    def _start(
-        self,
-        x_0_hat: Signal,
-        observation: Observation,
-        open_: Float[Tensor, "batch n n"],
-        lacking: Signal,
-    ) -> Signal:
-        """b_t."""
-        seen = self._motif(observation).coverage(x_0_hat)
-        diagonal = open_.diagonal(dim1=1, dim2=2)[..., None]
-        s2 = expand(observation.sigma_y.to(x_0_hat) ** 2, x_0_hat)
-        own = torch.where(seen > 0, s2 + _SLACK * diagonal, 1.0)
-        G = seen * open_ * seen.mT + torch.diag_embed(own[..., 0])
-        start: Signal = open_ @ torch.linalg.solve(G, lacking)
-        return start
 
     def _features(
         self,
@@ -266,6 +262,10 @@ def residues(x_0_hat: Signal) -> Bool[Tensor, "batch n"]:
     """Which residues exist: a backbone prior says exactly 0 after the last, and nowhere else."""
     said = (x_0_hat != 0).any(-1)
     return said.flip(1).cummax(1).values.flip(1)
+
+
+def _as_it_is(shift: Signal) -> Signal:
+    return shift
 
 
 def _says_where(operator: AlignedMotif | FixedMotif, v2: Tensor) -> Tensor:
