@@ -197,13 +197,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--h", nargs="+", required=True, help="names of h-transforms that ship")
-    parser.add_argument("--images", type=int, default=1000, help="the first so many test images")
+    parser.add_argument("--images", type=int, default=1000, help="so many images")
+    parser.add_argument("--split", default="test", help="of the data: test, or val")
+    parser.add_argument("--first", type=int, default=0, help="the image to begin from")
     parser.add_argument("--calibration", type=int, default=300)
     parser.add_argument("--splits", type=int, default=20)
     parser.add_argument("--keep", type=Path, help="a folder for the results alone")
     parser.add_argument("--skip", nargs="*", default=[], help="classes that are left out")
     args, setting = Setting.of(parser)
-    truth = setting.images("test", args.images)
+    truth = setting.images(args.split, args.images, args.first)
     for name in args.h:
         loaded = deft.load(name, prior=setting.prior)
         seed = setting.config["seed"]
@@ -243,6 +245,8 @@ def main() -> None:
             "level": LEVEL,
             "usual_factor": usual(LEVEL, SAMPLES),
             "images": len(truth),
+            "split": args.split,
+            "first": args.first,
             "calibration_images": args.calibration,
             "uncertain_above": SHARE * extent_of(setting.prior),
             "commit": provenance.commit(),
