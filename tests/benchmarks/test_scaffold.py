@@ -95,7 +95,7 @@ def test_a_design_is_the_same_whatever_it_is_batched_with(prior, monkeypatch):
 
 def test_replacement_holds_the_motif_exactly(prior):
     found = problem()
-    x, _, _ = setting.designs(prior, setting.CooledReplacement(SAMPLER).run, found, 0, 0.1)
+    x, _, _ = setting.designs(prior, setting.ReplacementAfter(SAMPLER).run, found, 0, 0.1)
     motif = found.placed
     rmsd = protein.motif_rmsd(x, motif.index, motif.group, motif.coordinates)
     assert float(rmsd.max()) < 1e-3
