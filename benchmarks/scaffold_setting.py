@@ -22,6 +22,7 @@ from deft.data.proteins.observed import observed
 from deft.data.proteins.parts import Scaffold, Segment
 from deft.data.proteins.problem import Layout, MotifProblem
 from deft.data.proteins.problems import read_problem
+from deft.data.proteins.stacked import stacked_motifs
 from deft.data.proteins.structure import Residue
 from deft.htransforms.base import HTransform
 from deft.htransforms.composed import Scaled
@@ -55,15 +56,7 @@ class Problem:
     @property
     def placed(self) -> PlacedMotif:
         """Where the motifs lie."""
-        rows = max(len(layout.index) for layout in self.layouts)
-        index = torch.full((len(self.layouts), rows), -1)
-        group, xyz = index.clone(), torch.zeros(len(self.layouts), rows, 3, dtype=torch.double)
-        for i, layout in enumerate(self.layouts):
-            m = len(layout.index)
-            index[i, :m] = torch.from_numpy(layout.index)
-            group[i, :m] = torch.from_numpy(layout.problem.group)
-            xyz[i, :m] = torch.from_numpy(layout.problem.trace)
-        return PlacedMotif(index, group, xyz)
+        return PlacedMotif(*stacked_motifs(self.layouts))
 
     def seeds(self, seed: int) -> list[int]:
         """The seed of each design."""
