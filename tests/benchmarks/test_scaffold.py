@@ -2,7 +2,9 @@
 run that was stopped goes on.
 """
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -232,6 +234,14 @@ def test_a_run_goes_on(bench, monkeypatch):
     assert "| **problems solved** |" in text
     assert "DEFT-9 %" not in found["sets"]["held-out"]["differences"]
     assert len(found["sets"]["held-out"]["methods"]["DPS"]["seed"]) == 6
+
+
+def test_the_page_holds_the_tables_of_the_kept_values():
+    root = Path(scaffold.__file__).parents[1]
+    kept = root / "benchmarks" / "results" / "protein" / "scaffold.json"
+    lines = tables(json.loads(kept.read_text())).splitlines()
+    page = (root / "docs" / "protein-results.md").read_text().splitlines()
+    assert [line for line in lines if line.startswith("|") and line not in page] == []
 
 
 def test_the_figure_has_two_sides_of_each_method():
