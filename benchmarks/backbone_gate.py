@@ -5,8 +5,8 @@
 
 Unconditional designs by `Cooled(80, 0.6, 6)`, of lengths that are spread evenly over 50 to 128
 residues, for each seed; those of seed 0 are the ones of the prior's card. The judge (Frame2seq and
-GCNdesign, docs/protein.md) reads those of seed 0, as many natives of held-out clusters, each the
-one nearest in length to a design, and the same natives with 1 angstrom of noise whose bonds are
+GCNdesign, docs/protein.md) reads them, as many natives of held-out clusters, each the one nearest
+in length to a design of a seed, and the same natives with 1 angstrom of noise whose bonds are
 restored. Natives of validation and test clusters are what the radius of gyration is compared with.
 
 Designs are kept in OUT, so that the same command draws none again; the measures are taken anew.
@@ -87,7 +87,7 @@ def measures(
     count: int = DESIGNS,
     members: Sequence[int] | None = MEMBERS,
 ) -> dict[str, object]:
-    """The gate of seed 0, with the judge where there are members, and all lines by seed."""
+    """The gate of each seed, with the judge where there are members."""
     natives = whole(parts["val"]) + whole(parts["test"])
     known = Natives(*protein.stacked(natives))
     training = Natives(*protein.stacked(whole(parts["train"])))
@@ -97,24 +97,23 @@ def measures(
     for seed in SEEDS:
         path = out / f"seed-{seed}-{count}.pt"
         x, mask = protein.stacked(kept(path, partial(designs, prior, sampler, seed, count)))
-        by = judge if seed == SEEDS[0] else None
-        with_natives = {"natives": known, "training": training, "judge": by, "pairs": False}
-        rows.append(evaluate_backbones(f"seed {seed}", x, mask, **with_natives).row())
+        kinds = {"natives": known, "training": training, "judge": judge, "pairs": False}
+        rows.append(evaluate_backbones(f"seed {seed}", x, mask, **kinds).row())
     own = Natives(*protein.stacked(nearest_in_length(natives, lengths(count))))
     moved = noisy(own, NOISE)
     native, far = (
         evaluate_backbones(label, of.x, of.mask, judge=judge, pairs=False).row()
         for label, of in (("natives", own), ("natives with noise", moved))
     )
-    lines = gate(rows[0], native, far)
+    lines = [gate(row, native, far) for row in rows]
     return {
         "prior": prior.identity()["hash"],
         "sampler": f"Cooled({', '.join(f'{k}={v:g}' for k, v in SAMPLER.items())})",
         "designs": count,
         "seeds": list(SEEDS),
         "judge": None if judge is None else judge.name,
-        "gate": [line.card() for line in lines],
-        "passed": passes(lines),
+        "gates": [[line.card() for line in of_seed] for of_seed in lines],
+        "passed": [passes(of_seed) for of_seed in lines],
         "natives": native.card(),
         "natives_with_noise": far.card(),
         "by_seed": [one.card() for one in rows],
@@ -145,7 +144,7 @@ def main() -> None:
         "versions": provenance.versions(),
         "machine": provenance.machine("cpu"),
     }
-    print(json.dumps(found["gate"], indent=1))
+    print(json.dumps(found["passed"]))
     if given.keep:
         given.keep.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -31,9 +31,9 @@ def test_lines_that_were_not_measured_are_not_met(prior, tmp_path, monkeypatch):
     monkeypatch.setattr("export_backbone.LENGTHS", (22, 30))
     parts = dict.fromkeys(("train", "val", "test"), chains())
     found = backbone_gate.measures(prior, parts, tmp_path, count=3, members=None)
-    assert len(found["gate"]) == 8
-    assert not found["passed"]
-    assert [line["value"] for line in found["gate"][6:]] == [None, None]
+    assert [len(lines) for lines in found["gates"]] == [8] * 3
+    assert not any(found["passed"])
+    assert [line["value"] for line in found["gates"][0][6:]] == [None, None]
     radii = [row["measures"]["radius_ratio"]["value"] for row in found["by_seed"]]
     assert len(set(radii)) == len(backbone_gate.SEEDS)
     again = backbone_gate.measures(prior, parts, tmp_path, count=3, members=None)
