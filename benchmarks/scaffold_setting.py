@@ -22,6 +22,7 @@ from deft.data.proteins.observed import observed
 from deft.data.proteins.parts import Scaffold, Segment
 from deft.data.proteins.problem import Layout, MotifProblem
 from deft.data.proteins.problems import read_problem
+from deft.data.proteins.stacked import stacked_motifs
 from deft.data.proteins.structure import Residue
 from deft.htransforms.base import HTransform
 from deft.htransforms.composed import Scaled
@@ -33,13 +34,11 @@ from deft.posterior import Posterior
 from deft.priors.backbone import BackbonePrior
 from deft.priors.base import Prior
 from deft.samplers.cooled import Cooled
-from deft.samplers.posterior import PosteriorSampler
+from deft.samplers.replacement import ReplacementAfter
 from deft.samplers.smc import TwistedSMC
-from deft.steps import State
 from deft.studies.counted import Counted
 from deft.studies.protein import PlacedMotif
-from deft.transitions import Steps, Transition
-from deft.types import Signal, Times, expand
+from deft.transitions import Steps
 
 AT_ONCE = 16
 Draw = Callable[[BackbonePrior, Observation, Noise], Tensor]
@@ -57,15 +56,7 @@ class Problem:
     @property
     def placed(self) -> PlacedMotif:
         """Where the motifs lie."""
-        rows = max(len(layout.index) for layout in self.layouts)
-        index = torch.full((len(self.layouts), rows), -1)
-        group, xyz = index.clone(), torch.zeros(len(self.layouts), rows, 3, dtype=torch.double)
-        for i, layout in enumerate(self.layouts):
-            m = len(layout.index)
-            index[i, :m] = torch.from_numpy(layout.index)
-            group[i, :m] = torch.from_numpy(layout.problem.group)
-            xyz[i, :m] = torch.from_numpy(layout.problem.trace)
-        return PlacedMotif(index, group, xyz)
+        return PlacedMotif(*stacked_motifs(self.layouts))
 
     def seeds(self, seed: int) -> list[int]:
         """The seed of each design."""
@@ -101,44 +92,6 @@ def of_file(path: Path, designs: int, lengths: tuple[int, int], shortest: bool =
     return Problem(path.stem, tuple(found.sample_layout(k) for k in range(designs)))
 
 
-@final
-class CooledReplacement(PosteriorSampler):
-    """Replacement with the steps of `Cooled`: the motif of each x_s is a noised copy of y, which is
-    moved nearest to x_0_hat first.
-    """
-
-    def __init__(self, cooled: Cooled) -> None:
-        self.cooled, self.steps, self.grid = cooled, cooled.steps, cooled.grid
-
-    def step(
-        self, prior: Prior, observation: Observation, state: State, s: Times, noise: Noise
-    ) -> State:
-        x_0_hat = prior.denoise(state.x_t, state.t)
-        transition = Transition.between(prior.schedule, state.t, s, 1.0)
-        level = prior.schedule.sigma(state.t) / prior.schedule.alpha(state.t)
-        c = transition.c * torch.where(
-            level < (self.cooled.below or torch.inf), self.cooled.noise_scale, 1.0
-        )
-        z = prior.noise(noise, state.step + 1)
-        x_s = transition.mean(x_0_hat, state.x_t) + expand(c, x_0_hat).to(x_0_hat) * z
-        alpha_s, sigma_s = prior.levels(x_s, s)
-        copy = prior.noise(noise.stream(5), state.step + 1)
-        return State(held(observation, x_0_hat, x_s, alpha_s, sigma_s * copy), s, state.step + 1)
-
-    def finish(self, prior: Prior, observation: Observation, state: State, noise: Noise) -> Signal:
-        x_0_hat = prior.denoise(state.x_t, state.t)
-        return held(observation, x_0_hat, x_0_hat, 1.0, 0.0)
-
-
-def held(
-    observation: Observation, x_0_hat: Signal, x: Signal, alpha: Tensor | float, noise: Any
-) -> Signal:
-    """x with alpha y + noise at the residues of the motif, y moved nearest to x_0_hat."""
-    operator = observation.operator
-    placed = x_0_hat + operator.scattered(observation.residual(x_0_hat))  # type: ignore[operator]
-    return torch.where(operator.coverage(x) > 0, alpha * placed + noise, x)
-
-
 def guided(sampler: Cooled, h: HTransform) -> Draw:
     """The posterior with an h-transform, by the sampler; published steps are those of DDPM, by
     which the mean of `Cooled` moves.
@@ -162,10 +115,9 @@ def candidates(prior: Prior, tuning: Mapping[str, Any]) -> dict[str, dict[float,
 
 def methods(sampler: Cooled, given: Mapping[str, HTransform]) -> dict[str, Draw]:
     """The methods that are compared, by name; `given` are h-transforms."""
-    replacement = CooledReplacement(sampler)
     return {
         "unconditional": lambda prior, observation, noise: sampler.run(prior, noise),
-        "replacement": replacement.run,
+        "replacement": ReplacementAfter(sampler).run,
         **{name: guided(sampler, h) for name, h in given.items()},
     }
 

@@ -91,11 +91,11 @@ def costs(found: Mapping[str, Any]) -> str:
 
 
 def cell(value: Mapping[str, Any] | None, digits: int) -> str:
-    """A mean with its standard error."""
+    """A mean with its standard error, and the sign of numbers below 0."""
     if value is None or value["value"] is None:
         return "–"
     error = value["standard_error"]
-    text = f"{value['value']:.{digits}f}"
+    text = f"{value['value']:.{digits}f}".replace("-", "−")
     return text if error is None else f"{text} ± {error:.{digits}f}"
 
 

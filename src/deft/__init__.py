@@ -99,6 +99,7 @@ _HOME = {
     "REDDiff": "deft.samplers.red_diff",
     "DDRM": "deft.samplers.ddrm",
     "Replacement": "deft.samplers.replacement",
+    "ReplacementAfter": "deft.samplers.replacement",
     "DAPS": "deft.samplers.daps",
     "TwistedSMC": "deft.samplers.smc",
     "DeepinvReconstructor": "deft.interop.deepinv.reconstructor",

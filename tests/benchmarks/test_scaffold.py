@@ -2,7 +2,9 @@
 run that was stopped goes on.
 """
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -95,7 +97,7 @@ def test_a_design_is_the_same_whatever_it_is_batched_with(prior, monkeypatch):
 
 def test_replacement_holds_the_motif_exactly(prior):
     found = problem()
-    x, _, _ = setting.designs(prior, setting.CooledReplacement(SAMPLER).run, found, 0, 0.1)
+    x, _, _ = setting.designs(prior, setting.ReplacementAfter(SAMPLER).run, found, 0, 0.1)
     motif = found.placed
     rmsd = protein.motif_rmsd(x, motif.index, motif.group, motif.coordinates)
     assert float(rmsd.max()) < 1e-3
@@ -232,6 +234,14 @@ def test_a_run_goes_on(bench, monkeypatch):
     assert "| **problems solved** |" in text
     assert "DEFT-9 %" not in found["sets"]["held-out"]["differences"]
     assert len(found["sets"]["held-out"]["methods"]["DPS"]["seed"]) == 6
+
+
+def test_the_page_holds_the_tables_of_the_kept_values():
+    root = Path(scaffold.__file__).parents[1]
+    kept = root / "benchmarks" / "results" / "protein" / "scaffold.json"
+    lines = tables(json.loads(kept.read_text())).splitlines()
+    page = (root / "docs" / "protein-results.md").read_text().splitlines()
+    assert [line for line in lines if line.startswith("|") and line not in page] == []
 
 
 def test_the_figure_has_two_sides_of_each_method():

@@ -7,8 +7,11 @@ from types import ModuleType
 import pytest
 
 import deft as deft_
+from tests.bad_input import protein_world
+from tests.studies.protein.programs import DESIGN, FOLD, program
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+ANY_RESIDUE = DESIGN.replace("one[n]", 'one.get(n, "X")')
 FEW = ["--steps", "1", "--batch-size", "2", "--validation-share", "0"]
 
 
@@ -54,6 +57,27 @@ def test_closed_api() -> None:
 def test_own_backbone() -> None:
     found = example("own_backbone").main(training=120, samples=2, steps=16)
     assert found["with"] < 0.5 * found["without"]
+
+
+def test_refold_designs(deft, tmp_path: Path) -> None:
+    """With programs whose sequences fold into the design, but for every second one."""
+    world = protein_world.build(tmp_path / "protein")
+    code, _, errors = deft(
+        *("scaffold", "--problem", world / "motif.pdb", "--prior", world / "tiny.safetensors"),
+        *("-n", 1, "--method", "Replacement", "--steps", 2, "--out", tmp_path / "designs"),
+        *("--judge", "false", "--page", "false"),
+    )
+    assert code == 0, errors
+    (design,) = (tmp_path / "designs").glob("*.pdb")
+    design_of = program(tmp_path, "design.py", ANY_RESIDUE) + " {pdb} {out} {fixed} {count}"
+    fold = program(tmp_path, "fold.py", FOLD) + f" {design} {{fasta}} {{out}}"
+    given = (str(tmp_path / "designs"), str(world / "motif.pdb"), design_of, fold)
+    solved = example("refold_designs").main(*given, sequences=2, out=str(tmp_path / "folded"))
+    assert solved == {"MADE": (1, 1)}
+    bent = (*given[:2], design_of.replace("design.py", "other.py"), fold)
+    program(tmp_path, "other.py", ANY_RESIDUE.replace('"AC"', '"CC"'))
+    solved = example("refold_designs").main(*bent, sequences=2, out=str(tmp_path / "bent"))
+    assert solved == {"MADE": (0, 1)}
 
 
 def test_train_and_evaluate(deft, prior_file: str, image_folder: str, tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from deft.data.proteins import check_folder, read_problem, read_structure
 from deft.data.proteins.structure import trace
 from deft.geometry import superposed
 from deft.metrics.protein import motif_rmsd
+from deft.pipeline.scaffolds import cooled
 from deft.priors import zoo
+from deft.studies.method import describe
 from deft.training import places
 from tests.bad_input import protein_world
 from tests.data.proteins.made import chain, genie2, helix
@@ -209,6 +211,16 @@ def test_every_method_has_a_sampler(world, name):
     )
     x = for_prior(read_problem(world / "motif.pdb"), prior)
     designing.Designing(Path("."), prior, x, method, 1, 0, 0.1, 1).check()
+
+
+def test_replacement_takes_the_steps_of_the_other_methods(world):
+    prior = zoo.load(world / "tiny.safetensors")
+    for scale, steps in ((None, 80), (0.3, 5)):
+        given = (None, prior, None if scale is None else steps, scale, None, None, ())
+        method, _ = method_of("replacement", *given)
+        taken = method.sampler.sampler
+        assert describe(taken) == describe(cooled(steps, 0.6 if scale is None else scale))
+        assert method.sampler.evaluations == steps
 
 
 def test_what_ships_for_a_prior_is_found(world, monkeypatch, tmp_path):

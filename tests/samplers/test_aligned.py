@@ -19,9 +19,10 @@ from deft.operators.motif import Motif
 from deft.paths import simulate, weigh
 from deft.posterior import Posterior
 from deft.priors.gaussian_chain import GaussianChain
+from deft.samplers.cooled import Cooled
 from deft.samplers.ddim import DDIM
 from deft.samplers.grids import UniformLogSNR
-from deft.samplers.replacement import Replacement
+from deft.samplers.replacement import Replacement, ReplacementAfter
 from deft.samplers.smc import ResampledSMC, TwistedSMC
 
 GRID = UniformLogSNR(9.0, -10.0)
@@ -55,6 +56,11 @@ def replaced(prior, observation):
     return Replacement(30, resamplings=1, grid=GRID)(prior, observation, 3)[0]
 
 
+def replaced_after_cooled_steps(prior, observation):
+    cooled = Cooled(30, 0.6, 6.0, GRID)
+    return ReplacementAfter(cooled)(prior, observation, 3)[0]
+
+
 def guided(h_transform):
     def draw(prior, observation):
         posterior = Posterior(prior, h_transform, observation)
@@ -71,6 +77,7 @@ def twisted(prior, observation):
 
 METHODS = {
     "replacement": (replaced, 1e-3),
+    "replacement, cooled": (replaced_after_cooled_steps, 1e-3),
     "DPS": (guided(DPS.published(1.0)), 1.0),
     "guidance": (guided(GaussianPotential(5.0)), 1.0),
     "TDS": (twisted, 1.0),

@@ -8,8 +8,11 @@ from deft.noise import Noise
 from deft.operators.blur import Blur
 from deft.operators.inpainting import Inpainting
 from deft.operators.super_resolution import SuperResolution
+from deft.samplers.cooled import Cooled
+from deft.samplers.ddim import DDIM
+from deft.samplers.dpm_solver import DPMSolver
 from deft.samplers.grids import UniformLogSNR
-from deft.samplers.replacement import Replacement
+from deft.samplers.replacement import Replacement, ReplacementAfter
 from deft.schedules import VPCosine
 from deft.steps import State
 from tests.closed_form import DOUBLE, Matrix, gaussian
@@ -162,3 +165,47 @@ def test_what_it_asks_for():
     for arguments in ({"jump_length": 0}, {"resamplings": 0}):
         with pytest.raises(InvalidInput, match=r"jump_length|resamplings"):
             Replacement(3, **arguments)
+
+
+class TestAfterCooledSteps(ConditionalSamplerContract):
+    def sampler(self, steps, grid=None):
+        return ReplacementAfter(Cooled(steps, 0.6, 0.5, grid))
+
+    @pytest.mark.parametrize("steps", [DDIM(5), DPMSolver(5)], ids=["DDIM", "DPMSolver"])
+    def test_what_an_inpainting_measures_is_met_whoever_takes_the_steps(self, steps):
+        observation = self.observation(2)
+        x_0 = ReplacementAfter(steps)(self.prior(), observation, 2, seed=1)
+        assert float(observation.repeat(2).residual(x_0.flatten(0, 1)).abs().max()) < 1e-12
+
+    def test_where_nothing_is_measured_it_is_the_sampler(self):
+        prior, noise = self.prior(), Noise([3, 4], dtype=DOUBLE)
+        nothing = Inpainting(torch.zeros(1, 1, 4, 4, dtype=DOUBLE))
+        observation = Observation(
+            torch.zeros(1, 1, 4, 4, dtype=DOUBLE), GaussianLikelihood(nothing, 0.1)
+        )
+        cooled = Cooled(6, 0.6, 0.5)
+        own = ReplacementAfter(cooled).run(prior, observation, noise)
+        torch.testing.assert_close(own, cooled.run(prior, noise), rtol=0, atol=0)
+
+    def test_a_step_is_that_of_the_sampler_with_a_noised_copy(self):
+        """Below the level of `Cooled`, whose noise is then a share of that of DDPM."""
+        prior, observation = self.prior(), self.observation(2)
+        noise, mask = Noise([3, 4], dtype=DOUBLE), observation.operator.mask
+        t, s = prior.schedule.time(torch.tensor([2.0, 3.0], dtype=DOUBLE)).split(1)
+        state = State(torch.randn(2, 1, 4, 4, dtype=DOUBLE), t, 2)
+        moved = self.sampler(6).step(prior, observation, state, s, noise)
+        alone = Cooled(6, 0.6, 0.5).step(prior, state, s, noise)
+        ddpm = DDIM(6, eta=1.0).step(prior, state, s, noise)
+        assert (moved.step, moved.t) == (3, s)
+        torch.testing.assert_close((1 - mask) * moved.x_t, (1 - mask) * alone.x_t)
+        assert float((alone.x_t - ddpm.x_t).abs().max()) > 1e-2
+        alpha_s, sigma_s = prior.levels(state.x_t, s)
+        z = (moved.x_t - alpha_s * observation.y) / sigma_s
+        torch.testing.assert_close(mask * z, mask * noise.stream(5).normal(3, (1, 4, 4)))
+
+    def test_operators_that_weigh_components_are_refused(self):
+        kernel = torch.ones(1, 2, 2, dtype=DOUBLE) / 4
+        blurred = GaussianLikelihood(Blur(kernel, "circular"), 0.1)
+        observation = Observation(torch.zeros(1, 1, 4, 4, dtype=DOUBLE), blurred)
+        with pytest.raises(InvalidInput, match="got CircularBlur, whose singular values differ"):
+            self.sampler(3)(self.prior(), observation, 1)

@@ -89,6 +89,16 @@ def test_the_loss_without_h_is_one():
     assert abs(without.mean() - 1) < 5 * math.sqrt(2 / (3 * 12.5) / 800)
 
 
+def test_batches_are_of_about_one_length_where_that_saves_work():
+    lengths = [5, 12, 20, 8]
+    source = Chains(chains(*lengths), White())
+    assert source.sizes == lengths
+    assert source.card()["batches"] == "by length"
+    for alike in (Chains(chains(*lengths), White(padded=True)), Chains(chains(9, 9), White())):
+        assert alike.sizes is None
+        assert alike.card()["batches"] == "of any length"
+
+
 def test_training_tells_the_prior_how_long_its_chains_are(tmp_path):
     """The gain goes from 0 to 1, which is exact."""
     h, source = Gain(), Chains(chains(*range(5, 21)), White())

@@ -19,7 +19,7 @@ from deft.priors.identity import same_identity
 from deft.problems.motif import MotifScaffolding
 from deft.samplers.base import Sampler
 from deft.samplers.grids import UniformTime
-from deft.samplers.replacement import Replacement
+from deft.samplers.replacement import ReplacementAfter
 from deft.samplers.smc import ResampledSMC, TwistedSMC
 from deft.storage.cards import plain
 from deft.studies.method import Method
@@ -188,7 +188,7 @@ def method_of(
         inputs.unused(f"by {kind}: it is the step size of DPS", zeta=zeta)
     if kind != "TwistedSMC":
         inputs.unused(f"by {kind}: they are those of TwistedSMC", particles=particles)
-    if kind in ("Replacement", "TwistedSMC"):
+    if kind == "TwistedSMC":
         inputs.unused(f"by {kind}, which needs the whole noise", noise_scale=noise_scale)
     if kind == "DEFT":
         assert found is not None
@@ -243,13 +243,13 @@ def _by_name(
     zeta: float | None,
     particles: int | None,
 ) -> Method:
-    if kind == "Replacement":
-        return Method(kind, None, Replacement(steps, resamplings=1), notes="without time travel")
     if kind == "TwistedSMC":
         twist, count = GaussianPotential.for_prior(prior), particles or _PARTICLES
         smc = TwistedSMC(twist, steps, grid=UniformTime())
         return Method(kind, twist, ResampledSMC(smc, count), notes=f"{count} particles")
     sampler = cooled(steps, noise_scale)
+    if kind == "Replacement":
+        return Method(kind, None, ReplacementAfter(sampler), notes="without time travel")
     if kind == "DPS":
         step = _ZETA if zeta is None else zeta
         ancestral = Steps(prior.schedule, sampler.times_of(prior), 1.0)  # by which its mean moves

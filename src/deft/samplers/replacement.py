@@ -12,10 +12,13 @@ After each `jump_length` steps the path goes back to where they began, and takes
 in the copy: replacement alone is biased towards the prior, however small the steps. Without
 measurement noise the bias goes to 0 as `resamplings` grows and the steps shrink; A^+ y keeps the
 noise of a noisy measurement, and so does the sample.
+
+`ReplacementAfter` takes the steps of any sampler in place of those of DDPM, without travel.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count, pairwise
 from typing import final
 
@@ -27,13 +30,17 @@ from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.operators.base import SpectralOperator
 from deft.priors.base import Prior
+from deft.priors.wrapped import WrappedPrior
 from deft.samplers.arguments import MOST_STEPS, at_least_one
+from deft.samplers.base import Sampler
 from deft.samplers.conditional import reciprocal, spectral_operator
 from deft.samplers.grids import TimeGrid, UniformTime
 from deft.samplers.posterior import PosteriorSampler
 from deft.steps import State
 from deft.transitions import Transition
 from deft.types import Signal, Times, expand
+
+_COPIES = 5  # the stream of the noise in the copies of y
 
 
 @final
@@ -116,6 +123,64 @@ class Replacement(PosteriorSampler):
         x_0_hat = prior.denoise(state.x_t, state.t)
         known, operator = _projection(prior, observation, x_0_hat)
         return x_0_hat + _projected(operator, known - x_0_hat)
+
+
+@final
+class ReplacementAfter(PosteriorSampler):
+    """Replacement after each step of a sampler, `ReplacementAfter(Cooled(80, 0.6, 6.0))`.
+
+        x_s = (I - P) x_s' + P (alpha_s A^+ y + sigma_s z),    x_s' = sampler.step(x_t)
+
+    Song et al. 2021, arXiv:2011.13456, appendix I.2, for the steps of any sampler. x_s' is what the
+    sampler alone makes of x_t, with the same noise; what is known up to a rigid motion is moved
+    nearest to the estimate that the sampler was last given. Operators, and what is raised, are
+    those of `Replacement`.
+    """
+
+    def __init__(self, sampler: Sampler) -> None:
+        self.sampler, self.steps, self.grid = sampler, sampler.steps, sampler.grid
+
+    @property
+    def evaluations(self) -> int:
+        return self.sampler.evaluations
+
+    def applies(self, prior: Prior, observation: Observation) -> None:
+        self.sampler.check(prior)
+        somewhere = torch.zeros(len(observation), *prior.event_shape).to(observation.y)
+        _projection(prior, observation, somewhere)
+
+    def start(self, prior: Prior, observation: Observation, noise: Noise) -> Signal:
+        return self.sampler.start(prior, noise)
+
+    def step(
+        self, prior: Prior, observation: Observation, state: State, s: Times, noise: Noise
+    ) -> State:
+        asked = _Heard(prior)
+        moved = self.sampler.step(asked, state, s, noise)
+        known, operator = _projection(prior, observation, asked.said[-1])
+        alpha_s, sigma_s = prior.levels(moved.x_t, s)
+        copy = alpha_s * known + sigma_s * prior.noise(noise.stream(_COPIES), state.step + 1)
+        return replace(moved, x_t=moved.x_t + _projected(operator, copy - moved.x_t))
+
+    def finish(self, prior: Prior, observation: Observation, state: State, noise: Noise) -> Signal:
+        x_0 = self.sampler.finish(prior, state, noise)
+        known, operator = _projection(prior, observation, x_0)
+        return x_0 + _projected(operator, known - x_0)
+
+
+class _Heard(WrappedPrior):
+    """A prior whose estimates are kept."""
+
+    def __init__(self, prior: Prior) -> None:
+        super().__init__(prior)
+        self.said: list[Signal] = []
+
+    def around(self, prior: Prior) -> _Heard:
+        return _Heard(prior)
+
+    def denoise(self, x_t: Signal, t: Times) -> Signal:
+        self.said.append(self.prior.denoise(x_t, t))
+        return self.said[-1]
 
 
 def _projection(

@@ -96,7 +96,7 @@ _SAMPLERS = {
     "deft.samplers.heun": "Heun",
     "deft.samplers.informed": "Informed",
     "deft.samplers.red_diff": "REDDiff",
-    "deft.samplers.replacement": "Replacement",
+    "deft.samplers.replacement": "Replacement ReplacementAfter",
     "deft.samplers.smc": "ResampledSMC",
     "deft.samplers.unipc": "UniPC",
 }

@@ -3,7 +3,9 @@
     x_0 = (r_1 - m, ..., r_n - m, 0, ..., 0),    m = (1/n) sum_i r_i
 
 A batch has as many places as its longest chain, or as the prior pads every chain to, and tells the
-prior which of them exist; a loss is a mean over the dimensions of those (`Loss.over`).
+prior which of them exist; a loss is a mean over the dimensions of those (`Loss.over`). Where the
+prior pads no further, batches are of chains of about one length, each as often as any other
+(`deft.training.sources.Order`).
 """
 
 from __future__ import annotations
@@ -54,6 +56,14 @@ class Chains(Source):
 
     def __len__(self) -> int:
         return len(self.chains)
+
+    @property
+    def sizes(self) -> Sequence[int] | None:
+        lengths = [len(chain) for chain in self.chains]
+        return None if self._least >= max(lengths) else lengths
+
+    def card(self) -> dict[str, object]:
+        return {**super().card(), "batches": "of any length" if self.sizes is None else "by length"}
 
     def batch(self, index: Sequence[int], noise: Noise) -> Batch:
         chosen = [self.chains[int(i)] for i in index]

@@ -80,7 +80,7 @@ class Run:
             fused=True,  # one pass over all parameters: the loop over them is a tenth of a step
         )
         self.average = Average(h_transform, plan.ema)
-        self.order = Order(len(source), plan.seed)
+        self.order = Order(len(source), plan.seed, source.sizes, plan.batch_size)
         self.file = None if out is None else StateFile(out)
         self.at = Progress()
         self.best: dict[str, Tensor] | None = None

@@ -18,6 +18,7 @@ from deft.storage.fingerprint import of_values
 from deft.training.batch import Batch
 
 _LOOKED_AT = 16
+_POOL = 32  # batches
 
 
 class Source(ABC):
@@ -34,6 +35,13 @@ class Source(ABC):
         """The items `index`; `noise` has one seed for each, and all that is drawn for an item comes
         from it.
         """
+
+    @property
+    def sizes(self) -> Sequence[int] | None:
+        """The size of each item, where a batch is as large as its largest: batches are then of
+        items of about one size (`Order`). None where all are alike.
+        """
+        return None
 
     def looked_at(self, count: int) -> Tensor | None:
         """The first items as they are looked at, (n, *signal); None where there are none, or codes
@@ -182,18 +190,43 @@ class Draws(Source):
 
 @final
 class Order:
-    """Item of the data for sample k: each epoch is a permutation of its own."""
+    """Item of the data for sample k: each epoch is a permutation of its own.
 
-    def __init__(self, items: int, seed: int) -> None:
+    With `sizes`, a batch (`batch` samples from a multiple of it on) holds items of about one size.
+    Each `_POOL` batches of a permutation are sorted by size, cut into batches again, and put in
+    random order. An item is drawn once in each epoch as before, and is as likely as any other in
+    each batch: which items are pooled, and which batch of a pool comes when, is drawn uniformly.
+    The samples of a batch that reaches over the end of an epoch stay as they are.
+    """
+
+    def __init__(
+        self, items: int, seed: int, sizes: Sequence[int] | None = None, batch: int = 1
+    ) -> None:
         self.items, self.seed, self.epoch = items, seed, -1
+        self.sizes, self.batch = sizes, batch
 
     def __getitem__(self, k: int) -> int:
         epoch, place = divmod(k, self.items)
         if epoch != self.epoch:
             generator = torch.Generator().manual_seed(mix(self.seed, 5, epoch))
-            self.epoch, self.permutation = (
-                epoch,
-                torch.randperm(self.items, generator=generator).tolist(),
-            )
+            permutation = torch.randperm(self.items, generator=generator)
+            if self.sizes is not None:
+                permutation = self._by_size(permutation, -epoch * self.items, generator)
+            self.epoch, self.permutation = epoch, permutation.tolist()
         result: int = self.permutation[place]
         return result
+
+    def _by_size(self, permutation: Tensor, first: int, generator: torch.Generator) -> Tensor:
+        """The permutation with batches, the first of which begins at `first` modulo a batch, of
+        items of about one size.
+        """
+        found, sizes = permutation.clone(), torch.as_tensor(self.sizes)
+        begin = first % self.batch
+        whole = (self.items - begin) // self.batch
+        for start in range(0, whole, _POOL):
+            count = min(_POOL, whole - start)
+            part = slice(begin + start * self.batch, begin + (start + count) * self.batch)
+            pool = permutation[part]
+            batches = pool[sizes[pool].argsort(stable=True)].reshape(count, self.batch)
+            found[part] = batches[torch.randperm(count, generator=generator)].flatten()
+        return found

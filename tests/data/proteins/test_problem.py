@@ -145,6 +145,33 @@ def test_a_scaffold_that_cannot_bridge_its_segments():
     )
 
 
+def test_scaffolds_in_a_row_bridge_their_segments_together():
+    far = segment(3, 20, shift=38)  # 11 residues bridge them
+    row = (Scaffold(0, 7), Scaffold(2, 5), Scaffold(0, 4))
+    problem = MotifProblem("made", (Scaffold(0, 2), segment(3), *row, far))
+    assert problem.contig == "0-2/A1-3/0-7/2-5/0-4/A20-22"
+    assert problem.possible == (17, 24)
+    feasible = [lengths for lengths in brute(problem) if sum(lengths[2:5]) >= 11]
+    assert problem.layouts == len(feasible)
+    drawn = Counter(problem.sample_layout(seed).lengths for seed in range(40 * len(feasible)))
+    assert set(drawn) <= set(feasible)
+    chi_square = sum((drawn[lengths] - 40) ** 2 / 40 for lengths in feasible)
+    freedom = len(feasible) - 1
+    assert abs(chi_square - freedom) < 4 * (2 * freedom) ** 0.5
+    shorter = MotifProblem("made", problem.parts, (6, 17))
+    assert shorter.layouts == sum(1 for lengths in feasible if sum(lengths) == 17)
+    refused(
+        lambda: MotifProblem("made", problem.parts, (6, 16)),
+        "6 to 16 residues",
+        "a length that its parts can have, 17 to 24",
+    )
+    refused(
+        lambda: MotifProblem("made", (segment(3), *row[1:], far)),
+        "at most 9 residues",
+        "11 or more",
+    )
+
+
 def test_errors():
     refused(lambda: Scaffold(5, 4), "5 to 4 residues", "0 <= low <= high")
     refused(lambda: Scaffold(-1, 4), "-1 to 4 residues", "0 <= low <= high")

@@ -10,6 +10,7 @@ from deft.data.proteins.observed import observed
 from deft.data.proteins.parts import Scaffold, Segment
 from deft.data.proteins.problem import Layout, MotifProblem
 from deft.data.proteins.problems import read_problem, read_problems
+from deft.data.proteins.stacked import stacked_motifs
 from deft.data.proteins.structure import Residue, Structure, read_structure
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "read_problem",
     "read_problems",
     "read_structure",
+    "stacked_motifs",
     "write_design",
 ]

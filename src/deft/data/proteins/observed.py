@@ -11,7 +11,7 @@ import torch
 
 from deft import checks
 from deft.data.proteins.problem import Layout
-from deft.errors import InvalidInput
+from deft.data.proteins.stacked import stacked_motifs
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.operators.motif import AlignedMotif
 from deft.priors.backbone import BackbonePrior
@@ -26,18 +26,9 @@ def observed(
     y is centred, each group by itself. Raises `InvalidInput` for designs that are longer than the
     prior's longest chain, and for none.
     """
-    if not layouts:
-        raise InvalidInput("layouts", given="none", expected="one or more")
+    index, group, y = stacked_motifs(layouts)
     sigma_y = checks.non_negative("sigma_y", sigma_y, "in angstrom")
     told = prior.of_length(*(layout.length for layout in layouts))
-    rows = max(len(layout.index) for layout in layouts)
-    index = torch.full((len(layouts), rows), -1)
-    group, y = index.clone(), torch.zeros(len(layouts), rows, 3, dtype=torch.float64)
-    for i, layout in enumerate(layouts):
-        m = len(layout.index)
-        index[i, :m] = torch.from_numpy(layout.index)
-        group[i, :m] = torch.from_numpy(layout.problem.group)
-        y[i, :m] = torch.from_numpy(layout.problem.trace)
     operator = AlignedMotif(index, group, told.event_shape[0])
     eye = torch.eye(3, dtype=y.dtype).expand(len(layouts), operator.groups, 3, 3)
     y = operator.turned(y, eye).to(prior.dtype)

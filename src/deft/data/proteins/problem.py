@@ -2,19 +2,17 @@
 
     l_1 + ... + l_k = L,    low_i <= l_i <= high_i,    length_low <= L <= length_high
 
-with low_i = high_i = the number of its residues for a segment of the motif. A layout is a vector
-(l_1, ..., l_k). It is drawn uniformly over all vectors that are feasible, which are counted by
-dynamic programming: ways_i(s), in how many ways the parts from i on can make s residues,
-
-    ways_i(s) = sum over l from low_i to high_i of ways_{i+1}(s - l),    ways_{k+1}(0) = 1
+with low_i = high_i = the number of its residues for a segment of the motif. The scaffolds between
+two segments of one group make together as many residues at least as bridge them. A layout is a
+vector (l_1, ..., l_k). It is drawn uniformly over all vectors that are feasible, which are counted
+by dynamic programming (`deft.data.proteins.ways`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from string import ascii_uppercase
 from typing import final
 
@@ -24,6 +22,7 @@ from numpy.typing import NDArray
 
 from deft.data.proteins.parts import LONGEST, Part, Scaffold, Segment, fewest_between
 from deft.data.proteins.structure import Residue, trace
+from deft.data.proteins.ways import Run, Ways
 from deft.errors import InvalidInput
 from deft.noise import Noise
 
@@ -82,7 +81,8 @@ class MotifProblem:
 
     `parts` in the order of the chain; `length` is the range of the whole, (low, high), and None
     where only the parts say it; `labels` what the segments are called, by default A, B, C, ...
-    A scaffold between two segments of one group gets as many residues at least as can bridge them.
+    The scaffolds between two segments of one group get as many residues at least as can bridge
+    them, together where there are several in a row.
     Raises `InvalidInput` where no layout is feasible.
     """
 
@@ -107,34 +107,33 @@ class MotifProblem:
             )
         if not self.labels:
             object.__setattr__(self, "labels", tuple(map(_label, range(len(self.segments)))))
+        alone = {run.start: run.least for run in self._bridges if run.end - run.start == 1}
+        parts = [
+            Scaffold(max(part.low, alone[i]), part.high) if i in alone else part
+            for i, part in enumerate(self.parts)
+        ]
+        object.__setattr__(self, "parts", tuple(parts))
         self.possible  # noqa: B018  raises where nothing is
-        object.__setattr__(self, "parts", self._bridging())
-        self.possible  # noqa: B018
 
-    def _bridging(self) -> tuple[Part, ...]:
-        """The parts, a scaffold between two segments of one group at least as long as bridges them.
-        Raises `InvalidInput` where it is always too short.
+    @cached_property
+    def _bridges(self) -> tuple[Run, ...]:
+        """The scaffolds that have to bridge two segments of one group. Raises `InvalidInput` where
+        they are always too short.
         """
-        parts = list(self.parts)
-        before, room, between = None, 0, list[int]()
-        for i, part in enumerate(self.parts):
-            if not part.residues:
-                room += part.high
-                between.append(i)
-                continue
-            after = Segment(part.residues, part.group)
-            least = 0 if before is None else fewest_between(before, after)
+        found: list[Run] = []
+        places = [i for i, part in enumerate(self.parts) if part.residues]
+        for (i, before), (k, after) in pairwise(zip(places, self.segments, strict=True)):
+            room = sum(part.high for part in self.parts[i + 1 : k])
+            least = fewest_between(before, after)
             if least > room:
                 raise InvalidInput(
                     f"the scaffold between {before} and {after} in {self.name}",
                     given=f"at most {room} residues",
                     expected=f"{least} or more, which can bridge them",
                 )
-            if len(between) == 1:
-                low, high = parts[between[0]].low, parts[between[0]].high
-                parts[between[0]] = Scaffold(max(low, least), high)
-            before, room, between = after, 0, []
-        return tuple(parts)
+            if least:
+                found.append(Run(i + 1, k, least))
+        return tuple(found)
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -168,6 +167,8 @@ class MotifProblem:
         allow. Raises `InvalidInput` where nothing is.
         """
         low, high = (sum(ends) for ends in zip(*((p.low, p.high) for p in self.parts), strict=True))
+        for run in self._bridges:
+            low += max(run.least - sum(part.low for part in self.parts[run.start : run.end]), 0)
         wanted = (low, high) if self.length is None else self.length
         found = max(low, wanted[0]), min(high, wanted[1], LONGEST)
         if found[0] > found[1]:
@@ -203,43 +204,19 @@ class MotifProblem:
     @property
     def layouts(self) -> int:
         """How many layouts are feasible."""
-        low, high = self.possible
-        return sum(self._ways[0][low : high + 1])
+        return self._ways.total(*self.possible)
 
     def sample_layout(self, seed: int) -> Layout:
         """A layout, uniform over all that are feasible; it depends on the seed alone."""
-        low, high = self.possible
         draws = Noise([seed], dtype=torch.float64).uniform(0, (len(self.parts) + 1,))[0].tolist()
-        left = low + _chosen(self._ways[0][low : high + 1], draws[0])
-        lengths = []
-        for i, part in enumerate(self.parts):
-            after = self._ways[i + 1]
-            options = [after[left - n] for n in range(part.low, min(part.high, left) + 1)]
-            lengths.append(part.low + _chosen(options, draws[i + 1]))
-            left -= lengths[-1]
-        return Layout(self, tuple(lengths))
+        return Layout(self, self._ways.drawn(*self.possible, draws))
 
     @cached_property
-    def _ways(self) -> list[list[int]]:
-        """`ways_i(s)` for s from 0 to the longest design, for each part and for none."""
-        longest = self.possible[1]
-        ways = [[1] + [0] * longest]
-        for part in reversed(self.parts):
-            sums = [0, *accumulate(ways[0])]
-            ways.insert(
-                0,
-                [
-                    sums[max(s - part.low + 1, 0)] - sums[max(s - part.high, 0)]
-                    for s in range(longest + 1)
-                ],
-            )
-        return ways
-
-
-def _chosen(weights: Sequence[int], u: float) -> int:
-    """The place where u in [0, 1) falls among whole weights of any size."""
-    mark = (int(u * 2**53) * sum(weights)) >> 53
-    return next(i for i, total in enumerate(accumulate(weights)) if mark < total)
+    def _ways(self) -> Ways:
+        """Of the lengths of the parts; what bridges alone is long enough by its range."""
+        ranges = tuple((part.low, part.high) for part in self.parts)
+        runs = tuple(run for run in self._bridges if run.end - run.start > 1)
+        return Ways(ranges, runs, self.possible[1])
 
 
 def _label(i: int) -> str:

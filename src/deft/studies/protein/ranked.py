@@ -13,10 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import torch
-
-from deft.data.proteins import Layout
+from deft.data.proteins import Layout, stacked_motifs
 from deft.metrics.protein.geometry import compact_radius, radius_of_gyration
 from deft.metrics.protein.judge import ProteinJudge
 from deft.metrics.protein.superposition import HELD
@@ -47,21 +44,13 @@ DESIGN_MEASURES = (FAULTS, *(_BY_KEY[key] for key in _KEYS), RADIUS, COMPACT)
 _STRUCTURE, _COMPACT = 0.4, 0.1
 
 
-def placed_motif(layouts: Sequence[Layout]) -> PlacedMotif:
-    """Where the motif of one problem lies in designs of these layouts."""
-    problem = layouts[0].problem
-    index = torch.from_numpy(np.stack([layout.index for layout in layouts]))
-    group = torch.from_numpy(problem.group)[None].expand(len(layouts), -1)
-    return PlacedMotif(index, group, torch.from_numpy(problem.trace)[None])
-
-
 def design_measures(
     x: Trace, mask: Present, layouts: Sequence[Layout], judge: ProteinJudge | None = None
 ) -> list[dict[str, float]]:
     """The measures of each design, by key; those that a design has not (the junctions of a motif
     that is the whole chain, the RMSD of single residues) are left out.
     """
-    motif = placed_motif(layouts)
+    motif = PlacedMotif(*stacked_motifs(layouts))
     found = evaluate_backbones("designs", x, mask, motif=motif, judge=judge, pairs=False)
     values = {key: found.values[key] for key in _KEYS if key in found.values}
     values["radius"] = radius_of_gyration(x, mask).cpu()
