@@ -7,6 +7,8 @@ h-transform from 1 to 100 evaluations of the prior, on validation images.
 Kept are also `--problems sr4-0.05 --images 12` and, of photographs (natural.yaml), `--problems
 freeform-0.05 --images 20 --samples 4 --short`, and of computed tomography (ct.yaml) `--problems
 views-60 views-20 limited-90 --images 16 --samples 4 --short --first 10 --every 5 --tuning-first 4`.
+With `--published` (benchmarks/results/samplers-published): the paper's 100 steps of DDIM, beside
+the cheapest of the others, with the processor's seconds.
 
 The h-transforms that ship; the same observations and seeds for all. Grids are learned on validation
 images 200 to 207, the first two of these with `--short` (the distance to 64 steps of the same
@@ -22,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +92,13 @@ def samplers(curves: dict[int, LogSNRCurve], short: bool) -> Iterator[tuple[str,
     yield "2M", 100, DPMSolver(100)
 
 
+def as_published(curves: dict[int, LogSNRCurve], short: bool) -> Iterator[tuple[str, int, Sampler]]:
+    """100 steps of DDIM uniform in time, the paper's setting, beside the cheapest of the above."""
+    yield "DDIM eta 1, time", 100, DDIM(100, 1.0, UniformTime())
+    yield "UniPC-2", 8, UniPC(8, order=2)
+    yield "2M", 20, DPMSolver(20)
+
+
 def measures(x: Tensor, truth: Tensor, posterior: Posterior, threshold: float) -> dict[str, Any]:
     """Per image, and the patch distance with its replicates."""
     n, m = x.shape[:2]
@@ -137,7 +147,7 @@ def table(kept: dict[str, Any]) -> dict[str, Any]:
     shown = {
         label: {
             "evaluations": kept["rows"][label]["evaluations"],
-            "family": kept["rows"][label]["family"],
+            **{k: v for k, v in kept["rows"][label].items() if k in ("family", "seconds")},
             **{k: [round(e.value, 5), round(e.standard_error, 5)] for k, e in row.items()},
             "less_reference": {
                 k: less(e, rows[REFERENCE][k]) for k, e in row.items() if REFERENCE in rows
@@ -178,6 +188,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=100, help="validation image to begin from")
     parser.add_argument("--every", type=int, default=1, help="of these images (slices)")
     parser.add_argument("--tuning-first", type=int, default=200)
+    parser.add_argument("--published", action="store_true", help="beside 100 steps of DDIM alone")
     parser.add_argument("--keep", type=Path)
     args, setting = Setting.of(parser)
     prior, name_of = setting.prior, setting.config["prior"]
@@ -203,7 +214,7 @@ def main() -> None:
         problem = setting.problem(name)
 
         tuned_on = problem.draw(tuning, Noise([mix(9, 4, i) for i in range(len(tuning))]))
-        for steps in (5,) if args.short else LEARNED:
+        for steps in () if args.published else (5,) if args.short else LEARNED:
             if str(steps) not in kept["grids"]:
                 at = Posterior(prior, h, tuned_on)
                 kept["grids"][str(steps)] = learned(at, steps, UniformLogSNR(8.0, low=-6.0))
@@ -215,13 +226,16 @@ def main() -> None:
 
         seen = problem.draw(truth, Noise([mix(9, 5, i) for i in range(len(truth))]))
         posterior = Posterior(prior, h, seen)
-        for family, n, sampler in samplers(curves, args.short):
+        those = as_published if args.published else samplers
+        for family, n, sampler in those(curves, args.short):
             label = f"{family} ({n})"
             if label in kept["rows"]:
                 continue
+            began = time.process_time()
             x = sampler(posterior, args.samples, seed=7, batch_size=80)
             kept["rows"][label] = {
                 "family": family,
+                "seconds": time.process_time() - began,
                 "evaluations": sampler.evaluations,
                 **measures(x, truth, posterior, setting.config.get("uncertain", THRESHOLD)),
             }
