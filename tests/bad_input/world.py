@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save, save_file
 
 from deft.cli import main
 from deft.priors import zoo
-from tests.bad_input import protein_world
+from tests.bad_input import protein_world, scans_world
 from tests.commands.conftest import save_images, tiny_prior
 from tests.data.slices import stack, write_dicom
 
@@ -70,6 +70,7 @@ def _priors(root: Path) -> None:
         root / "nan.safetensors",
         tensors=lambda _: dict(broken.network.state_dict()),
     )
+    scans_world.build(root / "scans")
     (root / "cut.safetensors").write_bytes((root / "tiny.safetensors").read_bytes()[:5000])
     (root / "empty.safetensors").write_bytes(b"")
     (root / "text.safetensors").write_text("weights")

@@ -92,6 +92,8 @@ class DeftPipeline:
         mask: object = None,
         kernel: object = None,
         angles: object = None,
+        sensitivities: object = None,
+        fft: str | None = None,
         invert_mask: bool = False,
         sigma_y: float | Tensor | None = None,
         value_range: tuple[float, float] | str | None = None,
@@ -121,17 +123,8 @@ class DeftPipeline:
         """
         drawn_by = self._sampler(steps, sampler)
         own = self.problem.window or _window_on(self.card)
-        given = Given(
-            operator,
-            mask,
-            kernel,
-            angles,
-            invert_mask,
-            sigma_y,
-            value_range,
-            convert,
-            own,
-        )
+        how = (operator, mask, kernel, angles, invert_mask)
+        given = Given(*how, sigma_y, value_range, convert, own, sensitivities, fft)
         observed = observation_of(measurements, self.prior, self.problem, given)
         posterior = Posterior(self.prior, self.h, observed)
         samples = drawn_by(
@@ -145,7 +138,7 @@ class DeftPipeline:
             observed,
             samples,
             own_noise=sigma_y is not None,
-            own_operator=any(said is not None for said in (operator, mask, kernel, angles)),
+            own_operator=any(said is not None for said in (*how[:-1], sensitivities)),
             weighed=self._weighed(posterior, paths, steps, seed, batch_size),
             batch_size=batch_size,
         )

@@ -38,6 +38,8 @@ class Given:
     value_range: Range | str | None = None
     convert: str | None = None
     window: Range | None = None  # of the card, for DICOM
+    sensitivities: object = None  # of coils, for k-space
+    fft: str | None = None
 
 
 @final
