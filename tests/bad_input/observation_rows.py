@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from tests.bad_input.row import COILS, MAPS, MEASURED, SAMPLE, SCAN, TRAIN, Row
+from tests.bad_input.row import (
+    ADAPT,
+    ALARM,
+    BANK,
+    COILS,
+    CONFORMAL,
+    DISTIL,
+    EVALUATE,
+    MAPS,
+    MEASURED,
+    SAMPLE,
+    SCAN,
+    TRAIN,
+    Row,
+)
 
 OBSERVATION_ROWS: dict[str, list[Row]] = {
     "observations": [
@@ -165,6 +179,68 @@ OBSERVATION_ROWS: dict[str, list[Row]] = {
             MEASURED,
             "--sensitivities {w}/scans/maps.npy",
             ("--sensitivities", "nothing: Inpainting measures no frequencies"),
+        ),
+    ],
+    "volumes": [
+        Row(
+            TRAIN,
+            "--slice axial:1",
+            ("--slice", "got axial:1", "is no NIfTI file, nor a folder of them"),
+        ),
+        Row(
+            EVALUATE,
+            "--slice axial:1",
+            ("--slice", "got axial:1", "is no NIfTI file, nor a folder of them"),
+        ),
+        Row(
+            ADAPT,
+            "--slice axial:1",
+            ("--slice", "got axial:1", "is no NIfTI file, nor a folder of them"),
+        ),
+        Row(
+            BANK,
+            "--slice axial:1",
+            ("--slice", "got axial:1", "is no NIfTI file, nor a folder of them"),
+        ),
+        Row(
+            ALARM,
+            "--slice axial:1",
+            ("--slice", "got axial:1", "is no NIfTI file, nor a folder of them"),
+        ),
+        Row(
+            CONFORMAL,
+            "--slice axial:1",
+            ("--slice", "got axial:1", "is no NIfTI file, nor a folder of them"),
+        ),
+        Row(
+            DISTIL,
+            "--slice axial:1",
+            ("--slice", "got axial:1", "is no NIfTI file, nor a folder of them"),
+        ),
+        Row(
+            TRAIN.replace("{w}/images", "{w}/volumes"),
+            "--slice axial:7",
+            ("--slice", "got axial:7", "axial slices from 0 to 4"),
+        ),
+        Row(
+            TRAIN.replace("{w}/images", "{w}/volumes"),
+            "",
+            ("--slice", "got nothing", "16 sagittal, 16 coronal, 5 axial"),
+        ),
+        Row(
+            TRAIN.replace("{w}/images", "{w}/volumes"),
+            "--slice axial --value_range [0,10]",
+            ("the values are in", "the range that was said is [0, 10]"),
+        ),
+        Row(
+            TRAIN.replace("{w}/images", "{w}/volumes"),
+            "--slice axial --fit resize",
+            ("--fit", "got resize", "NIfTI, whose values are taken as they are"),
+        ),
+        Row(
+            SAMPLE.replace("{w}/two", "{w}/volumes"),
+            "--slice axial:1 --overlap 4",
+            ("--overlap", "got 4", "not used with NIfTI, whose slices are not drawn by tiles"),
         ),
     ],
     "options of a class": [

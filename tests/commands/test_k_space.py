@@ -12,7 +12,7 @@ from deft.priors import zoo
 from tests.commands.conftest import tiny_prior
 from tests.pipeline.scans import LINES, SIZE, TRANSFORMS, image, k_space, maps, stored
 
-PAGE = (Path(__file__).parents[2] / "docs" / "mri.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "mri.md").read_text().split("## Volumes")[0]
 FEW = ["--samples", "2", "--steps", "10"]
 
 

@@ -15,7 +15,7 @@ from deft import checks
 from deft.commands.inputs import Convert, Range, image_names, unused
 from deft.commands.mask_inputs import mask_stack
 from deft.data import read_array
-from deft.data.nifti import is_nifti
+from deft.data.nifti import holds_nifti
 from deft.errors import BadImage, InvalidInput
 from deft.likelihoods import Observation
 from deft.operators.base import ForwardOperator
@@ -97,7 +97,7 @@ def _only_array(path: Path) -> np.ndarray[Any, Any]:
 
 
 def _read(path: Path, scan: Scan, key: str | None) -> tuple[Tensor, list[str]]:
-    if is_nifti(path) or (path.is_file() and path.suffix.lower() not in _ARRAYS):
+    if holds_nifti(path) or (path.is_file() and path.suffix.lower() not in _ARRAYS):
         raise InvalidInput(
             "--measurements",
             given=str(path),

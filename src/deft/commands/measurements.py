@@ -21,7 +21,7 @@ from deft.commands.mask_inputs import mask_stack
 from deft.commands.measured_shapes import check_shapes
 from deft.data import convert_range, read_array
 from deft.data.arrays import INTEGERS
-from deft.data.nifti import is_nifti, read_nifti
+from deft.data.nifti import holds_nifti, read_volumes
 from deft.errors import BadImage, InvalidInput
 from deft.likelihoods import Observation
 from deft.noise import Noise
@@ -73,9 +73,12 @@ def observation(
             key=key,
         )
     k_space.refuse(problem, sensitivities, fft)
-    if is_nifti(path):
-        array = read_nifti(path, slice).values
-        rows, names = [_in_range(array, prior, value_range)], ["00000"]
+    if holds_nifti(path):
+        found = read_volumes(path, slice)
+        each = [(name, one) for name, slices in found.items() for one in slices]
+        rows = [_in_range(one.values, prior, value_range) for _, one in each]
+        names = [f"{name}-{one.axis}-{one.number}" for name, one in each]
+        names = names if len(names) > 1 else ["00000"]
     else:
         unused("where measurements are no NIfTI file", slice=slice)
         rows, names = _measurements(path, prior, problem, convert, value_range, strict, key)

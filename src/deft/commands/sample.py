@@ -20,7 +20,7 @@ from deft.commands.on_card import prior_of, problem_of
 from deft.commands.priors import Labels, Names
 from deft.commands.recipes import MethodRecipe
 from deft.commands.verdicts import ESTIMATE, Verdicts, noise_level, started_from
-from deft.data.nifti import is_nifti
+from deft.data.nifti import holds_nifti
 from deft.errors import InvalidInput, at_least_one
 from deft.likelihoods import Observation, warn_doubts
 from deft.noise import Noise, mix
@@ -160,7 +160,14 @@ def run(
     recipe.allow = priors.names(allow)
     chosen = cheaper.method(recipe.build("samples", network, problem), recipe.card())
     network = cheaper.prior(network, out)
-    nifti = is_nifti(measurements or images)  # type: ignore[arg-type]
+    nifti = holds_nifti(measurements or images)  # type: ignore[arg-type]
+    if nifti:
+        inputs.unused(
+            "with NIfTI, whose slices are not drawn by tiles",
+            overlap=overlap,
+            layout=layout,
+            tile=None if tile in ("auto", "off") else tile,
+        )
     if window is None and series is None and not nifti:
         inputs.unused("without a NIfTI file", slice=slice)
         reader = tiles.Reader(

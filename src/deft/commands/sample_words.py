@@ -6,7 +6,6 @@ from deft.commands import faster, inputs, priors, tiles
 from deft.commands import functionals as own
 
 HELP = {
-    "slice": "which slice of a NIfTI volume (.nii, .nii.gz): AXIS:NUMBER, such as axial:40",
     "out": "where samples go; the same command goes on from what is there",
     "h": "a learned h-transform: the run folder of deft train, its h.safetensors, or the name of "
     "one that ships (deft list) or lies in a folder of $DEFT_WEIGHTS, or a hub id, owner/name",

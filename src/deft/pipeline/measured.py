@@ -37,6 +37,7 @@ _SAID = (
     "sigma_y",
     "value_range",
     "convert",
+    "slice",
 )
 _ROUNDING = 1 / math.sqrt(12)  # the standard deviation of rounding to whole numbers
 

@@ -99,7 +99,7 @@ def observation_of(
     of several; `usual` is the operator that was given, or one that the problem draws.
     """
     scan = Scan.of(usual, prior)
-    for name in ("kernel", "angles", "convert"):
+    for name in ("kernel", "angles", "convert", "slice"):
         if getattr(given, name) is not None:
             raise InvalidInput(
                 name, given=f"{name} beside k-space", expected="nothing", advice="leave it out"
