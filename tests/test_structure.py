@@ -23,6 +23,7 @@ ADVICE = "words of a refusal or of a warning"
 CHECKS = "a check that refuses, or is not needed"
 ASKED = {
     "app/work.py": ADVICE,
+    "commands/k_space.py": USERS,
     "commands/measurements.py": USERS,
     "commands/sample.py": USERS,
     "commands/train.py": USERS,
@@ -48,6 +49,7 @@ ASKED = {
     "pipeline/operators.py": USERS,
     "pipeline/read.py": USERS,
     "pipeline/scaffolds.py": USERS,
+    "pipeline/scanned.py": USERS,
     "posterior.py": ADVICE,
     "priors/base.py": PARTS,
     "priors/predictions.py": USERS,

@@ -33,6 +33,12 @@ FOREIGN = (
     "--schedule linear --prediction_type epsilon --details.num_head_channels 16 "
     "--details.attention_order legacy --details.image_size 8 --details.value_range [-1,1]"
 )
+SCAN = (
+    "sample --prior {w}/scans/complex.safetensors --problem MultiCoilMRI --problem.sigma_y 0.01 "
+    "--method PiGDM --method.steps 2 --samples 1 --out out"
+)
+COILS = SCAN + " --measurements {w}/scans/k.npy"
+MAPS = SCAN + " --sensitivities {w}/scans/maps.npy"
 EXPORT = f"export {{w}}/adm.pt --to diffusers --out out {FOREIGN}"
 ADAPT = (
     "adapt --h {w}/run --problem SuperResolution --problem.factor 2 --problem.sigma_y 0.1 "
@@ -76,6 +82,7 @@ RIGHT = (
     ALARM,
     EXPORT,
     CT + " --images {w}/ct",
+    COILS + " --sensitivities {w}/scans/maps.npy",
     SCAFFOLD,
     CONTIG,
     CHAINS,

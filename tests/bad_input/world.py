@@ -22,8 +22,10 @@ from safetensors.torch import load_file, save, save_file
 
 from deft.cli import main
 from deft.priors import zoo
-from tests.bad_input import protein_world
+from tests.bad_input import protein_world, scans_world
 from tests.commands.conftest import save_images, tiny_prior
+from tests.commands.volumes import save as save_volume
+from tests.commands.volumes import volume
 from tests.data.slices import stack, write_dicom
 
 PROBLEM = ["--problem", "Inpainting", "--problem.masks", "box", "--problem.sigma_y", "0.05"]
@@ -70,6 +72,8 @@ def _priors(root: Path) -> None:
         root / "nan.safetensors",
         tensors=lambda _: dict(broken.network.state_dict()),
     )
+    scans_world.build(root / "scans")
+    save_volume(root / "volumes" / "a.nii.gz", volume())
     (root / "cut.safetensors").write_bytes((root / "tiny.safetensors").read_bytes()[:5000])
     (root / "empty.safetensors").write_bytes(b"")
     (root / "text.safetensors").write_text("weights")

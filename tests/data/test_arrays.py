@@ -50,6 +50,25 @@ class TestArrays:
         assert torch.equal(Arrays(torch.from_numpy(x), SHAPE, RANGE)[1], torch.from_numpy(x[1]))
         assert torch.equal(Arrays(50 * x, SHAPE, None)[1], 50 * torch.from_numpy(x[1]))
 
+    def test_complex_numbers_are_two_channels(self, tmp_path):
+        x = floats(shape=(5, 2, 4, 6))
+        z = x[:, 0] + 1j * x[:, 1]
+        np.save(tmp_path / "z.npy", z)
+        np.save(tmp_path / "turned.npy", np.asfortranarray(z))
+        for data in (
+            Arrays(z, (2, 4, 6), RANGE),
+            Arrays(torch.from_numpy(z), (2, 4, 6), RANGE),
+            Arrays.read(tmp_path / "z.npy", (2, 4, 6), RANGE),
+            Arrays.read(tmp_path / "turned.npy", (2, 4, 6), RANGE),
+        ):
+            assert len(data) == 5
+            assert torch.equal(data[3], torch.from_numpy(x[3]))
+        scaled = Arrays(3 * z, (2, 4, 6), RANGE, values=(-3.0, 3.0))
+        torch.testing.assert_close(scaled[0], torch.from_numpy(x[0]))
+        for wrong in (z, z.astype(np.complex128)):
+            with pytest.raises(InvalidInput, match=r"\(5, 2, 4, 6\); expected \(n, 1, 4, 6\)"):
+                Arrays(wrong, SHAPE, RANGE)
+
     def test_floats_that_say_their_range_are_converted(self):
         x = floats(0, 1)
         torch.testing.assert_close(

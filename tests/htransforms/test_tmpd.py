@@ -10,6 +10,7 @@ from deft.noise import Noise
 from deft.operators.blur import Blur
 from deft.operators.identity import Identity
 from deft.operators.inpainting import Inpainting
+from deft.operators.matrix import Matrix
 from deft.operators.super_resolution import SuperResolution
 from deft.operators.units import InUnits
 from deft.posterior import Posterior
@@ -171,3 +172,22 @@ def test_mmps_solves_the_same_system():
         MMPS(iterations=2).shift(denoised, observation),
         TMPD(full=True).shift(denoised, observation),
     )
+
+
+def test_correlated_noise_needs_the_whole_matrix():
+    """By the row sums of W A J A^T W^T the guidance has no bound; noise of each entry has one."""
+    prior = gaussian(VPLinear())
+    operator = Matrix(torch.eye(3, dtype=DOUBLE), (3,))
+    apart = (torch.arange(3)[:, None] - torch.arange(3)).abs().double()
+    correlated = Matrix(0.04 * 0.5**apart, (3,))
+    entries = torch.tensor([[0.1, 0.2, 0.3]], dtype=DOUBLE)
+    y = torch.randn(2, 3, dtype=DOUBLE)
+    for noise, is_so in ((correlated, True), (entries, False), (0.2, False)):
+        observation = Observation(y, GaussianLikelihood(operator, noise).double())
+        assert observation.is_correlated == is_so
+        TMPD(full=True).check(prior, observation)
+        if is_so:
+            with pytest.raises(InvalidInput, match="MMPS, or TMPD"):
+                TMPD().check(prior, observation)
+        else:
+            TMPD().check(prior, observation)

@@ -33,14 +33,17 @@ from deft.htransforms.pigdm import PiGDM
 from deft.htransforms.tmpd import TMPD
 from deft.likelihoods import EmissionLikelihood, GaussianLikelihood, Observation, PoissonLikelihood
 from deft.noise import Noise
-from deft.operators.base import ForwardOperator
+from deft.operators.base import ForwardOperator, LinearOperator
 from deft.operators.blur import Blur
 from deft.operators.callable import CallableOperator
+from deft.operators.colourisation import Colourisation
 from deft.operators.high_dynamic_range import HighDynamicRange
 from deft.operators.identity import Identity
 from deft.operators.inpainting import Inpainting
+from deft.operators.jpeg import JPEG
 from deft.operators.matrix import Matrix
 from deft.operators.mri import MRI
+from deft.operators.multi_coil_mri import MultiCoilMRI
 from deft.operators.nonlinear_blur import NonlinearBlur
 from deft.operators.phase_retrieval import PhaseRetrieval
 from deft.operators.super_resolution import SuperResolution
@@ -69,11 +72,18 @@ from deft.schedules import VE, VPCosine
 from deft.types import inner
 
 DOUBLE = torch.float64
-IMAGE, VECTOR = (2, 4, 4), (8,)
+Shape = tuple[int, ...]
+IMAGE, COLOUR, VECTOR = (2, 4, 4), (3, 4, 4), (8,)
+SHAPES = {"colourisation": COLOUR, "JPEG": COLOUR}  # of what has no signals of two channels
 OBSERVATIONS = 2
 
 
-def white(event_shape: tuple[int, ...] = IMAGE) -> GaussianMixture:
+def shape_for(operator: str) -> Shape:
+    """The shape of signals that an operator is looked at with, where they are images."""
+    return SHAPES.get(operator, IMAGE)
+
+
+def white(event_shape: Shape = IMAGE) -> GaussianMixture:
     """N(0.1, 0.25 I)."""
     return GaussianMixture(
         torch.full((1, *event_shape), 0.1, dtype=DOUBLE),
@@ -83,17 +93,17 @@ def white(event_shape: tuple[int, ...] = IMAGE) -> GaussianMixture:
     )
 
 
-def _two() -> GaussianMixture:
-    means = torch.stack([torch.full(IMAGE, 0.4), torch.full(IMAGE, -0.3)]).double()
+def _two(shape: Shape) -> GaussianMixture:
+    means = torch.stack([torch.full(shape, 0.4), torch.full(shape, -0.3)]).double()
     return GaussianMixture(means, torch.tensor([0.2, 0.1], dtype=DOUBLE), None, VPCosine())
 
 
 class Network(nn.Module):
     """The denoiser of `white` as a network, whose weights say in which precision it computes."""
 
-    def __init__(self, dtype: torch.dtype) -> None:
+    def __init__(self, dtype: torch.dtype, shape: Shape) -> None:
         super().__init__()
-        self.mean = nn.Parameter(torch.full(IMAGE, 0.1, dtype=dtype))
+        self.mean = nn.Parameter(torch.full(shape, 0.1, dtype=dtype))
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         assert x_t.dtype == self.mean.dtype
@@ -105,34 +115,43 @@ class Network(nn.Module):
         return self.mean + alpha * 0.25 / (alpha**2 * 0.25 + sigma**2) * (x_t - alpha * self.mean)
 
 
-def of_network(dtype: torch.dtype) -> Prior:
+def of_network(dtype: torch.dtype, shape: Shape = IMAGE) -> Prior:
     return CallablePrior(
-        Network(dtype), VPCosine(), IMAGE, 0.5, differentiable=True, value_range=(-2.0, 2.0)
+        Network(dtype, shape), VPCosine(), shape, 0.5, differentiable=True, value_range=(-2.0, 2.0)
     )
 
 
-def _first(prior: Prior) -> Observation:
+def of_function(shape: Shape, *, differentiable: bool) -> Prior:
+    function = white(shape).denoise
+    return CallablePrior(function, VPCosine(), shape, 0.5, differentiable=differentiable)
+
+
+def _first(shape: Shape) -> Observation:
     """What a wrapped posterior has seen before: a quarter of the image."""
-    mask = torch.zeros(1, 1, 4, 4, dtype=DOUBLE)
+    mask = torch.zeros(1, 1, *shape[1:], dtype=DOUBLE)
     mask[..., :2, :2] = 1
     likelihood = GaussianLikelihood(Inpainting(mask), 0.3)
     noise = Noise(range(90, 90 + OBSERVATIONS), dtype=DOUBLE)
-    return Observation(likelihood.sample(white().sample(noise), noise.stream(1)), likelihood)
+    return Observation(likelihood.sample(white(shape).sample(noise), noise.stream(1)), likelihood)
 
 
-PRIORS: dict[str, Callable[[], Prior]] = {
+def _behind(h: HTransform, shape: Shape) -> Prior:
+    return Posterior(white(shape), h, _first(shape))
+
+
+PRIORS: dict[str, Callable[[Shape], Prior]] = {
     "Gaussian": white,
     "mixture": _two,
-    "vectors": lambda: white(VECTOR),
-    "no gradients": lambda: CallablePrior(white().denoise, VPCosine(), IMAGE, 0.5),
-    "callable": lambda: CallablePrior(white().denoise, VPCosine(), IMAGE, 0.5, differentiable=True),
-    "rescheduled": lambda: Rescheduled(white(), VE()),
-    "conditioned": lambda: Exact(white()).posterior(_first(white())),
-    "posterior of Exact": lambda: Posterior(white(), Exact(white()), _first(white())),
-    "posterior of DDNM": lambda: Posterior(white(), DDNM(), _first(white())),
-    "posterior of DPS": lambda: Posterior(white(), DPS(0.5), _first(white())),
-    "bfloat16": lambda: of_network(torch.bfloat16),
-    "float16": lambda: of_network(torch.float16),
+    "vectors": lambda shape: white(VECTOR),
+    "no gradients": lambda shape: of_function(shape, differentiable=False),
+    "callable": lambda shape: of_function(shape, differentiable=True),
+    "rescheduled": lambda shape: Rescheduled(white(shape), VE()),
+    "conditioned": lambda shape: Exact(white(shape)).posterior(_first(shape)),
+    "posterior of Exact": lambda shape: _behind(Exact(white(shape)), shape),
+    "posterior of DDNM": lambda shape: _behind(DDNM(), shape),
+    "posterior of DPS": lambda shape: _behind(DPS(0.5), shape),
+    "bfloat16": lambda shape: of_network(torch.bfloat16, shape),
+    "float16": lambda shape: of_network(torch.float16, shape),
 }
 
 
@@ -222,14 +241,32 @@ SOLVERS = (
 )  # those that run on any posterior
 
 
-def _mask(event_shape: tuple[int, ...]) -> Tensor:
+def _mask(event_shape: Shape) -> Tensor:
     space = event_shape[1:] or event_shape
     return (Noise([5], dtype=DOUBLE).uniform(7, (1, *space)) < 0.6).double()
 
 
-def _matrix(event_shape: tuple[int, ...]) -> ForwardOperator:
+def _matrix(event_shape: Shape) -> ForwardOperator:
     d = torch.Size(event_shape).numel()
     return Matrix(Noise([6], dtype=DOUBLE).normal(3, (d // 2, d)) / d**0.5, event_shape)
+
+
+def _coils() -> Tensor:
+    """Three coils, (1, 2, 3, 4, 4), the sum of their squares 1 everywhere."""
+    s = 1 + 0.5 * Noise([7], dtype=DOUBLE).normal(0, (2, 3, *IMAGE[1:]))
+    return s / s.square().sum((1, 2), keepdim=True).sqrt()
+
+
+def _noise(kind: str, operator: ForwardOperator, x_0: Tensor) -> float | Tensor | LinearOperator:
+    """The noise of a kind, in the units of y."""
+    if kind == "noise of each entry":
+        u = Noise([8], dtype=DOUBLE).uniform(0, tuple(operator(x_0).shape[1:]))
+        return GAUSSIAN_NOISE * (0.5 + u)
+    if kind == "correlated noise":
+        m = operator(x_0).shape[1]
+        apart = (torch.arange(m)[:, None] - torch.arange(m)).abs().to(DOUBLE)
+        return Matrix(GAUSSIAN_NOISE**2 * 0.5**apart, (m,))
+    return 0.0 if kind.endswith("= 0") else GAUSSIAN_NOISE
 
 
 def _kernel() -> Tensor:
@@ -245,7 +282,7 @@ def _bent(x_0: Tensor) -> Tensor:
     return x_0 + 0.3 * (2 * x_0).sin()
 
 
-OPERATORS: dict[str, Callable[[tuple[int, ...]], ForwardOperator | None]] = {
+OPERATORS: dict[str, Callable[[Shape], ForwardOperator | None]] = {
     "identity": lambda shape: Identity(),
     "inpainting": lambda shape: Inpainting(_mask(shape)) if shape == IMAGE else None,
     "inpainting, sigma_y = 0": lambda shape: Inpainting(_mask(shape)) if shape == IMAGE else None,
@@ -255,6 +292,9 @@ OPERATORS: dict[str, Callable[[tuple[int, ...]], ForwardOperator | None]] = {
     "matrix": _matrix,
     "in units": lambda shape: InUnits(_matrix(shape), 2.0, 1.0),
     "MRI": lambda shape: MRI(_mask(shape)) if shape == IMAGE else None,
+    "multi-coil MRI": lambda shape: (
+        MultiCoilMRI(_mask(shape), _coils()) if shape == IMAGE else None
+    ),
     "tomography": lambda shape: (
         Tomography(4, torch.tensor([0.0, 45.0, 90.0], dtype=DOUBLE)) if shape == IMAGE else None
     ),
@@ -263,6 +303,10 @@ OPERATORS: dict[str, Callable[[tuple[int, ...]], ForwardOperator | None]] = {
     "phase retrieval": lambda shape: (
         PhaseRetrieval(None, iterations=20, restarts=1) if shape == IMAGE else None
     ),
+    "colourisation": lambda shape: Colourisation() if shape == COLOUR else None,
+    "JPEG": lambda shape: JPEG(50) if shape == COLOUR else None,
+    "noise of each entry": _matrix,
+    "correlated noise": _matrix,
     "own function": lambda shape: CallableOperator(
         _bent, shape, differentiable=True, lift=lambda y: y
     ),
@@ -300,6 +344,6 @@ def observation(kind: str, prior: Prior) -> tuple[Observation, Tensor] | None:
     elif kind == "emission counts":
         likelihood = EmissionLikelihood(operator, 0.05)
     else:
-        likelihood = GaussianLikelihood(operator, 0.0 if kind.endswith("= 0") else GAUSSIAN_NOISE)
+        likelihood = GaussianLikelihood(operator, _noise(kind, operator, x_0))
     y = likelihood.double().sample(x_0, noise.stream(1))
     return Observation(y.to(dtype), likelihood.to(dtype)), x_0.to(dtype)

@@ -11,7 +11,15 @@ from pathlib import Path
 
 from deft.errors import InvalidInput, SaysNothing
 from tests.matrix.cases import Case, learned, partner
-from tests.matrix.kinds import H_TRANSFORMS, OPERATORS, PRIORS, SAMPLERS, SOLVERS, observation
+from tests.matrix.kinds import (
+    H_TRANSFORMS,
+    OPERATORS,
+    PRIORS,
+    SAMPLERS,
+    SOLVERS,
+    observation,
+    shape_for,
+)
 
 BEGIN, END = "<!-- matrix: begin -->", "<!-- matrix: end -->"
 PAGE = Path(__file__).parents[2] / "docs" / "methods.md"
@@ -23,7 +31,7 @@ def mark(case: Case) -> str:
     """+ where a combination runs, – where it is refused, nothing where the operator has no such
     signals.
     """
-    prior = PRIORS[case.prior]()
+    prior = PRIORS[case.prior](shape_for(case.operator))
     given = observation(case.operator, prior)
     if given is None:
         return NONE

@@ -168,6 +168,17 @@ def test_masks_that_cannot_be_meant(tmp_path, values, expected):
     assert expected in raised.value.expected
 
 
+def test_columns_are_a_mask_where_they_may_be(tmp_path):
+    lines = np.array([True, False, True])
+    for name, array in (("plain", lines), ("axes", lines[None, :, None])):
+        np.save(tmp_path / f"{name}.npy", array)
+        found = mask_files.mask(tmp_path / f"{name}.npy", rows=2)
+        assert found.tolist() == [[1, 0, 1]] * 2
+        assert mask_files.mask(tmp_path / f"{name}.npy", True, rows=1).tolist() == [[0, 1, 0]]
+    with pytest.raises(BadImage, match="one number a place"):
+        mask_files.mask(tmp_path / "plain.npy")
+
+
 def test_masks_that_are_odd_are_said(tmp_path):
     np.save(tmp_path / "all.npy", np.ones(SIZE))
     with pytest.warns(UserWarning, match="nothing is missing"):

@@ -68,6 +68,7 @@ def run(
     strict: bool = False,
     key: str | None = None,
     series: str | None = None,
+    slice: str | None = None,
     labels: Labels | None = None,
     subfolder: str | None = None,
     schedule: str | None = None,
@@ -125,6 +126,7 @@ def run(
             problem=problem,
             key=key,
             series=series,
+            slice=slice,
         )
         data, _ = inputs.parted(found, validation_share or 0.0, seed)
         learned = copy.deepcopy(loaded(path, network, None, priors.names(allow)))
@@ -166,6 +168,7 @@ def run(
         strict=strict,
         key=key,
         series=series,
+        slice=slice,
         labels=labels,
         subfolder=subfolder,
         schedule=schedule,

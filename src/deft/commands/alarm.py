@@ -61,6 +61,7 @@ def run(
     strict: bool = False,
     key: str | None = None,
     series: str | None = None,
+    slice: str | None = None,
     allow: Names | None = None,
 ) -> None:
     """Measure on held-out images what answers look like where all is as told, and keep it with the
@@ -110,6 +111,7 @@ def run(
         problem=problem,
         key=key,
         series=series,
+        slice=slice,
     )
     truth, _ = inputs.images(found, limit)
     if len(truth) < FEWEST:

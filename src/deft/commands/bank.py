@@ -54,6 +54,7 @@ def run(
     strict: bool = False,
     key: str | None = None,
     series: str | None = None,
+    slice: str | None = None,
     labels: Labels | None = None,
     subfolder: str | None = None,
     schedule: str | None = None,
@@ -104,6 +105,7 @@ def run(
         window=window,
         key=key,
         series=series,
+        slice=slice,
     )
     data, _ = inputs.parted(found, validation_share, seed)
     bank = Bank.build(

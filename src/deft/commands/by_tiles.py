@@ -33,7 +33,6 @@ def pieces(
             measurements,  # type: ignore[arg-type]
             reader.prior,
             reader.problem,
-            reader.masks,
             reader.key,
             reader.strict,
         )

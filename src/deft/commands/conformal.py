@@ -76,6 +76,7 @@ def run(
     strict: bool = False,
     key: str | None = None,
     series: str | None = None,
+    slice: str | None = None,
     labels: Labels | None = None,
     subfolder: str | None = None,
     schedule: str | None = None,
@@ -142,6 +143,7 @@ def run(
         problem=problem,
         key=key,
         series=series,
+        slice=slice,
     )
     truth, _ = inputs.images(found, limit)
     unit, units = _units(found, groups, len(truth))

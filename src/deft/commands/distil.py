@@ -73,6 +73,7 @@ def run(
     value_range: Range | None = None,
     window: Window | None = None,
     key: str | None = None,
+    slice: str | None = None,
     allow: Names | None = None,
     *,
     resolved: str = "",
@@ -128,6 +129,7 @@ def run(
         "window": window,
         "problem": problem,
         "key": key,
+        "slice": slice,
     }
     found = inputs.opened(images, network, **options)  # type: ignore[arg-type]
     data, held_out = inputs.parted(found, _SHARE if validation_images is None else 0.0, seed)

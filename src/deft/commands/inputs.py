@@ -42,6 +42,8 @@ IMAGE_HELP = {
     "key": "which array of an npz file that holds several",
     "series": "which series of a DICOM folder that holds several: its UID, description or number, "
     "or all",
+    "slice": "which slices of NIfTI volumes (a .nii or .nii.gz file, or a folder of them): "
+    "AXIS:NUMBER, such as axial:40, AXIS:FIRST-LAST, or AXIS for all",
 }
 
 
@@ -107,7 +109,10 @@ def images(data: Dataset[Any], limit: int | None = None) -> tuple[Tensor, list[s
     """The first few of the images that were opened, (n, *signal_shape), and a name for each."""
     count = len(data) if limit is None else min(limit, len(data))  # type: ignore[arg-type]
     files = getattr(data, "files", None)
-    if files is not None:
+    own = getattr(data, "names", [])
+    if len(own) > 1:
+        names = own[:count]
+    elif files is not None:
         names = image_names(files, data.folder)[:count]  # type: ignore[attr-defined]
     else:
         names = [f"{i:05d}" for i in range(count)]

@@ -21,6 +21,7 @@ def usable(
     samples: int,
     sigma_y: float | Path | str | None,
     masks: Path | None,
+    sensitivities: Path | None = None,
 ) -> Intervals | None:
     """The intervals of a method, or None, with a warning that says why, where they do not hold for
     such samples.
@@ -38,11 +39,13 @@ def usable(
             stacklevel=2,
         )
         return None
-    if masks is not None:
+    given = (("masks", masks), ("sensitivities", sensitivities))
+    yours = " and ".join(name for name, path in given if path is not None)
+    if yours:
         warnings.warn(
-            f"the masks are yours, and intervals were calibrated for those of "
+            f"the {yours} are yours, and intervals were calibrated for those of "
             f"{described(problem.card())}: "
-            "they hold on average over such masks alone.",
+            f"they hold on average over such {yours} alone.",
             stacklevel=2,
         )
     if samples > found.samples:

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from deft.commands.inputs import image_names
 from deft.errors import BadImage, InvalidInput
+from deft.likelihoods import Observation
 from deft.priors.base import Prior
+from deft.problems import Problem
 from deft.storage import mask_files, pictures
 
 
@@ -29,8 +31,12 @@ def mask_file(place: Path, name: str) -> Path:
     return by_name[name]
 
 
-def mask_stack(place: Path, names: list[str], prior: Prior, invert: bool) -> Tensor:
-    """One where observed: the file of the same name for each measurement, or one file for all."""
+def mask_stack(
+    place: Path, names: list[str], prior: Prior, invert: bool, lines: bool = False
+) -> Tensor:
+    """One where observed: the file of the same name for each measurement, or one file for all; of
+    frequencies also `lines`, an array (width,) of columns.
+    """
     if not place.exists():
         raise BadImage(f"--masks {place}: there is no such file or folder.")
     if place.is_file():
@@ -53,8 +59,10 @@ def mask_stack(place: Path, names: list[str], prior: Prior, invert: bool) -> Ten
                 stacklevel=3,
             )
         files = [by_name[name] for name in names]
+    rows = prior.signal_shape[1] if lines else None
     read = {
-        file: torch.from_numpy(mask_files.mask(file, invert))[None] for file in dict.fromkeys(files)
+        file: torch.from_numpy(mask_files.mask(file, invert, rows))[None]
+        for file in dict.fromkeys(files)
     }
     for file, mask in read.items():
         if tuple(mask.shape[1:]) != tuple(prior.signal_shape[1:]):
@@ -65,3 +73,20 @@ def mask_stack(place: Path, names: list[str], prior: Prior, invert: bool) -> Ten
                 advice="resize it without smoothing (nearest neighbour)",
             )
     return torch.stack([read[file] for file in files])
+
+
+def seen(observed: Observation, masks: Path | None, problem: Problem, prior: Prior) -> str | None:
+    """How much of each measurement a mask lets through, in words; None where nothing has to be
+    said: where the operator is the problem's own.
+    """
+    if masks is None and problem.shared_operator(torch.zeros(1, *prior.signal_shape)) is not None:
+        return None
+    held = dict(observed.operator.named_buffers())
+    mask = next(value for name, value in held.items() if name.split(".")[-1] == "mask")
+    share = f"{100 * float(mask.mean()):.0f} %"
+    if masks is None:
+        return f"measured is what is not exactly 0 in --measurements: {share} of the frequencies"
+    return (
+        f"observed by the masks: {share} of the places, what is white in them; --invert_masks true "
+        "takes the others"
+    )

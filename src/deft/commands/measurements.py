@@ -15,17 +15,21 @@ import torch
 from torch import Tensor
 
 from deft import checks
+from deft.commands import k_space
 from deft.commands.inputs import Convert, Range, image_names, unused
 from deft.commands.mask_inputs import mask_stack
+from deft.commands.measured_shapes import check_shapes
 from deft.data import convert_range, read_array
 from deft.data.arrays import INTEGERS
-from deft.data.nifti import is_nifti, read_nifti
+from deft.data.nifti import holds_nifti, read_volumes
 from deft.errors import BadImage, InvalidInput
 from deft.likelihoods import Observation
 from deft.noise import Noise
 from deft.operators.base import ForwardOperator
 from deft.operators.inpainting import Inpainting
 from deft.pipeline.deviations import read_deviations, with_deviations
+from deft.pipeline.fourier import FFT
+from deft.pipeline.k_space import has_frequencies
 from deft.pipeline.measured import keeps_range
 from deft.priors.base import Prior
 from deft.problems import Problem
@@ -45,18 +49,41 @@ def observation(
     invert_masks: bool = False,
     key: str | None = None,
     slice: str | None = None,
+    sensitivities: Path | None = None,
+    fft: FFT | None = None,
 ) -> tuple[Observation, list[str]]:
     """Measurements from files: an npy or npz file (n, ...), one picture, or a folder of npy files
-    or pictures, one for each; masks by the same names, or one for all.
+    or pictures, one for each; masks by the same names, or one for all. `sensitivities` and `fft`
+    are for k-space.
     """
-    if is_nifti(path):
-        array = read_nifti(path, slice).values
-        rows, names = [_in_range(array, prior, value_range)], ["00000"]
+    usual = problem.operator(torch.zeros(1, *prior.signal_shape), Noise([0]))
+    if has_frequencies(usual):
+        return k_space.observation(
+            path,
+            prior,
+            problem,
+            usual,
+            masks=masks,
+            sensitivities=sensitivities,
+            fft=fft,
+            sigma_y=sigma_y,
+            convert=convert,
+            value_range=value_range,
+            invert_masks=invert_masks,
+            key=key,
+        )
+    k_space.refuse(problem, sensitivities, fft)
+    if holds_nifti(path):
+        found = read_volumes(path, slice)
+        each = [(name, one) for name, slices in found.items() for one in slices]
+        rows = [_in_range(one.values, prior, value_range) for _, one in each]
+        names = [f"{name}-{one.axis}-{one.number}" for name, one in each]
+        names = names if len(names) > 1 else ["00000"]
     else:
         unused("where measurements are no NIfTI file", slice=slice)
         rows, names = _measurements(path, prior, problem, convert, value_range, strict, key)
     like = torch.zeros(len(rows), *prior.signal_shape)
-    if masks is not None and not isinstance(problem.operator(like[:1], Noise([0])), Inpainting):
+    if masks is not None and not isinstance(usual, Inpainting):
         raise InvalidInput(
             "--masks",
             given=str(masks),
@@ -66,7 +93,7 @@ def observation(
     if masks is None and invert_masks:
         unused("without --masks", invert_masks=True)
     if masks is not None:
-        _check_shapes(rows, names, tuple(prior.signal_shape), pictures=True)
+        check_shapes(rows, names, tuple(prior.signal_shape), pictures=True)
     operator: ForwardOperator = (
         Inpainting(mask_stack(masks, names, prior, invert_masks))
         if masks is not None
@@ -76,7 +103,7 @@ def observation(
     rows = [
         row[None] if expected[0] == 1 and tuple(row.shape) == expected[1:] else row for row in rows
     ]  # one channel may be left out
-    _check_shapes(rows, names, expected, pictures=expected == tuple(prior.signal_shape))
+    check_shapes(rows, names, expected, pictures=expected == tuple(prior.signal_shape))
     for place, (name, row) in enumerate(zip(names, rows)):
         if not bool(
             torch.isfinite(
@@ -103,43 +130,6 @@ def observation(
     if value_range is None:
         _check_range(y, operator, prior, level)
     return Observation(operator.observed(y), likelihood), names
-
-
-def _check_shapes(
-    rows: Sequence[Tensor], names: Sequence[str], expected: tuple[int, ...], pictures: bool
-) -> None:
-    """Raise for a measurement of another shape than the problem's."""
-    for name, row in zip(names, rows):
-        if tuple(row.shape) != expected:
-            advice = _axes(row, len(rows), expected)
-            if not advice and pictures and row.ndim == 3 and tuple(row.shape[:1]) == expected[:1]:
-                advice = (
-                    f"resize it to {expected[2]} x {expected[1]} (width x height), and its mask "
-                    "with it"
-                )
-            raise InvalidInput(
-                f"the measurement {name}",
-                given=f"shape {tuple(row.shape)}",
-                expected=f"{expected}, what this problem measures",
-                advice=advice,
-            )
-
-
-def _axes(row: Tensor, count: int, expected: tuple[int, ...]) -> str:
-    """What to do where the axes of an array may be the wrong way round, or the first one, of
-    measurements, left out.
-    """
-    own, plain = tuple(row.shape), expected[1:] if expected[0] == 1 else expected
-    if len(expected) == 3 and own[-2:] == expected[-2:][::-1] != expected[-2:]:
-        return "swap its last two axes (y.swapaxes(-1, -2))"
-    if (count, *own) == plain:
-        return "the first axis of the array counts measurements: for one measurement save y[None]"
-    if (count, *own) == plain[::-1]:
-        return (
-            f"the first axis of the array counts measurements, and the others are {plain}: for one "
-            "measurement save y.T[None]"
-        )
-    return ""
 
 
 def _measurements(

@@ -94,7 +94,15 @@ def of_the_parser(
         return _of_an_object(own[0], config or {})
     unnamed = re.search(r"instantiatable class, but (?:[\w.]+\.)?(\w+) is abstract", message)
     if unnamed and path:
-        key, value = re.search(r"NestedArg\(key='(\w+)', val='([^']*)'", message).groups()  # type: ignore[union-attr]
+        said = re.search(r"NestedArg\(key='(\w+)', val='([^']*)'", message)
+        if said is None:
+            return InvalidInput(
+                f"--{path}",
+                given=f"an option of --{path} before it",
+                expected="the name of a class first",
+                advice=f"say --{path} NAME before --{path}.OPTION",
+            )
+        key, value = said.groups()
         first = {"problem": "Inpainting", "sampler": "DDIM", "method": "DPS"}.get(path, "NAME")
         return InvalidInput(
             f"--{path}",

@@ -7,22 +7,24 @@ from typing import Literal
 
 from torch import Tensor
 
-from deft.commands import by_tiles, faster, inputs, priors, tiles
+from deft.commands import by_tiles, inputs, priors, sample_words, tiles
 from deft.commands import functionals as own
 from deft.commands.drawing import Drawing
 from deft.commands.faster import Faster, Precision
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.intervals import say_intervals, usable
+from deft.commands.mask_inputs import seen
 from deft.commands.measurements import observation
 from deft.commands.methods import DEFT
 from deft.commands.on_card import prior_of, problem_of
 from deft.commands.priors import Labels, Names
 from deft.commands.recipes import MethodRecipe
 from deft.commands.verdicts import ESTIMATE, Verdicts, noise_level, started_from
-from deft.data.nifti import is_nifti
+from deft.data.nifti import holds_nifti
 from deft.errors import InvalidInput, at_least_one
 from deft.likelihoods import Observation, warn_doubts
 from deft.noise import Noise, mix
+from deft.pipeline.fourier import FFT
 from deft.priors.details import Details
 from deft.priors.tiles import Layout
 from deft.problems import Problem
@@ -35,35 +37,7 @@ from deft.training import checkpoint, places
 from deft.training.validated import same_units, sampler_of
 
 EXAMPLE = "deft sample --h h-digits-32-inpainting --images FOLDER --out samples"
-HELP = {
-    "slice": "which slice of a NIfTI volume (.nii, .nii.gz): AXIS:NUMBER, such as axial:40",
-    "out": "where samples go; the same command goes on from what is there",
-    "h": "a learned h-transform: the run folder of deft train, its h.safetensors, or the name of "
-    "one that ships (deft list) or lies in a folder of $DEFT_WEIGHTS, or a hub id, owner/name",
-    "method": "in place of --h, another method: Unconditional, DPS, DDNMPlus, Given (deft list "
-    "--kind methods)",
-    "prior": "as in deft train; default: the one on the card of --h",
-    "problem": "default: the one on the card of --h",
-    "measurements": "what was measured: an npy or npz file, or a folder of npy files or images",
-    "masks": "for inpainting: pictures with the names of the measurements, or one for all; white "
-    "(or opaque) where observed",
-    "invert_masks": "take what is black (or transparent) in --masks for observed",
-    "sigma_y": "the standard deviation of the noise in --measurements, in the prior's range; "
-    "default: the problem's; 'estimate' finds it from them; an npy file of their shape gives one "
-    "for each entry",
-    "images": "in place of --measurements: clean images, which are measured first",
-    "samples": "per image",
-    "sampler": "default: DPMSolver with --steps",
-    "steps": "evaluations of the prior per sample, for the default sampler (default: 20)",
-    "limit": "the first few images only",
-    "functionals": f"{own.HELP}; those that deft conformal calibrated",
-    "batch_size": "signals, or tiles, denoised at once; changes no result",
-    "allow": priors.ALLOW_HELP,
-    **tiles.HELP,
-    **faster.HELP,
-    **priors.HELP,
-    **inputs.IMAGE_HELP,
-}
+HELP = sample_words.HELP
 
 
 def run(
@@ -75,6 +49,8 @@ def run(
     measurements: Path | None = None,
     masks: Path | None = None,
     invert_masks: bool = False,
+    sensitivities: Path | None = None,
+    fft: FFT | None = None,
     sigma_y: float | Literal["estimate"] | Path | None = None,
     images: Path | None = None,
     samples: int = 8,
@@ -149,6 +125,8 @@ def run(
             "with --images, which are measured by the problem",
             masks=masks,
             invert_masks=invert_masks,
+            sensitivities=sensitivities,
+            fft=fft,
             sigma_y=sigma_y,
         )
         inputs.apart(out, images)
@@ -182,7 +160,14 @@ def run(
     recipe.allow = priors.names(allow)
     chosen = cheaper.method(recipe.build("samples", network, problem), recipe.card())
     network = cheaper.prior(network, out)
-    nifti = is_nifti(measurements or images)  # type: ignore[arg-type]
+    nifti = holds_nifti(measurements or images)  # type: ignore[arg-type]
+    if nifti:
+        inputs.unused(
+            "with NIfTI, whose slices are not drawn by tiles",
+            overlap=overlap,
+            layout=layout,
+            tile=None if tile in ("auto", "off") else tile,
+        )
     if window is None and series is None and not nifti:
         inputs.unused("without a NIfTI file", slice=slice)
         reader = tiles.Reader(
@@ -206,6 +191,8 @@ def run(
             inputs.unused(
                 "with pictures larger than the prior",
                 functionals=functionals,
+                sensitivities=sensitivities,
+                fft=fft,
                 sigma_y=sigma_y if isinstance(sigma_y, Path) or sigma_y == ESTIMATE else None,
                 reuse=None if reuse == 1 else reuse,
             )
@@ -241,13 +228,12 @@ def run(
             invert_masks=invert_masks,
             key=key,
             slice=slice,
+            sensitivities=sensitivities,
+            fft=fft,
         )
-        if masks is not None:
-            seen = float(observed.operator.mask.mean())  # type: ignore[operator]
-            print(
-                f"observed by the masks: {100 * seen:.0f} % of the places, what is white in them; "
-                "--invert_masks true takes the others"
-            )
+        said = seen(observed, masks, problem, network)
+        if said is not None:
+            print(said)
         names = names[:limit]
         if sigma_y == ESTIMATE:
             observed = observed.take(range(len(names)))
@@ -261,7 +247,7 @@ def run(
             observed = Observation(observed.y, likelihood)
         warn_doubts(observed.to(network.device), network, operator=False)
     chosen.check(network, observed.to(network.device))
-    intervals = usable(chosen, problem, samples, sigma_y, masks)
+    intervals = usable(chosen, problem, samples, sigma_y, masks, sensitivities)
     weighed = None if functionals is None else own.read(functionals, tuple(network.signal_shape))
     if weighed is not None:
         own.same(weighed, intervals)

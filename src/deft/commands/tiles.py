@@ -26,6 +26,7 @@ from deft.errors import BadImage, InvalidInput
 from deft.htransforms.tiled import TiledHTransform, takes_whole
 from deft.likelihoods import Observation
 from deft.noise import Noise, mix
+from deft.pipeline.k_space import has_frequencies
 from deft.priors.base import Prior
 from deft.priors.tiled import Tiled
 from deft.priors.tiles import Layout, room
@@ -114,14 +115,14 @@ def of_images(path: Path, prior: Prior, key: str | None, strict: bool) -> Pieces
 
 
 def of_measurements(
-    path: Path, prior: Prior, problem: Problem, masks: Path | None, key: str | None, strict: bool
+    path: Path, prior: Prior, problem: Problem, key: str | None, strict: bool
 ) -> Pieces | None:
     """The measurements at a path, as `of_images`; a picture is as many times as large as its
     measurement as the problem makes it of a signal of the prior.
     """
     if not path.exists():
         return None
-    times = (1, 1) if masks is not None else _ratio(problem, prior)
+    times = _ratio(problem, prior)
     if times is None:
         return None
     if path.suffix.lower() in _ARRAYS and not path.is_dir():
@@ -133,13 +134,16 @@ def of_measurements(
 
 def _ratio(problem: Problem, prior: Prior) -> Size | None:
     """How many times as high and wide a signal is as its measurement; (1, 1) where the problem has
-    a size of its own, None where its measurement is no picture.
+    a size of its own, None where its measurement is no picture, k-space for one.
     """
     like = torch.zeros(1, *prior.signal_shape)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            shape = tuple(problem.operator(like, Noise([0]))(like).shape[2:])
+            operator = problem.operator(like, Noise([0]))
+            if has_frequencies(operator):
+                return None
+            shape = tuple(operator(like).shape[2:])
     except InvalidInput:
         return (1, 1)
     height, width = prior.signal_shape[1:]

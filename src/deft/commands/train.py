@@ -84,6 +84,7 @@ def run(
     strict: bool = False,
     key: str | None = None,
     series: str | None = None,
+    slice: str | None = None,
     labels: Labels | None = None,
     subfolder: str | None = None,
     schedule: str | None = None,
@@ -158,6 +159,7 @@ def run(
         "problem": problem,
         "key": key,
         "series": series,
+        "slice": slice,
     }
     chains = training_chains.of_chains(network)
     clean: Source

@@ -59,7 +59,7 @@ class Arrays(Dataset[Any]):
     Integers (uint8, uint16) run over their whole type and are mapped to `value_range`.
     Floating-point arrays say their own range with `values`; without it they must be in
     `value_range` already, visibly. `channels_last` takes (n, height, width, channels). One channel
-    may be left out of the shape.
+    may be left out of the shape; complex numbers (n, *space) are two channels, real and imaginary.
 
     Raises `InvalidInput` where shape or range do not fit.
     """
@@ -73,7 +73,8 @@ class Arrays(Dataset[Any]):
         values: Range | None = None,
         channels_last: bool = False,
     ) -> None:
-        self.array = array.detach().cpu().numpy() if isinstance(array, Tensor) else array
+        array = array.detach().cpu().numpy() if isinstance(array, Tensor) else array
+        self.array = _parts(array) if array.dtype.kind == "c" else array
         self.event_shape, self.value_range, self.channels_last = (
             tuple(event_shape),
             value_range,
@@ -176,6 +177,16 @@ class Arrays(Dataset[Any]):
                 f"[{self.value_range[0]:g},{self.value_range[1]:g}] takes them as they are."
             )
         return None
+
+
+def _parts(array: np.ndarray) -> np.ndarray:
+    """(n, ...) of complex numbers as (n, 2, ...), real and imaginary: a view where that is
+    possible.
+    """
+    if not array.ndim:
+        return array.real
+    whole = np.ascontiguousarray(array)
+    return np.moveaxis(whole.view(whole.real.dtype).reshape(*array.shape, 2), -1, 1)
 
 
 def read_array(path: str | Path, key: str | None = None) -> np.ndarray:

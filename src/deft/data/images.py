@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from deft.data.arrays import Arrays, Range, convert_range, to_uint8
 from deft.data.ct import Slices, holds_slices
-from deft.data.nifti import is_nifti, open_nifti
+from deft.data.nifti import holds_nifti, open_nifti
 from deft.errors import BadImage, InvalidInput
 from deft.storage import pictures
 from deft.storage.atomic import atomic
@@ -194,9 +194,10 @@ def open_images(
     in them: DICOM files, a folder of LoDoPaB-CT, and, where `window` is given, arrays (n, height,
     width). `default_window` is for DICOM and LoDoPaB-CT, which nothing else can be.
     """
-    if slice is not None or is_nifti(path):
-        idle = {"convert": convert, "fit": fit, "window": window, "key": key, "series": series}
-        return open_nifti(path, event_shape, value_range, slice, values, idle)
+    if slice is not None or holds_nifti(path):
+        idle = {"convert": convert, "key": key, "series": series}
+        through = (window, default_window)
+        return open_nifti(path, event_shape, value_range, slice, values, *through, fit, idle)
     slices = holds_slices(path)
     if slices or window is not None:
         return _slices(

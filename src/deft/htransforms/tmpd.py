@@ -15,6 +15,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from deft.errors import InvalidInput
 from deft.htransforms.applies import linear_gaussian, linear_operator
 from deft.htransforms.base import HTransform
 from deft.likelihoods import Observation
@@ -40,7 +41,8 @@ class TMPD(HTransform):
     entry whose variance is 0 gives no guidance. With `full` S is the whole matrix, as in the
     paper's theory: exact for every Gaussian prior, and one product per measurement; `MMPS` solves
     the same system without writing it out. Raises `InvalidInput` for an operator that is not
-    linear, and for noise that is not Gaussian.
+    linear, for noise that is not Gaussian, and, without `full`, for noise that is correlated: made
+    white, it mixes measurements, and the guidance by row sums diverges.
     """
 
     needs_prior_gradient = True
@@ -107,6 +109,14 @@ class TMPD(HTransform):
 
     def check(self, prior: Prior, observation: Observation) -> None:
         linear_gaussian(observation, self, prior)
+        if observation.is_correlated and not self.full:
+            raise InvalidInput(
+                "TMPD by the row sums of A J A^T",
+                given="noise that is correlated between measurements",
+                expected="independent noise: to make it white each measurement is made of several, "
+                "and a sum of a row is no variance",
+                advice="use MMPS, or TMPD(full=True)",
+            )
 
 
 def measured_covariance(

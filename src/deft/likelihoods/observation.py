@@ -78,6 +78,12 @@ class Observation:
         """Whether the noise differs between entries, or is correlated."""
         return self.measured is not self.y
 
+    @property
+    def is_correlated(self) -> bool:
+        """Whether the noise is correlated, so that each entry of y is made of several."""
+        whitening = getattr(self.operator, "whitening", None)
+        return whitening is not None and not whitening.diagonal
+
     def residual(self, x_0: Signal) -> Measurement:
         """y - A(x_0)."""
         return self.likelihood.residual(x_0, self.y)

@@ -97,18 +97,13 @@ def k_space_doubts(power: Tensor, mask: Tensor) -> list[str]:
     each.
     """
     found = []
-    centre = _low_frequencies(power.shape[2:]).to(power)
-    corner = torch.fft.ifftshift(centre, dim=(-2, -1))
-    inner, outer = (
-        (power * mask * where).sum((1, 2, 3)) / (mask * where).sum((1, 2, 3)).clamp(min=1)
-        for where in (centre, corner)
-    )
-    if bool((outer > _MUCH * inner).any()):
+    shifted = strongest_in_corners(power, mask)
+    if bool(shifted.any()):
         found.append(
-            f"{int((outer > _MUCH * inner).sum())} of {len(power)} measurements are strongest in "
+            f"{int(shifted.sum())} of {len(power)} measurements are strongest in "
             "the corners, as if the frequency 0 stood at (0, 0); here it "
             "stands in the middle: use torch.fft.fftshift(y, dim=(-2, -1)), and the same for "
-            "the mask"
+            "the mask, or say fft (docs/mri.md), which moves the origin of the image too"
         )
     absent = ((power == 0) & (mask > 0)).flatten(1).sum(1) / mask.flatten(1).sum(1).clamp(min=1)
     if bool((absent > 0.5).any()):
@@ -117,6 +112,18 @@ def k_space_doubts(power: Tensor, mask: Tensor) -> list[str]:
             "exactly 0 in y; mask and measurement do not belong together"
         )
     return found
+
+
+def strongest_in_corners(power: Tensor, mask: Tensor) -> Tensor:
+    """Of measurements of this power, (batch, 1, height, width), which are strongest around the
+    frequency (0, 0) of the array.
+    """
+    centre = _low_frequencies(power.shape[2:]).to(power)
+    inner, outer = (
+        (power * mask * where).sum((1, 2, 3)) / (mask * where).sum((1, 2, 3)).clamp(min=1)
+        for where in (centre, torch.fft.ifftshift(centre, dim=(-2, -1)))
+    )
+    return outer > _MUCH * inner
 
 
 def _low_frequencies(size: torch.Size) -> Tensor:

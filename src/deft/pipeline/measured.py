@@ -19,12 +19,26 @@ from deft.data.arrays import INTEGERS, Range, convert_range
 from deft.errors import InvalidInput
 from deft.likelihoods import Observation, warn_doubts
 from deft.operators.base import ForwardOperator
+from deft.pipeline import scanned
 from deft.pipeline.deviations import deviations, with_deviations
-from deft.pipeline.operators import operator_of, size_of
+from deft.pipeline.k_space import has_frequencies
+from deft.pipeline.operators import drawn, operator_of, size_of
 from deft.pipeline.read import Given, items, rows
 from deft.priors.base import Prior
 from deft.problems import Problem
 
+_SAID = (
+    "operator",
+    "mask",
+    "kernel",
+    "angles",
+    "sensitivities",
+    "fft",
+    "sigma_y",
+    "value_range",
+    "convert",
+    "slice",
+)
 _ROUNDING = 1 / math.sqrt(12)  # the standard deviation of rounding to whole numbers
 
 
@@ -38,7 +52,7 @@ def observation_of(
     read.
     """
     if isinstance(measurements, Observation):
-        for name in ("operator", "mask", "kernel", "angles", "sigma_y", "value_range", "convert"):
+        for name in _SAID:
             if getattr(given, name) is not None:
                 raise InvalidInput(
                     name,
@@ -47,6 +61,17 @@ def observation_of(
                     advice=f"leave `{name}` out",
                 )
         return measurements.to(prior.device)
+    usual = given.operator if given.operator is not None else drawn(prior, problem)
+    if isinstance(usual, ForwardOperator) and has_frequencies(usual):
+        return scanned.observation_of(measurements, usual, prior, problem, given)
+    for name in ("sensitivities", "fft"):
+        if getattr(given, name) is not None:
+            raise InvalidInput(
+                name,
+                given=f"{name}, for k-space",
+                expected=f"nothing: {type(problem).__name__} measures no frequencies",
+                advice=f"leave `{name}` out, or load an h-transform for MultiCoilMRI or MRI",
+            )
     operator = operator_of(
         prior,
         problem,

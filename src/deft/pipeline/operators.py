@@ -69,13 +69,14 @@ def operator_of(
     return _shared(prior, problem)
 
 
-def _drawn(prior: Prior, problem: Problem) -> ForwardOperator:
+def drawn(prior: Prior, problem: Problem) -> ForwardOperator:
+    """An operator of the problem, for one signal."""
     x_0 = torch.zeros(1, *prior.signal_shape, device=prior.device)
     return problem.operator(x_0, Noise([0]))
 
 
 def _masked(prior: Prior, problem: Problem, mask: object, invert: bool) -> ForwardOperator:
-    usual = _drawn(prior, problem)
+    usual = drawn(prior, problem)
     if type(usual) not in (Inpainting, MRI):
         raise _no_use("mask", problem)
     stack = torch.from_numpy(masks(mask, invert))[:, None]
@@ -121,7 +122,7 @@ def masks(mask: object, invert: bool) -> np.ndarray[Any, Any]:
 
 
 def _blurred(prior: Prior, problem: Problem, kernel: object) -> ForwardOperator:
-    usual = _drawn(prior, problem)
+    usual = drawn(prior, problem)
     if type(usual) not in (CircularBlur, ReflectBlur, NonlinearBlur):
         raise _no_use("kernel", problem)
     found = torch.as_tensor(_numbers("kernel", kernel, "(height, width) or (n, height, width)"))
@@ -177,7 +178,7 @@ def _shared(prior: Prior, problem: Problem) -> ForwardOperator:
             given="nothing",
             expected=f"the operator that measured y: {type(problem).__name__} draws one for each "
             "signal",
-            advice=_HOW[_kind(_drawn(prior, problem), problem)],
+            advice=_HOW[_kind(drawn(prior, problem), problem)],
         )
     return found
 
@@ -187,7 +188,7 @@ def needed(prior: Prior, problem: Problem) -> str:
     problem draws none of them.
     """
     if problem.shared_operator(torch.zeros(1, *prior.signal_shape, device=prior.device)) is None:
-        return _kind(_drawn(prior, problem), problem)
+        return _kind(drawn(prior, problem), problem)
     return ""
 
 

@@ -92,10 +92,13 @@ class DeftPipeline:
         mask: object = None,
         kernel: object = None,
         angles: object = None,
+        sensitivities: object = None,
+        fft: str | None = None,
         invert_mask: bool = False,
         sigma_y: float | Tensor | None = None,
         value_range: tuple[float, float] | str | None = None,
         convert: str | None = None,
+        slice: str | None = None,
         num_samples: int = 8,
         steps: int | None = None,
         sampler: object = None,
@@ -106,13 +109,14 @@ class DeftPipeline:
     ) -> Answers:
         """Posterior samples for measurements, with a verdict on each.
 
-        `measurements` are a picture, an array, a tensor, a path (picture, npy, npz, DICOM), a list
-        of these, or an `Observation`. What measured them is said by one of `mask` (1 or white where
-        observed), `kernel`, `angles` (degrees) and `operator`; by default it is the problem's,
-        where it draws none. Whole numbers run over their type, floating-point ones over
-        `value_range` (default: the prior's range; for DICOM the window in HU), and `sigma_y`, the
-        standard deviation of the noise (one, or an array of the shape of the measurements), has
-        their unit (default: the problem's).
+        `measurements` are a picture, an array, a tensor, a path (picture, npy, npz, DICOM, NIfTI
+        with the name of a `slice`), a list of these, or an `Observation`. What measured them is
+        said by one of `mask` (1 or white where observed), `kernel`, `angles` (degrees) and
+        `operator`; by default it is the problem's, where it draws none. k-space is complex, and has
+        `sensitivities`, a `mask` and a convention `fft` (docs/mri.md). Whole numbers run over their
+        type, floating-point ones over `value_range` (default: the prior's range; for DICOM the
+        window in HU), and `sigma_y`, the standard deviation of the noise (one, or an array of the
+        shape of the measurements), has their unit (default: the problem's).
         `convert` turns pictures "grey" or to "rgb". `steps` are those of the default sampler, or of
         a `sampler` that is a scheduler of diffusers; `paths` asks for the effective sample size of
         so many paths; `batch_size` is the largest number of signals denoised at once. Raises
@@ -121,17 +125,8 @@ class DeftPipeline:
         """
         drawn_by = self._sampler(steps, sampler)
         own = self.problem.window or _window_on(self.card)
-        given = Given(
-            operator,
-            mask,
-            kernel,
-            angles,
-            invert_mask,
-            sigma_y,
-            value_range,
-            convert,
-            own,
-        )
+        how = (operator, mask, kernel, angles, invert_mask)
+        given = Given(*how, sigma_y, value_range, convert, own, sensitivities, fft, slice)
         observed = observation_of(measurements, self.prior, self.problem, given)
         posterior = Posterior(self.prior, self.h, observed)
         samples = drawn_by(
@@ -145,7 +140,7 @@ class DeftPipeline:
             observed,
             samples,
             own_noise=sigma_y is not None,
-            own_operator=any(said is not None for said in (operator, mask, kernel, angles)),
+            own_operator=any(said is not None for said in (*how[:-1], sensitivities)),
             weighed=self._weighed(posterior, paths, steps, seed, batch_size),
             batch_size=batch_size,
         )

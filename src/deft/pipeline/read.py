@@ -17,6 +17,7 @@ from deft import checks
 from deft.data.arrays import INTEGERS, Range, read_array
 from deft.data.ct import Slices, holds_slices
 from deft.data.ct import window as window_of
+from deft.data.nifti import holds_nifti, read_volumes
 from deft.errors import BadImage, InvalidInput
 from deft.priors.base import Prior
 from deft.storage import pictures
@@ -38,6 +39,9 @@ class Given:
     value_range: Range | str | None = None
     convert: str | None = None
     window: Range | None = None  # of the card, for DICOM
+    sensitivities: object = None  # of coils, for k-space
+    fft: str | None = None
+    slice: str | None = None  # of NIfTI volumes
 
 
 @final
@@ -57,6 +61,8 @@ def items(measurements: object, shape: Sequence[int], given: Given) -> list[Read
     """What is read of measurements whose own shape is `shape`; a list gives its items in order.
     Raises `InvalidInput` for values of another kind, and `BadImage` for files that cannot be read.
     """
+    if given.slice is not None and not _all_nifti(measurements):
+        raise _idle("slice", given.slice, "these measurements are no NIfTI files")
     if isinstance(measurements, (list, tuple)):
         if not measurements:
             raise InvalidInput("measurements", given="an empty list", expected="at least one")
@@ -79,14 +85,16 @@ def items(measurements: object, shape: Sequence[int], given: Given) -> list[Read
     raise InvalidInput(
         "measurements",
         given=type(measurements).__name__,
-        expected="a picture, an array, a tensor, a path (picture, npy, npz, DICOM), or a list of "
-        "these",
+        expected="a picture, an array, a tensor, a path (picture, npy, npz, DICOM, NIfTI), "
+        "or a list of these",
     )
 
 
 def _file(path: Path, shape: Sequence[int], given: Given) -> list[Read]:
     if not path.exists():
         raise BadImage(f"measurements: {path} does not exist.")
+    if holds_nifti(path):
+        return _volumes(path, given)
     if holds_slices(path):
         return [_slices(path, given)]
     if path.is_dir():
@@ -98,6 +106,24 @@ def _file(path: Path, shape: Sequence[int], given: Given) -> list[Read]:
         return [_picture(pictures.decoded(path), path, shape, given)]
     except pictures.Unreadable as error:
         raise BadImage(str(error)) from error
+
+
+def _all_nifti(measurements: object) -> bool:
+    each = measurements if isinstance(measurements, (list, tuple)) else [measurements]
+    return all(isinstance(one, (str, Path)) and holds_nifti(Path(one).expanduser()) for one in each)
+
+
+def _volumes(path: Path, given: Given) -> list[Read]:
+    """Slices of volumes: numbers over value_range, or, of a problem with a window, in Hounsfield
+    units cut to it.
+    """
+    if given.convert is not None:
+        raise _idle("convert", given.convert, f"{path} holds slices of volumes")
+    found = [one for slices in read_volumes(path, given.slice).values() for one in slices]
+    stack = np.stack([one.values for one in found])
+    if given.window is None:
+        return [_numbers(torch.from_numpy(one)[None], given, str(path)) for one in stack]
+    return [_hounsfield(Slices(stack, window_of(given.value_range or given.window)), path)]
 
 
 def _slices(path: Path, given: Given) -> Read:
@@ -113,9 +139,12 @@ def _slices(path: Path, given: Given) -> Read:
             "slices",
             advice="say the window, such as value_range=(-1000, 1500) or 'chest'",
         )
-    slices = Slices.dicom(path, window_of(through))
+    return _hounsfield(Slices.dicom(path, window_of(through)), path)
+
+
+def _hounsfield(slices: Slices, path: Path) -> Read:
     hu = torch.stack([slices.hounsfield(slices[i]) for i in range(len(slices))])
-    return Read(hu, tuple(map(float, window_of(through))), str(path))  # type: ignore[arg-type]
+    return Read(hu, slices.window, str(path))
 
 
 def _picture(image: Any, path: Path, shape: Sequence[int], given: Given) -> Read:

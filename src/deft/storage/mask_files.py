@@ -23,16 +23,17 @@ _GREY = 0.05  # the share of in-between values of a mask that is worth a word
 _MOSTLY_GREY = 0.5  # above it a picture is no mask
 
 
-def mask(path: str | Path, invert: bool = False) -> NDArray[np.float32]:
+def mask(path: str | Path, invert: bool = False, rows: int | None = None) -> NDArray[np.float32]:
     """The mask in a picture or an npy file, (height, width): 1 where observed.
 
     Observed is what is white (at least half of the brightness; in a file of 0 and 1 what is 1), or
-    what is opaque where the picture has transparent places; `invert` turns it round. Raises
-    `BadImage` for what cannot be read, where nothing at all is observed, and where most values lie
+    what is opaque where the picture has transparent places; `invert` turns it round. Where `rows`
+    is given, an array (width,) says which columns are observed, in so many rows. Raises `BadImage`
+    for what cannot be read, where nothing at all is observed, and where most values lie
     in between; warns where everything is, and where many values lie in between.
     """
     path = Path(path)
-    return _observed(f"the mask {path}", _mask_values(path), invert)
+    return _observed(f"the mask {path}", _mask_values(path, rows), invert)
 
 
 def mask_of(value: Any, invert: bool = False) -> NDArray[np.float32]:
@@ -75,12 +76,14 @@ def _observed(what: str, values: NDArray[np.float64], invert: bool) -> NDArray[n
     return observed.astype(np.float32)
 
 
-def _mask_values(path: Path) -> NDArray[np.float64]:
+def _mask_values(path: Path, rows: int | None = None) -> NDArray[np.float64]:
     """The brightness of each place, in [0, 1]."""
     if not path.exists():
         raise BadImage(f"{path} does not exist.")
     if path.suffix.lower() in (".npy", ".npz"):
         values = np.squeeze(_only_array(path))
+        if rows is not None and values.ndim == 1:
+            values = np.repeat(values[None], rows, axis=0)
         return _array_values(f"the mask {path}", values, _full_scale(values))
     try:
         image = decoded(path)

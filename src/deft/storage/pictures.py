@@ -85,7 +85,7 @@ def found(place: str | Path, what: str, suffixes: Collection[str] = SUFFIXES) ->
         raise BadImage(f"{place} cannot be read: permission denied.")
     if place.is_file():
         return [place]
-    every = sorted(_visible(place))
+    every = sorted(visible(place))
     chosen = [path for path in every if path.suffix.lower() in suffixes]
     left = Counter(
         path.suffix.lower() or "no suffix" for path in every if path.suffix.lower() not in suffixes
@@ -116,7 +116,9 @@ def found(place: str | Path, what: str, suffixes: Collection[str] = SUFFIXES) ->
     return chosen
 
 
-def _visible(folder: Path) -> Iterator[Path]:
+def visible(folder: Path) -> Iterator[Path]:
+    """The files below a folder, hidden ones left out."""
+
     def refuse(error: OSError) -> None:
         raise BadImage(
             f"{error.filename or folder} cannot be read: {(error.strerror or str(error)).lower()}."
