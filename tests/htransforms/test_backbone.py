@@ -210,7 +210,8 @@ def test_a_round_trip_through_a_file(tmp_path: Path):
     checkpoint.save(tmp_path / "h.safetensors", h, prior, {"problem": None})
     same, _ = checkpoint.load(tmp_path / "h.safetensors", prior)
     assert isinstance(same, BackboneHTransform)
-    assert same.where == "pivot" and same.bonds
+    assert same.where == "pivot"
+    assert same.bonds
     observation = motifs(prior, 1)
     one, other = (shifts(k, prior, observation) for k in (h, same.double()))
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
