@@ -1,6 +1,7 @@
 """The gate of a prior of backbones, with its seeds, for a prior that was never trained."""
 
 import backbone_gate
+import export_backbone
 import numpy as np
 import pytest
 import torch
@@ -48,10 +49,9 @@ def test_natives_are_the_nearest_in_length(prior):
 
 
 def test_seed_0_draws_what_the_card_of_the_prior_holds(prior):
-    export = pytest.importorskip("export_backbone")
     sampler = Cooled(3, 0.6, 6.0)
     own = backbone_gate.designs(prior, sampler, 0, 3)
-    for x, z in zip(own, export.designs(prior, sampler, [22, 26, 30]), strict=True):
+    for x, z in zip(own, export_backbone.designs(prior, sampler, [22, 26, 30]), strict=True):
         torch.testing.assert_close(x, z)
     other = backbone_gate.designs(prior, sampler, 1, 3)
     assert not torch.equal(other[0], own[0])
