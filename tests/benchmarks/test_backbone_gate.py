@@ -1,5 +1,8 @@
 """The gate of a prior of backbones, with its seeds, for a prior that was never trained."""
 
+import json
+from pathlib import Path
+
 import backbone_gate
 import export_backbone
 import numpy as np
@@ -39,6 +42,13 @@ def test_lines_that_were_not_measured_are_not_met(prior, tmp_path, monkeypatch):
     assert len(set(radii)) == len(backbone_gate.SEEDS)
     again = backbone_gate.measures(prior, parts, tmp_path, count=3, members=None)
     assert again["by_seed"] == found["by_seed"]
+
+
+def test_the_page_holds_the_table_of_the_kept_values():
+    root = Path(backbone_gate.__file__).parents[1]
+    kept = root / "benchmarks" / "results" / "protein" / "backbone_gate.json"
+    table = backbone_gate.table(json.loads(kept.read_text()))
+    assert table in (root / "docs" / "priors" / "backbone-128.md").read_text()
 
 
 def test_natives_are_the_nearest_in_length(prior):
