@@ -18,9 +18,10 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -121,6 +122,45 @@ def measures(
     }
 
 
+def table(found: Mapping[str, Any]) -> str:
+    """The lines of the gate by seed, in Markdown, with what natives have and natives with noise."""
+    heads = ["", "asked", *(f"seed {seed}" for seed in found["seeds"]), "natives", "with noise"]
+    lines = [f"| {' | '.join(heads)} |", "| --- | --- |" + " ---: |" * (len(heads) - 2)]
+    others = [
+        {"helix and strand": _structure(row), **{c: row["measures"].get(k) for c, k in _KEYS}}
+        for row in (found["natives"], found["natives_with_noise"])
+    ]
+    for same in zip(*found["gates"], strict=True):
+        name, asked = same[0]["name"], same[0]["asked"].split(", natives'")[0]
+        cells = [_cell(line, line["met"]) for line in same]
+        cells += [_cell(of.get(name) or {"value": None}) for of in others]
+        lines.append(f"| {name} | {asked} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+_KEYS = (
+    ("bonds within 0.2 Å of 3.8", "bonds"),
+    ("residues that clash", "clashes"),
+    ("entropy", "entropy"),
+    ("cross likelihood", "cross_likelihood"),
+)
+
+
+def _structure(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """Helix and strand together."""
+    helix, strand = (row["measures"][key]["value"] for key in ("helix", "strand"))
+    return {"value": helix + strand, "standard_error": None}
+
+
+def _cell(line: Mapping[str, Any], met: bool | None = None) -> str:
+    """A value with its error; of designs that have no left-handed residue there is no ratio."""
+    if line["value"] is None:
+        return "none left-handed" if met else "–"
+    error = line["standard_error"]
+    text = f"{line['value']:.3f}" + (f" ± {error:.3f}" if error is not None else "")
+    return text if met is not False else f"{text}, **not met**"
+
+
 def main() -> None:
     """Draw, measure, and write."""
     parser = argparse.ArgumentParser(
@@ -144,7 +184,7 @@ def main() -> None:
         "versions": provenance.versions(),
         "machine": provenance.machine("cpu"),
     }
-    print(json.dumps(found["passed"]))
+    print(table(found))
     if given.keep:
         given.keep.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -1,6 +1,10 @@
 """The gate of a prior of backbones, with its seeds, for a prior that was never trained."""
 
+import json
+from pathlib import Path
+
 import backbone_gate
+import export_backbone
 import numpy as np
 import pytest
 import torch
@@ -40,6 +44,13 @@ def test_lines_that_were_not_measured_are_not_met(prior, tmp_path, monkeypatch):
     assert again["by_seed"] == found["by_seed"]
 
 
+def test_the_page_holds_the_table_of_the_kept_values():
+    root = Path(backbone_gate.__file__).parents[1]
+    kept = root / "benchmarks" / "results" / "protein" / "backbone_gate.json"
+    table = backbone_gate.table(json.loads(kept.read_text()))
+    assert table in (root / "docs" / "priors" / "backbone-128.md").read_text()
+
+
 def test_natives_are_the_nearest_in_length(prior):
     natives = [torch.zeros(n, 3) for n in (50, 20, 31, 30)]
     found = backbone_gate.nearest_in_length(natives, [30, 30, 45])
@@ -48,10 +59,9 @@ def test_natives_are_the_nearest_in_length(prior):
 
 
 def test_seed_0_draws_what_the_card_of_the_prior_holds(prior):
-    export = pytest.importorskip("export_backbone")
     sampler = Cooled(3, 0.6, 6.0)
     own = backbone_gate.designs(prior, sampler, 0, 3)
-    for x, z in zip(own, export.designs(prior, sampler, [22, 26, 30]), strict=True):
+    for x, z in zip(own, export_backbone.designs(prior, sampler, [22, 26, 30]), strict=True):
         torch.testing.assert_close(x, z)
     other = backbone_gate.designs(prior, sampler, 1, 3)
     assert not torch.equal(other[0], own[0])
