@@ -1471,8 +1471,8 @@ ROWS: dict[str, list[Row]] = {
             "--prior {w}/d_embedding",
             (
                 "the weights of {w}/d_embedding",
-                "got 4 tensors left out, such as",
-                "the weights of the network that config.json",
+                "got missing 4: ",
+                "the weights of the UNet2DModel that config.json",
             ),
         ),
         Row(
@@ -1527,8 +1527,8 @@ ROWS: dict[str, list[Row]] = {
             "--prior {w}/d_missing",
             (
                 "the weights of {w}/d_missing",
-                "got 1 tensors left out, such as conv_in.bias",
-                "the weights of the network that config.json",
+                "got missing 1: conv_in.bias (16,)",
+                "the weights of the UNet2DModel that config.json",
             ),
         ),
         Row(
@@ -1536,8 +1536,8 @@ ROWS: dict[str, list[Row]] = {
             "--prior {w}/d_extra",
             (
                 "the weights of {w}/d_extra",
-                "got 1 tensors that the network does not have,",
-                "the weights of the network that config.json",
+                "got not of this network 1: more.weight (2,)",
+                "the weights of the UNet2DModel that config.json",
             ),
         ),
     ],

@@ -21,7 +21,6 @@ from deft.errors import InvalidInput
 from deft.operators.around import Around
 from deft.operators.base import ForwardOperator, LinearOperator, within_reach
 from deft.operators.checked import Shape
-from deft.operators.solvers import conjugate_gradients
 from deft.operators.whitening import Whitening
 from deft.types import Mask, Measurement, Signal, Times, expand, norm
 
@@ -207,9 +206,3 @@ class ComposedLinear(_Behind, LinearOperator):
 
     def adjoint(self, y: Measurement) -> Signal:
         return self.codec.adjoint(self.operator.adjoint(y))
-
-    def pseudo_inverse(self, y: Measurement) -> Signal:
-        """A^+ y, by conjugate gradients on the normal equations, which are consistent whatever y
-        is.
-        """
-        return conjugate_gradients(lambda z: self.adjoint(self.linear(z)), self.adjoint(y))

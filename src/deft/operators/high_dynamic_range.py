@@ -50,7 +50,7 @@ class HighDynamicRange(ForwardOperator):
     def weighted_pull(
         self, x_0: Signal, residual: Measurement, weight: Measurement, r2: Times
     ) -> Signal:
-        """factor weight residual / (r2 weight factor^2 + 1): the same for each entry's own noise."""
+        """factor weight residual / (r2 weight factor^2 + 1): the same, by entries."""
         r2 = expand(torch.as_tensor(r2), residual).to(residual)
         return self.factor * weight * residual / (r2 * weight * self.factor**2 + 1)
 

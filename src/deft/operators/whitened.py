@@ -23,7 +23,6 @@ from deft.operators.base import (
     pull_of_lifts,
 )
 from deft.operators.checked import Shape
-from deft.operators.solvers import conjugate_gradients
 from deft.operators.whitening import Whitening
 from deft.types import Mask, Measurement, Signal, Times
 
@@ -107,10 +106,6 @@ class WhitenedLinear(_Whitened, LinearOperator):
 
     def adjoint(self, y: Measurement) -> Signal:
         return self.operator.adjoint(self.operator.observed(self.whitening.adjoint(y)))
-
-    def pseudo_inverse(self, y: Measurement) -> Signal:
-        """By conjugate gradients on the normal equations, which have a solution whatever y is."""
-        return conjugate_gradients(lambda z: self.adjoint(self.linear(z)), self.adjoint(y))
 
 
 @final
