@@ -55,6 +55,9 @@ class TestInspect:
         code, said, _ = deft("inspect", tmp_path / "w.pt")
         assert code == 0
         assert "family         not known: a checkpoint of an unknown family" in said
+        assert "supported      a file of deft, a folder that diffusers' save" in said
+        assert "adm: weights of a U-Net of guided-diffusion" in said
+        assert "build the network in Python, load these weights, and wrap it" in said
         assert "3 in 1 tensors" in said
 
     def test_a_file_of_a_package(self, deft, tmp_path):

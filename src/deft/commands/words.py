@@ -20,6 +20,7 @@ _ALIASES = {
     "evaluations": "bank",
     "class_labels": "labels",
     "h_transform": "h",
+    "url": "prior",
 }
 _CALL = re.compile(r"\w+\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)")
 _VALUE = r"('[^']*'|\"[^\"]*\"|\[[^\]]*\]|\([^)]*\)|[\w.+-]*[\w+-])"

@@ -96,16 +96,19 @@ class ImageFolder(Dataset[Any]):
         there.
         """
         found = pictures.found(self.folder, "images")
-        if self.folder.is_file():
-            strict, self.folder = True, self.folder.parent
+        alone = self.folder.is_file()
+        if alone:
+            self.folder = self.folder.parent
         brightest = 0
         size, reasons = 0, []
         for path in found:
             try:
                 pixels = self._decode(path)
             except pictures.Unreadable as error:
+                if alone:
+                    raise BadImage(str(error)) from error
                 if strict:
-                    raise BadImage(f"{error} It would be skipped without strict.") from error
+                    raise BadImage(f"{error} To skip such files: strict=False.") from error
                 self.skipped.append(path)
                 reasons.append(str(error))
                 continue

@@ -162,8 +162,8 @@ def _process(
             f"{given} has no scheduler_config.json",
             given="no noise schedule",
             expected="that under which the network was trained",
-            advice=f"give `schedule` (one of {', '.join(diffusers_schedulers.NAMED)}, or a "
-            "Schedule); linear is DDPM's usual table",
+            advice=f"give `schedule`, one of {', '.join(diffusers_schedulers.NAMED)}; linear is "
+            "DDPM's usual table",
         )
     config: Any = unet.config
     tokens = None
