@@ -758,7 +758,7 @@ ROWS: dict[str, list[Row]] = {
                 "unknown option",
                 "got --lr",
                 "an option of this command (--help shows them)",
-                "Did you mean --help or --flip?",
+                "Did you mean --learning_rate?",
             ),
         ),
         Row(
@@ -3172,7 +3172,11 @@ ROWS: dict[str, list[Row]] = {
             SAMPLE.replace(" --steps 2", ""),
             "--sampler Informed --sampler.sampler DPMSolver --sampler.sampler.steps 4 "
             "--sampler.log_snr 8",
-            ("log_snr", "got 8", "that of the grid's second evaluation", "UniformLogSNR(low=8)"),
+            (
+                "--sampler.log_snr: got 8",
+                "that of the grid's second evaluation",
+                "UniformLogSNR(low=8)",
+            ),
         ),
         Row(SAMPLE, "--sampler Informed", ("--sampler.sampler", "got nothing", "needs it")),
     ],

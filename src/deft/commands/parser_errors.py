@@ -52,11 +52,7 @@ def of_the_parser(
     if unknown:
         first = unknown[1].split()[0]
         name = first.split("=")[0].replace("-", "_").replace("__", "--", 1)
-        near = (
-            nearest_names(name, [f"--{option}" for option in options]).removeprefix("; ")
-            if first.startswith("-")
-            else ""
-        )
+        near = _nearest_option(name, options) if first.startswith("-") else ""
         return InvalidInput(
             "unknown option",
             given=first,
@@ -68,12 +64,11 @@ def of_the_parser(
         message.strip(),
     )
     if stray:
-        near = nearest_names(stray[1], list(options)).removeprefix("; ")
         return InvalidInput(
             "unknown option",
             given=stray[1],
             expected="an option of this command (--help shows them)",
-            advice=near,
+            advice=nearest_names(stray[1], list(options)).removeprefix("; "),
         )
     missing = re.search(r"argument (--[\w.-]+)(?:/--\S+)?: expected one argument", message)
     if missing:
@@ -231,6 +226,19 @@ def _arguments(path: str) -> list[str]:
         return []
 
 
+def _nearest_option(name: str, options: Collection[str]) -> str:
+    """The question after an option that was meant: one that it abbreviates (--lr), or near ones."""
+    word = name.lstrip("-")
+    initials = [
+        option
+        for option in options
+        if "_" in option and "".join(part[0] for part in option.split("_") if part) == word
+    ]
+    if initials:
+        return f"did you mean {' or '.join(f'--{option}' for option in initials)}?"
+    return nearest_names(name, [f"--{option}" for option in options]).removeprefix("; ")
+
+
 def _class_named(message: str) -> str | None:
     """The name of a class that the parser did not find."""
     found = re.findall(r"dot import path string: (\S+)", message) or re.findall(
@@ -249,7 +257,12 @@ def _no_such_class(path: str, name: str) -> InvalidInput:
     if kind == "samplers" and last in methods:
         advice = f"{last} is a method, so say --method {last}"
     else:
-        known = [path.rpartition(".")[2] for path in catalogue.paths(catalogue.base(kind))]
-        near = nearest_names(last, known).removeprefix("; ")
+        paths = catalogue.paths(catalogue.base(kind))
+        names = [path.rpartition(".")[2] for path in paths]
+        near = (
+            nearest_names(last, names)
+            if last == name
+            else nearest_names(name, paths) or nearest_names(last, names)
+        ).removeprefix("; ")
         advice = near or f"deft list{f' --kind {kind}' if kind else ''} shows what there is"
     return InvalidInput(f"--{path}", given=name, expected=f"{what} that there is", advice=advice)
