@@ -99,16 +99,14 @@ class ImageFolder(Dataset[Any]):
         alone = self.folder.is_file()
         if alone:
             self.folder = self.folder.parent
-        brightest = 0
-        size, reasons = 0, []
+        brightest, size, reasons = 0, 0, []
         for path in found:
             try:
                 pixels = self._decode(path)
             except pictures.Unreadable as error:
-                if alone:
-                    raise BadImage(str(error)) from error
-                if strict:
-                    raise BadImage(f"{error} To skip such files: strict=False.") from error
+                if alone or strict:
+                    more = "" if alone else " To skip such files: strict=False."
+                    raise BadImage(f"{error}{more}") from error
                 self.skipped.append(path)
                 reasons.append(str(error))
                 continue
