@@ -147,9 +147,9 @@ def of_the_parser(
     given = next(
         (value.strip() for value in found if not value.startswith(("NestedArg", "Namespace"))), None
     )
-    named = _class_named(message)
-    if named and path:
-        return _no_such_class(path, named)
+    missed = _class_named(message)
+    if missed and path:
+        return _no_such_class(path, missed)
     expected, advice = _problem(message)
     if expected:
         return InvalidInput(

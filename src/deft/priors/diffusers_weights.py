@@ -62,7 +62,7 @@ def _shapes(root: Path) -> dict[str, tuple[int, ...]]:
     """The shapes of the tensors in the safetensors files of a folder."""
     from safetensors import safe_open
 
-    found = {}
+    found: dict[str, tuple[int, ...]] = {}
     for path in root.glob("*.safetensors"):
         with safe_open(path, "pt") as file:
             names = file.keys()
