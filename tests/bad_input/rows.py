@@ -171,7 +171,7 @@ ROWS: dict[str, list[Row]] = {
             "--details.value_range [0,1]",
             ("--details.value_range", "(0.0, 1.0)", "which cannot say another"),
         ),
-        Row("export {w}/tiny.safetensors", "--out out", ("a UNetPrior", "a UNet2DModel")),
+        Row("export {w}/tiny.safetensors", "--out out", ("(UNetPrior)", "a UNet2DModel")),
         Row("export --print_config=x", "", ('Invalid option "x" for --print_config',)),
         Row(EXPORT, "--config {w}/yaml/list.yaml", ("{w}/yaml/list.yaml",)),
     ],
