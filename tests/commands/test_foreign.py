@@ -77,7 +77,7 @@ class TestInspect:
         assert "--problem MotifScaffolding --images CHAINS" in said
         code, _, said = deft("inspect", path, "--images", save_images(tmp_path / "i", 4, (8, 8)))
         assert code == 2
-        assert "a prior of protein backbones" in said
+        assert "of protein backbones" in said
         assert "deft scaffold" in said
 
     def test_code_is_not_executed(self, deft, tmp_path):
@@ -100,7 +100,7 @@ class TestExport:
     def test_what_has_no_such_form_is_refused(self, deft, prior_file, tmp_path: Path):
         code, _, said = deft("export", prior_file, "--out", tmp_path / "folder")
         assert code == 2
-        assert "a UNetPrior" in said
+        assert "(UNetPrior)" in said
         assert not (tmp_path / "folder").exists()
 
 
