@@ -21,7 +21,7 @@ LAYERS = {
     "geometry": {"errors"},
     "signals": set(),
     "storage": {"types", "errors", "noise"},
-    "networks": {"types", "errors"},
+    "networks": {"types", "errors", "geometry"},
     "schedules": {"types", "errors", "noise"},
     "transitions": {"types", "schedules"},
     "priors": {

@@ -152,6 +152,12 @@ def room_for(what: str, advice: str) -> Iterator[None]:
         raise OutOfMemory(f"the device has no room for {what}; {advice}.") from error
 
 
+def first_line(error: BaseException) -> str:
+    """Kind and first line of an error of another library."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
 def nearest_names(name: str, known: list[str]) -> str:
     """The clause `; did you mean ...?` for a misspelt name, or an empty string where nothing is
     near.

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from deft.schedules import Schedule
-from deft.types import LogProb, Signal, Times, expand, inner
+from deft.types import LogProb, Signal, Times, expand, in_double, inner
 
 
 @final
@@ -58,9 +58,7 @@ class Transition:
         z is what q drew. Needs c > 0: without noise (eta = 0) a step has no density. In double
         precision, for these are sums over all entries.
         """
-        x_s, x_t, x_0_hat, shift = (
-            x if x.device.type == "mps" else x.double() for x in (x_s, x_t, x_0_hat, shift)
-        )
+        x_s, x_t, x_0_hat, shift = map(in_double, (x_s, x_t, x_0_hat, shift))
         c = expand(self.c, x_t).to(x_t)
         u = expand(self.a, x_t).to(x_t) / c * shift
         z = (x_s - self.mean(x_0_hat + shift, x_t)) / c

@@ -30,6 +30,11 @@ def expand(values: Tensor, like: Tensor) -> Tensor:
     return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))
 
 
+def in_double(x: Tensor) -> Tensor:
+    """x in double precision, where the device has it."""
+    return x if x.device.type == "mps" else x.double()
+
+
 def norm(x: Tensor) -> Tensor:
     """The Euclidean norm of each signal, over all axes but the first."""
     result: Tensor = x.flatten(1).norm(dim=1)

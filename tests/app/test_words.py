@@ -36,7 +36,7 @@ def test_files_by_their_names_and_on_one_line():
             "Allow_prior=True downloads it; prior= takes a copy of yours, or 'owner/prior'.",
             "start deft app with --prior owner/prior",
         ),
-        ("It fails. It would be skipped without strict.", "It fails."),
+        ("It fails. To skip such files: strict=False.", "It fails."),
     ],
 )
 def test_arguments_of_python_become_choices(text, part):

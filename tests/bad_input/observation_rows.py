@@ -48,7 +48,7 @@ OBSERVATION_ROWS: dict[str, list[Row]] = {
         Row(
             MEASURED,
             "--sigma_y {w}/nowhere.npy",
-            ("{w}/nowhere.npy does not exist",),
+            ("--sigma_y: got {w}/nowhere.npy", "an npy file that exists"),
         ),
     ],
     "k-space": [

@@ -171,7 +171,7 @@ ROWS: dict[str, list[Row]] = {
             "--details.value_range [0,1]",
             ("--details.value_range", "(0.0, 1.0)", "which cannot say another"),
         ),
-        Row("export {w}/tiny.safetensors", "--out out", ("a UNetPrior", "a UNet2DModel")),
+        Row("export {w}/tiny.safetensors", "--out out", ("(UNetPrior)", "a UNet2DModel")),
         Row("export --print_config=x", "", ('Invalid option "x" for --print_config',)),
         Row(EXPORT, "--config {w}/yaml/list.yaml", ("{w}/yaml/list.yaml",)),
     ],
@@ -205,7 +205,7 @@ ROWS: dict[str, list[Row]] = {
             (
                 "the answer of the prior at {api}/shape",
                 "(2, 1, 3, 16)",
-                "the shape of x_t, (2, 1, 16, 16)",
+                "expected x_0_hat of torch.float32, (2, 1, 16, 16)",
                 "saved in out/state.safetensors",
                 "Go on with: deft train --prior",
             ),
@@ -723,7 +723,7 @@ ROWS: dict[str, list[Row]] = {
         Row(
             "inspect ''",
             "",
-            ("TARGET", "got nothing", "a checkpoint, a training state, a prior that"),
+            ("TARGET", "got nothing", "a checkpoint, of this library or of another"),
         ),
     ],
     "values left out": [
@@ -758,7 +758,7 @@ ROWS: dict[str, list[Row]] = {
                 "unknown option",
                 "got --lr",
                 "an option of this command (--help shows them)",
-                "Did you mean --help or --flip?",
+                "Did you mean --learning_rate?",
             ),
         ),
         Row(
@@ -863,8 +863,8 @@ ROWS: dict[str, list[Row]] = {
             TRAIN,
             "--h_transform DPS",
             (
-                "DPS is not learned, or has no for_prior(prior, fraction=...) to make",
-                "train LearnedHTransform, PaperHTransform or",
+                "--h_transform: got DPS",
+                "an h-transform that is learned: LearnedHTransform, PaperHTransform or",
             ),
         ),
         Row(
@@ -872,7 +872,7 @@ ROWS: dict[str, list[Row]] = {
             "--problem Inpaintign",
             (
                 "--problem",
-                "expected the name of a class that there is, not Inpaintign",
+                "got Inpaintign; expected a problem that there is",
                 "Did you mean Inpainting?",
             ),
         ),
@@ -882,7 +882,7 @@ ROWS: dict[str, list[Row]] = {
             (
                 "--method",
                 "got DPSS",
-                "the name of a class that there is, not DPSS",
+                "got DPSS; expected a method that there is",
                 "Did you mean DPS or DAPS?",
             ),
         ),
@@ -892,7 +892,7 @@ ROWS: dict[str, list[Row]] = {
             (
                 "--sampler",
                 "got Huen",
-                "the name of a class that there is, not Huen",
+                "got Huen; expected a sampler that there is",
                 "Did you mean Heun?",
             ),
         ),
@@ -902,7 +902,7 @@ ROWS: dict[str, list[Row]] = {
             (
                 "--sampler",
                 "got TwistedSMC",
-                "the name of a class that there is, not TwistedSMC",
+                "got TwistedSMC; expected a sampler that there is",
                 "TwistedSMC is a method, so say --method",
             ),
         ),
@@ -926,8 +926,8 @@ ROWS: dict[str, list[Row]] = {
             "--method Given --method.h_transform Nothing",
             (
                 "--method.h_transform",
-                "expected the name of a class that there is, not Nothing",
-                "Deft list shows what there is",
+                "got Nothing; expected an h-transform that there is",
+                "Deft list --kind h-transforms shows what there is",
             ),
         ),
     ],
@@ -1060,7 +1060,7 @@ ROWS: dict[str, list[Row]] = {
             "--config {w}/yaml/class.yaml",
             (
                 "--problem",
-                "expected the name of a class that there is, not Inpaintign",
+                "got Inpaintign; expected a problem that there is",
                 "Did you mean Inpainting?",
             ),
         ),
@@ -1112,7 +1112,7 @@ ROWS: dict[str, list[Row]] = {
             "--config {w}/yaml/method.yaml",
             (
                 "--methods",
-                "expected the name of a class that there is, not DPSS",
+                "got DPSS; expected a method that there is",
                 "Did you mean DPS or DAPS?",
             ),
         ),
@@ -1184,12 +1184,12 @@ ROWS: dict[str, list[Row]] = {
         Row(
             TRAIN,
             "--prior {w}/images",
-            ("{w}/images holds no UNet2DModel", "expected config.json or unet/config.json"),
+            ("{w}/images holds no network: expected config.json, or unet/config.json",),
         ),
         Row(
             TRAIN,
             "--prior {w}/empty",
-            ("{w}/empty holds no UNet2DModel", "expected config.json or unet/config.json"),
+            ("{w}/empty holds no network: expected config.json, or unet/config.json",),
         ),
         Row(
             TRAIN,
@@ -1202,7 +1202,7 @@ ROWS: dict[str, list[Row]] = {
         Row(
             TRAIN,
             "--prior {w}/run",
-            ("{w}/run holds no UNet2DModel", "expected config.json or unet/config.json"),
+            ("{w}/run holds no network: expected config.json, or unet/config.json",),
         ),
         Row(
             TRAIN,
@@ -1396,7 +1396,7 @@ ROWS: dict[str, list[Row]] = {
                 "{w}/d_alone has no scheduler_config.json",
                 "got no noise schedule",
                 "that under which the network was trained",
-                "Give --schedule (one of linear,",
+                "Give --schedule, one of linear,",
             ),
         ),
         Row(
@@ -1415,7 +1415,7 @@ ROWS: dict[str, list[Row]] = {
                 "{w}/d_alone has no scheduler_config.json",
                 "got no noise schedule",
                 "that under which the network was trained",
-                "Give --schedule (one of linear,",
+                "Give --schedule, one of linear,",
             ),
         ),
         Row(
@@ -1471,8 +1471,8 @@ ROWS: dict[str, list[Row]] = {
             "--prior {w}/d_embedding",
             (
                 "the weights of {w}/d_embedding",
-                "got 4 tensors left out, such as",
-                "the weights of the network that config.json",
+                "got missing 4: ",
+                "the weights of the UNet2DModel that config.json",
             ),
         ),
         Row(
@@ -1527,8 +1527,8 @@ ROWS: dict[str, list[Row]] = {
             "--prior {w}/d_missing",
             (
                 "the weights of {w}/d_missing",
-                "got 1 tensors left out, such as conv_in.bias",
-                "the weights of the network that config.json",
+                "got missing 1: conv_in.bias (8,)",
+                "the weights of the UNet2DModel that config.json",
             ),
         ),
         Row(
@@ -1536,8 +1536,8 @@ ROWS: dict[str, list[Row]] = {
             "--prior {w}/d_extra",
             (
                 "the weights of {w}/d_extra",
-                "got 1 tensors that the network does not have,",
-                "the weights of the network that config.json",
+                "got not of this network 1: more.weight (2,)",
+                "the weights of the UNet2DModel that config.json",
             ),
         ),
     ],
@@ -1595,7 +1595,7 @@ ROWS: dict[str, list[Row]] = {
         Row(
             "inspect {w}/diffusers --prediction_type x",
             "",
-            ("--prediction_type", "got x", "one of epsilon, sample, v_prediction, score"),
+            ("--prediction_type", "got x", "one of epsilon, sample, v_prediction, velocity, score"),
         ),
         Row(
             DEMO,
@@ -2087,10 +2087,7 @@ ROWS: dict[str, list[Row]] = {
         Row(
             TRAIN,
             "--images {w}/file",
-            (
-                "{w}/file is truncated or no image (cannot identify image file",
-                "It would be skipped without strict",
-            ),
+            ("{w}/file is truncated or no image (cannot identify image file",),
         ),
     ],
     "pictures": [
@@ -2134,7 +2131,7 @@ ROWS: dict[str, list[Row]] = {
             "--images {w}/half --strict",
             (
                 "{w}/half/b.png is truncated or no image (image file is truncated (0",
-                "It would be skipped without strict",
+                "To skip such files: --strict false.",
             ),
         ),
         Row(TRAIN, "--images {w}/large --fit grow", ("--fit", "got grow", "one of resize, crop")),
@@ -2358,7 +2355,7 @@ ROWS: dict[str, list[Row]] = {
             MEASURED,
             "--measurements {w}/colour",
             (
-                "{w}/colour/00.png is an image of mode RGB, and the prior's signals",
+                "{w}/colour/00.png is an image of mode RGB, and the measurements",
                 "use --convert grey, or an npy file",
             ),
         ),
@@ -3012,7 +3009,11 @@ ROWS: dict[str, list[Row]] = {
             "--reference Best",
             ("the reference 'Best' is none of the methods Prior, DPS",),
         ),
-        Row(EVALUATE, "--weights.lpips {w}/weights.pt", ("LPIPS needs two files", "one was given")),
+        Row(
+            EVALUATE,
+            "--weights.lpips {w}/weights.pt",
+            ("LPIPS needs two files", "--weights.lpips_heads, its linear", "one was given"),
+        ),
         Row(
             EVALUATE,
             "--weights.judge {w}/nowhere.pt",
@@ -3029,7 +3030,7 @@ ROWS: dict[str, list[Row]] = {
         Row(
             EVALUATE,
             "--weights.lpips_heads {w}/nowhere.pt",
-            ("LPIPS needs two files", "one was given"),
+            ("LPIPS needs two files", "--weights.lpips_heads, its linear", "one was given"),
         ),
     ],
     "samplers": [
@@ -3059,8 +3060,8 @@ ROWS: dict[str, list[Row]] = {
             (
                 "--sampler.grid",
                 "got Nothing",
-                "the name of a class that there is, not Nothing",
-                "Deft list shows what there is",
+                "got Nothing; expected a time grid that there is",
+                "Deft list --kind time-grids shows what there is",
             ),
         ),
         Row(
@@ -3069,7 +3070,7 @@ ROWS: dict[str, list[Row]] = {
             (
                 "--sampler",
                 "got DPS",
-                "the name of a class that there is, not DPS",
+                "got DPS; expected a sampler that there is",
                 "DPS is a method, so say --method DPS",
             ),
         ),
@@ -3171,7 +3172,11 @@ ROWS: dict[str, list[Row]] = {
             SAMPLE.replace(" --steps 2", ""),
             "--sampler Informed --sampler.sampler DPMSolver --sampler.sampler.steps 4 "
             "--sampler.log_snr 8",
-            ("log_snr", "got 8", "that of the grid's second evaluation", "UniformLogSNR(low=8)"),
+            (
+                "--sampler.log_snr: got 8",
+                "that of the grid's second evaluation",
+                "UniformLogSNR(low=8)",
+            ),
         ),
         Row(SAMPLE, "--sampler Informed", ("--sampler.sampler", "got nothing", "needs it")),
     ],
@@ -3180,9 +3185,8 @@ ROWS: dict[str, list[Row]] = {
             TRAIN,
             "--problem SuperResolution --problem.factor 3",
             (
-                "event_shape",
-                "got (1, 16, 16)",
-                "(channels, *space), with spatial sizes that are",
+                "--problem.factor: got 3",
+                "a number that divides the sizes of the signals, (16, 16)",
                 "Crop to 15 x 15, or use a factor of 2,",
             ),
         ),
@@ -3251,8 +3255,8 @@ ROWS: dict[str, list[Row]] = {
             "--problem Colorization",
             (
                 "--problem",
-                "expected the name of a class that there is, not Colorization",
-                "Deft list shows what there is",
+                "got Colorization; expected a problem that there is",
+                "Did you mean Colourisation?",
             ),
         ),
     ],
@@ -3263,8 +3267,8 @@ ROWS: dict[str, list[Row]] = {
             "--problem.masks random --problem.masks.share 2",
             (
                 "--problem.masks",
-                "expected the name of a class that there is, not random",
-                "Deft list shows what there is",
+                "got random; expected a kind of masks that there is",
+                "Deft list --kind masks shows what there is",
             ),
         ),
         Row(
@@ -3277,8 +3281,8 @@ ROWS: dict[str, list[Row]] = {
             "--problem deft",
             (
                 "--problem",
-                "expected the name of a class that there is, not deft",
-                "Deft list shows what there is",
+                "got deft; expected a problem that there is",
+                "Deft list --kind problems shows what there is",
             ),
         ),
         Row(
@@ -3411,7 +3415,7 @@ ROWS: dict[str, list[Row]] = {
                 "{w}/ct_foreign/broken.dcm",
                 "got object without an image",
                 "CT slices alone, each once",
-                "It would be skipped without strict",
+                "To skip such files: --strict false.",
             ),
         ),
         Row(
@@ -3519,7 +3523,7 @@ ROWS: dict[str, list[Row]] = {
         Row(
             "inspect {w}/empty",
             "",
-            ("{w}/empty holds no UNet2DModel", "expected config.json or unet/config.json"),
+            ("{w}/empty holds no network: expected config.json, or unet/config.json",),
         ),
         Row(
             "inspect {w}/photo.png",
@@ -3540,7 +3544,7 @@ ROWS: dict[str, list[Row]] = {
         Row(
             "inspect {w}/images",
             "",
-            ("{w}/images holds no UNet2DModel", "expected config.json or unet/config.json"),
+            ("{w}/images holds no network: expected config.json, or unet/config.json",),
         ),
         Row(
             "inspect Inpaintign",
@@ -3559,17 +3563,9 @@ ROWS: dict[str, list[Row]] = {
             ),
         ),
         Row(
-            "inspect {w}/foreign.safetensors",
-            "",
-            (
-                "{w}/foreign.safetensors is a safetensors file but no deft h-transform",
-                "it holds no card of this library",
-            ),
-        ),
-        Row(
             "inspect {w}/unfinished",
             "",
-            ("{w}/unfinished holds no UNet2DModel", "expected config.json or unet/config.json"),
+            ("{w}/unfinished holds no network: expected config.json, or unet/config.json",),
         ),
         Row(
             "inspect {w}/yaml/empty.yaml",
@@ -3840,7 +3836,7 @@ ROWS: dict[str, list[Row]] = {
                 "{w}/d_alone has no scheduler_config.json",
                 "got no noise schedule",
                 "that under which the network was trained",
-                "Give --schedule (one of linear,",
+                "Give --schedule, one of linear,",
             ),
         ),
         Row(SAMPLE, "--convert gray", ("--convert", "got gray", "one of rgb, grey")),
@@ -3908,7 +3904,7 @@ ROWS: dict[str, list[Row]] = {
             "--methods.A.class_path DPSS",
             (
                 "--methods",
-                "expected the name of a class that there is, not DPSS",
+                "got DPSS; expected a method that there is",
                 "Did you mean DPS or DAPS?",
             ),
         ),

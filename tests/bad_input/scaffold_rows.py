@@ -5,19 +5,75 @@ from __future__ import annotations
 from tests.bad_input.row import CHAINS, CONTIG, SCAFFOLD, Row
 
 _CHECK = "scaffold --check {w}/protein/designs"
+_PIXELS = "--problem Inpainting --problem.sigma_y 0.05"
+_BACKBONE = "--prior {w}/protein/tiny.safetensors --images {w}/two"
 _LEARNED = "scaffold --problem {w}/protein/motif.pdb --designs 1 --steps 2 --out out"
 
 SCAFFOLD_ROWS: dict[str, list[Row]] = {
     "backbones in place of images": [
         Row(
-            f"{command} --prior {{w}}/protein/tiny.safetensors --images {{w}}/two --out out",
+            f"{command} --out out",
             "",
-            ("--prior: got tiny-backbone, a prior of protein backbones", "deft scaffold"),
+            ("got tiny-backbone, of protein backbones", "by deft scaffold"),
         )
         for command in (
-            "sample --method DPS --problem Inpainting --problem.sigma_y 0.05",
-            "bank --size 4",
+            f"sample --method DPS {_PIXELS} {_BACKBONE}",
+            "sample --h {w}/protein/h.safetensors --images {w}/two",
+            "sample --h {w}/protein/h.safetensors --measurements {w}/two",
+            f"bank --size 4 {_BACKBONE}",
+            f"evaluate --config {{w}}/yaml/evaluate.yaml {_PIXELS} {_BACKBONE}",
+            "conformal --h {w}/protein/h.safetensors --images {w}/images",
+            "alarm --h {w}/protein/h.safetensors --images {w}/many",
+            "distil --h {w}/protein/h.safetensors --images {w}/images --steps_to 2",
+            f"demo --quick true {_BACKBONE}",
         )
+    ],
+    "backbones in place of images, more": [
+        Row(
+            "app --h {w}/protein/h.safetensors",
+            "",
+            ("--h: got {w}/protein/h.safetensors, of protein backbones", "deft scaffold"),
+        ),
+        Row(
+            "app --h {w}/run --prior {w}/protein/tiny.safetensors",
+            "",
+            ("got tiny-backbone, of protein backbones; expected one of images", "deft scaffold"),
+        ),
+        Row(
+            "serve-prior --prior {w}/protein/tiny.safetensors",
+            "",
+            ("--prior: got tiny-backbone", "of images", "deft scaffold --prior"),
+        ),
+        Row(
+            "export {w}/protein/tiny.safetensors --to diffusers --out out",
+            "",
+            ("tiny-backbone (EquivariantBackbone); expected a UNet2DModel",),
+        ),
+        Row(
+            CHAINS.replace("MotifScaffolding", "Inpainting"),
+            "",
+            ("--problem: got Inpainting; expected MotifScaffolding", "tiny-backbone"),
+        ),
+        *(
+            Row(
+                "adapt --h {w}/protein/h.safetensors --problem SuperResolution --problem.factor 2 "
+                f"--images {{w}}/protein/chains.npz --out out {how}",
+                "",
+                ("--problem: got SuperResolution; expected MotifScaffolding", "tiny-backbone"),
+            )
+            for how in ("--minutes 0.01", "--steps 1")
+        ),
+        Row(
+            "adapt --h {w}/protein/h.safetensors --problem MotifScaffolding --images {w}/two "
+            "--out out",
+            "",
+            ("{w}/two: got no chain",),
+        ),
+        Row(
+            "inspect {w}/protein/tiny.safetensors --images {w}/two",
+            "",
+            ("--images", "it is not used with {w}/protein/tiny.safetensors"),
+        ),
     ],
     "motif problems": [
         Row(

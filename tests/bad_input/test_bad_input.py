@@ -46,6 +46,12 @@ def test_there_are_enough_and_no_kind_crowds_out_the_others():
     assert {row.command for _, row in EVERY} >= set(COMMANDS)
 
 
+@pytest.mark.parametrize("command", sorted({*COMMANDS} - {"list"}))
+def test_every_command_is_given_protein_backbones(command):
+    typed = [f"{row.base} {row.wrong}" for _, row in EVERY if row.command == command]
+    assert any("/protein/" in one for one in typed)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_there(command):
     actions = [

@@ -8,6 +8,7 @@ import torch
 import deft as package
 from deft.problems import SuperResolution
 from deft.training import checkpoint
+from tests.bad_input import protein_world
 
 PROBLEM = ["--problem", "SuperResolution", "--problem.factor", "2", "--problem.sigma_y", "0.1"]
 SHORT = ["--batch_size", "2", "--validation_share", "0"]
@@ -94,3 +95,16 @@ def test_sampling_for_a_problem_that_it_was_not_trained_on(
     assert code == 2
     assert "linear" in said
     assert "deft train" in said
+
+
+def test_minutes_of_chains(deft, tmp_path: Path) -> None:
+    """An h-transform of protein backbones goes on on chains, in steps that are measured too."""
+    world, out = protein_world.build(tmp_path / "world"), tmp_path / "out"
+    code, printed, said = deft(
+        "adapt",
+        *("--h", world / "h.safetensors", "--problem", "MotifScaffolding"),
+        *("--images", world / "chains.npz", "--out", out, "--minutes", "1e-6", *SHORT),
+    )
+    assert code == 0, said
+    assert "1e-06 minutes are about 10 steps here" in printed
+    assert checkpoint.read_card(out / "h.safetensors")["training"]["steps"] == 10

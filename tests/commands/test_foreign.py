@@ -55,6 +55,9 @@ class TestInspect:
         code, said, _ = deft("inspect", tmp_path / "w.pt")
         assert code == 0
         assert "family         not known: a checkpoint of an unknown family" in said
+        assert "supported      a file of deft, a folder that diffusers' save" in said
+        assert "adm: weights of a U-Net of guided-diffusion" in said
+        assert "build the network in Python, load these weights, and wrap it" in said
         assert "3 in 1 tensors" in said
 
     def test_a_file_of_a_package(self, deft, tmp_path):
@@ -74,7 +77,7 @@ class TestInspect:
         assert "--problem MotifScaffolding --images CHAINS" in said
         code, _, said = deft("inspect", path, "--images", save_images(tmp_path / "i", 4, (8, 8)))
         assert code == 2
-        assert "a prior of protein backbones" in said
+        assert "of protein backbones" in said
         assert "deft scaffold" in said
 
     def test_code_is_not_executed(self, deft, tmp_path):
@@ -97,7 +100,7 @@ class TestExport:
     def test_what_has_no_such_form_is_refused(self, deft, prior_file, tmp_path: Path):
         code, _, said = deft("export", prior_file, "--out", tmp_path / "folder")
         assert code == 2
-        assert "a UNetPrior" in said
+        assert "(UNetPrior)" in said
         assert not (tmp_path / "folder").exists()
 
 

@@ -87,8 +87,8 @@ def test_any_size(factor, blocks, channels, kernel):
 def test_errors():
     refused(
         lambda: SuperResolution(4, (1, 8, 10)),
-        (1, 8, 10),
-        "multiples of 4",
+        4,
+        "divides the sizes of the signals, (8, 10)",
         "crop to 8 x 8, or use a factor of 2",
     )
     refused(
@@ -100,8 +100,8 @@ def test_errors():
     refused(lambda: SuperResolution(0, (1, 8, 8)), 0, "a whole number >= 1")
     refused(
         lambda: SuperResolution(16, (1, 8, 8)),
-        (1, 8, 8),
-        "multiples of 16",
+        16,
+        "divides the sizes of the signals, (8, 8)",
         "use a factor of 2, 4, 8",
     )
     refused(lambda: SuperResolution(2, (1,)), (1,), "(channels, *space)")

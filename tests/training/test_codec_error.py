@@ -219,3 +219,39 @@ def test_counts_have_no_error_and_no_noise_beside_them():
 
     assert codec_error(model, Counting(counted.operator, SIGMA_Y), images(4)[0].abs()) == 0
     assert model.codec.error == 0
+
+
+def saved(folder, name, error):
+    """An h-transform whose card has this error, or none."""
+    model = prior()
+    model.codec.error = error
+    checkpoint.save(folder / name, untrained(model), model, {"problem": {**_card()}})
+    return folder / name
+
+
+@pytest.mark.parametrize("around", [lambda p: p, lambda p: deft.Rescheduled(p, deft.VPCosine())])
+def test_pipelines_that_share_a_prior_have_an_error_each(tmp_path, around):
+    shared, x = around(prior()), images(2)[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of an error that another h-transform is told
+        pipes = {
+            error: deft.DeftPipeline.from_pretrained(
+                saved(tmp_path, f"{error}", error), prior=shared
+            )
+            for error in (0.3, 0.05, 0.0)
+        }
+    for error, pipe in pipes.items():
+        y = deft.Observation(x, deft.GaussianLikelihood(deft.operators.Identity(), SIGMA_Y))
+        seen = deft.Posterior(pipe.prior, pipe.h, y).observation.sigma_y
+        assert float(seen) == pytest.approx(math.hypot(SIGMA_Y, error))
+        assert pipe.prior.codec.weight is shared.codec.weight
+    assert shared.codec.error == 0
+
+
+def test_a_card_without_an_error_forgets_that_of_another(tmp_path):
+    model = prior()
+    checkpoint.load(saved(tmp_path, "a", 0.3), model)
+    assert model.codec.error == 0.3
+    with pytest.warns(UserWarning, match="was 0.3, and is now 0, .* load a prior for each problem"):
+        checkpoint.load(saved(tmp_path, "b", 0.0), model)
+    assert model.codec.error == 0

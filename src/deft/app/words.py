@@ -41,7 +41,7 @@ _PHRASES = (
     (r"[Aa]llow_prior=True downloads it; prior= takes a copy of yours, or '([^']*)'",
      r"start deft app with --prior \1, or with a copy of yours"),
     (r"value_range=\(0, 1\)", 'Values "0 to 1"'),
-    (r"It would be skipped without strict\.?", ""),
+    (r"To skip such files: strict=False\.?", ""),
     (r"or draw it by tiles: .*", "or draw it by tiles with deft sample"),
 )  # fmt: skip
 

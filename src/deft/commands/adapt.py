@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from deft import checks
-from deft.commands import inputs, priors, train
+from deft.commands import inputs, priors, train, training_chains
 from deft.commands.inputs import Convert, Fit, Range, Window
 from deft.commands.on_card import at_hand
 from deft.commands.priors import Labels, Names
@@ -20,7 +20,7 @@ from deft.storage.atomic import atomic
 from deft.training import checkpoint, places
 from deft.training.loop import train as train_in_place
 from deft.training.plan import check_numbers
-from deft.training.sources import Images
+from deft.training.sources import Images, Source
 
 EXAMPLE = (
     "deft adapt --h h-digits-32-any --problem Deblurring --problem.kernel motion "
@@ -82,7 +82,8 @@ def run(
     """Fine-tune an h-transform on the operator of one problem, in five minutes by default.
 
     Made for those of any linear operator (h-digits-32-any), whose first weights are good already;
-    any learned h-transform may begin. Writes what deft train writes; the same command goes on.
+    any learned h-transform may begin, also one of protein backbones, on chains (--problem
+    MotifScaffolding). Writes what deft train writes; the same command goes on.
     """
     if minutes is not None and steps is not None:
         inputs.unused("with --steps", minutes=minutes)
@@ -115,26 +116,32 @@ def run(
             context=context,
             h=path,
         )
-        found = inputs.opened(
-            images,
-            network,
-            convert=convert,
-            fit=fit,
-            value_range=value_range,
-            strict=strict,
-            window=window,
-            problem=problem,
-            key=key,
-            series=series,
-            slice=slice,
-        )
-        data, _ = inputs.parted(found, validation_share or 0.0, seed)
+        options = {
+            "convert": convert,
+            "fit": fit,
+            "value_range": value_range,
+            "strict": strict,
+            "window": window,
+            "problem": problem,
+            "key": key,
+            "series": series,
+            "slice": slice,
+        }
+        clean: Source
+        if training_chains.of_chains(network):
+            training_chains.refuse(options, flip=flip)
+            share = validation_share or 0.0
+            clean, _ = training_chains.sources(images, validation_images, network, share)
+            training_chains.check_problem(problem, clean, network, seed)
+        else:
+            found = inputs.opened(images, network, **options)  # type: ignore[arg-type]
+            clean = Images(inputs.parted(found, validation_share or 0.0, seed)[0], network)
         learned = copy.deepcopy(loaded(path, network, None, priors.names(allow)))
         timed = train_in_place(
             learned,
             network,
             objective_of(None, problem, None),
-            Images(data, network),
+            clean,
             steps=_TIMED,
             batch_size=batch_size,
             learning_rate=learning_rate,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import webbrowser
+from collections.abc import Mapping
+from typing import Any
 
 from deft.app.limits import Limits
 from deft.app.run import serve
-from deft.commands import priors
+from deft.commands import inputs, priors
 from deft.commands.display import has_display
 from deft.commands.priors import Names
-from deft.errors import InvalidInput
+from deft.errors import DeftError, InvalidInput
 from deft.training import checkpoint, places
 
 EXAMPLE = "deft app --h h-digits-32-inpainting"
@@ -52,9 +54,18 @@ def run(
         )
     allowed = priors.names(allow)
     for one in given:
-        checkpoint.read_card(places.fetched(one))  # said now; the page downloads nothing
+        if _of_chains(checkpoint.read_card(places.fetched(one))):  # the page downloads nothing
+            raise InvalidInput(
+                "--h",
+                given=f"{one}, of protein backbones",
+                expected="an h-transform of images, for the page",
+                advice="designs are drawn by deft scaffold",
+            )
     network = None if prior is None else priors.opened(prior, *(None,) * 4, allow=allowed)
-    names = [*given, *(name for name in places.named() if name not in given)]
+    if network is not None:
+        inputs.no_chains(network)
+    known = (name for name in places.named() if name not in given)
+    names = [*given, *(name for name in known if not _of_chains(_card(name)))]
 
     def say(url: str) -> None:
         print(f"the page is at {url}", flush=True)
@@ -71,3 +82,19 @@ def run(
         device=str(torch.accelerator.current_accelerator()) if there else "cpu",
         limits=Limits(megabytes=megabytes, samples=samples),
     )
+
+
+def _card(name: str) -> Mapping[str, Any]:
+    """The card of an h-transform on this machine; an empty one where the page will say what is
+    wrong with it.
+    """
+    try:
+        return checkpoint.read_card(places.located(name))
+    except DeftError:
+        return {}
+
+
+def _of_chains(card: Mapping[str, Any]) -> bool:
+    """Whether an h-transform is one of protein backbones, which the page does not show."""
+    made = card.get("architecture")
+    return isinstance(made, Mapping) and made.get("class") == "BackboneHTransform"

@@ -29,6 +29,11 @@ KINDS = {
 }
 
 
+def base(kind: str) -> str:
+    """The name of the class from which those of a kind derive; none for no kind."""
+    return KINDS[kind][1] if kind in KINDS else ""
+
+
 def classes(kind: str) -> list[type]:
     """The concrete classes of a kind, sorted by name."""
     home, name, packages = KINDS[kind]

@@ -106,6 +106,7 @@ def run(
     network = priors.opened(
         prior, labels, subfolder, schedule, prediction_type, details=details, context=context
     )
+    inputs.no_chains(network)
     print(
         f"DEFT demo. Prior: {network.name}, {network.num_parameters:,} parameters, frozen. "
         f"Everything goes into {out}.",

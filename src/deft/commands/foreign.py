@@ -67,7 +67,8 @@ def shown(
         tensors = weights_only.named(path, content)
         rows(head)
         of_tensors(tensors)
-        rows({"family": f"not known: {error.given}"})
+        rows({"family": f"not known: {error.given}", "supported": error.expected})
+        print(f"\n{error.advice}")
         return
     rows({**head, "family": f"{said.family}, {said.what}", **said.rows})
     of_tensors(said.tensors)

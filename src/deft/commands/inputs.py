@@ -97,11 +97,11 @@ def no_chains(prior: Prior) -> None:
     """Raises InvalidInput for a prior of protein backbones, which images say nothing about."""
     if isinstance(prior, BackbonePrior):
         raise InvalidInput(
-            "prior",
-            given=f"{prior.name}, a prior of protein backbones",
-            expected="a prior of images here",
-            advice="designs are drawn by deft scaffold, and deft train --problem MotifScaffolding "
-            "learns from chains",
+            "the prior",
+            given=f"{prior.name}, of protein backbones",
+            expected="one of images: this command reads pictures, arrays or CT slices",
+            advice="designs are drawn by deft scaffold; deft train and deft adapt learn from "
+            "chains (--problem MotifScaffolding)",
         )
 
 

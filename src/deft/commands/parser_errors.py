@@ -20,6 +20,17 @@ _TYPES = {
     "dict": "a mapping",
     "Path": "a path",
 }
+_KINDS = {
+    "problem": ("a problem", "problems"),
+    "masks": ("a kind of masks", "masks"),
+    "kernel": ("a kind of kernels", "kernels"),
+    "h_transform": ("an h-transform", "h-transforms"),
+    "objective": ("an objective", "objectives"),
+    "sampler": ("a sampler", "samplers"),
+    "grid": ("a time grid", "time-grids"),
+    "method": ("a method", "methods"),
+    "methods": ("a method", "methods"),
+}  # what an option takes, and how `deft list --kind` calls it
 _THEIRS = re.compile(
     r"Expected|Problem with|Import|Parser key|Does not|Not a |Unable|Unexpected|Invalid|No "
 )  # what the parser itself says
@@ -41,11 +52,7 @@ def of_the_parser(
     if unknown:
         first = unknown[1].split()[0]
         name = first.split("=")[0].replace("-", "_").replace("__", "--", 1)
-        near = (
-            nearest_names(name, [f"--{option}" for option in options]).removeprefix("; ")
-            if first.startswith("-")
-            else ""
-        )
+        near = _nearest_option(name, options) if first.startswith("-") else ""
         return InvalidInput(
             "unknown option",
             given=first,
@@ -57,12 +64,11 @@ def of_the_parser(
         message.strip(),
     )
     if stray:
-        near = nearest_names(stray[1], list(options)).removeprefix("; ")
         return InvalidInput(
             "unknown option",
             given=stray[1],
             expected="an option of this command (--help shows them)",
-            advice=near,
+            advice=nearest_names(stray[1], list(options)).removeprefix("; "),
         )
     missing = re.search(r"argument (--[\w.-]+)(?:/--\S+)?: expected one argument", message)
     if missing:
@@ -149,6 +155,9 @@ def of_the_parser(
     given = next(
         (value.strip() for value in found if not value.startswith(("NestedArg", "Namespace"))), None
     )
+    missed = _class_named(message)
+    if missed and path:
+        return _no_such_class(path, missed)
     expected, advice = _problem(message)
     if expected:
         return InvalidInput(
@@ -197,13 +206,6 @@ def _problem(message: str) -> tuple[str, str]:
         known = _arguments(where)
         near = nearest_names(name, known).removeprefix("; ")
         return f"an argument of {where.rpartition('.')[2]}, not {name}: {', '.join(known)}", near
-    named = re.findall(r"dot import path string: (\S+)", message) or re.findall(
-        r"with given class_path '([\w.]+)':\s+(?:module|No module|Not a valid|Import)", message
-    )
-    if named:
-        return f"the name of a class that there is, not {named[-1]}", _nearest_class(
-            named[-1], message
-        )
     key = re.findall(
         r"[Kk]ey ['\"]([\w.]+)['\"] is not expected|No action for key ['\"]([\w.]+)['\"]"
         r"|Unknown key ['\"]?([\w.]+)",
@@ -232,15 +234,43 @@ def _arguments(path: str) -> list[str]:
         return []
 
 
-def _nearest_class(name: str, message: str) -> str:
-    last = name.rpartition(".")[2]
-    methods = [cls.__name__ for cls in catalogue.classes("methods")]
-    if "sampler" in message and last in methods:
-        return f"{last} is a method, so say --method {last}"
-    here = [
-        path for path in catalogue.paths() if path.rpartition(".")[0] == name.rpartition(".")[0]
+def _nearest_option(name: str, options: Collection[str]) -> str:
+    """The question after an option that was meant: one that it abbreviates (--lr), or near ones."""
+    word = name.lstrip("-")
+    initials = [
+        option
+        for option in options
+        if "_" in option and "".join(part[0] for part in option.split("_") if part) == word
     ]
-    known = here or catalogue.paths()
-    names = [path.rpartition(".")[2] for path in known]
-    near = nearest_names(name, known) or nearest_names(last, names)
-    return near.removeprefix("; ") or "deft list shows what there is"
+    if initials:
+        return f"did you mean {' or '.join(f'--{option}' for option in initials)}?"
+    return nearest_names(name, [f"--{option}" for option in options]).removeprefix("; ")
+
+
+def _class_named(message: str) -> str | None:
+    """The name of a class that the parser did not find."""
+    found = re.findall(r"dot import path string: (\S+)", message) or re.findall(
+        r"with given class_path '([\w.]+)':\s+(?:module|No module|Not a valid|Import)", message
+    )
+    return found[-1] if found else None
+
+
+def _no_such_class(path: str, name: str) -> InvalidInput:
+    """The error for an option that takes the name of a class, with the nearest names of its
+    kind.
+    """
+    last = name.rpartition(".")[2]
+    what, kind = _KINDS.get(path.rpartition(".")[2], ("the name of a class", ""))
+    methods = [cls.__name__ for cls in catalogue.classes("methods")]
+    if kind == "samplers" and last in methods:
+        advice = f"{last} is a method, so say --method {last}"
+    else:
+        paths = catalogue.paths(catalogue.base(kind))
+        names = [path.rpartition(".")[2] for path in paths]
+        near = (
+            nearest_names(last, names)
+            if last == name
+            else nearest_names(name, paths) or nearest_names(last, names)
+        ).removeprefix("; ")
+        advice = near or f"deft list{f' --kind {kind}' if kind else ''} shows what there is"
+    return InvalidInput(f"--{path}", given=name, expected=f"{what} that there is", advice=advice)

@@ -96,7 +96,7 @@ def run(
     verdict on each answer.
 
     Pictures larger than the prior are drawn by overlapping tiles, each in its own size, one sample
-    at a time (docs/tiles.md).
+    at a time (docs/tiles.md). Designs of protein backbones are drawn by deft scaffold.
     """
     if (h is None) == (method is None):
         raise InvalidInput("say how to condition: either --h FILE, or --method such as DPS.")

@@ -167,6 +167,7 @@ def run(
     if chains:
         training_chains.refuse(options, bank=bank or None, slopes=slopes or None, flip=flip)
         clean, held_out = training_chains.sources(images, validation_images, network, share)
+        training_chains.check_problem(problem, clean, network, seed)
     else:
         found = inputs.opened(images, network, **options)  # type: ignore[arg-type]
         data, held_out = inputs.parted(found, share, seed)

@@ -13,10 +13,14 @@ from torch import Tensor
 from deft.commands import inputs
 from deft.data.proteins import read_chains
 from deft.errors import InvalidInput
+from deft.noise import Noise
+from deft.operators import AlignedMotif, FixedMotif
 from deft.pipeline.scaffolds import cooled
 from deft.priors.backbone import BackbonePrior
 from deft.priors.base import Prior
+from deft.problems import Problem
 from deft.training.chains import Chains
+from deft.training.sources import Source
 
 _SHORT_BOND, _LONG_BOND = 2.0, 20.0  # angstrom between neighbours; beyond, the unit is another
 SHORTEST = 40
@@ -34,6 +38,23 @@ def refuse(options: Mapping[str, object], **more: object) -> None:
     """Raise for an option that is for images, of those of reading them and of `more`."""
     reading = {name: value for name, value in options.items() if name != "problem"}
     inputs.unused("with a prior of backbones: it is for images", **reading, **more)
+
+
+def check_problem(problem: Problem, chains: Source, prior: Prior, seed: int) -> None:
+    """Raise `InvalidInput` for a problem that measures no motif of a chain."""
+    noise = Noise([seed], prior.device)
+    refused = InvalidInput(
+        "--problem",
+        given=type(problem).__name__,
+        expected=f"MotifScaffolding, or one of your own that measures motifs: {prior.name} is a "
+        "prior of protein backbones",
+    )
+    try:
+        operator = problem.draw(chains.batch([0], noise).x_0.to(prior.device), noise).operator
+    except InvalidInput as error:
+        raise refused from error
+    if not isinstance(operator, AlignedMotif | FixedMotif):
+        raise refused
 
 
 def sources(

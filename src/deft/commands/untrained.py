@@ -43,9 +43,10 @@ def untrained(
     make = getattr(form, "for_prior", None)
     if make is None or "fraction" not in inspect.signature(make).parameters:
         raise InvalidInput(
-            f"{form.__name__} is not learned, or has no for_prior(prior, fraction=...) to make "
-            "one from; train LearnedHTransform, PaperHTransform or "
-            "ConditionalScore."
+            "--h_transform",
+            given=form.__name__,
+            expected="an h-transform that is learned: LearnedHTransform, PaperHTransform or "
+            "ConditionalScore, say",
         )
     sizes = {"fraction": fraction, "patch": _checked(patch, make, form, prior)}
     choices: dict[str, object] = {"operators": operators, "point": point}

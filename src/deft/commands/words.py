@@ -20,6 +20,7 @@ _ALIASES = {
     "evaluations": "bank",
     "class_labels": "labels",
     "h_transform": "h",
+    "url": "prior",
 }
 _CALL = re.compile(r"\w+\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)")
 _VALUE = r"('[^']*'|\"[^\"]*\"|\[[^\]]*\]|\([^)]*\)|[\w.+-]*[\w+-])"
@@ -31,8 +32,12 @@ def spoken(
     """An error of the library in the words of a command with these options, of which some were
     `typed`, with these values.
     """
-    text = str(error)
-    what = _given(error, typed or {}) or _option(error.what, options)
+    text, of_a_method = str(error), error.what.rpartition(": ")[2]
+    what = (
+        _given(error.what, error.given, typed or {})
+        or _option(error.what, options)
+        or _given(of_a_method, error.given, typed or {})
+    )
     if what and text.startswith(f"{error.what}:"):
         text = f"--{what}{text[len(error.what) :]}"
     return in_options(text, options)
@@ -64,14 +69,12 @@ def in_options(text: str, options: Collection[str]) -> str:
     return re.sub("\0(\\d+)\0", lambda found: calls[int(found[1])], text)
 
 
-def _given(error: DeftError, typed: Mapping[str, str]) -> str | None:
+def _given(what: str, given: object, typed: Mapping[str, str]) -> str | None:
     """The option that an error is about, where several have its name: the one that was typed with
     the value that was given.
     """
-    named = [
-        option for option in typed if option == error.what or option.endswith(f".{error.what}")
-    ]
-    same = [option for option in named if _same(typed[option], error.given)]
+    named = [option for option in typed if option == what or option.endswith(f".{what}")]
+    same = [option for option in named if _same(typed[option], given)]
     return same[0] if len(same) == 1 else named[0] if len(named) == 1 else None
 
 

@@ -96,16 +96,16 @@ class ImageFolder(Dataset[Any]):
         there.
         """
         found = pictures.found(self.folder, "images")
-        if self.folder.is_file():
-            strict, self.folder = True, self.folder.parent
-        brightest = 0
-        size, reasons = 0, []
+        alone = self.folder.is_file()
+        self.folder = self.folder.parent if alone else self.folder
+        brightest, size, reasons = 0, 0, []
         for path in found:
             try:
                 pixels = self._decode(path)
             except pictures.Unreadable as error:
-                if strict:
-                    raise BadImage(f"{error} It would be skipped without strict.") from error
+                if alone or strict:
+                    more = "" if alone else " To skip such files: strict=False."
+                    raise BadImage(f"{error}{more}") from error
                 self.skipped.append(path)
                 reasons.append(str(error))
                 continue

@@ -20,7 +20,7 @@ from deft.htransforms.base import Potential
 from deft.likelihoods import Observation
 from deft.priors.base import Prior
 from deft.priors.denoised import Denoised
-from deft.types import LogProb, inner
+from deft.types import LogProb, in_double, inner
 
 
 @final
@@ -60,6 +60,4 @@ class GaussianPotential(Potential):
         variance = scale**2 * sigma_t**2 / (alpha_t**2 * scale**2 + sigma_t**2)
         residual = observation.residual(denoised.x_0_hat)
         solved = operator.solve(residual, variance, observation.sigma_y.to(residual) ** 2)
-        if residual.device.type != "mps":  # a sum over all entries
-            residual, solved = residual.double(), solved.double()
-        return -0.5 * inner(residual, solved)
+        return -0.5 * inner(in_double(residual), in_double(solved))  # a sum over all entries

@@ -15,7 +15,7 @@ from deft.errors import InvalidInput
 from deft.noise import Noise
 from deft.operators.base import ForwardOperator
 from deft.operators.composed import composed
-from deft.types import LogProb, Measurement, Signal, Times
+from deft.types import LogProb, Measurement, Signal, Times, in_double
 
 
 class Likelihood(nn.Module, ABC):
@@ -125,11 +125,6 @@ def _in_dtype(operator: ForwardOperator, dtype: torch.dtype) -> ForwardOperator:
 
 def _cast(value: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     return value.to(dtype) if value is not None and value.is_floating_point() else value
-
-
-def in_double(x: Tensor) -> Tensor:
-    """x in double precision, where the device has it."""
-    return x if x.device.type == "mps" else x.double()
 
 
 def precise(operator: ForwardOperator, x_0: Signal) -> Measurement:

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from deft.codec import Codec
 from deft.errors import InvalidInput
-from deft.likelihoods.base import Likelihood, in_double, precise
+from deft.likelihoods.base import Likelihood, precise
 from deft.noise import Noise
 from deft.operators.base import ForwardOperator
 from deft.operators.solvers import conjugate_gradients
 from deft.operators.transmission import Transmission, check_counts
-from deft.types import LogProb, Measurement, Signal, Times, as_index, expand
+from deft.types import LogProb, Measurement, Signal, Times, as_index, expand, in_double
 
 _EXACT = 2**24  # beyond, single precision rounds whole numbers
 

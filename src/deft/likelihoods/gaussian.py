@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
-from deft.likelihoods.base import Likelihood, in_double, precise
+from deft.likelihoods.base import Likelihood, precise
 from deft.noise import Noise
 from deft.operators import whitening
 from deft.operators.base import ForwardOperator, LinearOperator
-from deft.types import LogProb, Measurement, Signal, Times, as_index, expand, norm
+from deft.types import LogProb, Measurement, Signal, Times, as_index, expand, in_double, norm
 
 
 @final

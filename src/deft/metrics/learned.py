@@ -67,8 +67,8 @@ class Weights:
     def __post_init__(self) -> None:
         if (self.lpips is None) != (self.lpips_heads is None):
             raise InvalidInput(
-                "LPIPS needs two files: `lpips`, the weights of its network, and `lpips_heads`, "
-                "its linear heads; one was given."
+                "LPIPS needs two files: `weights.lpips`, the weights of its network, and "
+                "`weights.lpips_heads`, its linear heads; one was given."
             )
 
     def check(self, event_shape: Sequence[int]) -> None:

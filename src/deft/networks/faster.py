@@ -14,6 +14,8 @@ from typing import Any, final
 import torch
 from torch import nn
 
+from deft.errors import first_line
+
 Say = Callable[[str], object]
 
 
@@ -67,7 +69,7 @@ class Compiled:
         except Exception as error:  # whatever a compiler may say
             result = self.eager(*args, **named)  # a fault of the network's own is raised here
             self._failed = True
-            self.say(f"{self.name} runs without torch.compile, which failed: {_first_line(error)}")
+            self.say(f"{self.name} runs without torch.compile, which failed: {first_line(error)}")
             return result
 
     def _compiled(self, *args: Any, **named: Any) -> Any:
@@ -83,8 +85,3 @@ class Compiled:
         other = copy.copy(self)
         other.eager, other._quick = copy.deepcopy(self.eager, memo), None
         return other
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'it does not say why'}"

@@ -2,14 +2,8 @@
 
     y = f(x_0) + noise,    f any function of a batch of signals
 
-Where f can be differentiated, a residual pulls like that of any other operator. Where it cannot, a
-reconstruction from measurements stands in: `lift` says which signal a measurement looks like, and
-the pull is the difference that the residual makes to it,
-
-    pull = d / (r2 + s2 k^2),    d = lift(y) - lift(A(x_0)),    k = |d| / |y - A(x_0)|
-
-k^2 s2 being what the noise of y contributes to d; no further than `within_reach`. For f = c times a
-rotation and its inverse this is A^T (r2 A A^T + s2 I)^{-1} (y - A x_0).
+Where f can be differentiated, a residual pulls like that of any other operator; where it cannot, by
+the difference that it makes to a reconstruction (`deft.operators.base.reach`).
 """
 
 from __future__ import annotations
@@ -21,9 +15,10 @@ import torch
 from torch import Tensor
 
 from deft.errors import InvalidInput
-from deft.operators.base import ForwardOperator, within_reach
+from deft.operators.base import ForwardOperator, pull_of_lifts
 from deft.operators.parameters import event_shape_of
-from deft.types import Measurement, Signal, Times, expand, norm
+from deft.operators.whitening import Whitening
+from deft.types import Measurement, Signal, Times
 
 Function = Callable[..., Tensor]
 
@@ -115,17 +110,13 @@ class CallableOperator(ForwardOperator):
         """
         if self.differentiable:
             return super().pull(x_0, residual, r2, s2)
-        if not len(x_0):
-            return torch.zeros_like(x_0)
-        with torch.no_grad():
-            r2, s2 = (
-                expand(torch.as_tensor(r2), x_0).to(x_0),
-                expand(torch.as_tensor(s2), x_0).to(x_0),
-            )
-            seen = self(x_0)
-            difference = self.lift(seen + residual) - self.lift(seen)
-            k = norm(difference) / norm(residual).clamp(min=torch.finfo(residual.dtype).tiny)
-            return within_reach(difference / (r2 + s2 * expand(k, x_0) ** 2), r2)
+        return pull_of_lifts(self, x_0, residual, r2, s2)
+
+    def whitened(self, whitening: Whitening) -> ForwardOperator:
+        from deft.operators.whitened import WhitenedBlackBox
+
+        known = self.differentiable
+        return super().whitened(whitening) if known else WhitenedBlackBox(self, whitening)
 
     def _gradient(self, x_0: Signal, residual: Measurement) -> tuple[Signal, Measurement]:
         gradient, value = super()._gradient(x_0, residual)

@@ -21,7 +21,7 @@ from deft.errors import InvalidInput
 from deft.operators.around import Around
 from deft.operators.base import ForwardOperator, LinearOperator, within_reach
 from deft.operators.checked import Shape
-from deft.operators.solvers import conjugate_gradients
+from deft.operators.whitening import Whitening
 from deft.types import Mask, Measurement, Signal, Times, expand, norm
 
 
@@ -92,6 +92,10 @@ class Composed(_Behind):
     def surrogate(self, x_0: Signal) -> Measurement:
         return self.operator.surrogate(self.codec.decode(x_0))
 
+    def whitened(self, whitening: Whitening) -> ForwardOperator:
+        """W A behind the codec, so that what A itself makes of a residual stays."""
+        return Composed(self.operator.whitened(whitening), self.codec)
+
     def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
         """J_D^T times the pull of the operator at D(z), where it has one of its own: f.
 
@@ -106,14 +110,35 @@ class Composed(_Behind):
     def _pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
         if self._has_no_pull:
             return super().pull(x_0, residual, r2, s2)
-        return self._through(x_0, *self._decoded(x_0), residual, r2, s2)
+        x, transposed = self._decoded(x_0)
+        return self._through(
+            x_0, transposed, lambda r2: self.operator.pull(x, residual, r2, s2), r2
+        )
 
     def _guided(self, x_0: Signal, y: Measurement, r2: Times, s2: Times) -> Signal:
         if self._has_no_pull:
             return super().guided(x_0, y, r2, s2)
         x, transposed = self._decoded(x_0)
         residual = self.operator.residual(x, y).to(x_0.dtype)
-        return self._through(x_0, x, transposed, residual, r2, s2)
+        return self._through(
+            x_0, transposed, lambda r2: self.operator.pull(x, residual, r2, s2), r2
+        )
+
+    def weighted_pull(
+        self, x_0: Signal, residual: Measurement, weight: Measurement, r2: Times
+    ) -> Signal:
+        """J_D^T times the weighted pull of the operator at D(z), in the same way."""
+        return self._in_parts(Composed._weighted, x_0, residual, weight, r2)
+
+    def _weighted(
+        self, x_0: Signal, residual: Measurement, weight: Measurement, r2: Times
+    ) -> Signal:
+        if type(self.operator).weighted_pull is ForwardOperator.weighted_pull:
+            return super().weighted_pull(x_0, residual, weight, r2)
+        x, transposed = self._decoded(x_0)
+        return self._through(
+            x_0, transposed, lambda r2: self.operator.weighted_pull(x, residual, weight, r2), r2
+        )
 
     @property
     def _has_no_pull(self) -> bool:
@@ -122,18 +147,15 @@ class Composed(_Behind):
     def _through(
         self,
         z: Signal,
-        x: Tensor,
         transposed: Callable[[Tensor], Tensor],
-        residual: Measurement,
+        pull: Callable[[Tensor], Tensor],
         r2: Times,
-        s2: Times,
     ) -> Signal:
-        r2, s2 = torch.as_tensor(r2).to(z), torch.as_tensor(s2)
-        tiny = torch.finfo(z.dtype).tiny
-        first = self.operator.pull(x, residual, r2 * self.codec.gain, s2)
-        back, size = transposed(first), norm(first).clamp(min=tiny)
-        gain = (norm(back) / size) ** 2
-        length = norm(self.operator.pull(x, residual, r2 * gain, s2)) / size
+        """J_D^T f, where f is what `pull` makes of a variance of D(z)."""
+        r2 = torch.as_tensor(r2).to(z)
+        first = pull(r2 * self.codec.gain)
+        back, size = transposed(first), norm(first).clamp(min=torch.finfo(z.dtype).tiny)
+        length = norm(pull(r2 * (norm(back) / size) ** 2)) / size
         return within_reach(expand(length, back) * back, expand(r2, z))
 
     def _decoded(self, z: Signal) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
@@ -149,7 +171,7 @@ class Composed(_Behind):
 
     def _in_parts(
         self,
-        what: Callable[[Composed, Signal, Measurement, Times, Times], Signal],
+        what: Callable[..., Signal],
         z: Signal,
         *values: Tensor,
     ) -> Signal:
@@ -184,9 +206,3 @@ class ComposedLinear(_Behind, LinearOperator):
 
     def adjoint(self, y: Measurement) -> Signal:
         return self.codec.adjoint(self.operator.adjoint(y))
-
-    def pseudo_inverse(self, y: Measurement) -> Signal:
-        """A^+ y, by conjugate gradients on the normal equations, which are consistent whatever y
-        is.
-        """
-        return conjugate_gradients(lambda z: self.adjoint(self.linear(z)), self.adjoint(y))

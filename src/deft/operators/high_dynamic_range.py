@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import final
 
+import torch
+
 from deft import checks
 from deft.operators.base import ForwardOperator
 from deft.types import Measurement, Signal, Times, expand
@@ -44,6 +46,13 @@ class HighDynamicRange(ForwardOperator):
         where nothing is clipped.
         """
         return self.factor * residual / expand(r2 * self.factor**2 + s2, residual)
+
+    def weighted_pull(
+        self, x_0: Signal, residual: Measurement, weight: Measurement, r2: Times
+    ) -> Signal:
+        """factor weight residual / (r2 weight factor^2 + 1): the same, by entries."""
+        r2 = expand(torch.as_tensor(r2), residual).to(residual)
+        return self.factor * weight * residual / (r2 * weight * self.factor**2 + 1)
 
     def lift(self, y: Measurement) -> Signal:
         """y / factor: of what a clipped value may have been, the least extreme."""

@@ -23,7 +23,6 @@ from deft.operators.base import LinearOperator
 from deft.operators.checked import Shape
 from deft.operators.mri import as_channels, k_space_doubts
 from deft.operators.parameters import mask_of, real_tensor
-from deft.operators.solvers import conjugate_gradients
 from deft.types import Mask, Measurement, Signal
 
 _LEAST = (
@@ -73,10 +72,6 @@ class MultiCoilMRI(LinearOperator):
     def adjoint(self, y: Measurement) -> Signal:
         back = as_channels(torch.fft.ifft2, self.mask[:, :, None] * y)
         return _times(self.sensitivities, back, conjugate=True).sum(2)
-
-    def pseudo_inverse(self, y: Measurement) -> Signal:
-        """A^+ y, by conjugate gradients on A^T A z = A^T y, which have a solution whatever y is."""
-        return conjugate_gradients(lambda z: self.adjoint(self(z)), self.adjoint(y))
 
     def lift(self, y: Measurement) -> Signal:
         """A^T y over sum_c |S_c|^2: what is seen where every frequency is measured."""

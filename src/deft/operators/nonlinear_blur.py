@@ -78,12 +78,26 @@ class NonlinearBlur(ForwardOperator):
         """J^T (r2 J J^T + s2 I)^{-1} residual, by conjugate gradients, J being the derivative of
         the surrogate at x_0; kept `within_reach`.
         """
+        return self._solved(x_0, residual, torch.ones_like(residual), r2, s2)
+
+    def weighted_pull(
+        self, x_0: Signal, residual: Measurement, weight: Measurement, r2: Times
+    ) -> Signal:
+        """J^T W^(1/2) (r2 W^(1/2) J J^T W^(1/2) + I)^{-1} W^(1/2) residual, in the same way, with W
+        = diag(weight).
+        """
+        root = weight.sqrt()
+        return self._solved(x_0, root * residual, root, r2, torch.ones(1))
+
+    def _solved(
+        self, x_0: Signal, residual: Measurement, root: Measurement, r2: Times, s2: Times
+    ) -> Signal:
         if not len(x_0):
             return torch.zeros_like(x_0)
         r2, s2 = expand(torch.as_tensor(r2), x_0).to(x_0), expand(torch.as_tensor(s2), x_0).to(x_0)
         before, after = (
             _slope_of_light(self._unit(x_0)),
-            self.exposure * _slope_of_response(self._exposed(x_0)),
+            root * self.exposure * _slope_of_response(self._exposed(x_0)),
         )
 
         def transposed(v: Measurement) -> Signal:

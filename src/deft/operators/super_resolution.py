@@ -43,12 +43,15 @@ class SuperResolution(SpectralOperator):
     def __init__(self, factor: int, event_shape: Sequence[int], kernel: str = "average") -> None:
         super().__init__()
         space, factor = event_shape_of(event_shape)[1:], check_arguments(factor, kernel)
-        if not space or any(n % factor for n in space):
+        if not space:
             raise InvalidInput(
-                "event_shape",
-                given=tuple(event_shape),
-                expected=f"(channels, *space), with spatial sizes that are multiples of {factor}, "
-                "the factor of super-resolution",
+                "event_shape", given=tuple(event_shape), expected="(channels, *space)"
+            )
+        if any(n % factor for n in space):
+            raise InvalidInput(
+                "factor",
+                given=factor,
+                expected=f"a number that divides the sizes of the signals, {space}",
                 advice=_what_fits(space, factor),
             )
         self.factor, self.kernel, self.space = factor, kernel, space

@@ -4,6 +4,7 @@
     A = diag(s) V^T and W diagonal:    singular values W s, the same V
     otherwise:     J^T W^T residual / (r2 L^2 + s2), L the slope of W A (`ForwardOperator.pull`):
         what A itself makes of a residual is for noise that is the same everywhere
+    a black box:    the difference that a residual makes to its lift (`deft.operators.base.reach`)
 
 What a measurement sees, its coverage and its lift are those of A.
 """
@@ -15,17 +16,26 @@ from typing import final
 from torch import Tensor
 
 from deft.operators.around import Around
-from deft.operators.base import ForwardOperator, LinearOperator, SpectralOperator
+from deft.operators.base import (
+    ForwardOperator,
+    LinearOperator,
+    SpectralOperator,
+    pull_of_lifts,
+)
 from deft.operators.checked import Shape
-from deft.operators.solvers import conjugate_gradients
 from deft.operators.whitening import Whitening
-from deft.types import Mask, Measurement, Signal
+from deft.types import Mask, Measurement, Signal, Times
 
 
 class _Whitened(Around):
     """What all kinds share."""
 
     whitening: Whitening
+
+    def __init__(self, operator: ForwardOperator, whitening: Whitening) -> None:
+        super().__init__()
+        self.operator, self.whitening = operator, whitening
+        self.any_precision = operator.any_precision
 
     def signal_shape(self) -> Shape | None:
         return self.operator.signal_shape()
@@ -73,13 +83,16 @@ class _Whitened(Around):
 class Whitened(_Whitened):
     """W A, of an operator that is not linear."""
 
-    def __init__(self, operator: ForwardOperator, whitening: Whitening) -> None:
-        super().__init__()
-        self.operator, self.whitening = operator, whitening
-        self.any_precision = operator.any_precision
-
     def surrogate(self, x_0: Signal) -> Measurement:
         return self.whitening(self.operator.surrogate(x_0))
+
+
+@final
+class WhitenedBlackBox(_Whitened):
+    """W A, of an operator without derivatives."""
+
+    def pull(self, x_0: Signal, residual: Measurement, r2: Times, s2: Times) -> Signal:
+        return pull_of_lifts(self, x_0, residual, r2, s2)
 
 
 @final
@@ -88,20 +101,11 @@ class WhitenedLinear(_Whitened, LinearOperator):
 
     operator: LinearOperator
 
-    def __init__(self, operator: LinearOperator, whitening: Whitening) -> None:
-        super().__init__()
-        self.operator, self.whitening = operator, whitening
-        self.any_precision = operator.any_precision
-
     def linear(self, x_0: Signal) -> Measurement:
         return self.whitening(self.operator.linear(x_0))
 
     def adjoint(self, y: Measurement) -> Signal:
         return self.operator.adjoint(self.operator.observed(self.whitening.adjoint(y)))
-
-    def pseudo_inverse(self, y: Measurement) -> Signal:
-        """By conjugate gradients on the normal equations, which have a solution whatever y is."""
-        return conjugate_gradients(lambda z: self.adjoint(self.linear(z)), self.adjoint(y))
 
 
 @final
@@ -109,11 +113,6 @@ class WhitenedSpectral(_Whitened, SpectralOperator):
     """W A = diag(w s) V^T, of A = diag(s) V^T and W = diag(w)."""
 
     operator: SpectralOperator
-
-    def __init__(self, operator: SpectralOperator, whitening: Whitening) -> None:
-        super().__init__()
-        self.operator, self.whitening = operator, whitening
-        self.any_precision = operator.any_precision
 
     measures_coefficients = True
 

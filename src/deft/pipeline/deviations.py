@@ -19,6 +19,12 @@ def read_deviations(what: str, path: Path, shape: tuple[int, ...], count: int) -
     """The array of a file, (count or 1, *shape). Raises `InvalidInput`, in the words of `what`, for
     another shape, and `BadImage` for a file that is none of numbers.
     """
+    if not path.exists():
+        raise InvalidInput(
+            what,
+            given=str(path),
+            expected="a finite number >= 0, or an npy file that exists, with one for each entry",
+        )
     return deviations(what, np.asarray(read_array(path)), shape, count)
 
 

@@ -20,7 +20,7 @@ from deft.problems import Problem, from_card
 from deft.samplers.base import Sampler
 from deft.storage import hub
 from deft.storage.cards import Allow
-from deft.training import checkpoint, places, prior_told
+from deft.training import checkpoint, codec_error, places, prior_told
 from deft.training.validated import sampler_of
 
 
@@ -53,7 +53,7 @@ def opened(
             advice="load it with deft.training.checkpoint.load(path, prior), and make the problem "
             "yourself",
         )
-    network = _prior(path, card, prior, allow, allow_prior)
+    network = codec_error.apart(_prior(path, card, prior, allow, allow_prior))
     problem = from_card(card["problem"], allow=allow)
     h, _ = checkpoint.load(path, network, allow=allow)
     return Parts(h.eval(), network, problem, sampler_of(card), Intervals.of(card), card)

@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from deft.errors import CheckpointError, InvalidInput
-from deft.priors.autoencoder import KINDS, Autoencoder
+from deft.errors import InvalidInput, first_line
+from deft.priors import diffusers_weights
+from deft.priors.autoencoder import KINDS, Autoencoder, latent_channels, spatial_factor
 from deft.priors.diffusers_files import read_json, variant_of
-from deft.priors.diffusers_unet import first_line
+from deft.storage import tensors
 
 _WHOLE = {
     "in_channels": 4096,
@@ -70,7 +71,8 @@ def load(
         event_shape = _own_latents(empty, config, file)
     made = Autoencoder(empty, event_shape)  # which refuses what does not fit, before weights
     _check_runs(made, file)
-    network = _read(cls, root, dtype)
+    network = diffusers_weights.read(cls, root, root, dtype, variant_of(root, root))
+    tensors.finite(f"the weights of {root}", network.state_dict())
     return Autoencoder(network.to(device=device), event_shape).to(device=device)
 
 
@@ -136,8 +138,6 @@ def _built(cls: Any, config: dict[str, Any], file: Path) -> nn.Module:
 
 
 def _own_latents(network: nn.Module, config: dict[str, Any], file: Path) -> tuple[int, ...]:
-    from deft.priors.autoencoder import latent_channels, spatial_factor
-
     size, factor = (
         config.get("sample_size"),
         spatial_factor(type(network).__name__, network.config),
@@ -174,52 +174,3 @@ def _check_runs(codec: Autoencoder, file: Path) -> None:
             given=f"latents of {found[0]} and images of {found[1]}",
             expected=f"{codec.event_shape} and {codec.signal_shape}",
         )
-
-
-def _read(cls: Any, root: Path, dtype: torch.dtype | None) -> nn.Module:
-    network: nn.Module
-    try:
-        network, info = cls.from_pretrained(
-            str(root),
-            torch_dtype=dtype,
-            low_cpu_mem_usage=False,
-            local_files_only=True,
-            variant=variant_of(root, root),
-            output_loading_info=True,
-        )
-    except CheckpointError:
-        raise
-    except PermissionError as error:
-        raise CheckpointError(
-            f"{error.filename or root} cannot be read: permission denied."
-        ) from error
-    # diffusers raises OSError, ValueError, RuntimeError and safetensors' own for one damaged file
-    except Exception as error:
-        raise CheckpointError(
-            f"the weights of {root} could not be read ({first_line(error)}); save or download "
-            "them again."
-        ) from error
-    for said, what in (
-        ("missing_keys", "left out"),
-        ("unexpected_keys", "that the network does not have"),
-    ):
-        names = sorted(str(name) for name in info.get(said, []))
-        if names:
-            raise CheckpointError(
-                f"the weights of {root}",
-                given=f"{len(names)} tensors {what}, such as {', '.join(names[:3])}",
-                expected=f"the weights of the {cls.__name__} that config.json describes, all of "
-                "them and no others",
-            )
-    broken = [
-        name
-        for name, value in network.state_dict().items()
-        if value.is_floating_point() and not bool(value.isfinite().all())
-    ]
-    if broken:
-        raise CheckpointError(
-            f"the weights of {root}",
-            given=f"NaN or infinite values in {', '.join(broken[:3])}",
-            expected="finite weights",
-        )
-    return network

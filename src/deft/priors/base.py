@@ -181,6 +181,23 @@ class Prior(nn.Module, ABC):
         found = self._modules.get("codec")
         return found if isinstance(found, Codec) else None
 
+    def with_own_codec(self) -> Self:
+        """The same prior, of the same weights, whose codec is its own: the error that is set on it
+        is not set on that of another. Itself without a codec.
+        """
+        if self.codec is None:
+            return self
+        other = copy.copy(self)
+        other._modules = {
+            name: copy.copy(part)
+            if part is self.codec
+            else part.with_own_codec()
+            if isinstance(part, Prior)
+            else part
+            for name, part in self._modules.items()
+        }
+        return other
+
     @property
     def signal_shape(self) -> tuple[int, ...]:
         """The shape of what is measured and looked at: that of x_t, unless there is a codec."""

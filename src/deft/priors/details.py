@@ -8,7 +8,7 @@ q, k and v loads in silence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
@@ -146,6 +146,12 @@ def missing(path: Path, needed: Mapping[str, str], facts: Mapping[str, object]) 
         )
 
 
+def listed(names: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """How many tensors, and the names of the first five, with their shapes where they are known."""
+    shown = ", ".join(f"{quoted(name)} {shapes.get(name, '')}".rstrip() for name in names[:5])
+    return f"{len(names)}: {shown}{', ...' if len(names) > 5 else ''}"
+
+
 def check_all(
     path: str | Path,
     tensors: Mapping[str, Tensor],
@@ -156,11 +162,6 @@ def check_all(
     of each, with their shapes.
     """
     found = {name: tuple(value.shape) for name, value in tensors.items()}
-
-    def listed(names: list[str], shapes: Mapping[str, tuple[int, ...]]) -> str:
-        shown = ", ".join(f"{quoted(name)} {shapes[name]}" for name in names[:5])
-        return f"{len(names)}: {shown}{', ...' if len(names) > 5 else ''}"
-
     lacking = [name for name in wanted if name not in found]
     extra = [name for name in found if name not in wanted]
     other = [name for name in wanted if name in found and found[name] != wanted[name]]

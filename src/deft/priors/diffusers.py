@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from deft import checks
-from deft.errors import CheckpointError, InvalidInput
-from deft.priors import diffusers_schedulers
+from deft.errors import InvalidInput
+from deft.priors import diffusers_schedulers, diffusers_weights
 from deft.priors.diffusers_config import checked
 from deft.priors.diffusers_files import (
     autoencoder,
@@ -31,7 +31,7 @@ from deft.priors.diffusers_files import (
 from deft.priors.diffusers_networks import NETWORKS, class_of
 from deft.priors.diffusers_process import Process
 from deft.priors.diffusers_text import empty_prompt, readable
-from deft.priors.diffusers_unet import DiffusersPrior, first_line
+from deft.priors.diffusers_unet import DiffusersPrior
 from deft.schedules import Schedule
 
 
@@ -162,8 +162,8 @@ def _process(
             f"{given} has no scheduler_config.json",
             given="no noise schedule",
             expected="that under which the network was trained",
-            advice=f"give `schedule` (one of {', '.join(diffusers_schedulers.NAMED)}, or a "
-            "Schedule); linear is DDPM's usual table",
+            advice=f"give `schedule`, one of {', '.join(diffusers_schedulers.NAMED)}; linear is "
+            "DDPM's usual table",
         )
     config: Any = unet.config
     tokens = None
@@ -188,38 +188,8 @@ def _process(
 def _network(
     root: Path, given: str | Path, name: str, dtype: torch.dtype | None, wanted: str | None
 ) -> nn.Module:
-    """The network with its weights: all of them, and no others."""
-    unet: nn.Module
-    variant = variant_of(root, given, wanted)
-    try:
-        unet, info = class_of(name).from_pretrained(
-            str(root),
-            torch_dtype=dtype,
-            low_cpu_mem_usage=False,
-            local_files_only=True,
-            variant=variant,
-            output_loading_info=True,
-        )
-    except PermissionError as error:
-        raise CheckpointError(
-            f"{error.filename or root} cannot be read: permission denied."
-        ) from error
-    # diffusers raises OSError, ValueError, RuntimeError and safetensors' own for one damaged file
-    except Exception as error:
-        raise CheckpointError(
-            f"the weights of {given} could not be read ({first_line(error)}); save or download "
-            "them again."
-        ) from error
-    for said, what in (
-        ("missing_keys", "left out"),
-        ("unexpected_keys", "that the network does not have"),
-    ):
-        names = [str(one) for one in info.get(said, [])]
-        if names:
-            raise CheckpointError(
-                f"the weights of {given}",
-                given=f"{len(names)} tensors {what}, such as {', '.join(sorted(names)[:3])}",
-                expected="the weights of the network that config.json describes, all of them and "
-                "no others",
-            )
-    return unet if dtype is None else unet.to(dtype)  # which diffusers does not do for each class
+    network = diffusers_weights.read(
+        class_of(name), root, given, dtype, variant_of(root, given, wanted)
+    )
+    # which diffusers does not do for each class
+    return network if dtype is None else network.to(dtype)

@@ -39,7 +39,7 @@ def export(prior: Prior, folder: str | Path) -> Path:
     if not isinstance(prior, DiffusersPrior):
         raise InvalidInput(
             "prior",
-            given=f"{prior.name}, a {type(prior).__name__}",
+            given=f"{prior.name} ({type(prior).__name__})",
             expected="a UNet2DModel, as the diffusers and adm adapters load: no class of diffusers "
             "computes another",
         )

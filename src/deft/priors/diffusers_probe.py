@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from deft.errors import CheckpointError, InvalidInput
+from deft.errors import CheckpointError, InvalidInput, first_line
 from deft.priors.diffusers_networks import Taken
+from deft.storage import tensors
 
 if TYPE_CHECKING:
     from deft.priors.diffusers_unet import DiffusersPrior
@@ -28,18 +29,7 @@ def probe(prior: DiffusersPrior) -> None:
     Raises `InvalidInput` where it cannot run on signals of its configuration, and `CheckpointError`
     where weights or its answer are not finite.
     """
-    broken = [
-        name
-        for name, value in prior.unet.state_dict().items()
-        if value.is_floating_point() and not bool(value.isfinite().all())
-    ]
-    if broken:
-        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
-        raise CheckpointError(
-            f"{prior.name}",
-            given=f"NaN or infinite values in {', '.join(broken[:3])}{more}",
-            expected="finite weights",
-        )
+    tensors.finite(prior.name, prior.unet.state_dict())
     large = prior.num_parameters > _LARGE
     asked = prior
     if large:
@@ -103,9 +93,3 @@ def _empty(unet: nn.Module) -> nn.Module:
     with torch.device("meta"):
         result: nn.Module = type(unet).from_config(unet.config)  # type: ignore[attr-defined]
         return result
-
-
-def first_line(error: Exception) -> str:
-    """Kind and first line of an error of another library."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -18,9 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deft.errors import CheckpointError
+from deft.errors import CheckpointError, first_line
 from deft.priors.diffusers_files import TEXTS, factor, read_json
-from deft.priors.diffusers_probe import first_line
 
 _ENCODERS = ("CLIPTextModel", "CLIPTextModelWithProjection", "T5EncoderModel")
 _TOKENIZERS = {"CLIPTextModel": "CLIPTokenizer", "T5EncoderModel": "T5TokenizerFast"}

@@ -20,7 +20,7 @@ from deft.errors import InvalidInput
 from deft.priors import predictions
 from deft.priors.base import Prior
 from deft.priors.diffusers_networks import IN_FULL, Taken, network
-from deft.priors.diffusers_probe import first_line, probe
+from deft.priors.diffusers_probe import probe
 from deft.priors.diffusers_process import TOLD
 from deft.priors.diffusers_process import told as told_of
 from deft.priors.predictions import Prediction
@@ -28,7 +28,7 @@ from deft.schedules import VE, Schedule, VPTabulated
 from deft.storage.fingerprint import of_named
 from deft.types import Signal, Times
 
-__all__ = ["PREDICTION_TYPES", "DiffusersPrior", "first_line"]
+__all__ = ["PREDICTION_TYPES", "DiffusersPrior"]
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction", "velocity", "score")
 
 

@@ -58,7 +58,7 @@ def running(
             "token",
             given="none",
             expected=f"a token, since other machines reach {host}",
-            advice="set DEFT_TOKEN, or give a token_file; or leave the host at 127.0.0.1",
+            advice="set DEFT_TOKEN, or give `token_file`; or leave `host` at 127.0.0.1",
         )
     uvicorn, application = _packages()
     limits = Limits.of(prior, batch_size, megabytes)

@@ -16,6 +16,7 @@ from typing import Any, final
 
 from deft.errors import CheckpointError, InvalidInput
 from deft.storage.atomic import atomic
+from deft.storage.cards import described
 from deft.storage.table import modern
 
 _LATER = (
@@ -43,7 +44,11 @@ class Difference:
     @property
     def was(self) -> str:
         """The same in the words of a run that goes on."""
-        return f"{self.name} was {self.before} and is {self.now}"
+        before, now = (
+            described(value) if isinstance(value, Mapping) and "class" in value else value
+            for value in (self.before, self.now)
+        )
+        return f"{self.name} was {before} and is {now}"
 
 
 def differences(

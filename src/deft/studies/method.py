@@ -119,7 +119,12 @@ class Method:
             )
             self.sampler.check(prior, observation, h_transform)
         except DeftError as error:
-            raise type(error)(f"{self.label}: {error}") from error
+            raise type(error)(
+                f"{self.label}: {error.what}",
+                given=error.given,
+                expected=error.expected,
+                advice=error.advice,
+            ) from error
 
 
 def folder_name(label: str) -> str:

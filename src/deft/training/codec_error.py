@@ -76,14 +76,24 @@ def codec_error(
     return codec.error
 
 
+def apart(prior: Prior) -> Prior:
+    """The same prior for one h-transform more: its codec, where it has one, knows of no error yet,
+    and what it is told is not told to that of another.
+    """
+    own = prior.with_own_codec()
+    if own.codec is not None:
+        own.codec.error = 0.0
+    return own
+
+
 def told(prior: Prior, card: Mapping[str, Any]) -> None:
     """Let the codec of a prior know what the card of an h-transform says of its error: of the
-    problem that h was trained for. Warns where it knew of another.
+    problem that h was trained for; 0 where the card says nothing. Warns where it knew of another.
     """
-    said = card.get("codec")
-    if prior.codec is None or not isinstance(said, Mapping):
+    if prior.codec is None:
         return
-    before, now = prior.codec.error, float(said["error"])
+    said = card.get("codec")
+    before, now = prior.codec.error, float(said["error"]) if isinstance(said, Mapping) else 0.0
     if before and abs(before - now) > 0.01 * now:
         warnings.warn(
             f"the error of the autoencoder of {prior.name} was {before:.3g}, and is now {now:.3g}, "

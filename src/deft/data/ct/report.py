@@ -37,7 +37,7 @@ class Report:
                 f"{file}",
                 given=what,
                 expected="CT slices alone, each once",
-                advice="it would be skipped without strict",
+                advice="to skip such files: strict=False",
             )
         if what != OTHER:
             self.first = self.first or BadImage(

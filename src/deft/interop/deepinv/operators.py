@@ -20,7 +20,6 @@ from deft.errors import InvalidInput
 from deft.interop.deepinv.physics import Box
 from deft.operators.base import ForwardOperator, LinearOperator
 from deft.operators.checked import Shape
-from deft.operators.solvers import conjugate_gradients
 from deft.operators.units import InUnits
 from deft.types import Mask, Measurement, Signal, Times, expand
 
@@ -172,13 +171,10 @@ class DeepinvLinear(LinearOperator):
         """(r2 A^T A + s2 I)^{-1} A^T residual, which has a solution for every residual, at s2 = 0
         too.
         """
-        r2, s2 = expand(torch.as_tensor(r2), x_0).to(x_0), expand(torch.as_tensor(s2), x_0).to(x_0)
-        return conjugate_gradients(
-            lambda u: r2 * self.adjoint(self(u)) + s2 * u, self.adjoint(residual)
-        )
+        return self._normal_solved(self.adjoint(residual), r2, s2)
 
     def pseudo_inverse(self, y: Measurement) -> Signal:
-        return conjugate_gradients(lambda u: self.adjoint(self(u)), self.adjoint(y))
+        return self._normal_solved(self.adjoint(y), torch.ones(1), torch.zeros(1))
 
     def coverage(self, like: Signal) -> Mask:
         """How much of a constant survives measuring and lifting: the mask, for inpainting."""

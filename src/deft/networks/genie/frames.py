@@ -21,6 +21,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from deft.geometry import rotations
+
 _TINY = 1e-10  # square angstrom: the squared length of a vector that has no direction
 
 
@@ -73,14 +75,7 @@ def frenet(
 
 def rotation_of(turn: Float[Tensor, "*many 3"]) -> Float[Tensor, "*many 3 3"]:
     """The rotation of the quaternion (1, b, c, d) / sqrt(1 + b^2 + c^2 + d^2)."""
-    a = 1 / (1 + turn.square().sum(-1)).sqrt()
-    b, c, d = (a[..., None] * turn).unbind(-1)
-    rows = [
-        [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
-        [2 * (b * c + a * d), a * a - b * b + c * c - d * d, 2 * (c * d - a * b)],
-        [2 * (b * d - a * c), 2 * (c * d + a * b), a * a - b * b - c * c + d * d],
-    ]
-    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+    return rotations(torch.cat([torch.ones_like(turn[..., :1]), turn], dim=-1))
 
 
 def _unit(v: Tensor) -> Tensor:

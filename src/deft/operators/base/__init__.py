@@ -30,7 +30,13 @@ tensor, of the shape that `signal_shape` or `measurement_shape` says, as many re
 
 from deft.operators.base.forward import ForwardOperator
 from deft.operators.base.linear import LinearOperator
-from deft.operators.base.reach import within_reach
+from deft.operators.base.reach import pull_of_lifts, within_reach
 from deft.operators.base.spectral import SpectralOperator
 
-__all__ = ["ForwardOperator", "LinearOperator", "SpectralOperator", "within_reach"]
+__all__ = [
+    "ForwardOperator",
+    "LinearOperator",
+    "SpectralOperator",
+    "pull_of_lifts",
+    "within_reach",
+]

@@ -253,11 +253,14 @@ class ForwardOperator(nn.Module, ABC):
     def weighted_pull(
         self, x_0: Signal, residual: Measurement, weight: Measurement, r2: Times
     ) -> Signal:
-        """`pull` of a measurement whose entries have the precisions `weight`, of which one number
-        is taken: their mean.
+        """g of a measurement whose entries have the precisions W = `weight`, > 0 where it observes:
+        the `pull` of W^(1/2) A, whose noise is white, in units of the mean precision.
         """
+        from deft.operators.whitening import EntryWeights
+
         typical = mean_weight(weight, self.count(weight))
-        return self.pull(x_0, residual * weight / expand(typical, weight), r2, 1 / typical)
+        root = EntryWeights(torch.where(weight > 0, weight / expand(typical, weight), 1.0).sqrt())
+        return self.whitened(root).pull(x_0, root(residual), r2, 1 / typical)
 
     def coverage(self, like: Signal) -> Mask:
         """One channel in [0, 1]: how far each place of `like` is observed (the mask, for

@@ -51,8 +51,11 @@ class LinearOperator(ForwardOperator):
         """
         if type(self).solve is not LinearOperator.solve:
             return self.adjoint(self.solve(residual, r2, s2))
-        b = self.adjoint(residual)
-        r2, s2 = expand(torch.as_tensor(r2), b), expand(torch.as_tensor(s2), b)
+        return self._normal_solved(self.adjoint(residual), r2, s2)
+
+    def _normal_solved(self, b: Signal, r2: Times, s2: Times) -> Signal:
+        """(r2 A^T A + s2 I)^{-1} b, by conjugate gradients; consistent for every b = A^T v."""
+        r2, s2 = expand(torch.as_tensor(r2), b).to(b), expand(torch.as_tensor(s2), b).to(b)
         return conjugate_gradients(lambda u: r2 * self.adjoint(self.linear(u)) + s2 * u, b)
 
     def behind(self, codec: Codec) -> ForwardOperator:
@@ -89,9 +92,11 @@ class LinearOperator(ForwardOperator):
         return b
 
     def pseudo_inverse(self, y: Measurement) -> Signal:
-        """A^+ y."""
+        """A^+ y; in the same two ways as `pull`."""
         one = torch.ones(1, dtype=y.dtype, device=y.device)
-        return self.adjoint(self.solve(y, one, 0 * one))
+        if type(self).solve is not LinearOperator.solve:
+            return self.adjoint(self.solve(y, one, 0 * one))
+        return self._normal_solved(self.adjoint(y), one, 0 * one)
 
     def lift(self, y: Measurement) -> Signal:
         return self.pseudo_inverse(y)

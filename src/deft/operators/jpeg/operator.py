@@ -14,7 +14,7 @@ from deft.operators.checked import Shape
 from deft.operators.jpeg import planes
 from deft.operators.jpeg.planes import levels, straight
 from deft.operators.jpeg.tables import table
-from deft.types import Measurement, Signal, Times, expand
+from deft.types import Measurement, Signal, Times, expand, in_double
 
 Chroma = Literal["4:4:4", "4:2:2", "4:2:0"]
 _SAMPLING: dict[str, tuple[int, int]] = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:2:0": (2, 2)}
@@ -68,7 +68,8 @@ class JPEG(ForwardOperator):
         _check_channels(x_0)
         if not len(x_0):
             return x_0
-        pixels = levels(self._pixels(_precise(x_0)))
+        # in double precision, for ties of quantisation are common
+        pixels = levels(self._pixels(in_double(x_0)))
         coded = [
             (group, straight(step * _nearest(c / step), c))
             for group, c, step in self._coefficients(pixels.clamp(0, 255))
@@ -92,7 +93,7 @@ class JPEG(ForwardOperator):
             return torch.zeros_like(x_0)
         low, high = self.value_range
         unit = (high - low) / 255
-        x, moved = self._pixels(_precise(x_0)), _precise(residual) / unit
+        x, moved = self._pixels(in_double(x_0)), in_double(residual) / unit
         spread, noise = (
             expand(torch.as_tensor(v), x).to(x) / unit**2 for v in (r2, s2)
         )  # variances, in grey levels
@@ -189,11 +190,6 @@ class JPEG(ForwardOperator):
 def _nearest(x: Tensor) -> Tensor:
     """Whole numbers, halves away from 0, whatever rounding errors say of a half."""
     return x.sign() * (x.abs() + (0.5 + _TIE)).floor()
-
-
-def _precise(x: Tensor) -> Tensor:
-    """In double precision where the device has it: ties of quantisation are common."""
-    return x if x.device.type == "mps" else x.double()
 
 
 def _check_channels(x: Tensor) -> None:

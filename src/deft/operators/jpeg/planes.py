@@ -17,9 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from deft.operators.colourisation import LUMA
+
 BLOCK = 8
 _YCC = (
-    (0.299, 0.587, 0.114),
+    LUMA,
     (-0.168735892, -0.331264108, 0.5),
     (0.5, -0.418687589, -0.081312411),
 )

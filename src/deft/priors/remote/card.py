@@ -128,15 +128,18 @@ def mark(card: Mapping[str, Any]) -> str:
 
 def _servable(prior: Prior) -> None:
     """Raise `InvalidInput` for a prior that a card cannot carry over."""
-    why = ""
-    if prior.codec is not None:
+    why = advice = ""
+    if "mask" in prior.takes:
+        why = "one of images: chains of several lengths are not served"
+        advice = f"on the machine that holds it: deft scaffold --prior {prior.name}"
+    elif prior.codec is not None:
         why = "one without a codec, whose decoder the client would lack"
     elif not _usual_noise(prior):
         why = "one whose noise fills its space, which the client draws itself"
     elif int(prior.dimensions.reshape(-1)[0]) != torch.Size(prior.event_shape).numel():
         why = "one whose signals fill their space"
     if why:
-        raise InvalidInput("prior", given=prior.name, expected=why)
+        raise InvalidInput("prior", given=prior.name, expected=why, advice=advice)
     try:
         schedule_of({"schedule": schedule_card(prior.schedule)})
     except (AttributeError, InvalidInput) as error:

@@ -195,9 +195,11 @@ class RemotePrior(Prior):
             raise PriorUnavailable(what, given=error.given, expected=error.expected) from error
         x_0_hat = answer.get("x_0_hat")
         if x_0_hat is None or tuple(x_0_hat.shape) != shape or x_0_hat.dtype != torch.float32:
-            said = {name: (str(v.dtype), tuple(v.shape)) for name, v in answer.items()}
+            kinds = (f"{name} of {v.dtype}, {tuple(v.shape)}" for name, v in answer.items())
             raise PriorUnavailable(
-                what, given=said, expected=f"x_0_hat in float32, with the shape of x_t, {shape}"
+                what,
+                given=", ".join(kinds) or "nothing",
+                expected=f"x_0_hat of torch.float32, {shape}, the shape of x_t",
             )
         if not bool(x_0_hat.isfinite().all()):
             raise PriorUnavailable(what, given="NaN or infinite numbers", expected="finite numbers")
