@@ -160,7 +160,7 @@ def physics(observation: Observation) -> Any:
 
 def in_unit_range(observation: Observation) -> Tensor:
     """y, of an image in [0, 1]: the operator does not change a constant, or hides it."""
-    ones = observation.operator(torch.ones(len(observation), 1, 32, 32))
+    ones = observation.operator(torch.ones_like(observation.lifted))
     return (observation.y + ones) / 2
 
 

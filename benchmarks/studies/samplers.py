@@ -8,7 +8,7 @@ Kept are also `--problems sr4-0.05 --images 12` and, of photographs (natural.yam
 freeform-0.05 --images 20 --samples 4 --short`, and of computed tomography (ct.yaml) `--problems
 views-60 views-20 limited-90 --images 16 --samples 4 --short --first 10 --every 5 --tuning-first 4`.
 With `--published` (benchmarks/results/samplers-published): the paper's 100 steps of DDIM, beside
-the cheapest of the others, with the processor's seconds.
+the cheapest of the others, with the processor's seconds and the differences to the former.
 
 The h-transforms that ship; the same observations and seeds for all. Grids are learned on validation
 images 200 to 207, the first two of these with `--short` (the distance to 64 steps of the same
@@ -57,6 +57,7 @@ from setting import Setting
 SHIPS = {"box-0.05": "box", "sr4-0.05": "super-resolution", "freeform-0.05": "inpainting"}
 ALL, FEW, LEARNED = (2, 4, 5, 8, 10, 20), (5, 8), (4, 5, 8)
 REFERENCE, LEVEL, THRESHOLD, GROUPS = "2M (20)", 0.9, 0.05, 8
+PUBLISHED = "DDIM eta 1, time (100)"
 START = -4.0  # log-SNR of an informed start
 
 
@@ -141,7 +142,7 @@ def less(a: Estimate, b: Estimate) -> list[float]:
     return [round(d.value, 5), round(d.standard_error, 5)]
 
 
-def table(kept: dict[str, Any]) -> dict[str, Any]:
+def table(kept: dict[str, Any], reference: str) -> dict[str, Any]:
     """Without what is there for single images, with differences to the reference."""
     rows = {label: estimates(row) for label, row in kept["rows"].items()}
     shown = {
@@ -150,12 +151,12 @@ def table(kept: dict[str, Any]) -> dict[str, Any]:
             **{k: v for k, v in kept["rows"][label].items() if k in ("family", "seconds")},
             **{k: [round(e.value, 5), round(e.standard_error, 5)] for k, e in row.items()},
             "less_reference": {
-                k: less(e, rows[REFERENCE][k]) for k, e in row.items() if REFERENCE in rows
+                k: less(e, rows[reference][k]) for k, e in row.items() if reference in rows
             },
         }
         for label, row in rows.items()
     }
-    return {**{k: v for k, v in kept.items() if k != "rows"}, "rows": shown}
+    return {**{k: v for k, v in kept.items() if k != "rows"}, "less": reference, "rows": shown}
 
 
 def learned(posterior: Posterior, steps: int, start: TimeGrid) -> dict[str, Any]:
@@ -243,7 +244,8 @@ def main() -> None:
             shown = {k: round(e.value, 4) for k, e in estimates(kept["rows"][label]).items()}
             print(name, label, shown, flush=True)
         if args.keep:
-            write(args.keep / f"{name_of}-{name}.json", table(kept))
+            against = PUBLISHED if args.published else REFERENCE
+            write(args.keep / f"{name_of}-{name}.json", table(kept, against))
 
 
 if __name__ == "__main__":
