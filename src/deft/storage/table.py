@@ -52,7 +52,7 @@ _OPERATORS = {
     "deft.operators.tomography": "Tomography",
     "deft.operators.transmission": "Transmission",
     "deft.operators.units": "InUnits",
-    "deft.operators.whitened": "Whitened WhitenedLinear WhitenedSpectral",
+    "deft.operators.whitened": "Whitened WhitenedBlackBox WhitenedLinear WhitenedSpectral",
     "deft.operators.whitening": "CholeskyWhitening EntryWeights RootWhitening",
 }
 _H_TRANSFORMS = {

@@ -274,12 +274,11 @@ def _check_shapes(
         wrong = sorted(
             name for name in {*expected, *shapes} if expected.get(name) != shapes.get(name)
         )
-        first = wrong[0]
         raise CheckpointError(
-            f"the weights in {path} do not fit the architecture on its card: {first}",
-            given=shapes.get(first, "nothing"),
-            expected=f"{expected.get(first, 'nothing')}; {len(wrong)} of {len(expected)} tensors "
-            "differ",
+            f"the weights in {path} do not fit the architecture on its card",
+            given="; ".join(f"{name} {shapes.get(name, 'nothing')}" for name in wrong[:5]),
+            expected="; ".join(f"{name} {expected.get(name, 'nothing')}" for name in wrong[:5])
+            + f" ({len(wrong)} of {len(expected)} tensors differ)",
         )
 
 
