@@ -111,6 +111,8 @@ def summary(rows: list[dict[str, Any]], base: list[dict[str, Any]]) -> dict[str,
             "largest": round(max(ratios), 2),
         },
     }
+    if not all(row["finite"] for row in rows):
+        return result | {"diverged": "samples that are not finite"}
     for measure in ("psnr_sample", "psnr_mean", "crps"):
         mine = torch.cat([row[measure] for row in rows])
         other = torch.cat([row[measure] for row in base])
@@ -123,9 +125,17 @@ def measured(draw: Draw, observation: Observation, samples: int, images: Tensor)
     start = time.process_time()
     drawn = draw(observation, samples)
     seconds = time.process_time() - start
+    if not bool(drawn.isfinite().all()):
+        return {"seconds": seconds, "finite": False}
     single, mean = peers.quality(drawn, images)
     score = crps(drawn.flatten(2), images.flatten(1)).mean(1)
-    return {"seconds": seconds, "psnr_sample": single, "psnr_mean": mean, "crps": score}
+    return {
+        "seconds": seconds,
+        "finite": True,
+        "psnr_sample": single,
+        "psnr_mean": mean,
+        "crps": score,
+    }
 
 
 def methods(
