@@ -361,8 +361,8 @@ def test_other_forms_are_trained_sampled_and_evaluated(
 @pytest.mark.parametrize(
     ("form", "expected"),
     [
-        ("deft.DPS", "train LearnedHTransform, PaperHTransform or ConditionalScore"),
-        ("deft.GaussianPotential", "train LearnedHTransform, PaperHTransform or ConditionalScore"),
+        ("deft.DPS", "got DPS; expected an h-transform that is learned: LearnedHTransform"),
+        ("deft.GaussianPotential", "got GaussianPotential; expected an h-transform that is"),
         ("deft.PaperHTransfrom", "did you mean PaperHTransform"),
         ("ConditionalScor", "did you mean ConditionalScore"),
         ("deft.DDIM", "those derive from deft.htransforms.base.HTransform"),

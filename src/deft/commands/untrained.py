@@ -46,7 +46,7 @@ def untrained(
             "--h_transform",
             given=form.__name__,
             expected="an h-transform that is learned: LearnedHTransform, PaperHTransform or "
-            "ConditionalScore, say",
+            "ConditionalScore, for example",
         )
     sizes = {"fraction": fraction, "patch": _checked(patch, make, form, prior)}
     choices: dict[str, object] = {"operators": operators, "point": point}
