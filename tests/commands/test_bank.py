@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from deft.priors import zoo
 from deft.priors.unet import UNetPrior
 from deft.training import checkpoint
+from tests.commands.conftest import tiny_prior
 
 INPAINTING = ["--problem", "Inpainting", "--problem.masks", "box", "--problem.sigma_y", "0.05"]
 SHORT = ["--steps", "2", "--batch_size", "2"]
@@ -128,3 +130,27 @@ def test_several_measurements_for_each_evaluation(
     card = checkpoint.read_card(tmp_path / "run" / "h.safetensors")
     assert card["training"]["per_evaluation"] == 3
     assert "'patch': 4" in str(card)
+
+
+def test_a_bank_of_another_prior_is_named(deft, bank, image_folder: str, tmp_path: Path) -> None:
+    assert bank("--validation_share", "0")[0] == 0
+    other = tmp_path / "other.safetensors"
+    zoo.save(other, tiny_prior(seed=1), {"data": "ramps"})
+    given = ["--prior", other, "--images", image_folder, "--bank", tmp_path / "bank"]
+    code, _, said = deft("train", *given, "--out", tmp_path / "run", *INPAINTING, *SHORT)
+    assert code != 0
+    assert f"the bank in {tmp_path / 'bank'} was made with the prior tiny" in said
+    assert not (tmp_path / "run" / "h.safetensors").exists()
+
+
+def test_a_broken_shard_is_named(bank, train, tmp_path: Path) -> None:
+    share = ["--validation_share", "0"]
+    assert bank(*share)[0] == 0
+    path = tmp_path / "bank" / "bank.npy"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    code, _, said = train("run", *INPAINTING, *share)
+    assert code != 0
+    assert f"{path} is damaged: the entries from 0 do not have the hash" in said
+    assert "build the bank again" in said
