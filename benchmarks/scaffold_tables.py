@@ -22,6 +22,14 @@ SHARES = (
     ("joint", "joint"),
     ("joint_by_natives", "by natives' thresholds"),
 )
+CONDITIONS = (
+    ("motif_rmsd", "motif RMSD", False),
+    ("junction_off", "junctions", False),
+    ("bonds", "bonds", True),
+    ("clashes", "clashes", False),
+    ("cross_likelihood", "the judge, of those judged", False),
+)
+"""Values of designs, their titles, and whether they must be large."""
 LONG = {"guidance": "reconstruction guidance"}
 
 
@@ -32,7 +40,7 @@ def tables(found: Mapping[str, Any]) -> str:
         parts += [f"### {which}", shares(of_set)]
         if which != "held-out":
             parts.append(by_problem(of_set["methods"]))
-        parts.append(measures(of_set["methods"], found["natives"]))
+        parts += [failures(of_set), measures(of_set["methods"], found["natives"])]
     return "\n\n".join([*parts, "### cost", costs(found)])
 
 
@@ -58,6 +66,24 @@ def measures(methods: Mapping[str, Any], natives: Mapping[str, Any]) -> str:
         rows.append([LONG.get(name, name), f"{row['motif_rmsd']['median']:.2f}", *found])
     own = [cell(natives.get(key), digits) for key, _, digits in COLUMNS]
     rows.append([f"natives ({natives['chains']})", "–", *own])
+    return markdown(rows)
+
+
+def failures(of_set: Mapping[str, Any]) -> str:
+    """Which share of designs misses each condition of a joint success; of those that were judged,
+    the judge's.
+    """
+    rows = [["what fails", *(title for _, title, _ in CONDITIONS)]]
+    for name, row in of_set["methods"].items():
+        cells = []
+        for key, _, least in CONDITIONS:
+            limit = {"motif_rmsd": 1.0, "junction_off": "junction"}.get(key, key)
+            end = of_set["thresholds"][limit] if isinstance(limit, str) else limit
+            values = row["values"][key] if end is not None else None  # never judged
+            known = [value for value in values or () if value is not None]
+            missed = sum(value < end if least else value > end for value in known)
+            cells.append(f"{missed / len(known):.2f}" if known else "–")
+        rows.append([LONG.get(name, name), *cells])
     return markdown(rows)
 
 

@@ -200,7 +200,9 @@ def main() -> None:
     for name, zeta in ZETA.get(args.prior, {}).items():
         peers.ZETA[name], peers.WEIGHT[name] = zeta, zeta * PER_ZETA
     result: dict[str, Any] = {
-        "command": f"python benchmarks/speed.py --prior {args.prior} --data FOLDER",
+        "command": f"python benchmarks/speed.py --prior {args.prior} --data FOLDER "
+        f"--repeats {args.repeats} --images {args.images} --samples {args.samples} "
+        f"--validation {args.validation}",
         "prior": args.prior,
         "repeats": args.repeats,
         "images": args.images,

@@ -6,9 +6,10 @@ h-transform from 1 to 100 evaluations of the prior, on validation images.
 
 Kept are also `--problems sr4-0.05 --images 12` and, of photographs (natural.yaml), `--problems
 freeform-0.05 --images 20 --samples 4 --short`, and of computed tomography (ct.yaml) `--problems
-views-60 views-20 limited-90 --images 16 --samples 4 --short --first 10 --every 5 --tuning-first 4`.
-With `--published` (benchmarks/results/samplers-published): the paper's 100 steps of DDIM, beside
-the cheapest of the others, with the processor's seconds and the differences to the former.
+views-60 --images 16 --samples 4 --short --first 10 --every 5 --tuning-first 4`.
+With `--published` (benchmarks/results/samplers-published; of photographs `--problems freeform-0.05
+sr4-0.05 --samples 4`): the paper's 100 steps of DDIM, beside the cheapest of the others, with the
+processor's seconds and the differences to the former.
 
 The h-transforms that ship; the same observations and seeds for all. Grids are learned on validation
 images 200 to 207, the first two of these with `--short` (the distance to 64 steps of the same

@@ -190,6 +190,18 @@ class _Sized(BackbonePrior):
 
 
 @pytest.mark.parametrize("bonds", [False, True])
+def test_what_is_not_finite_stays_so(bonds):
+    """A sampler says so then; an error of the linear algebra would say nothing of the signal."""
+    prior = chain(12)
+    posterior = Posterior(prior, made(prior, bonds=bonds), motifs(prior, 2))
+    x_t = prior.initial(Noise([1, 2], dtype=DOUBLE))
+    x_t[0] = torch.nan
+    found = posterior.denoise(x_t, torch.tensor([0.4], dtype=DOUBLE))
+    assert found[0].isnan().any()
+    assert found[1].isfinite().all()
+
+
+@pytest.mark.parametrize("bonds", [False, True])
 def test_gradients_reach_every_parameter_and_not_the_prior(bonds):
     prior = EquivariantBackbone(
         12, VE(0.02, 80.0), width=8, blocks=1, heads=1, pair=4, window=2

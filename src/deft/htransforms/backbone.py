@@ -70,7 +70,8 @@ class BackboneHTransform(HTransform):
 
     `scale` is the prior's; `spectrum` says S, that of natives by default, and is kept with the
     weights; `point` is where the prior is asked, "x_t" or "pivot"; `bonds` whether bonds keep their
-    length. `width`, `blocks`, `heads`, `pair`, `window` and `told` size NN1.
+    length, as `for_prior` takes by default. `width`, `blocks`, `heads`, `pair`, `window` and `told`
+    size NN1.
     """
 
     spectrum: Tensor
@@ -201,7 +202,8 @@ class BackboneHTransform(HTransform):
         chain = x_0_hat + start
         singles, pairs = self._features(denoised, observation, chain, start, lacking, exists)
         learned = colour @ self.nn1(chain, exists, numbers, colour, singles, pairs)
-        return start + keep(learned)
+        with torch.autocast(device, enabled=False):
+            return start + keep(learned.to(start))
 
     def _lacking(self, denoised: Denoised | Asked, observation: Observation) -> Signal:
         """The residual, at the residues of the motif."""

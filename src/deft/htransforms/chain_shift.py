@@ -67,7 +67,7 @@ class Bonds:
 
     u: Float[Tensor, "batch bonds 3"]
     to: Float[Tensor, "batch n bonds"]  # C' D^T
-    factor: Float[Tensor, "batch bonds bonds"]  # of Cholesky
+    factors: tuple[Tensor, Tensor]  # LU, which passes on what is not finite
 
     @classmethod
     def of(cls, x_0_hat: Signal, exists: Bool[Tensor, "batch n"], covariance: Covariance) -> Bonds:
@@ -78,10 +78,11 @@ class Bonds:
         tau2 = torch.where(both, _TAU**2 + (BOND - length).square(), 1.0)
         to = covariance.diff(dim=2)
         G = (u @ u.mT) * to.diff(dim=1) + torch.diag_embed(tau2)
-        return cls(u, to, torch.linalg.cholesky(G))
+        return cls(u, to, torch.linalg.lu_factor(G))
 
     def keep(self, shift: Signal) -> Signal:
         """The shift that is left where the bonds keep their length."""
         longer = (self.u * shift.diff(dim=1)).sum(-1, keepdim=True)
-        pull = torch.cholesky_solve(longer, self.factor)
-        return shift - self.to @ (self.u * pull)
+        pull = torch.linalg.lu_solve(*self.factors, longer)
+        kept: Signal = shift - self.to @ (self.u * pull)
+        return kept
