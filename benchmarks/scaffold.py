@@ -1,12 +1,16 @@
 """Methods for motif scaffolds on the small prior: what is drawn, kept by part, and measured.
 
     python benchmarks/scaffold.py benchmarks/protein.yaml --data ca_backbones.npz --motifs FOLDER \\
-        --h "DEFT-9 %=h.safetensors" --out runs/scaffold --keep benchmarks/results/protein
+        --h "DEFT-9 %=h.safetensors" --amortised amortised=whole.safetensors \
+        --out runs/scaffold --keep benchmarks/results/protein
 
 Three sets: chains of test clusters with a motif in one piece, the contiguous problems of the
 benchmark, and problems of several segments. Every method takes the same steps of the same sampler,
 with the same layouts and the same noise. A part (problem, method, seed) is written when it is done,
-and another call with the same --out goes on, so that an h can be added later. The two numbers of
+and another call with the same --out goes on, so that an h can be added later; with --share 1/2 and
+--share 2/2 two calls at once share the drawing, and a third one without it measures.
+--amortised is what recipes/train_scaffold.py --from-scratch writes: it asks no prior. The two
+numbers of
 the judge are computed for the unconditional designs, for all held-out chains, and for designs that
 meet all other conditions of a success.
 
@@ -20,7 +24,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
@@ -62,6 +66,8 @@ class Bench:
     motifs: Path
     out: Path
     only: tuple[str, ...] = SETS
+    amortised: dict[str, setting.Conditional] = field(default_factory=dict)
+    share: tuple[int, int] = (1, 1)
 
     @property
     def sampler(self) -> Cooled:
@@ -99,13 +105,20 @@ class Bench:
 
     def tuned(self) -> dict[str, Any]:
         """Of DPS and of reconstruction guidance the weight with the most joint successes on
-        validation chains (without the judge), of equal ones that with the best junctions. Chosen
-        once, and kept.
+        validation chains (without the judge), of equal ones that with the best junctions. Kept; a
+        weight that was added to the setting is tried, too.
         """
-        path = self.out / "tuning.json"
-        if path.exists():
+        path, said = self.out / "tuning.json", self.config["tuning"]
+        found = json.loads(path.read_text())["candidates"] if path.exists() else []
+        known = {(one["method"], one["weight"]) for one in found}
+        options = {
+            (name, weight): h
+            for name, of in setting.candidates(self.prior, said).items()
+            for weight, h in of.items()
+            if (name, weight) not in known
+        }
+        if not options:
             return dict(json.loads(path.read_text()))
-        said = self.config["tuning"]
         lengths = tuple(self.config["held_out"]["lengths"])
         chains = setting.some(self.chains["val"], said["chains"], lengths)
         problem = setting.held_out(chains, {**self.config["held_out"], "seed": said["seed"]})
@@ -115,22 +128,21 @@ class Bench:
             x, mask, _ = setting.designs(self.prior, draw, problem, 0, self.config["sigma_y"])
             return evaluate_backbones("", x, mask, motif=problem.placed, pairs=False)
 
-        limits, found = Thresholds.of(tried(NoConditioning())), []
-        for name, options in setting.candidates(self.prior, said).items():
-            for weight, h in options.items():
-                measured = tried(h)
-                found.append(
-                    {
-                        "method": name,
-                        "weight": weight,
-                        "joint": float(joint_success(measured, limits).double().mean()),
-                        "junction": float(measured.junctions_off.nanmean()),
-                        "motif_rmsd": float(measured.values["motif_rmsd"].nanmedian()),
-                        "bonds": float(measured.values["bonds"].mean()),
-                        "clashes": float(measured.values["clashes"].mean()),
-                    }
-                )
-                print("tuning", found[-1], flush=True)
+        limits = Thresholds.of(tried(NoConditioning()))
+        for (name, weight), h in options.items():
+            measured = tried(h)
+            found.append(
+                {
+                    "method": name,
+                    "weight": weight,
+                    "joint": float(joint_success(measured, limits).double().mean()),
+                    "junction": float(measured.junctions_off.nanmean()),
+                    "motif_rmsd": float(measured.values["motif_rmsd"].nanmedian()),
+                    "bonds": float(measured.values["bonds"].mean()),
+                    "clashes": float(measured.values["clashes"].mean()),
+                }
+            )
+            print("tuning", found[-1], flush=True)
         best = {
             name: max(
                 (one for one in found if one["method"] == name),
@@ -148,11 +160,14 @@ class Bench:
             self.tuned()["chosen"],
         )
         differentiated = {name: options[name][weight] for name, weight in chosen.items()}
-        return setting.methods(sampler, {**differentiated, **self.learned})
+        found = setting.methods(sampler, {**differentiated, **self.learned})
+        return {**found, **{name: by(sampler) for name, by in self.amortised.items()}}
 
     def plan(self) -> Iterator[tuple[str, setting.Problem, str, int]]:
         """The parts of the sets that are asked for: set, problem, method, seed."""
-        return (part for part in self.all_parts() if part[0] in self.only)
+        asked = (part for part in self.all_parts() if part[0] in self.only)
+        which, of = self.share
+        return (part for k, part in enumerate(asked) if k % of == which - 1)
 
     def all_parts(self) -> Iterator[tuple[str, setting.Problem, str, int]]:
         """All parts, those that matter most first."""
@@ -161,7 +176,11 @@ class Bench:
         for which in SETS:
             allowed = self.config[which].get("methods", names) if which == "several" else names
             for problem in self.problems(which):
-                yield from ((which, problem, name, 0) for name in names if name in allowed)
+                yield from (
+                    (which, self.fewer(which, problem, name), name, 0)
+                    for name in names
+                    if name in allowed
+                )
             if which == "benchmark":
                 held = self.problems("held-out")[0]
                 for name in names:
@@ -171,6 +190,11 @@ class Bench:
                     if problem.name in tds["problems"]:
                         few = setting.Problem(problem.name, problem.layouts[: tds["systems"]])
                         yield "benchmark", few, "TDS", 0
+
+    def fewer(self, which: str, problem: setting.Problem, method: str) -> setting.Problem:
+        """The problem with as many designs as the setting asks of the method."""
+        count = self.config.get(which, {}).get("fewer", {}).get(method)
+        return problem if count is None else setting.Problem(problem.name, problem.layouts[:count])
 
     def draw(self) -> None:
         """Draw every part that is not there yet."""
@@ -235,6 +259,10 @@ def opened(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Bench]:
     parser.add_argument("--motifs", type=Path, required=True, help="folder of motif files")
     parser.add_argument("--prior", help="a file, in place of the one that the setting names")
     parser.add_argument("--h", action="append", default=[], help="NAME=FILE, once for each")
+    parser.add_argument("--amortised", action="append", default=[], help="NAME=FILE, once for each")
+    parser.add_argument(
+        "--share", default="1/1", help="K/N: the K-th of N calls that share the work"
+    )
     parser.add_argument("--left-out", type=Path, help="clusters that are left out, if known")
     parser.add_argument("--only", nargs="*", choices=SETS, default=SETS, help="sets, of three")
     parser.add_argument("--out", type=Path, required=True)
@@ -245,13 +273,21 @@ def opened(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Bench]:
     assert isinstance(prior, BackbonePrior)
     learned = {}
     for name, _, file in (text.partition("=") for text in args.h):
-        whole = "state" not in Path(file).name
-        h = checkpoint.load(file, prior)[0] if whole else checkpoint.load_average(file, prior)
+        ended = "state" not in Path(file).name
+        h = checkpoint.load(file, prior)[0] if ended else checkpoint.load_average(file, prior)
         learned[name] = h.eval().requires_grad_(False)
+    whole = {
+        name: setting.amortised(Path(file), prior)
+        for name, _, file in (text.partition("=") for text in args.amortised)
+    }
+    share = tuple(int(number) for number in args.share.split("/"))
+    if len(share) != 2 or not 1 <= share[0] <= share[1]:
+        parser.error(f"--share {args.share} is not K/N with 1 <= K <= N, such as 1/2")
     args.out.mkdir(parents=True, exist_ok=True)
     kept = args.left_out or args.out / "left_out.json"
     chains = backbone_data.split(backbone_data.read(args.data), args.motifs, kept)
-    return args, Bench(config, prior, learned, chains, args.motifs, args.out, tuple(args.only))
+    only = tuple(args.only)
+    return args, Bench(config, prior, learned, chains, args.motifs, args.out, only, whole, share)
 
 
 def main() -> None:
@@ -262,6 +298,8 @@ def main() -> None:
     parser.add_argument("--no-judge", action="store_true", help="without the learned judge")
     args, bench = opened(parser)
     bench.draw()
+    if bench.share != (1, 1):
+        return
     found = results(
         bench.parts(),
         bench.natives(),

@@ -8,6 +8,7 @@ its native scaffold is known.
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,16 +34,24 @@ from deft.noise import Noise, mix
 from deft.posterior import Posterior
 from deft.priors.backbone import BackbonePrior
 from deft.priors.base import Prior
+from deft.priors.equivariant_backbone import EquivariantBackbone
+from deft.priors.wrapped import WrappedPrior
 from deft.samplers.cooled import Cooled
 from deft.samplers.replacement import ReplacementAfter
 from deft.samplers.smc import TwistedSMC
 from deft.studies.counted import Counted
 from deft.studies.protein import PlacedMotif
+from deft.training import checkpoint
 from deft.transitions import Steps
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "recipes"))
+from train_scaffold import of_chains
 
 AT_ONCE = 16
 Draw = Callable[[BackbonePrior, Observation, Noise], Tensor]
 """Designs for a prior that is told their lengths, one for each seed."""
+Conditional = Callable[[Cooled], Draw]
+"""The designs of a network that asks no prior, by the steps of a sampler."""
 
 
 @final
@@ -102,6 +111,26 @@ def guided(sampler: Cooled, h: HTransform) -> Draw:
         return sampler.run(Posterior(prior, bound, observation), noise)
 
     return draw
+
+
+def amortised(file: Path, prior: EquivariantBackbone) -> Conditional:
+    """What recipes/train_scaffold.py --from-scratch wrote: it denoises by itself what the Gaussian
+    chain of the prior leaves open, and takes the same steps.
+    """
+    chain = of_chains(prior)
+    h, _ = checkpoint.load(file, chain)
+    h.eval().requires_grad_(False)
+
+    def by(sampler: Cooled) -> Draw:
+        own = guided(sampler, h)
+
+        def draw(told: BackbonePrior, observation: Observation, noise: Noise) -> Tensor:
+            lengths = told.prior if isinstance(told, WrappedPrior) else told
+            return own(chain.given(mask=lengths.mask), observation, noise)
+
+        return draw
+
+    return by
 
 
 def candidates(prior: Prior, tuning: Mapping[str, Any]) -> dict[str, dict[float, HTransform]]:

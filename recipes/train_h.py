@@ -7,10 +7,12 @@ from one bank of prior evaluations.
 What the prior says of a noisy image does not depend on the measurement, so that it is computed once
 (the bank) and every h-transform learns from it, with fresh operators and measurements in every step
 (`slopes` in the file's section `h`: what its errors still share with x_t is then measured on so
-many images, and taken out). Each run keeps its best weights by the loss on held-out images and
-stops when that no longer falls (on digits, a fixed box is learned by heart after some 8,000 steps:
-768,000 views of 55,000 images). Problems without noise start from the h-transform of the same
-problem with noise. Every run goes on from where it was stopped.
+many images, and taken out). One that asks the prior at the pivot (`--initial` an h-transform for
+any operator) reads the images themselves: what the prior says there depends on the measurement, and
+no bank serves. Each run keeps its best weights by the loss on held-out images and stops when that
+no longer falls (on digits, a fixed box is learned by heart after some 8,000 steps: 768,000 views of
+55,000 images). Problems without noise start from the h-transform of the same problem with noise.
+Every run goes on from where it was stopped.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -112,12 +115,17 @@ def main() -> None:
     held_out = Images(as_float(read(config["data"], args.data, "val")[:500]), prior)
     if args.prior_draws:
         images, held_out = Images(training[500:], prior), Images(training[:500], prior)
-    times, begin, checked = law(plan), time.time(), plan.get("validation", 1000)
-    bank = Bank.build(prior, images, plan["bank"], times, seed=0, out=args.out / "bank")
-    validation = Bank.build(
-        prior, held_out, checked, times, seed=1, out=args.out / "bank-validation"
-    )
-    print(f"bank: {time.time() - begin:.0f} s", flush=True)
+    times, checked = law(plan), plan.get("validation", 1000)
+
+    @cache
+    def banks() -> tuple[Bank, Bank]:
+        """What the prior says at x_t, of the images and of those held out."""
+        begin = time.time()
+        bank = Bank.build(prior, images, plan["bank"], times, seed=0, out=args.out / "bank")
+        held = Bank.build(prior, held_out, checked, times, seed=1, out=args.out / "bank-validation")
+        print(f"bank: {time.time() - begin:.0f} s", flush=True)
+        return bank, held
+
     borrowed = config["deft"].get(
         "h_of", {}
     )  # problems that the h-transform of another is used for
@@ -144,13 +152,14 @@ def main() -> None:
         elif name.endswith("-0") and start.exists():
             h, earlier = checkpoint.load(start, prior)  # type: ignore[assignment]
             steps, rate = plan["continued_steps"], rate / 2
+        source, validation = (images, held_out) if h.asks_elsewhere else banks()
         result = train(
             h,
             prior,
             DenoisingScoreMatching(
                 problem, times=times, measurements=plan.get("measurements", {}).get(name)
             ),
-            bank,
+            source,
             steps=steps,
             batch_size=plan["batch_size"],
             learning_rate=rate,
@@ -169,7 +178,7 @@ def main() -> None:
         facts |= {
             "batch_size": plan["batch_size"],
             "learning_rate": rate,
-            "bank": plan["bank"],
+            "bank": None if h.asks_elsewhere else plan["bank"],
             "recipe": "recipes/train_h.py",
         }
         saved: HTransform = h

@@ -1,12 +1,18 @@
 """Train the h-transform of motifs for the prior that ships.
 
     python recipes/train_scaffold.py ca_backbones.npz --motifs MOTIFS --out runs/h-motif \\
-        --fraction 0.09 --steps 2000
+        --fraction 0.09 --steps 3000
+    python recipes/train_scaffold.py ca_backbones.npz --motifs MOTIFS --out runs/amortised \
+        --from-scratch --steps 3000
 
 The motifs are drawn from the training chains of the prior (`backbone_data.py`), whose clusters hold
 no protein of a benchmark motif: in one piece of 8 to 24 residues, or in two to four islands of 1 to
 20. The same chain is seen with other motifs and other noise each time. The run goes on from where
 it was stopped, and writes OUT/h.safetensors with the loss on held-out chains by noise level.
+
+With --from-scratch a network as large as the prior's is trained to denoise chains that it is told
+the motif of, which is what an h-transform and a prior are together: conditional training without a
+learned prior. It is the same class, on the Gaussian chain that the prior's preconditioner is of.
 """
 
 from __future__ import annotations
@@ -19,6 +25,9 @@ from backbone_data import LENGTHS, Chains, read, split
 
 from deft.htransforms.backbone import BackboneHTransform
 from deft.priors import zoo
+from deft.priors.chain_spectrum import ChainSpectrum
+from deft.priors.equivariant_backbone import EquivariantBackbone
+from deft.priors.gaussian_chain import GaussianChain
 from deft.problems.motif import MotifScaffolding
 from deft.storage import tensors
 from deft.training import chains, checkpoint
@@ -37,6 +46,12 @@ def whole(found: Chains) -> list[torch.Tensor]:
     ]
 
 
+def of_chains(prior: EquivariantBackbone) -> GaussianChain:
+    """The Gaussian chain that a prior that ships starts from."""
+    spectrum = ChainSpectrum(*prior.spectrum.double().tolist())
+    return GaussianChain(prior.max_length, spectrum=spectrum, schedule=prior.schedule)
+
+
 def main() -> None:
     """Train, and write the h-transform with its card."""
     parser = argparse.ArgumentParser(
@@ -51,7 +66,8 @@ def main() -> None:
         "--initial-is", default="weights learned before", help="what it is, for the card"
     )
     parser.add_argument("--fraction", type=float, default=0.09)
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--from-scratch", action="store_true", help="without a learned prior")
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
@@ -64,11 +80,16 @@ def main() -> None:
     prior = zoo.load(args.prior)
     parts = split(read(args.data), args.motifs, args.out / "left_out.json")
     torch.manual_seed(args.seed)
-    h = BackboneHTransform.for_prior(prior, fraction=args.fraction)
+    if args.from_scratch:
+        alike = ("width", "blocks", "heads", "pair", "window")
+        size, prior = {name: prior.config[name] for name in alike}, of_chains(prior)
+        h = BackboneHTransform(prior.scale, spectrum=prior.spectrum, bonds=True, **size)
+    else:
+        h = BackboneHTransform.for_prior(prior, fraction=args.fraction)
     if args.initial:
         h.load_state_dict(tensors.read(args.initial, checkpoint.KIND)[0])
     problem = MotifScaffolding(sigma_y=0.1)
-    print(f"{h.num_parameters} parameters, {h.num_parameters / prior.num_parameters:.3f}")
+    print(f"{h.num_parameters} parameters", flush=True)
     result = train(
         h,
         prior,
@@ -94,7 +115,7 @@ def main() -> None:
         "initial": args.initial_is if args.initial else None,
     }
     card = {
-        "prior_from": args.prior,
+        "prior_from": None if args.from_scratch else args.prior,
         "problem": problem.card(),
         "training": facts,
         "metrics": result.validation.card(),

@@ -28,6 +28,8 @@ from deft.reports.protein.drawing import two_sides
 from deft.samplers.cooled import Cooled
 from deft.samplers.ddim import DDIM
 from deft.schedules import VE
+from deft.studies.counted import Counted
+from deft.training import checkpoint
 from tests.data.proteins import made
 
 SAMPLER = Cooled(6, 0.6, 12.0)
@@ -255,6 +257,46 @@ def test_the_figure_has_two_sides_of_each_method():
 def test_an_h_that_comes_later_is_added(bench):
     without = replace(bench, learned={})
     assert {part[2] for part in without.plan()} < {part[2] for part in bench.plan()}
+
+
+def test_calls_share_the_work(bench):
+    every = list(bench.plan())
+    shares = [list(replace(bench, share=(k, 2)).plan()) for k in (1, 2)]
+    assert [part for pair in zip(*shares, strict=False) for part in pair] == every[
+        : len(every) // 2 * 2
+    ]
+    assert sum(map(len, shares)) == len(every)
+
+
+def test_a_method_can_have_fewer_designs(bench):
+    bench.config["benchmark"]["fewer"] = {"DEFT-9 %": 1}
+    of = {part[2]: len(part[1].layouts) for part in bench.plan() if part[0] == "benchmark"}
+    assert (of["DEFT-9 %"], of["DPS"]) == (1, 2)
+
+
+def test_a_weight_that_is_added_is_tried_and_the_others_are_kept(bench):
+    first = bench.tuned()
+    bench.config["tuning"]["weight"] = [1.0, 2.0]
+    second = bench.tuned()
+    assert second["candidates"][:2] == first["candidates"]
+    assert [one["weight"] for one in second["candidates"][2:]] == [2.0]
+    assert bench.tuned() == second
+
+
+def test_a_network_without_a_prior_draws_the_same_layouts(prior, tmp_path):
+    """At its start it is the Gaussian chain with its exact shift, and asks nothing of the prior."""
+    chain = setting.of_chains(prior)
+    h = BackboneHTransform(chain.scale, spectrum=chain.spectrum, width=8, heads=2, pair=8)
+    checkpoint.save(tmp_path / "whole.safetensors", h, chain, {"problem": None})
+    draw, seen = setting.amortised(tmp_path / "whole.safetensors", prior)(SAMPLER), problem()
+    x, _, _ = setting.designs(prior, draw, seen, 0, 0.1)
+    motif = seen.placed
+    rmsd = protein.motif_rmsd(x, motif.index, motif.group, motif.coordinates)
+    assert float(rmsd.max()) < 0.5
+    told, observation = observed(prior, seen.layouts, 0.1)
+    counted = Counted(told)
+    draw(counted, observation, Noise([1, 2, 3]))
+    assert counted.evaluations == 0
 
 
 def test_the_speed_counts_gradients(bench, tmp_path):

@@ -24,6 +24,8 @@ from deft.training import checkpoint
 from tests.htransforms.test_exact_chain import motifs
 from tests.priors.test_gaussian_chain import DOUBLE, ROTATION, chain
 
+KINDS = ({}, {"bonds": True}, {"bonds": True, "blocks": 1, "nearest": 4})
+
 
 def made(prior, trained=True, **more):
     torch.manual_seed(0)
@@ -83,20 +85,20 @@ def test_at_the_pivot_it_does_not_depend_on_the_frame_either():
     torch.testing.assert_close(turned, one @ ROTATION.mT, rtol=0, atol=1e-7)
 
 
-@pytest.mark.parametrize("bonds", [False, True])
-def test_it_does_not_depend_on_the_frame_of_the_motif(bonds):
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_it_does_not_depend_on_the_frame_of_the_motif(kind):
     prior = chain(12)
-    h, observation = made(prior, bonds=bonds), motifs(prior, 2, frame="aligned")
+    h, observation = made(prior, **kind), motifs(prior, 2, frame="aligned")
     moved = observation.y @ ROTATION.mT + torch.tensor([4.0, -9.0, 30.0], dtype=DOUBLE)
     elsewhere = Observation(moved, observation.likelihood)
     one, other = (shifts(h, prior, seen) for seen in (observation, elsewhere))
     torch.testing.assert_close(one, other, rtol=0, atol=1e-7)
 
 
-@pytest.mark.parametrize("bonds", [False, True])
-def test_it_turns_with_the_chain_and_is_no_mirror(bonds):
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_it_turns_with_the_chain_and_is_no_mirror(kind):
     prior = chain(12)
-    h, observation = made(prior, bonds=bonds), motifs(prior, 2, frame="aligned")
+    h, observation = made(prior, **kind), motifs(prior, 2, frame="aligned")
     still, turned = (shifts(h, prior, observation, turn=R) for R in (None, ROTATION))
     torch.testing.assert_close(turned, still @ ROTATION.mT, rtol=0, atol=1e-7)
     mirror = torch.diag(torch.tensor([1.0, 1.0, -1.0], dtype=DOUBLE))
@@ -122,10 +124,10 @@ def test_groups_move_apart_from_each_other():
     assert float(gap.abs().max()) > 1e-2
 
 
-@pytest.mark.parametrize("bonds", [False, True])
-def test_the_same_in_any_batch_and_padding(bonds):
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_the_same_in_any_batch_and_padding(kind):
     prior = GaussianChain(16, schedule=VE(0.05, 80.0)).double()
-    h, index = made(prior, bonds=bonds), torch.tensor([[2, 3, 4, 5]])
+    h, index = made(prior, **kind), torch.tensor([[2, 3, 4, 5]])
     y = 4 * torch.randn(1, 4, 3, dtype=DOUBLE)
 
     def shift(lengths, seeds):
@@ -142,14 +144,12 @@ def test_the_same_in_any_batch_and_padding(bonds):
     assert (together[1, 9:] == 0).all()
 
 
-@pytest.mark.parametrize("bonds", [False, True])
-def test_nothing_is_said_of_a_motif_without_noise_that_is_not_finite(bonds):
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_nothing_is_said_of_a_motif_without_noise_that_is_not_finite(kind):
     prior = chain(12)
     for t in (0.0, 1.0):
         assert (
-            shifts(made(prior, bonds=bonds), prior, motifs(prior, 2, sigma_y=0.0), t=t)
-            .isfinite()
-            .all()
+            shifts(made(prior, **kind), prior, motifs(prior, 2, sigma_y=0.0), t=t).isfinite().all()
         )
 
 
@@ -189,11 +189,11 @@ class _Sized(BackbonePrior):
         raise AssertionError
 
 
-@pytest.mark.parametrize("bonds", [False, True])
-def test_what_is_not_finite_stays_so(bonds):
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_what_is_not_finite_stays_so(kind):
     """A sampler says so then; an error of the linear algebra would say nothing of the signal."""
     prior = chain(12)
-    posterior = Posterior(prior, made(prior, bonds=bonds), motifs(prior, 2))
+    posterior = Posterior(prior, made(prior, **kind), motifs(prior, 2))
     x_t = prior.initial(Noise([1, 2], dtype=DOUBLE))
     x_t[0] = torch.nan
     found = posterior.denoise(x_t, torch.tensor([0.4], dtype=DOUBLE))
@@ -201,12 +201,12 @@ def test_what_is_not_finite_stays_so(bonds):
     assert found[1].isfinite().all()
 
 
-@pytest.mark.parametrize("bonds", [False, True])
-def test_gradients_reach_every_parameter_and_not_the_prior(bonds):
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_gradients_reach_every_parameter_and_not_the_prior(kind):
     prior = EquivariantBackbone(
         12, VE(0.02, 80.0), width=8, blocks=1, heads=1, pair=4, window=2
     ).frozen()
-    h = made(prior, bonds=bonds).requires_grad_()
+    h = made(prior, **kind).requires_grad_()
     observation = motifs(GaussianChain(12), 2, frame="aligned")
     observation = observation.in_dtype(torch.float32)
     x_t = prior.initial(Noise([0, 1]))
@@ -218,12 +218,13 @@ def test_gradients_reach_every_parameter_and_not_the_prior(bonds):
 
 def test_a_round_trip_through_a_file(tmp_path: Path):
     prior = chain(12)
-    h = made(prior, spectrum=ChainSpectrum(bond=3.0), point="pivot", bonds=True)
+    h = made(prior, spectrum=ChainSpectrum(bond=3.0), point="pivot", bonds=True, nearest=5)
     checkpoint.save(tmp_path / "h.safetensors", h, prior, {"problem": None})
     same, _ = checkpoint.load(tmp_path / "h.safetensors", prior)
     assert isinstance(same, BackboneHTransform)
     assert same.where == "pivot"
     assert same.bonds
+    assert same.nn1.nearest == 5
     observation = motifs(prior, 1)
     one, other = (shifts(k, prior, observation) for k in (h, same.double()))
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)

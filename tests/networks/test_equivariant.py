@@ -32,8 +32,9 @@ def rotation():
 NUMBERS = torch.tensor([[0.3, -1.0], [2.0, 0.5]], dtype=torch.float64)
 
 
-def test_it_turns_with_its_input_and_does_not_see_where_it_is():
-    net, R = body(), rotation()
+@pytest.mark.parametrize("nearest", [None, 4])
+def test_it_turns_with_its_input_and_does_not_see_where_it_is(nearest):
+    net, R = body(nearest=nearest), rotation()
     y, mask = chains(9, 12)
     moved = (y @ R.T + torch.tensor([5.0, -3.0, 2.0])) * mask[..., None]
     out = net(y, mask, NUMBERS)
@@ -48,14 +49,21 @@ def test_a_mirror_image_is_another_chain():
     assert float((reflected - out @ mirror).abs().max()) > 0.05 * float(out.abs().max())
 
 
-def test_padding_and_company_change_nothing():
-    net = body()
+@pytest.mark.parametrize("nearest", [None, 4])
+def test_padding_and_company_change_nothing(nearest):
+    net = body(nearest=nearest)
     y, mask = chains(9, 12)
     colour = torch.randn(2, 12, 12, dtype=torch.float64) * mask[:, None] * mask[..., None]
     out = net(y, mask, NUMBERS, colour)
     alone = net(y[:1, :9], mask[:1, :9], NUMBERS[:1], colour[:1, :9, :9])
     torch.testing.assert_close(out[:1, :9], alone, rtol=0, atol=1e-9)
     assert (out[0, 9:] == 0).all()
+
+
+def test_with_as_many_neighbours_as_residues_it_is_the_network_of_all_pairs():
+    y, mask = chains(9, 12)
+    every, near = (body(nearest=nearest)(y, mask, NUMBERS) for nearest in (None, 12))
+    torch.testing.assert_close(near, every, rtol=0, atol=1e-6)
 
 
 def test_later_blocks_see_the_chain_as_it_is_by_then():
@@ -90,8 +98,9 @@ def test_it_is_zero_before_it_is_trained_and_its_last_layers_learn_at_once():
     } <= moved
 
 
-def test_gradients_are_finite_on_a_straight_and_on_a_collapsed_chain():
-    net = body()
+@pytest.mark.parametrize("nearest", [None, 4])
+def test_gradients_are_finite_on_a_straight_and_on_a_collapsed_chain(nearest):
+    net = body(nearest=nearest)
     line = torch.arange(8, dtype=torch.float64)[None, :, None] * torch.tensor([3.8, 0.0, 0.0])
     for y in (line, 0 * line):
         y = y.clone().requires_grad_()
@@ -99,7 +108,7 @@ def test_gradients_are_finite_on_a_straight_and_on_a_collapsed_chain():
         assert bool(torch.isfinite(y.grad).all())
 
 
-@pytest.mark.parametrize("name", ["width", "blocks", "heads", "pair", "window"])
+@pytest.mark.parametrize("name", ["width", "blocks", "heads", "pair", "window", "nearest"])
 def test_sizes_are_whole_numbers(name):
     with pytest.raises(InvalidInput, match=name):
         EquivariantBody(1, **{name: 0})

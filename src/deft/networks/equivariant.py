@@ -19,6 +19,9 @@ with s_ij and u_i from the features: along the chain in every block, over all pa
 The next block sees the chain as it is by then, p = y + C F with a given linear map C along the
 chain (the spread of what y leaves open), so that bonds are corrected in several rounds.
 
+With `nearest` = k every residue sees the k that are nearest in y alone (deft.networks.pairs): n k
+pairs in place of n^2, what most of the time goes into.
+
 The frames and the local coordinates are those of Ingraham et al. 2019 (graph-based protein design)
 and of Lin & AlQuraishi 2023, arXiv:2301.12485; the vector head is that of Satorras et al. 2021,
 arXiv:2102.09844, eq. 4, with signed weights from an attention body.
@@ -37,8 +40,9 @@ from torch.nn import functional
 
 from deft import checks
 from deft.errors import InvalidInput
-from deft.networks.frames import between, exact, frames, radial
+from deft.networks.frames import exact, frames, radial
 from deft.networks.mlp import ScalarFeatures
+from deft.networks.pairs import AllPairs, NearestPairs, Pairs
 
 _FAR = 32  # relative positions beyond it are one
 _END = 16  # residues further from an end do not know how far
@@ -61,16 +65,18 @@ class _Attention(nn.Module):
         __call__: Callable[..., tuple[Tensor, Tensor]]
 
     def forward(
-        self, h: Tensor, bias: Tensor, z: Tensor, p: Tensor, axes: Tensor
+        self, h: Tensor, bias: Tensor, z: Tensor, p: Tensor, axes: Tensor, over: Pairs
     ) -> tuple[Tensor, Tensor]:
-        """h (b, n, c), bias (b, heads, n, n), z (b, n, n, pair) -> features, vectors (b, n, 3)."""
+        """h (b, n, c), bias (b, heads, n, k), z (b, n, k, pair) -> features, vectors (b, n, 3)."""
         b, n, c = h.shape
         q, k, v = self.qkv(h).reshape(b, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        weight = torch.softmax(q @ k.mT / math.sqrt(q.shape[-1]) + bias, dim=-1)
-        values = (weight @ v).transpose(1, 2).reshape(b, n, c)
+        weight = torch.softmax(over.scores(q, k) / math.sqrt(q.shape[-1]) + bias, dim=-1)
+        values = over.sums(weight, v).transpose(1, 2).reshape(b, n, c)
         pairs = weight.transpose(1, 2) @ z  # (b, n, heads, pair)
         with exact(p):
-            where = (weight @ p[:, None]).transpose(1, 2) - p[:, :, None]  # (b, n, heads, 3)
+            where = (
+                over.sums(weight, p[:, None]).transpose(1, 2) - p[:, :, None]
+            )  # (b, n, heads, 3)
             far = (where.square().sum(-1, keepdim=True) + 1e-4).sqrt()
             local = where @ axes / (far + 1)
         seen = torch.cat([pairs, local, (far / 10).log1p()], dim=-1).reshape(b, n, -1)
@@ -110,11 +116,12 @@ class _Block(nn.Module):
         axes: Tensor,
         local: Tensor,
         directions: Tensor,
+        over: Pairs,
     ) -> tuple[Tensor, Tensor]:
         m = self.modulation(told)[:, None].chunk(6, dim=-1)
         shape = h.shape[-1:]
         seen, pulled = self.attention(
-            functional.layer_norm(h, shape) * (1 + m[0]) + m[1], bias, z, p, axes
+            functional.layer_norm(h, shape) * (1 + m[0]) + m[1], bias, z, p, axes, over
         )
         h = h + (1 + m[2]) * seen
         normal = functional.layer_norm(h, shape) * (1 + m[3]) + m[4]
@@ -144,15 +151,15 @@ class _OverPairs(nn.Module):
         __call__: Callable[..., Tensor]
 
     def forward(
-        self, h: Tensor, z: Tensor, p: Tensor, axes: Tensor, mask: Tensor, centres: Tensor
+        self, h: Tensor, z: Tensor, p: Tensor, d: Tensor, geometry: Tensor, over: Pairs
     ) -> Tensor:
-        """Vectors (b, n, 3) of features h, pairs z and positions p."""
-        d, geometry = between(p, axes, centres)
-        both = z + self.from_both(geometry) + self.from_i(h)[:, :, None] + self.from_j(h)[:, None]
+        """Vectors (b, n, 3) of features h, pairs z and positions p, at the distances d."""
+        both = z + self.from_both(geometry) + self.from_i(h)[:, :, None]
+        both = both + over.other(self.from_j(h))
         hidden = functional.gelu(both, approximate="tanh")
-        s = self.strength(hidden)[..., 0] / (d + 1) * mask[:, None].to(p)
+        s = self.strength(hidden)[..., 0] / (d + 1) * over.weight
         with exact(p):
-            moved: Tensor = s @ p - s.sum(-1, keepdim=True) * p
+            moved: Tensor = over.sums(s[:, None], p[:, None])[:, 0] - s.sum(-1, keepdim=True) * p
         return moved
 
 
@@ -162,7 +169,7 @@ class EquivariantBody(nn.Module):
 
     `numbers` per signal are told to every layer, `singles` and `pairs` are the numbers of
     invariant features that the caller adds; `width`, `blocks`, `heads`, `pair`, `window`
-    and `told` size it.
+    and `told` size it; `nearest` is how many residues each one sees, all by default.
     """
 
     window_centres: Tensor
@@ -180,8 +187,12 @@ class EquivariantBody(nn.Module):
         pair: int = 32,
         window: int = 8,
         told: int = 64,
+        nearest: int | None = None,
     ) -> None:
         super().__init__()
+        if nearest is not None:
+            checks.whole("nearest", nearest, most=4096, meaning="residues that each one sees")
+        self.nearest = nearest
         for name, value in {
             "width": width,
             "blocks": blocks,
@@ -229,29 +240,36 @@ class EquivariantBody(nn.Module):
         numbers: Float[Tensor, "batch numbers"],
         colour: Float[Tensor, "batch n n"] | None = None,
         singles: Float[Tensor, "batch n singles"] | None = None,
-        pairs: Float[Tensor, "batch n n pairs"] | None = None,
+        pairs: Float[Tensor, "batch n k pairs"] | None = None,
+        over: Pairs | None = None,
     ) -> Float[Tensor, "batch n 3"]:
-        """F; `mask` says which residues exist, from the first one on, `colour` is C."""
+        """F; `mask` says which residues exist, from the first one on, `colour` is C; `pairs` are of
+        those that `over` says, by default `self.over(y, mask)`.
+        """
+        over = self.over(y, mask) if over is None else over
         told = self.told(self.numbers(numbers))
         axes = frames(y, mask)
         local, directions = self._local(y, axes, mask)
         given = [told[:, None].expand(-1, y.shape[1], -1), local]
         h = self.first(torch.cat(given if singles is None else [*given, singles], dim=-1))
         h = h + self._from_ends(mask)
-        z = self._pairs(y, axes, told, pairs)
-        closed = torch.where(mask, 0.0, -1e4).to(y)[:, None, None, None]
-        bias = self.bias(z).movedim(-1, 1).unflatten(1, (self.blocks, self.heads)) + closed
         total, centres = torch.zeros_like(y), self.pair_centres.to(y)
+        d, geometry = over.between(y, axes, centres)
+        z = self._pairs(geometry, axes, told, pairs, over)
+        bias = self.bias(z).movedim(-1, 1).unflatten(1, (self.blocks, self.heads))
+        bias = bias + over.bias[:, None]
         p = y
         for k, block in enumerate(self.layers):
             if k:
                 axes = frames(p, mask)
                 local, directions = self._local(p, axes, mask)
-            h, vectors = block(h, told, bias[:, k], z, p, axes, local, directions)
+            h, vectors = block(h, told, bias[:, k], z, p, axes, local, directions, over)
             total = total + vectors
             left = self.blocks - k
             if left <= len(self.over_pairs):
-                total = total + self.over_pairs[-left](h, z, p, axes, mask, centres)
+                if k:
+                    d, geometry = over.between(p, axes, centres)
+                total = total + self.over_pairs[-left](h, z, p, d, geometry, over)
             if left > 1:
                 with exact(y):
                     p = y + (total if colour is None else colour @ total)
@@ -285,15 +303,17 @@ class EquivariantBody(nn.Module):
         ]
         return torch.cat(features, dim=-1).flatten(2), apart / (d[..., None] + 1)
 
-    def _pairs(self, y: Tensor, axes: Tensor, told: Tensor, pairs: Tensor | None) -> Tensor:
-        """Features of all pairs, (b, n, n, pair)."""
-        b, n = y.shape[:2]
-        _, geometry = between(y, axes, self.pair_centres.to(y))
-        turned = axes.mT.reshape(b, 3 * n, 3) @ axes.transpose(1, 2).reshape(b, 3, n * 3)
-        turned = turned.reshape(b, n, 3, n, 3).transpose(2, 3).flatten(3)
-        given = [geometry, turned] if pairs is None else [geometry, turned, pairs]
-        at = torch.arange(n, device=y.device)
-        relative = self.apart[(at - at[:, None]).clamp(-_FAR, _FAR) + _FAR]
+    def over(self, y: Float[Tensor, "batch n 3"], mask: Bool[Tensor, "batch n"]) -> Pairs:
+        """The pairs of residues that the layers see."""
+        return AllPairs(mask, y) if self.nearest is None else NearestPairs(y, mask, self.nearest)
+
+    def _pairs(
+        self, geometry: Tensor, axes: Tensor, told: Tensor, pairs: Tensor | None, over: Pairs
+    ) -> Tensor:
+        """Features of pairs, (b, n, k, pair)."""
+        given = [geometry, over.turned(axes)]
+        given = given if pairs is None else [*given, pairs]
+        relative = self.apart[over.apart().clamp(-_FAR, _FAR) + _FAR]
         z = self.pair_in(torch.cat(given, dim=-1))
         z = functional.gelu(z + relative + self.pair_told(told)[:, None, None], approximate="tanh")
         result: Tensor = self.pair_out(z)
