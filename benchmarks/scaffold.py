@@ -113,7 +113,7 @@ class Bench:
         known = {(one["method"], one["weight"]) for one in found}
         options = {
             (name, weight): h
-            for name, of in setting.candidates(self.prior, said).items()
+            for name, of in setting.candidates(self.prior, said, self.learned).items()
             for weight, h in of.items()
             if (name, weight) not in known
         }
@@ -155,12 +155,10 @@ class Bench:
 
     def methods(self, sampler: Cooled) -> dict[str, setting.Draw]:
         """The methods that there are weights for."""
-        options, chosen = (
-            setting.candidates(self.prior, self.config["tuning"]),
-            self.tuned()["chosen"],
-        )
-        differentiated = {name: options[name][weight] for name, weight in chosen.items()}
-        found = setting.methods(sampler, {**differentiated, **self.learned})
+        options = setting.candidates(self.prior, self.config["tuning"], self.learned)
+        chosen = self.tuned()["chosen"]
+        weighted = {name: of[chosen[name]] for name, of in options.items()}
+        found = setting.methods(sampler, {**weighted, **self.learned})
         return {**found, **{name: by(sampler) for name, by in self.amortised.items()}}
 
     def plan(self) -> Iterator[tuple[str, setting.Problem, str, int]]:

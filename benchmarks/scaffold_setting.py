@@ -133,13 +133,22 @@ def amortised(file: Path, prior: EquivariantBackbone) -> Conditional:
     return by
 
 
-def candidates(prior: Prior, tuning: Mapping[str, Any]) -> dict[str, dict[float, HTransform]]:
-    """What the two methods that differentiate the prior are chosen from, by their weight."""
+def candidates(
+    prior: Prior, tuning: Mapping[str, Any], learned: Mapping[str, HTransform]
+) -> dict[str, dict[float, HTransform]]:
+    """What methods with a weight are chosen from: the two that differentiate the prior, and what
+    was learned with its shift multiplied.
+    """
     guidance = GaussianPotential.for_prior(prior)
-    return {
+    found: dict[str, dict[float, HTransform]] = {
         "DPS": {zeta: DPS.published(zeta) for zeta in tuning["zeta"]},
         "guidance": {weight: Scaled(guidance, weight) for weight in tuning["weight"]},
     }
+    for name, h in learned.items():
+        if name in tuning["learned"]:
+            weights = tuning["learned"][name]
+            found[f"{name}, weighted"] = {weight: Scaled(h, weight) for weight in weights}
+    return found
 
 
 def methods(sampler: Cooled, given: Mapping[str, HTransform]) -> dict[str, Draw]:

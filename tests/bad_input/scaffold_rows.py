@@ -202,6 +202,12 @@ SCAFFOLD_ROWS: dict[str, list[Row]] = {
         ),
         Row(SCAFFOLD, "--noise_scale 2", ("--noise_scale: got 2.0; expected a number in [0, 1]",)),
         Row(SCAFFOLD, "--zeta 1", ("--zeta: got 1.0; expected nothing", "DPS")),
+        Row(SCAFFOLD, "--weight 0", ("--weight: got 0.0; expected", "a factor on the shift")),
+        Row(
+            SCAFFOLD,
+            "--method DPS --weight 2",
+            ("--weight: got 2.0; expected nothing", "DEFT and Guidance"),
+        ),
         Row(SCAFFOLD, "--particles 4", ("--particles: got 4; expected nothing", "TwistedSMC")),
         Row(
             SCAFFOLD,

@@ -188,7 +188,7 @@ def bench(prior, tmp_path):
     for which in ("benchmark", "several"):
         config[which] |= {"problems": ["own"], "designs": 2, "lengths": [25, 32]}
     config["tds"] = {"particles": 2, "systems": 1, "problems": ["own"]}
-    config["tuning"] |= {"chains": 2, "zeta": [1.0], "weight": [1.0]}
+    config["tuning"] |= {"chains": 2, "zeta": [1.0], "weight": [1.0], "learned": {}}
     config["seeds"] = {"DPS": 2}
     h = BackboneHTransform.for_prior(prior, fraction=0.3).requires_grad_(False)
     chains = dict.fromkeys(("train", "val", "test"), some)
@@ -276,10 +276,11 @@ def test_a_method_can_have_fewer_designs(bench):
 
 def test_a_weight_that_is_added_is_tried_and_the_others_are_kept(bench):
     first = bench.tuned()
-    bench.config["tuning"]["weight"] = [1.0, 2.0]
+    bench.config["tuning"] |= {"weight": [1.0, 2.0], "learned": {"DEFT-9 %": [3.0]}}
     second = bench.tuned()
     assert second["candidates"][:2] == first["candidates"]
-    assert [one["weight"] for one in second["candidates"][2:]] == [2.0]
+    assert [one["weight"] for one in second["candidates"][2:]] == [2.0, 3.0]
+    assert "DEFT-9 %, weighted" in bench.methods(bench.sampler)
     assert bench.tuned() == second
 
 

@@ -18,7 +18,7 @@ from deft.metrics.protein import motif_rmsd
 from deft.pipeline.scaffolds import cooled
 from deft.priors import zoo
 from deft.studies.method import describe
-from deft.training import places
+from deft.training import checkpoint, places
 from tests.bad_input import protein_world
 from tests.data.proteins.made import chain, genie2, helix
 from tests.refusal import refused
@@ -211,6 +211,23 @@ def test_every_method_has_a_sampler(world, name):
     )
     x = for_prior(read_problem(world / "motif.pdb"), prior)
     designing.Designing(Path("."), prior, x, method, 1, 0, 0.1, 1).check()
+
+
+def test_a_weight_is_given_or_the_one_on_the_card(world, tmp_path):
+    prior = zoo.load(world / "tiny.safetensors")
+    h, card = checkpoint.load(world / "h.safetensors", prior)
+    own = {"problem": card["problem"], "prior_from": card["prior_from"]}
+    checkpoint.save(tmp_path / "h.safetensors", h, prior, own | {"weight": 3.0})
+    for file, given, expected in (
+        (world / "h.safetensors", None, None),
+        (tmp_path / "h.safetensors", None, 3.0),
+        (tmp_path / "h.safetensors", 1.0, None),
+        (world / "h.safetensors", 2.0, 2.0),
+    ):
+        method, _ = method_of(None, file, prior, 2, None, None, None, (), given)
+        assert getattr(method.h_transform, "weight", None) == expected
+    guided, _ = method_of("guidance", None, prior, 2, None, None, None, (), 5.0)
+    assert guided.h_transform.weight == 5.0
 
 
 def test_replacement_takes_the_steps_of_the_other_methods(world):

@@ -45,6 +45,19 @@ def test_a_design_is_the_same_whatever_it_is_drawn_with(pipe, world, found):
     assert set(found.designs[0].atoms) == {"N", "C", "O"}
 
 
+def test_a_weight_changes_the_designs(pipe, world, found):
+    same, other = (
+        deft.scaffold(pipe, world / "motif.pdb", 3, steps=2, weight=weight) for weight in (1.0, 3.0)
+    )
+    np.testing.assert_allclose(same.designs[0].xyz, found.designs[0].xyz, atol=1e-2)
+    assert np.abs(other.designs[0].xyz - found.designs[0].xyz).max() > 0.1
+    refused(
+        lambda: deft.scaffold(pipe, world / "motif.pdb", 1, steps=2, weight=-1.0),
+        -1.0,
+        "a factor on the shift",
+    )
+
+
 def test_they_are_those_of_the_command_line(world, found, tmp_path):
     from deft.cli import main
 

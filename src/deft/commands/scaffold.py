@@ -64,6 +64,9 @@ HELP = {
     "noise_scale": "the share of DDPM's noise at noise levels below 6 angstrom, from 0 to 1: less "
     "of it makes more typical and less diverse chains (default: 0.6, or the sampler on the card)",
     "zeta": "the step size of DPS (default: 3)",
+    "weight": "what the motif adds to the prior's estimate times this, by DEFT and Guidance: more "
+    "than 1 for chains more typical of the motif (default: the one on the card of --h, or 1; 2 "
+    "for Guidance)",
     "particles": "those of TwistedSMC for each design (default: 8)",
     "sigma_y": "how far the motif may be from its place, in angstrom",
     "batch_size": "chains denoised at once; changes no design",
@@ -94,6 +97,7 @@ def run(
     steps: int | None = None,
     noise_scale: float | None = None,
     zeta: float | None = None,
+    weight: float | None = None,
     particles: int | None = None,
     sigma_y: float = 0.1,
     seed: int = 0,
@@ -127,6 +131,7 @@ def run(
             steps=steps,
             noise_scale=noise_scale,
             zeta=zeta,
+            weight=weight,
             particles=particles,
             export_motifbench=export_motifbench,
             export_insilico=export_insilico,
@@ -156,7 +161,9 @@ def run(
             h=h,
         )
     )
-    chosen, file = method_of(method, h, network, steps, noise_scale, zeta, particles, allowed)
+    chosen, file = method_of(
+        method, h, network, steps, noise_scale, zeta, particles, allowed, weight
+    )
     judged_by = _judge(judge)
     runs = [
         Designing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from deft.commands import inputs
@@ -9,10 +10,9 @@ from deft.commands.methods import DEFT
 from deft.data.proteins import MotifProblem, from_contig, read_problems, read_structure
 from deft.data.proteins.export import check_name
 from deft.errors import InvalidInput, nearest_names
-from deft.htransforms.composed import Scaled
 from deft.htransforms.dps import DPS
 from deft.htransforms.gaussian_potential import GaussianPotential
-from deft.pipeline.scaffolds import NOISE_SCALE, STEPS, cooled
+from deft.pipeline.scaffolds import NOISE_SCALE, STEPS, cooled, weighted
 from deft.priors.backbone import BackbonePrior
 from deft.priors.base import Prior
 from deft.priors.identity import same_identity
@@ -158,6 +158,7 @@ def method_of(
     zeta: float | None,
     particles: int | None,
     allow: tuple[str, ...],
+    weight: float | None = None,
 ) -> tuple[Method, Path | None]:
     """The method, and the file of its h-transform, where it has one.
 
@@ -186,15 +187,20 @@ def method_of(
         print(f"no h-transform of motifs ships for {prior.name}: --method Guidance leads its steps")
     if kind != "DPS":
         inputs.unused(f"by {kind}: it is the step size of DPS", zeta=zeta)
+    if kind not in ("DEFT", "Guidance"):
+        inputs.unused(f"by {kind}: it is on what DEFT and Guidance add", weight=weight)
     if kind != "TwistedSMC":
         inputs.unused(f"by {kind}: they are those of TwistedSMC", particles=particles)
     if kind == "TwistedSMC":
         inputs.unused(f"by {kind}, which needs the whole noise", noise_scale=noise_scale)
     if kind == "DEFT":
         assert found is not None
-        return _learned(found, prior, steps, noise_scale, allow), places.located(found)
+        learned = _learned(found, prior, steps, noise_scale, allow)
+        assert learned.h_transform is not None
+        led = weighted(learned.h_transform, weight, learned.learned)
+        return replace(learned, h_transform=led), places.located(found)
     scale = NOISE_SCALE if noise_scale is None else noise_scale
-    return _by_name(kind, prior, steps or STEPS, scale, zeta, particles), None
+    return _by_name(kind, prior, steps or STEPS, scale, zeta, particles, weight), None
 
 
 def _named(name: str | None) -> str | None:
@@ -242,6 +248,7 @@ def _by_name(
     noise_scale: float,
     zeta: float | None,
     particles: int | None,
+    weight: float | None,
 ) -> Method:
     if kind == "TwistedSMC":
         twist, count = GaussianPotential.for_prior(prior), particles or _PARTICLES
@@ -256,6 +263,7 @@ def _by_name(
         guided = DPS.published(step).on(ancestral)
         return Method(kind, guided, sampler, notes=f"zeta = {step:g}")
     if kind == "Guidance":
-        led = Scaled(GaussianPotential.for_prior(prior), _WEIGHT)
-        return Method(kind, led, sampler, notes=f"weight {_WEIGHT:g}")
+        factor = _WEIGHT if weight is None else weight
+        led = weighted(GaussianPotential.for_prior(prior), factor)
+        return Method(kind, led, sampler, notes=f"weight {factor:g}")
     return Method(kind, None, sampler, notes="does not see the motif")

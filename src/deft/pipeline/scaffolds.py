@@ -30,6 +30,8 @@ from deft.data.proteins import (
     write_design,
 )
 from deft.errors import InvalidInput, SamplesNotFinite
+from deft.htransforms.base import HTransform
+from deft.htransforms.composed import Scaled
 from deft.metrics.protein.backbone_atoms import rebuilt
 from deft.noise import mix
 from deft.pipeline.pipeline import DeftPipeline
@@ -78,6 +80,7 @@ def scaffold(
     designs: int = 8,
     *,
     steps: int | None = None,
+    weight: float | None = None,
     seed: int = 0,
     sigma_y: float = 0.1,
     batch_size: int = 16,
@@ -86,8 +89,9 @@ def scaffold(
 
     `problem` is a motif problem (`deft.data.proteins.from_contig` makes one of any structure) or
     the file of one; `steps` are those of `cooled`, by default the sampler on the card, or 80 of
-    them; `sigma_y` is how far the motif may be from its place, in angstrom. Raises `InvalidInput`
-    for a prior of something else, and for motifs that the prior's chains cannot hold.
+    them; `weight` multiplies what the motif adds to the prior's estimate, by default the one on the
+    card, or 1; `sigma_y` is how far the motif may be from its place, in angstrom. Raises
+    `InvalidInput` for a prior of something else, and for motifs that its chains cannot hold.
     """
     designs = checks.whole("designs", designs, meaning="designs")
     batch_size = checks.whole("batch_size", batch_size, meaning="chains denoised at once")
@@ -103,7 +107,8 @@ def scaffold(
     asked = read.within(prior.min_length, prior.max_length, prior.name)
     own = steps is None and pipeline.card.get("sampler") is not None
     sampler = pipeline.sampler if own else cooled(STEPS if steps is None else steps)
-    method = Method("DEFT", pipeline.h, sampler, learned=pipeline.card)
+    led = weighted(pipeline.h, weight, pipeline.card)
+    method = Method("DEFT", led, sampler, learned=pipeline.card)
     found: list[Design] = []
     rows: list[dict[str, float]] = []
     for start in range(0, designs, batch_size):
@@ -124,6 +129,18 @@ def scaffold(
             for layout, one in zip(layouts, x, strict=True)
         ]
     return Scaffolds(tuple(found), tuple(rows))
+
+
+def weighted(
+    h: HTransform, weight: float | None, card: Mapping[str, object] | None = None
+) -> HTransform:
+    """The h-transform with its shift multiplied, by what its card says where no weight is given: as
+    less noise than DDPM's makes chains more typical of the prior, a weight above 1 makes them more
+    typical of the motif.
+    """
+    said = (card or {}).get("weight") if weight is None else weight
+    value = checks.positive("weight", 1.0 if said is None else said, "a factor on the shift")
+    return h if value == 1.0 else Scaled(h, value)
 
 
 def cooled(steps: int = STEPS, noise_scale: float = NOISE_SCALE) -> Cooled:

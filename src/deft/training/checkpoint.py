@@ -61,6 +61,7 @@ CARD = Object(
         "training": OneOf((Object({}, open=True), Nothing())),
         "metrics": OneOf((_METRICS, Nothing())),
         "sampler": OneOf((SAMPLER, Nothing())),
+        "weight": OneOf((Real(), Nothing())),
         "units": OneOf((UNITS, Nothing())),
         "codec": OneOf((codec_error.CODEC, Nothing())),
         "conformal": OneOf((intervals.CARD, Nothing())),
