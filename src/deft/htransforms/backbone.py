@@ -15,14 +15,9 @@ With bonds=True the chain is told, too, that bonds keep the length that x_0_hat 
 (deft.htransforms.chain_shift): b_t becomes b_t', and what NN1 adds is led through the same map.
 For a Gaussian chain, which has no bonds, bonds=False is exact.
 
-NN1 is the equivariant body (deft.networks.equivariant). It sees the chain as b_t leaves it, and as
-invariant features
-
-    of residues   whether the motif has it, R_i^T b_i, what the motif still lacks, R_i^T eps_hat_i
-    of pairs      the distances d_y of a motif group and d_y - d; where the placed motif lies, as
-                  every residue sees it, R_i^T (placed_j - p_i)
-
-so that it depends on no frame of the motif. The prior is never differentiated.
+NN1 is the equivariant body (deft.networks.equivariant). It sees the chain as b_t leaves it, and
+invariant features of it and of the motif (deft.htransforms.chain_features), so that it depends on
+no frame of the motif. The prior is never differentiated.
 
 With point="pivot" the prior is asked where x_t and the motif are one noisy look (deft.htransforms.
 pivot), m = x_t / alpha_t + A^T (y - A x_t / alpha_t) v^2 / (v^2 + sigma_y^2) with v = s_t, and the
@@ -44,13 +39,12 @@ from torch import Tensor
 from deft import checks
 from deft.errors import InvalidInput
 from deft.htransforms.base import HTransform
+from deft.htransforms.chain_features import PAIRS, SINGLES, features
 from deft.htransforms.chain_shift import Bonds, told
 from deft.htransforms.sight import log_noise
 from deft.likelihoods import GaussianLikelihood, Observation
 from deft.networks import MLP
 from deft.networks.equivariant import EquivariantBody
-from deft.networks.frames import frames, radial
-from deft.networks.pairs import Pairs
 from deft.operators.motif import AlignedMotif, FixedMotif
 from deft.priors.base import Prior
 from deft.priors.chain_modes import padded_modes
@@ -59,8 +53,6 @@ from deft.priors.denoised import Asked, Denoised
 from deft.types import Signal, Times, expand
 
 Point = Literal["x_t", "pivot"]
-_SINGLES, _CENTRES = 16, (3.0, 5.0, 7.0, 10.0, 14.0, 19.0, 26.0, 36.0)
-_PAIRS = 1 + len(_CENTRES) + 2 + 4
 _PLACED = 2.0  # angstrom of noise, up to which x_t says where an aligned motif lies
 
 
@@ -112,7 +104,7 @@ class BackboneHTransform(HTransform):
         scale = checks.positive("scale", scale, "the standard deviation of x_0")
         self.register_buffer("scale", torch.tensor(scale))
         self.register_buffer("spectrum", torch.tensor(astuple(spectrum or ChainSpectrum())))
-        self.nn1 = EquivariantBody(2, singles=_SINGLES, pairs=_PAIRS, nearest=nearest, **sizes)
+        self.nn1 = EquivariantBody(2, singles=SINGLES, pairs=PAIRS, nearest=nearest, **sizes)
         self.nn2 = MLP(2, 1, width=32, bias=1.0)
 
     @classmethod
@@ -215,8 +207,8 @@ class BackboneHTransform(HTransform):
             start = keep(start)
         start = expand(self.nn2(numbers)[:, 0], start) * start
         chain = x_0_hat + start
-        over = self.nn1.over(chain, exists)
-        singles, pairs = self._features(denoised, observation, chain, start, lacking, exists, over)
+        over, operator = self.nn1.over(chain, exists), self._motif(observation)
+        singles, pairs = features(denoised, operator, chain, start, lacking, exists, over)
         learned = colour @ self.nn1(chain, exists, numbers, colour, singles, pairs, over)
         with torch.autocast(device, enabled=False):
             return start + keep(learned.to(start))
@@ -231,46 +223,6 @@ class BackboneHTransform(HTransform):
         m = denoised.there.x_t / denoised.there.alpha_t
         return torch.where(known, operator.coverage(x_0_hat) * (m - x_0_hat), lacking)
 
-    def _features(
-        self,
-        denoised: Denoised | Asked,
-        observation: Observation,
-        chain: Signal,
-        start: Signal,
-        lacking: Signal,
-        exists: Bool[Tensor, "batch n"],
-        over: Pairs,
-    ) -> tuple[Tensor, Tensor]:
-        """What NN1 reads of residues and of pairs."""
-        operator, x_0_hat = self._motif(observation), denoised.x_0_hat
-        axes, seen = frames(chain, exists), operator.coverage(x_0_hat)
-        placed = seen * (x_0_hat + lacking)
-        still = seen * (placed - chain)
-        eps_hat = (denoised.x_t - denoised.alpha_t * x_0_hat) / denoised.sigma_t
-
-        vectors = torch.stack([start, still, lacking], dim=2)  # (b, n, 3 vectors, 3)
-        long = _lengths(vectors)
-        told = torch.cat([vectors @ axes / (long + 1), (long + 0.1).log()], dim=-1)
-        told = torch.cat([told[:, :, :1], told[:, :, 1:] * seen[..., None]], dim=2)
-        eps = (axes.mT @ eps_hat[..., None])[..., 0]
-        groups = operator.scattered((operator.group + 1.0)[..., None].expand(-1, -1, 3).to(chain))
-        group = groups[..., :1].expand(len(chain), -1, -1)
-        there = over.other(torch.cat([group, seen.expand_as(group), placed, chain], dim=-1))
-        same = ((there[..., :1] == group[:, :, None]) & (group > 0)[:, :, None]).to(chain)
-        own = torch.stack([placed, chain, chain], dim=2)[:, :, None]
-        apart = torch.stack([there[..., 2:5], there[..., 5:], there[..., 2:5]], dim=-2) - own
-        d_y, d, far = _lengths(apart).unbind(-2)  # of the motif, of the chain, from one to other
-        off = d_y - d
-        centres = torch.tensor(_CENTRES, dtype=chain.dtype, device=chain.device)
-        pairs = [
-            same,
-            radial(d_y[..., 0], centres) * same,
-            torch.cat([off.tanh(), (off / 5).tanh()], dim=-1) * same,
-            torch.cat([apart[..., 2, :] @ axes / (far + 1), 1 / (far + 1)], -1) * there[..., 1:2],
-        ]
-        singles = [seen.expand_as(group), told.flatten(2), eps]
-        return torch.cat(singles, dim=-1), torch.cat(pairs, dim=-1)
-
     @property
     def _numbers(self) -> tuple[float, ...]:
         return tuple(self.spectrum.double().tolist())
@@ -280,10 +232,6 @@ def residues(x_0_hat: Signal) -> Bool[Tensor, "batch n"]:
     """Which residues exist: a backbone prior says exactly 0 after the last, and nowhere else."""
     said = (x_0_hat != 0).any(-1)
     return said.flip(1).cummax(1).values.flip(1)
-
-
-def _lengths(v: Tensor) -> Tensor:
-    return (v.square().sum(-1, keepdim=True) + 1e-6).sqrt()
 
 
 def _as_it_is(shift: Signal) -> Signal:
