@@ -123,35 +123,28 @@ class Bench:
         chains = setting.some(self.chains["val"], said["chains"], lengths)
         problem = setting.held_out(chains, {**self.config["held_out"], "seed": said["seed"]})
 
-        def tried(h: HTransform) -> Measured:
+        def tried(h: HTransform) -> Measured | None:
             draw = setting.guided(self.sampler, h)
             x, mask, _ = setting.designs(self.prior, draw, problem, 0, self.config["sigma_y"])
+            if not bool(x.isfinite().all()):  # steps that were too large
+                return None
             return evaluate_backbones("", x, mask, motif=problem.placed, pairs=False)
 
-        limits = Thresholds.of(tried(NoConditioning()))
+        free = tried(NoConditioning())
+        assert free is not None
+        limits = Thresholds.of(free)
         for (name, weight), h in options.items():
-            measured = tried(h)
-            found.append(
-                {
-                    "method": name,
-                    "weight": weight,
-                    "joint": float(joint_success(measured, limits).double().mean()),
-                    "junction": float(measured.junctions_off.nanmean()),
-                    "motif_rmsd": float(measured.values["motif_rmsd"].nanmedian()),
-                    "bonds": float(measured.values["bonds"].mean()),
-                    "clashes": float(measured.values["clashes"].mean()),
-                }
-            )
+            found.append({"method": name, "weight": weight, **summary(tried(h), limits)})
+            best = {
+                name: max(
+                    (one for one in found if one["method"] == name),
+                    key=lambda one: (one["joint"], -(one["junction"] or 0.0)),
+                )["weight"]
+                for name in dict.fromkeys(one["method"] for one in found)
+            }
+            write(path, {"chosen": best, "candidates": found})
             print("tuning", found[-1], flush=True)
-        best = {
-            name: max(
-                (one for one in found if one["method"] == name),
-                key=lambda one: (one["joint"], -one["junction"]),
-            )["weight"]
-            for name in dict.fromkeys(one["method"] for one in found)
-        }
-        write(path, {"chosen": best, "candidates": found})
-        return {"chosen": best, "candidates": found}
+        return dict(json.loads(path.read_text()))
 
     def methods(self, sampler: Cooled) -> dict[str, setting.Draw]:
         """The methods that there are weights for."""
@@ -241,6 +234,19 @@ class Bench:
             found = setting.speed(methods, told, observation, said["rounds"], said["steps"])
             write(path, found)
         return found
+
+
+def summary(measured: Measured | None, limits: Thresholds) -> dict[str, float | None]:
+    """What designs are chosen by; none of them is a success where one is not finite."""
+    if measured is None:
+        return {"joint": 0.0, "junction": None}
+    return {
+        "joint": float(joint_success(measured, limits).double().mean()),
+        "junction": float(measured.junctions_off.nanmean()),
+        "motif_rmsd": float(measured.values["motif_rmsd"].nanmedian()),
+        "bonds": float(measured.values["bonds"].mean()),
+        "clashes": float(measured.values["clashes"].mean()),
+    }
 
 
 def write(path: Path, value: object, indent: int | None = 1) -> None:
