@@ -10,7 +10,6 @@ one. The motif has a colour of its own; what is nearer is darker and thicker.
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,17 @@ from deft.reports.protein.drawing import two_sides
 from deft.storage.atomic import atomic
 
 SIZE, TOP, GAP = 200, 26, 12
-TITLES = {"DEFT-9": "DEFT-9 %", "TDS": "TDS (whole noise)", "guidance": "reconstruction guidance"}
+TITLES = {
+    "unconditional": "unconditional",
+    "replacement": "replacement",
+    "DPS": "DPS",
+    "guidance": "reconstruction guidance",
+    "DEFT-9": "DEFT-9 %",
+    "DEFT-9,weighted": "DEFT-9 %, weighted",
+    "amortised": "amortised",
+    "TDS": "TDS (whole noise)",
+}
+"""What is drawn, in this order, by the names of the files."""
 INK = "var(--ink,#1f2933)"
 
 
@@ -60,19 +69,15 @@ def main() -> None:
     path = next(args.motifs.rglob(f"genie2_*/{args.problem}.pdb"))
     problem = setting.of_file(path, said["designs"], tuple(said["lengths"]))
     motif = problem.layouts[args.design].index.tolist()
-    for file in sorted((args.run / "benchmark" / args.problem).glob("*-0.npz"), key=_place):
+    folder = args.run / "benchmark" / args.problem
+    for name, title in TITLES.items():
+        if not (file := folder / f"{name}-0.npz").exists():
+            continue
         with np.load(file, allow_pickle=False) as kept:
             xyz = kept["x"][args.design][kept["mask"][args.design]].astype(np.float64)
-        name = re.sub("-0$", "", file.stem)
-        columns.append((TITLES.get(name, name), two_sides(xyz, motif)))
+        columns.append((title, two_sides(xyz, motif)))
     with atomic(args.out) as out:
         out.write((figure(columns) + "\n").encode())
-
-
-def _place(file: Path) -> int:
-    """The order of the methods."""
-    order = ("unconditional", "replacement", "DPS", "guidance", "DEFT", "TDS")
-    return next(i for i, name in enumerate(order) if file.stem.startswith(name))
 
 
 if __name__ == "__main__":

@@ -66,6 +66,9 @@ def main() -> None:
         "--initial-is", default="weights learned before", help="what it is, for the card"
     )
     parser.add_argument("--fraction", type=float, default=0.09)
+    parser.add_argument(
+        "--weight", type=float, help="for the card, what deft scaffold multiplies by"
+    )
     parser.add_argument("--from-scratch", action="store_true", help="without a learned prior")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=8)
@@ -120,6 +123,8 @@ def main() -> None:
         "training": facts,
         "metrics": result.validation.card(),
     }
+    if args.weight is not None:
+        card["weight"] = args.weight
     checkpoint.save(args.out / "h.safetensors", h, prior, card)
     print(result.validation.table())
 

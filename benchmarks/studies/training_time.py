@@ -2,7 +2,8 @@
 evaluation of the prior, and one bank for three operators.
 
     python benchmarks/studies/training_time.py --data FOLDER [--steps 400] [--repeats 3] \\
-        [--variants 2:16:400 4:8:400] [--bank 4096] [--out benchmarks/results/training_time.json]
+        [--variants 2:16:400 4:8:400] [--bank 4096] [--prior natural-64] \\
+        [--out benchmarks/results/training_time.json]
 
 A variant is MEASUREMENTS:BATCH:STEPS, with BATCH the evaluations of the prior in a step; the plain
 loop is 1:32:STEPS. The three operators learn from a bank by the plain loop's steps, each from
@@ -131,6 +132,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--prior", default="digits-32", choices=["digits-32", "natural-64"])
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--variants", nargs="*", default=["2:16:400", "4:8:400", "8:4:400"])
@@ -139,9 +141,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/training_time.json"))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    prior = load("digits-32").frozen()
-    images = as_float(READERS["digits"](args.data, "train")[:16384])
-    held_out = as_float(READERS["digits"](args.data, "val")[:256])
+    prior, read = load(args.prior).frozen(), READERS[args.prior.partition("-")[0]]
+    images = as_float(read(args.data, "train")[:16384])
+    held_out = as_float(read(args.data, "val")[:256])
     runs: dict[str, list[dict[str, Any]]] = {}
 
     def note(arm: str, operator: str, seed: int, curve: Curve) -> None:

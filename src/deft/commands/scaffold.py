@@ -63,9 +63,9 @@ HELP = {
     "steps": "evaluations of the prior per design (default: 80, or the sampler on the card of --h)",
     "noise_scale": "the share of DDPM's noise at noise levels below 6 angstrom, from 0 to 1: less "
     "of it makes more typical and less diverse chains (default: 0.6, or the sampler on the card)",
-    "zeta": "the step size of DPS (default: 3)",
+    "zeta": "the step size of DPS (default: 1.7)",
     "weight": "what the motif adds to the prior's estimate times this, by DEFT and Guidance: more "
-    "than 1 for chains more typical of the motif (default: the one on the card of --h, or 1; 2 "
+    "than 1 for chains more typical of the motif (default: the one on the card of --h, or 1; 4 "
     "for Guidance)",
     "particles": "those of TwistedSMC for each design (default: 8)",
     "sigma_y": "how far the motif may be from its place, in angstrom",

@@ -36,8 +36,8 @@ METHODS = {
     "Unconditional": "the prior alone, which does not see the motif",
 }
 _ALSO = {"learned": "DEFT", "tds": "TwistedSMC"}
-_ZETA, _PARTICLES = 3.0, 8
-_WEIGHT = 2.0  # of reconstruction guidance; both as tuned for docs/protein-results.md
+_ZETA, _PARTICLES = 1.7, 8
+_WEIGHT = 4.0  # of reconstruction guidance; both as tuned for docs/protein-results.md
 
 
 def problems_of(

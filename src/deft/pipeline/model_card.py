@@ -89,6 +89,7 @@ def _facts(card: Mapping[str, Any], name: str, problem: Mapping[str, Any]) -> st
         ("problem", _code(described(problem))),
         ("architecture", _code(card["architecture"].get("class"))),
         *_sampler(card),
+        ("weight on what y adds", "" if card.get("weight") is None else str(card["weight"])),
         *_units(card),
         *_training(card),
     ]
