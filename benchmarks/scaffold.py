@@ -1,18 +1,17 @@
 """Methods for motif scaffolds on the small prior: what is drawn, kept by part, and measured.
 
     python benchmarks/scaffold.py benchmarks/protein.yaml --data ca_backbones.npz --motifs FOLDER \\
-        --h "DEFT-9 %=h.safetensors" --amortised amortised=whole.safetensors \
+        --h "DEFT-9 %=h.safetensors" --amortised amortised=whole.safetensors \\
         --out runs/scaffold --keep benchmarks/results/protein
 
-Three sets: chains of test clusters with a motif in one piece, the contiguous problems of the
-benchmark, and problems of several segments. Every method takes the same steps of the same sampler,
-with the same layouts and the same noise. A part (problem, method, seed) is written when it is done,
-and another call with the same --out goes on, so that an h can be added later; with --share 1/2 and
---share 2/2 two calls at once share the drawing, and a third one without it measures.
---amortised is what recipes/train_scaffold.py --from-scratch writes: it asks no prior. The two
-numbers of
-the judge are computed for the unconditional designs, for all held-out chains, and for designs that
-meet all other conditions of a success.
+Four sets: chains of test clusters with a motif in one piece, the contiguous problems of the
+benchmark up to 64 residues, the longer ones, and problems of several segments. Every method takes
+the same steps of the same sampler, with the same layouts and the same noise. A part (problem,
+method, seed) is written when it is done, and another call with the same --out goes on, so that an h
+can be added later; with --share 1/2 and --share 2/2 two calls at once share the drawing, and a
+third one without it measures. --amortised is what recipes/train_scaffold.py --from-scratch writes:
+it asks no prior. The two numbers of the judge are computed for the unconditional designs, for all
+held-out chains, and for designs that meet all other conditions of a success.
 
 Prints the tables, and writes KEEP/scaffold.json: the measures of every design, no coordinates.
 """
@@ -50,7 +49,7 @@ from deft.training import checkpoint
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "recipes"))
 import backbone_data
 
-SETS = ("held-out", "benchmark", "several")
+SETS = ("held-out", "benchmark", "longer", "several")
 DEFAULT = "DEFT-9 %"
 
 
@@ -165,7 +164,7 @@ class Bench:
         seeds = self.config["seeds"]
         names = list(self.methods(self.sampler))
         for which in SETS:
-            allowed = self.config[which].get("methods", names) if which == "several" else names
+            allowed = self.config.get(which, {}).get("methods", names)
             for problem in self.problems(which):
                 yield from (
                     (which, self.fewer(which, problem, name), name, 0)
@@ -268,7 +267,7 @@ def opened(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Bench]:
         "--share", default="1/1", help="K/N: the K-th of N calls that share the work"
     )
     parser.add_argument("--left-out", type=Path, help="clusters that are left out, if known")
-    parser.add_argument("--only", nargs="*", choices=SETS, default=SETS, help="sets, of three")
+    parser.add_argument("--only", nargs="*", choices=SETS, default=SETS, help="sets, of four")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -185,7 +185,7 @@ def bench(prior, tmp_path):
     config = yaml.safe_load((setting_file()).read_text())
     config["sampler"]["steps"] = 3
     config["held_out"] |= {"chains": 3, "lengths": [20, 40]}
-    for which in ("benchmark", "several"):
+    for which in ("benchmark", "longer", "several"):
         config[which] |= {"problems": ["own"], "designs": 2, "lengths": [25, 32]}
     config["tds"] = {"particles": 2, "systems": 1, "problems": ["own"]}
     config["tuning"] |= {"chains": 2, "zeta": [1.0], "weight": [1.0], "learned": {}}
