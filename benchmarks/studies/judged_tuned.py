@@ -3,14 +3,16 @@
     python benchmarks/studies/judged_tuned.py benchmarks/quality/natural.yaml \\
         --data NATURAL_FOLDER --out runs/judged-tuned --problem freeform-0.05 --h H \\
         [--evaluations 20 100] [--images 300] [--validation 100] [--methods DEFT DDNM+] \\
-        [--keep FILE]
+        [--and-ddnm-plus 100] [--keep FILE]
 
 H is a name that ships or a file. With each number of evaluations every method draws one sample of
 each of the first VALIDATION images of the validation split, with every setting that stands in
 `settings` below; the setting with the lowest KID then draws one sample of each test image. KID,
 feature distance and agreement are those of EfficientNet-Lite0 (`pip install
-"deft-diffusion[judges]"`), the same observations and seeds for all. `OUT` receives the results of
-both; the same command goes on from where it was stopped. `--keep` names a file for the numbers.
+"deft-diffusion[judges]"`), the same observations and seeds for all. --and-ddnm-plus adds DDNM+ with
+so many evaluations and eta = 0.85, its usual one, to the test, without tuning. `OUT` receives the
+results of both; the same command goes on from where it was stopped. `--keep` names a file for the
+numbers.
 """
 
 from __future__ import annotations
@@ -104,6 +106,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=["DEFT", "DDNM+", "DPS", "DiffPIR"])
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--validation", type=int, default=100)
+    parser.add_argument("--and-ddnm-plus", type=int)
     parser.add_argument("--keep", type=Path)
     args, setting = Setting.of(parser)
     h, card = checkpoint.load(located(args.h), setting.prior)
@@ -125,6 +128,9 @@ def main() -> None:
             tuning[f"{family}-{count}"] = {"chosen": label, "kid": found}
             chosen += [row for row in rows if row.label == label]
             print(f"{family}-{count}: {label}", found, flush=True)
+    if args.and_ddnm_plus:
+        count = args.and_ddnm_plus
+        chosen.append(Method(f"DDNM+-{count}, eta 0.85, not tuned", None, DDNMPlus(count)))
     results = evaluate(
         setting.prior,
         problem,
