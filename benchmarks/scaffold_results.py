@@ -61,9 +61,20 @@ def chains_of(parts: Sequence[Part]) -> list[Tensor]:
     return [x[m] for part in parts for x, m in zip(part.x, part.mask, strict=True)]
 
 
+def diverged(parts: Sequence[Part]) -> Tensor:
+    """Which designs are not finite: steps that were too large."""
+    return torch.tensor([not bool(chain.isfinite().all()) for chain in chains_of(parts)])
+
+
 def measured(parts: Sequence[Part]) -> Measured:
-    """The measures of the designs of several parts, one after the other."""
+    """The measures of the designs of several parts, one after the other. One that is not finite has
+    none, and does not hold its motif.
+    """
     x, mask = protein.stacked(chains_of(parts))
+    lost = diverged(parts)
+    straight = torch.zeros_like(x[0])
+    straight[:, 0] = 3.8 * torch.arange(len(straight))
+    x = torch.where(lost[:, None, None], straight, x)
     motifs = [part.problem.placed for part in parts]
     rows = max(motif.index.shape[1] for motif in motifs)
 
@@ -80,7 +91,11 @@ def measured(parts: Sequence[Part]) -> Measured:
         )
 
     motif = PlacedMotif(joined("index", -1), joined("group", -1), joined("coordinates", 0.0))
-    return evaluate_backbones(parts[0].method, x, mask, motif=motif, pairs=False)
+    found = evaluate_backbones(parts[0].method, x, mask, motif=motif, pairs=False)
+    values = {key: value.masked_fill(lost, torch.nan) for key, value in found.values.items()}
+    values["motif_held"] = found.values["motif_held"].masked_fill(lost, 0.0)
+    off = found.junctions_off.masked_fill(lost, torch.nan)
+    return replace(found, values=values, junctions_off=off)
 
 
 @final
@@ -148,8 +163,7 @@ def results(
         of_set = [part for part in parts if part.which == which]
         base = [part for part in of_set if part.method == FREE and part.seed == 0]
         free = measured(base)
-        count = sum(len(part.x) for part in base)
-        cross = judge.of(base, torch.ones(count, dtype=torch.bool))
+        cross = judge.of(base, ~diverged(base))
         limits = Thresholds.of(with_cross(free, cross, judge))
         rows = {}
         for method in dict.fromkeys(part.method for part in of_set):
@@ -176,9 +190,10 @@ def row(
     geometry = successes(found, replace(limits, cross_likelihood=None))
     asked = geometry | successes(found, replace(strict, cross_likelihood=None))
     if parts[0].which == HELD or parts[0].method == FREE:
-        asked = torch.ones_like(asked)
+        asked = ~diverged(parts)
     found = with_cross(found, judge.of(parts, asked), judge)
     joint, by_natives = successes(found, limits), successes(found, strict)
+    lost = diverged(parts)
     names = [part.problem.name for part in parts for _ in part.x]
     seeds = [part.seed for part in parts for _ in part.x]
     values = {
@@ -196,6 +211,7 @@ def row(
     }
     summary: dict[str, Any] = {
         "designs": len(names),
+        "diverged": int(lost.sum()),
         **means(found),
         **{
             key: {"count": int(which.sum()), "wilson": wilson(int(which.sum()), len(names))}

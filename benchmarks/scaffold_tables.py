@@ -70,12 +70,12 @@ def measures(methods: Mapping[str, Any], natives: Mapping[str, Any]) -> str:
 
 
 def failures(of_set: Mapping[str, Any]) -> str:
-    """Which share of designs misses each condition of a joint success; of those that were judged,
-    the judge's.
+    """Which share of designs diverged, and which share of the others misses each condition of a joint
+    success; of those that were judged, the judge's.
     """
-    rows = [["what fails", *(title for _, title, _ in CONDITIONS)]]
+    rows = [["what fails", "not finite", *(title for _, title, _ in CONDITIONS)]]
     for name, row in of_set["methods"].items():
-        cells = []
+        cells = [f"{row.get('diverged', 0) / row['designs']:.2f}"]
         for key, _, least in CONDITIONS:
             limit = {"motif_rmsd": 1.0, "junction_off": "junction"}.get(key, key)
             end = of_set["thresholds"][limit] if isinstance(limit, str) else limit

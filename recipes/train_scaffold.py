@@ -2,7 +2,7 @@
 
     python recipes/train_scaffold.py ca_backbones.npz --motifs MOTIFS --out runs/h-motif \\
         --fraction 0.09 --steps 3000
-    python recipes/train_scaffold.py ca_backbones.npz --motifs MOTIFS --out runs/amortised \
+    python recipes/train_scaffold.py ca_backbones.npz --motifs MOTIFS --out runs/amortised \\
         --from-scratch --steps 3000
 
 The motifs are drawn from the training chains of the prior (`backbone_data.py`), whose clusters hold

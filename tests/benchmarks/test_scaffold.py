@@ -151,6 +151,23 @@ def test_success_is_joint(tmp_path):
     assert "cross_likelihood" not in rows[FREE]
 
 
+def test_designs_that_diverged_are_failures(tmp_path):
+    free, torn, _ = parts(tmp_path)
+    broken = free.x.clone()
+    broken[3, 5] = torch.nan
+    every = [free, replace(torn, x=broken)]
+    natives = [x[m] for x, m in zip(free.x, free.mask)]
+    said = {"members": None, "most": 2, "cache": tmp_path / "natives.json"}
+    found = results(every, natives, protein.stacked(natives), **said)
+    rows = found["sets"]["held-out"]["methods"]
+    assert (rows[FREE]["diverged"], rows["torn"]["diverged"]) == (0, 1)
+    assert rows["torn"]["joint"]["count"] == rows[FREE]["joint"]["count"] - 1
+    assert rows["torn"]["values"]["joint"][3] == 0
+    assert rows["torn"]["values"]["bonds"][3] is None
+    assert rows["torn"]["motif_held"]["value"] == pytest.approx(11 / 12)
+    assert rows["torn"]["bonds"]["value"] == pytest.approx(rows[FREE]["bonds"]["value"], abs=0.05)
+
+
 def test_differences_are_paired_over_chains():
     def of(joint, seeds, names=("held-out",) * 4):
         return {

@@ -132,7 +132,9 @@ def _checkpoint(path: Path) -> None:
             "prior": _line(card.get("prior")),
             "schedule": _line(card.get("schedule")),
             "training": _line(card.get("training")),
-            **{name: _line(card[name]) for name in ("sampler", "weight", "units") if card.get(name)},
+            **{
+                name: _line(card[name]) for name in ("sampler", "weight", "units") if card.get(name)
+            },
             "sha256": of_file(path),
             "hash": "verified"
             if head.sealed

@@ -52,12 +52,18 @@ def told(
     residues where `seen` (batch, n, 1) is not 0, and the covariance C' that is left; `sigma_y`
     (batch, 1, 1), angstrom.
     """
-    diagonal = covariance.diagonal(dim1=1, dim2=2)[..., None]
-    own = torch.where(seen > 0, sigma_y**2 + _SLACK * diagonal, 1.0)
-    G = seen * covariance * seen.mT + torch.diag_embed(own[..., 0])
-    across = covariance * seen.mT
-    gain: Covariance = torch.linalg.solve(G, across.mT).mT
-    return gain @ lacking, covariance - gain @ across.mT
+    there = seen[..., 0] > 0
+    rows = there.long().argsort(dim=1, descending=True, stable=True)
+    rows = rows[:, : int(there.sum(1).max())]  # of the motif, and of others in shorter ones
+    known = there.gather(1, rows)[..., None]
+    n = covariance.shape[-1]
+    of_motif = known * covariance.gather(1, rows[..., None].expand(-1, -1, n))  # A C
+    G = known.mT * of_motif.gather(2, rows[:, None].expand(-1, rows.shape[1], -1))
+    diagonal = covariance.diagonal(dim1=1, dim2=2).gather(1, rows)[..., None]
+    own = torch.where(known, sigma_y**2 + _SLACK * diagonal, 1.0)
+    gain: Covariance = torch.linalg.solve(G + torch.diag_embed(own[..., 0]), of_motif).mT
+    of_rows = lacking.gather(1, rows[..., None].expand(-1, -1, lacking.shape[-1]))
+    return gain @ of_rows, covariance - gain @ of_motif
 
 
 @final
