@@ -70,8 +70,8 @@ def measures(methods: Mapping[str, Any], natives: Mapping[str, Any]) -> str:
 
 
 def failures(of_set: Mapping[str, Any]) -> str:
-    """Which share of designs diverged, and which share of the others misses each condition of a joint
-    success; of those that were judged, the judge's.
+    """Which share of designs diverged, and which share of the others misses each condition of a
+    joint success; of those that were judged, the judge's.
     """
     rows = [["what fails", "not finite", *(title for _, title, _ in CONDITIONS)]]
     for name, row in of_set["methods"].items():
