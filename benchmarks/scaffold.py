@@ -217,7 +217,9 @@ class Bench:
             if path.exists():
                 with np.load(path, allow_pickle=False) as kept:
                     x, mask = torch.from_numpy(kept["x"]), torch.from_numpy(kept["mask"])
-                found.append(Part(which, problem, name, seed, x, mask, path.with_suffix(".json")))
+                    seconds = float(kept["seconds"])
+                judged = path.with_suffix(".json")
+                found.append(Part(which, problem, name, seed, x, mask, judged, seconds))
         return found
 
     def speed(self) -> dict[str, Any]:

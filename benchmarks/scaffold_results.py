@@ -38,7 +38,9 @@ Z = 1.96
 @final
 @dataclass(frozen=True)
 class Part:
-    """The designs of one method for one problem, and where what the judge says of them is kept."""
+    """The designs of one method for one problem, where what the judge says of them is kept, and the
+    processor's seconds that each took to draw.
+    """
 
     which: str
     problem: Problem
@@ -47,6 +49,7 @@ class Part:
     x: Tensor
     mask: Tensor
     judged: Path
+    seconds: float = math.nan
 
 
 def wilson(count: int, n: int) -> tuple[float, float]:
@@ -224,6 +227,7 @@ def row(
         "solved": sum(any(each) for each in by_problem.values()),
         "by_problem": {name: [sum(each), len(each)] for name, each in by_problem.items()},
         "novelty": novelty(good[:most], training),
+        "seconds": {part.problem.name: finite(round(part.seconds, 4)) for part in parts},
     }
     if parts[0].which == HELD:
         for key, which in (("joint", joint), ("joint_by_natives", by_natives)):

@@ -6,6 +6,7 @@ python benchmarks/scaffold_tables.py benchmarks/results/protein/scaffold.json
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,8 @@ CONDITIONS = (
 )
 """Values of designs, their titles, and whether they must be large."""
 LONG = {"guidance": "reconstruction guidance"}
+DRAWN = ("benchmark", "longer")
+"""Sets of enough designs to say what each took."""
 
 
 def tables(found: Mapping[str, Any]) -> str:
@@ -106,14 +109,33 @@ def by_problem(methods: Mapping[str, Any]) -> str:
 
 
 def costs(found: Mapping[str, Any]) -> str:
-    """Seconds over those of unconditional designs, and what the prior is asked."""
-    rows = [["method", "seconds over unconditional", "evaluations a step", "gradients a step"]]
+    """Seconds over those of unconditional designs, in rounds and as the problems of each set were
+    drawn, and what the prior is asked.
+    """
+    sets = {k: of_set["methods"] for k, of_set in found["sets"].items() if k in DRAWN}
+    heads = ["seconds over unconditional", *(f"{which}, as drawn" for which in sets)]
+    rows = [["method", *heads, "evaluations a step", "gradients a step"]]
     for name, row in found["speed"].items():
-        low, high = row["range"]
-        ratio = f"{row['seconds_over_unconditional']:.2f} ({low:.2f} to {high:.2f})"
+        middle = (row["seconds_over_unconditional"], *row["range"])
+        drawn = [span(over(methods, name)) for methods in sets.values()]
         asked = (row["evaluations_per_step"], row["gradients_per_step"])
-        rows.append([LONG.get(name, name), ratio, *(f"{value:.2g}" for value in asked)])
+        cells = [span(middle), *drawn, *(f"{value:.2g}" for value in asked)]
+        rows.append([LONG.get(name, name), *cells])
     return markdown(rows)
+
+
+def over(methods: Mapping[str, Any], name: str) -> tuple[float, float, float] | None:
+    """Median and range over the problems of the seconds of one design over those of unconditional
+    ones, where they were kept.
+    """
+    own, free = (methods.get(key, {}).get("seconds", {}) for key in (name, "unconditional"))
+    ratios = [own[p] / free[p] for p in own if own[p] and free.get(p)]
+    return (statistics.median(ratios), min(ratios), max(ratios)) if ratios else None
+
+
+def span(of: tuple[float, float, float] | None) -> str:
+    """A median with its range."""
+    return "–" if of is None else f"{of[0]:.2f} ({of[1]:.2f} to {of[2]:.2f})"
 
 
 def cell(value: Mapping[str, Any] | None, digits: int) -> str:
