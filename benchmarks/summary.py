@@ -1,4 +1,4 @@
-"""The table of ten rows in README.md and at the beginning of docs/results.md, and the contents of
+"""The table of eleven rows in README.md and at the beginning of docs/results.md, and the contents of
 the latter, made from the values by image that benchmarks/results keeps.
 
     python benchmarks/summary.py
@@ -87,7 +87,9 @@ problems.
 @final
 @dataclass(frozen=True)
 class Row:
-    """DEFT and the best other method; `count` images, or the two numbers where they differ."""
+    """DEFT and the best other method; `count` images, or the two numbers where they differ; a
+    `page` of its own, beside docs/results.md.
+    """
 
     problem: str
     chapter: str
@@ -98,11 +100,13 @@ class Row:
     standard_error: float
     count: str
     digits: int = 2
+    page: str | None = None
 
     def markdown(self, page: str = "") -> str:
         """A line of the table, with a link to the chapter of `page`."""
         difference = f"{self.difference:+.{self.digits}f} ± {self.standard_error:.{self.digits}f}"
-        name = f"[{self.problem}]({page}#{slug(self.chapter)})"
+        at = page if self.page is None else f"{page.rpartition('/')[0]}/{self.page}".lstrip("/")
+        name = f"[{self.problem}]({at}#{slug(self.chapter)})"
         cells = [
             self.measure,
             *(minus(cell) for cell in (self.deft, self.other, difference)),
@@ -112,7 +116,7 @@ class Row:
 
 
 def rows(folder: Path = RESULTS) -> Iterator[Row]:
-    """The ten rows."""
+    """The eleven rows."""
     for name, chapter, place, problems in QUALITY:
         yield quality(
             name, chapter, [_read(folder / place / f"{problem}.json") for problem in problems]
@@ -130,6 +134,7 @@ def rows(folder: Path = RESULTS) -> Iterator[Row]:
             for dy in (1, 2, 4)
         ]
     )
+    yield scaffolds(_read(folder / "protein" / "scaffold.json"))
 
 
 def quality(
@@ -238,6 +243,35 @@ def mixtures(cells: Sequence[dict[str, Any]]) -> Row:
         others[best].value,
         others[best].standard_error,
         f"{len(problems)} problems",
+    )
+
+
+def scaffolds(found: dict[str, Any], sets: Sequence[str] = ("benchmark", "longer")) -> Row:
+    """The share of joint successes in percent, paired over the problems of all sets."""
+    ours, others = "DEFT-9 %, weighted", ("replacement", "DPS", "guidance")
+    shares = {
+        label: [
+            100 * good / tried
+            for name in sets
+            for good, tried in found["sets"][name]["methods"][label]["by_problem"].values()
+        ]
+        for label in (ours, *others)
+    }
+    apart = {label: _paired(shares[ours], shares[label]) for label in others}
+    best = min(others, key=lambda label: apart[label].value)
+    steps = found["setting"]["sampler"]["steps"]
+    gradients = found["speed"][best]["gradients_per_step"]
+    return Row(
+        "proteins: one motif in one piece",
+        "Contiguous problems of the benchmark",
+        "joint success of designs (%)",
+        f"{_mean(shares[ours]):.0f} ({steps})",
+        f"{best} {_mean(shares[best]):.0f} ({steps}{', with gradients' if gradients else ''})",
+        apart[best].value,
+        apart[best].standard_error,
+        f"{len(shares[ours])} problems",
+        digits=0,
+        page="protein-results.md",
     )
 
 

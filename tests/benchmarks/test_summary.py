@@ -1,4 +1,4 @@
-"""The table of ten rows: the pages hold what the command makes of the kept values, and losses
+"""The table of eleven rows: the pages hold what the command makes of the kept values, and losses
 are shown like wins.
 """
 
@@ -13,14 +13,13 @@ def test_the_page_is_what_the_command_makes(path):
     assert path.read_text() == summary.pages()[path], "python benchmarks/summary.py"
 
 
-def test_there_are_ten_rows_and_their_chapters_exist():
-    chapters = {
-        summary.slug(title)
-        for title in re.findall(r"^#+ (.*)$", summary.PAGE.read_text(), re.MULTILINE)
-    }
+def test_there_are_eleven_rows_and_their_chapters_exist():
     rows = list(summary.rows())
-    assert len(rows) == 10
-    assert {summary.slug(row.chapter) for row in rows} <= chapters
+    assert len(rows) == 11
+    for row in rows:
+        page = summary.PAGE if row.page is None else summary.PAGE.with_name(row.page)
+        titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+        assert summary.slug(row.chapter) in {summary.slug(title) for title in titles}
 
 
 def method(label, values, gradients=0.0):
@@ -50,6 +49,26 @@ def test_problems_are_averaged_image_by_image():
     )
     row = summary.quality("a", "b", [one, two])
     assert (row.difference, row.standard_error) == (2.0, 0.0)
+
+
+def test_scaffolds_are_paired_over_the_problems_of_all_sets():
+    def of(*counts):
+        return {"by_problem": {str(k): [good, 10] for k, good in enumerate(counts)}}
+
+    def methods(ours, guidance):
+        weak = dict.fromkeys(("replacement", "DPS"), of(*[0] * len(ours)))
+        return {"methods": {"DEFT-9 %, weighted": of(*ours), "guidance": of(*guidance), **weak}}
+
+    found = {
+        "sets": {"benchmark": methods((10, 8), (8, 8)), "longer": methods((6,), (2,))},
+        "setting": {"sampler": {"steps": 60}},
+        "speed": {"guidance": {"gradients_per_step": 1.0}},
+    }
+    row = summary.scaffolds(found)
+    assert (row.deft, row.other) == ("80 (60)", "guidance 60 (60, with gradients)")
+    assert row.difference == pytest.approx(20.0)
+    assert "(docs/protein-results.md#contiguous-problems" in row.markdown("docs/results.md")
+    assert "(protein-results.md#contiguous-problems" in row.markdown()
 
 
 @pytest.mark.parametrize("text", ["", "<!-- summary -->", "<!-- /summary -->"])
