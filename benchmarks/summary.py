@@ -1,5 +1,5 @@
-"""The table of eleven rows in README.md and at the beginning of docs/results.md, and the contents of
-the latter, made from the values by image that benchmarks/results keeps.
+"""The table of eleven rows in README.md and at the beginning of docs/results.md, and the contents
+of the latter, made from the values by image that benchmarks/results keeps.
 
     python benchmarks/summary.py
 

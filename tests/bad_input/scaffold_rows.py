@@ -211,8 +211,8 @@ SCAFFOLD_ROWS: dict[str, list[Row]] = {
         Row(SCAFFOLD, "--particles 4", ("--particles: got 4; expected nothing", "TwistedSMC")),
         Row(
             SCAFFOLD,
-            "--method TwistedSMC --particles 1",
-            ("--particles: got 1; expected a whole number >= 2",),
+            "--method TwistedSMC --particles 0",
+            ("--particles: got 0; expected a whole number >= 2",),
         ),
         Row(
             SCAFFOLD,

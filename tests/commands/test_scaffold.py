@@ -173,12 +173,54 @@ def test_designs_that_are_no_chains_are_not_kept(scaffold, deft, world, tmp_path
         *(tmp_path / "out", "--prior", world / "tiny.safetensors", "--judge", "false", *PLAIN),
     )
     assert code == 1
-    assert "2 designs of MADE are no chains" in errors
+    assert "designs of MADE that are no chains" in errors
     assert "MADE_0, MADE_1" in errors
     assert [path.name for path in (tmp_path / "out").glob("*.pdb")] == ["MADE_2.pdb"]
+    card = json.loads((tmp_path / "out" / "designs.json").read_text())
+    assert [one["name"] for one in card["designs"]] == ["MADE_2"]
     monkeypatch.setattr(designing, "drawn", real)
     _, said = scaffold(*PLAIN)
     assert "1 of 3 designs is done already" in said
+
+
+def test_designs_that_are_no_chains_do_not_stop_the_next_problem(
+    deft, world, tmp_path, monkeypatch
+):
+    (tmp_path / "in").mkdir()
+    for name in ("one", "two"):
+        text = (world / "motif.pdb").read_text().replace("MADE", name, 1)
+        (tmp_path / "in" / f"{name}.pdb").write_text(text)
+    real = designing.drawn
+
+    def broken(prior, method, layouts, *given, **options):
+        x = real(prior, method, layouts, *given, **options)
+        return x * float("nan") if layouts[0].problem.name == "one" else x
+
+    monkeypatch.setattr(designing, "drawn", broken)
+    said = ("--method", "Guidance", "--steps", 2, "--judge", "false", "--page", "false")
+    code, _, errors = deft(
+        *("scaffold", "--problem", tmp_path / "in", "-n", 2, "--out", tmp_path / "out"),
+        *("--prior", world / "tiny.safetensors", *said, "--export_motifbench", tmp_path / "bench"),
+    )
+    assert code == 1
+    assert "designs of one that are no chains" in errors
+    assert "a smaller --weight" in errors
+    assert "--zeta" not in errors
+    assert "are kept" not in errors
+    assert not (tmp_path / "out" / "one" / "designs.json").exists()
+    assert len(list((tmp_path / "out" / "two").glob("two_*.pdb"))) == 2
+    assert [path.name for path in (tmp_path / "bench").iterdir()] == ["two"]
+
+
+def test_a_folder_where_nothing_was_kept_is_free(deft, world, tmp_path, monkeypatch):
+    monkeypatch.setattr(designing, "drawn", lambda *given, **options: torch.full((1, 40, 3), 1e6))
+    given = ("scaffold", "--problem", world / "motif.pdb", "-n", 1, "--steps", 2)
+    more = ("--prior", world / "tiny.safetensors", "--judge", "false", "--out", tmp_path / "out")
+    monkeypatch.setattr(designing, "chains_at_all", lambda x, layouts: [False] * len(x))
+    assert deft(*given, *more, "--method", "Guidance")[0] == 1
+    monkeypatch.undo()
+    code, _, errors = deft(*given, *more, *PLAIN)
+    assert code == 0, errors
 
 
 def test_another_method_needs_another_folder(scaffold, deft, world):
@@ -317,6 +359,16 @@ def test_exports_are_written_and_looked_through(scaffold, deft, world, tmp_path)
     assert code == 2
     assert "3 designs" in said
     assert "with 1 fault, said above" in errors
+    said = scaffold(
+        *("--method", "Unconditional", "--page", "false"),
+        *("--export_motifbench", bench, "--export_insilico", silico),
+        problem="full.pdb",
+        n=2,
+        out="free",
+    )[1]
+    assert "angstrom" in said.split("exported to")[1]  # where the motif is not
+    for folder in (bench / "FULL", silico / "motif=FULL" / "pdbs"):
+        assert [file.name for file in sorted(folder.glob("*.pdb"))] == ["FULL_0.pdb", "FULL_1.pdb"]
     (world / "full.pdb").unlink()
 
 

@@ -16,6 +16,8 @@ from deft.data.proteins import (
     read_structure,
 )
 from deft.data.proteins.structure import trace
+from deft.errors import DeftWarning, SamplesNotFinite
+from deft.pipeline import scaffolds
 from deft.pipeline.scaffolds import Scaffolds, chains_at_all, layout_of
 from tests.bad_input import protein_world
 from tests.refusal import refused
@@ -110,6 +112,21 @@ def test_only_residues_of_its_own_say_whether_it_is_a_chain():
     assert chains_at_all(x, layouts) == [False, False, True, True]
 
 
+def test_designs_that_are_no_chains_are_left_out(pipe, world, found, monkeypatch):
+    real = scaffolds.chains_at_all
+    monkeypatch.setattr(scaffolds, "chains_at_all", lambda x, of: [False, *real(x, of)[1:]])
+    with pytest.warns(DeftWarning, match="left out: 2 designs of 3, number 0, 2"):
+        some = deft.scaffold(pipe, world / "motif.pdb", 3, steps=2, batch_size=2)
+    assert len(some) == 1
+    np.testing.assert_allclose(some.designs[0].xyz, found.designs[1].xyz, atol=1e-3)
+    with pytest.raises(SamplesNotFinite, match="a smaller weight"):
+        deft.scaffold(pipe, world / "motif.pdb", 1, steps=2)
+
+
+def test_they_are_said_in_a_line(found):
+    assert repr(found).startswith("Scaffolds(3 designs of MADE, motif within 1 Å: ")
+
+
 def test_what_cannot_be_designed_is_refused(pipe, world):
     digits = deft.load("h-digits-32-box")
     refused(
@@ -118,6 +135,7 @@ def test_what_cannot_be_designed_is_refused(pipe, world):
         "protein backbones",
     )
     refused(lambda: deft.scaffold(pipe, world / "motif.pdb", 0), 0, "a whole number")
+    refused(lambda: deft.scaffold("h-made", world / "motif.pdb"), "'h-made'", "deft.load")
     refused(
         lambda: deft.scaffold(pipe, world / "short.pdb"),
         "10 to 13 residues",

@@ -39,6 +39,9 @@ from deft.studies.method import Method, describe
 from deft.studies.words import number, some
 
 Format = Literal["pdb", "cif"]
+_SMALLER = {"DPS": " or a smaller --zeta"} | dict.fromkeys(
+    ("DEFT", "Guidance"), " or a smaller --weight"
+)
 _FEWEST_JUDGED = 22  # residues, of which the judge needs so many
 
 
@@ -122,13 +125,14 @@ class Designing:
                     by,
                 ) from error
         if broken:
+            smaller = _SMALLER.get(self.method.label, "")
+            others = f"; the other designs in {self.out} are kept" if self.finished() else ""
             raise SamplesNotFinite(
-                f"{number(len(broken), 'design')} of {self.problem.name} are no chains",
+                f"designs of {self.problem.name} that are no chains",
                 given="coordinates that are not finite, or too large for a file, of "
                 f"{some([self.name(i) for i in broken])}",
                 expected="finite designs",
-                advice="take more --steps or a smaller --zeta, and look at the prior; the other "
-                f"designs in {self.out} are kept",
+                advice=f"take more --steps{smaller}, and look at the prior{others}",
             )
 
     def judge(self, judge: ProteinJudge) -> None:
@@ -136,7 +140,7 @@ class Designing:
         done = Done(self.out, f".{self.format}")
         left = [
             i
-            for i in range(self.designs)
+            for i in self.finished()
             if "entropy" not in done.known[self.name(i)]["measures"]
             and self.layout(i).length >= _FEWEST_JUDGED
         ]
@@ -151,12 +155,18 @@ class Designing:
             facts["measures"] = {**record["measures"], **more}
             done.add(self.name(i), record["from"], list(record["files"]), facts)
 
+    def finished(self) -> list[int]:
+        """The numbers of the designs that are drawn and kept as they are asked for now."""
+        done = Done(self.out, f".{self.format}")
+        asked = range(self.designs)
+        return [i for i in asked if done.why_again(self.name(i), self._origin(i)) is None]
+
     def kept(self) -> list[Kept]:
         """The finished designs, in the order of their numbers."""
         known = Done(self.out, f".{self.format}").known
         return [
             Kept(name, self.layout(i), self._trace(i), known[name]["measures"])
-            for i, name in enumerate(map(self.name, range(self.designs)))
+            for i, name in ((i, self.name(i)) for i in self.finished())
         ]
 
     def _trace(self, i: int) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from deft.commands import inputs, priors
@@ -21,7 +22,7 @@ from deft.commands.scaffold_results import (
     look_through,
     write,
 )
-from deft.errors import at_least_one
+from deft.errors import SamplesNotFinite, at_least_one
 from deft.metrics.protein.judge import ProteinJudge, judge_installed, load_protein_judge
 from deft.priors.details import Details
 from deft.storage import claims
@@ -136,6 +137,8 @@ def run(
             export_motifbench=export_motifbench,
             export_insilico=export_insilico,
         )
+        if problem is None:
+            inputs.unused("with --check and no --problem", name=name, contig=contig, length=length)
         named = problem is not None or pdb is not None
         look_through(check, problems_of(problem, pdb, contig, length, name) if named else [])
         return
@@ -182,18 +185,30 @@ def run(
     ]
     for one in runs:
         one.check()
+    total, lost = 0, list[SamplesNotFinite]()
     with locked(where):
         claims.claim_yaml(where, resolved, "deft scaffold", free=_FREE)
         for one in runs:
             if several:
                 print(one.problem.name)
-            one.run()
+            try:
+                one.run()
+            except SamplesNotFinite as error:  # what was drawn besides is written all the same
+                lost.append(error)
             if judged_by is not None:
                 one.judge(judged_by)
             kept = one.kept()
-            write(one, kept, page, judged_by)
-            export(kept, export_motifbench, export_insilico)
-    print(f"{number(designs * len(runs), 'design')} in {where}")
+            total += len(kept)
+            if kept:
+                write(one, kept, page, judged_by)
+                export(kept, export_motifbench, export_insilico)
+        if not total:
+            claims.release_yaml(where)
+    for one_lost in lost[:-1]:
+        print(f"error: {one_lost}", file=sys.stderr)
+    if lost:
+        raise lost[-1]
+    print(f"{number(total, 'design')} in {where}")
 
 
 def _judge(wanted: bool | None) -> ProteinJudge | None:

@@ -251,7 +251,10 @@ def _by_name(
     weight: float | None,
 ) -> Method:
     if kind == "TwistedSMC":
-        twist, count = GaussianPotential.for_prior(prior), particles or _PARTICLES
+        twist, count = (
+            GaussianPotential.for_prior(prior),
+            _PARTICLES if particles is None else particles,
+        )
         smc = TwistedSMC(twist, steps, grid=UniformTime())
         return Method(kind, twist, ResampledSMC(smc, count), notes=f"{count} particles")
     sampler = cooled(steps, noise_scale)

@@ -15,6 +15,7 @@ from deft.data.proteins import (
 )
 from deft.data.proteins.export import check_whole_backbone
 from deft.errors import InvalidInput
+from deft.htransforms.composed import Scaled
 from deft.metrics.protein.judge import WEAKNESSES, ProteinJudge
 from deft.metrics.protein.superposition import HELD
 from deft.reports.protein import Drawn, printed, write_page
@@ -93,8 +94,21 @@ def _facts(run: Designing) -> dict[str, str]:
         "Length": f"{low} to {high} residues; {number(problem.layouts, 'layout')}",
         "Prior": run.prior.name,
         "Method": f"{run.method.label}{notes}",
+        "Settings": _settings(run),
         "Seed": str(run.seed),
     }
+
+
+def _settings(run: Designing) -> str:
+    """The numbers that designs depend on, in words."""
+    words, h, sampler = [], run.method.h_transform, run.method.sampler
+    if isinstance(h, Scaled):
+        words.append(f"weight {h.weight:g}")
+    if (steps := getattr(getattr(sampler, "smc", sampler), "steps", None)) is not None:
+        words.append(number(steps, "step"))
+    if (scale := getattr(sampler, "noise_scale", None)) is not None:
+        words.append(f"{scale:g} of the noise")
+    return ", ".join([*words, f"sigma_y {run.sigma_y:g} Å"])
 
 
 def _remarks(judge: ProteinJudge | None) -> list[str]:
@@ -132,9 +146,8 @@ def export(kept: Sequence[Kept], motifbench: Path | None, insilico: Path | None)
         if folder is not None:
             where = write_to(folder, designs)
             problem = kept[0].layout.problem
-            found = check_folder(where.parent, {where.name: problem})
             print(f"exported to {where}")
-            _say_faults([fault for fault in found if fault.where.split("/")[0] == where.name])
+            _say_faults(check_folder(where, {where.name: problem}))
 
 
 def look_through(folder: Path, problems: Sequence[MotifProblem]) -> None:

@@ -10,6 +10,7 @@ its noise with (seed, 8, i); `deft scaffold` draws the same.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +30,11 @@ from deft.data.proteins import (
     read_problem,
     write_design,
 )
-from deft.errors import InvalidInput, SamplesNotFinite
+from deft.errors import DeftWarning, InvalidInput, SamplesNotFinite
 from deft.htransforms.base import HTransform
 from deft.htransforms.composed import Scaled
 from deft.metrics.protein.backbone_atoms import rebuilt
+from deft.metrics.protein.superposition import HELD
 from deft.noise import mix
 from deft.pipeline.pipeline import DeftPipeline
 from deft.priors.backbone import BackbonePrior
@@ -40,6 +42,8 @@ from deft.samplers.base import Watch
 from deft.samplers.cooled import Cooled
 from deft.studies.method import Method
 from deft.studies.protein.ranked import design_measures, ranked
+from deft.studies.words import number
+from deft.studies.words import some as some_of
 
 STEPS, NOISE_SCALE = 80, 0.6
 _BELOW = 6.0  # angstrom of noise: above, the size and the shape of the whole are decided
@@ -48,7 +52,7 @@ _MOST = 999.0 / 2  # angstrom from the middle: PDB files have room for 999 below
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scaffolds:
     """Designs around one motif, and the measures of each (deft.studies.protein.ranked)."""
 
@@ -57,6 +61,12 @@ class Scaffolds:
 
     def __len__(self) -> int:
         return len(self.designs)
+
+    def __repr__(self) -> str:
+        names = dict.fromkeys(one.layout.problem.name for one in self.designs)
+        found = [row["motif_rmsd"] for row in self.measures if "motif_rmsd" in row]
+        held = f", motif within {HELD:g} Å: {sum(rmsd < HELD for rmsd in found)}" if found else ""
+        return f"Scaffolds({number(len(self), 'design')} of {', '.join(names)}{held})"
 
     @property
     def best(self) -> Scaffolds:
@@ -92,9 +102,15 @@ def scaffold(
     them; `weight` multiplies what the motif adds to the prior's estimate, by default the one on the
     card, or 1; `sigma_y` is how far the motif may be from its place, in angstrom. Raises
     `InvalidInput` for a prior of something else, and for motifs that its chains cannot hold.
+    Designs that are not finite are left out, with a warning; raises `SamplesNotFinite` where none
+    is left.
     """
     designs = checks.whole("designs", designs, meaning="designs")
     batch_size = checks.whole("batch_size", batch_size, meaning="chains denoised at once")
+    if not isinstance(pipeline, DeftPipeline):
+        raise InvalidInput(
+            "pipeline", given=repr(pipeline)[:80], expected='a pipeline, such as deft.load("NAME")'
+        )
     prior = pipeline.prior
     if not isinstance(prior, BackbonePrior):
         raise InvalidInput(
@@ -111,23 +127,32 @@ def scaffold(
     method = Method("DEFT", led, sampler, learned=pipeline.card)
     found: list[Design] = []
     rows: list[dict[str, float]] = []
+    lost: list[int] = []
     for start in range(0, designs, batch_size):
         some = range(start, min(start + batch_size, designs))
         layouts = [layout_of(asked, seed, i) for i in some]
         seeds = [noise_seed(seed, i) for i in some]
         x = drawn(prior, method, layouts, seeds, sigma_y, batch_size)
-        if not all(chains_at_all(x, layouts)):
-            raise SamplesNotFinite(
-                f"designs {start} to {some[-1]}",
-                given=f"coordinates that are not finite, or beyond {_MOST:g} angstrom",
-                expected="chains",
-                advice="take more steps, and look at the prior and at the weights of h",
-            )
-        rows += measured(x, layouts)
-        found += [
-            with_backbone(layout, one[: layout.length].double().numpy())
-            for layout, one in zip(layouts, x, strict=True)
-        ]
+        fine = chains_at_all(x, layouts)
+        lost += [i for i, ok in zip(some, fine, strict=True) if not ok]
+        layouts = [layout for layout, ok in zip(layouts, fine, strict=True) if ok]
+        if layouts:
+            x = x[torch.tensor(fine)]
+            rows += measured(x, layouts)
+            found += [
+                with_backbone(layout, one[: layout.length].double().numpy())
+                for layout, one in zip(layouts, x, strict=True)
+            ]
+    if lost:
+        said = SamplesNotFinite(
+            f"{number(len(lost), 'design')} of {designs}, number {some_of(list(map(str, lost)))}",
+            given=f"coordinates that are not finite, or beyond {_MOST:g} angstrom",
+            expected="chains",
+            advice="take more steps or a smaller weight, and look at the prior and at h",
+        )
+        if not found:
+            raise said
+        warnings.warn(f"left out: {said}", DeftWarning, stacklevel=2)
     return Scaffolds(tuple(found), tuple(rows))
 
 

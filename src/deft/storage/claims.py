@@ -157,6 +157,11 @@ def claim_yaml(folder: Path, resolved: str, what: str, *, free: Collection[str] 
     keep_yaml(folder, resolved)
 
 
+def release_yaml(folder: Path) -> None:
+    """Forget a command's options: its folder holds no results."""
+    (folder / "config.yaml").unlink(missing_ok=True)
+
+
 def keep_yaml(folder: Path, resolved: str) -> None:
     """Save a command's options beside the results, as `config.yaml`."""
     with atomic(folder / "config.yaml") as file:

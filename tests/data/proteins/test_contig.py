@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from deft.data.proteins import from_contig
 from deft.data.proteins.structure import structure_of
 from deft.errors import InvalidInput
-from tests.data.proteins.made import atom, chain, helix, pdb
+from tests.data.proteins.made import atom, chain, helix, mmcif, pdb
 from tests.refusal import refused
 
 pytest.importorskip("gemmi", reason="gemmi is in the extra `protein`")
@@ -59,6 +59,36 @@ def test_groups():
     assert problem.contig == "2/A1-4;B/5/B1-4/3/A9-10;B/2"
 
 
+def test_chains_with_a_digit_in_their_name_and_without_one(tmp_path):
+    (tmp_path / "made.cif").write_text(mmcif(12, letter="A1"))
+    problem = from_contig("5/A1:3-9/5", tmp_path / "made.cif")
+    assert [residue.chain for residue in problem.residues] == ["A1"] * 7
+    assert problem.contig == "5/A1:3-9/5"
+    assert from_contig(problem.contig, tmp_path / "made.cif").residues == problem.residues
+    refused(lambda: from_contig("5/A3-9/5", tmp_path / "made.cif"), "A", "A1", "A1:163-181")
+    refused(lambda: from_contig("5/A1:3-90/5", tmp_path / "made.cif"), "A1:90", "1 to 12")
+    (tmp_path / "blank.pdb").write_text(pdb(chain(9, " ")))
+    unnamed = from_contig("5/_3-9/5", tmp_path / "blank.pdb")
+    assert unnamed.contig == "5/_3-9/5"
+    assert from_contig("5/_3-_9/5", tmp_path / "blank.pdb").residues == unnamed.residues
+
+
+def test_a_residue_comes_once_in_a_group():
+    refused(
+        lambda: from_contig("5/A1-9/8/A1-9/5", STRUCTURE),
+        "A1 twice in 5/A1-9/8/A1-9/5",
+        "once",
+        ";B",
+    )
+    refused(
+        lambda: from_contig("5/A1-9/8/A9-12/5", STRUCTURE),
+        "A9 twice in 5/A1-9/8/A9-12/5",
+        "one place",
+        "shorten",
+    )
+    assert from_contig("5/A1-9/8/A1-9;B/5", STRUCTURE).group.tolist() == [0] * 9 + [1] * 9
+
+
 @pytest.mark.parametrize("written", ["A1-9/0 B1-4", "A1-9/0", "0/A1-9", "A1-9/0/5", "A1-9 5-10"])
 def test_chain_breaks_are_refused(written):
     refused(
@@ -86,6 +116,9 @@ def test_errors():
     refused(contig("5-9"), "no segment", "known structure")
     refused(contig("5-9/A1-4/5-9", "60-90"), "60 to 90 residues", "14 to 22: 5-9/A1-4/5-9")
     refused(contig("5-9/A1-4/5-9", "sixty"), "sixty", "65, 50-75")
+    refused(contig("5-9/A1-4/5-9", (15.5, 20)), "15.5-20", "65, 50-75")
+    refused(contig("5-9/A1-4/5-9", (15, 16, 20)), "15-16-20", "65, 50-75")
+    assert contig("5-9/A1-4/5-9", (15, 20))().possible == (15, 20)
 
 
 _TOKENS = st.sampled_from(

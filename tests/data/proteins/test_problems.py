@@ -64,7 +64,12 @@ def test_columns_that_are_shifted():
         ("A   3   8", "A   2   8", "no residue A2", "residues 2 to 8 of chain A"),
         ("A   3   8", "C   3   8", "no residue C3", "residues 3 to 8 of chain C"),
         ("A   3   8", "A   3   7", "residues beyond those of the header, from A8 on", "INPUT"),
-        ("LENGTH      60", "LENGTH      12", "20 to 12 residues", "17 to 30"),
+        (
+            "LENGTH      60",
+            "LENGTH      12",
+            "a minimum total length of 20 and a maximum of 12",
+            "before",
+        ),
         ("LENGTH      60", "LENGTH      ab", "REMARK 999 MAXIMUM TOTAL LENGTH      ab", "whole"),
         ("INPUT      5  10", "INPUT     10   5", "10 to 5 residues", "low <= high"),
     ],
@@ -170,8 +175,18 @@ def test_a_folder_of_problems(tmp_path):
         (tmp_path / f"{name}.pdb").write_text(genie2(ROWS, ATOMS, name))
     assert [problem.name for problem in read_problems(tmp_path)] == ["a", "b"]
     assert [problem.name for problem in read_problems(tmp_path / "b.pdb")] == ["b"]
+    (tmp_path / "b.pdb").rename(tmp_path / "b.ent")
+    assert [problem.name for problem in read_problems(tmp_path)] == ["a", "b"]
     (tmp_path / "none").mkdir()
-    refused(lambda: read_problems(tmp_path / "none"), "no .pdb file", "a folder of problems")
+    refused(
+        lambda: read_problems(tmp_path / "none"), "no .pdb or .ent file", "a folder of problems"
+    )
+
+
+def test_a_problem_without_a_name_has_that_of_its_file():
+    text = genie2(ROWS, ATOMS)
+    unnamed = "\n".join(line for line in text.splitlines() if " NAME " not in line)
+    assert problem_of(unnamed, "folder/made_1.pdb").name == "made_1"
 
 
 def test_a_structure_without_a_problem():

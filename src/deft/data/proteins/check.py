@@ -31,7 +31,9 @@ def check_folder(
     folder = Path(folder)
     if not folder.is_dir():
         raise InvalidInput(
-            "the folder of designs", given=f"no folder {folder}", expected="a folder of PDB files"
+            "the folder of designs",
+            given=f"{folder}, a file" if folder.exists() else f"no folder {folder}",
+            expected="a folder of PDB files",
         )
     inside = sorted(
         path

@@ -3,6 +3,7 @@
     10-40/A163-181/10-40        10 to 40 residues, residues 163 to 181 of chain A, 10 to 40 residues
     5-20,A16-35,10,A52B,5-20    commas too; one number, one residue; an insertion code
     10/A5-12;A/8/B7-20;B/10     segments of two groups, each a rigid body of its own
+    10/A1:5-12/8/_7-20/10       chain A1, whose name has a digit, and a chain without a name
 
 A slash or a comma stands between parts; brackets and quotes around all of it may stay. One chain is
 designed: chain breaks (`/0 `, and what follows a space) are refused.
@@ -11,17 +12,19 @@ designed: chain breaks (`/0 `, and what follows a space) are refused.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from deft.data.proteins.parts import LONGEST, Part, Scaffold, Segment, length_range
 from deft.data.proteins.problem import MotifProblem
-from deft.data.proteins.structure import Structure
+from deft.data.proteins.structure import Structure, read_structure
 from deft.errors import InvalidInput
 
 _LENGTH = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?", re.ASCII)
 _SPAN = re.compile(
-    r"([A-Za-z]+)(-?\d{1,9})([A-Za-z]?)(?:-([A-Za-z]*)(-?\d{1,9})([A-Za-z]?))?(?:;([A-Za-z]))?",
+    r"([A-Za-z_]+|[A-Za-z0-9_]+:)(-?\d{1,9})([A-Za-z]?)"
+    r"(?:-([A-Za-z_]*|[A-Za-z0-9_]+:)(-?\d{1,9})([A-Za-z]?))?(?:;([A-Za-z]))?",
     re.ASCII,
 )
 _EXAMPLE = "parts like 10-40, A163-181 or A38, with a slash or a comma between"
@@ -29,17 +32,19 @@ _EXAMPLE = "parts like 10-40, A163-181 or A38, with a slash or a comma between"
 
 def from_contig(
     contig: str,
-    structure: Structure,
+    structure: Structure | str | Path,
     length: str | tuple[int, int] | None = None,
     name: str | None = None,
 ) -> MotifProblem:
     """The problem that a contig describes, with the motif out of a structure.
 
-    `length` is the range of the whole design, "65", "50-75" or (50, 75); None: what the parts
-    allow. `name` is by default that of the file.
+    `structure` is one that was read, or its file; `length` is the range of the whole design, "65",
+    "50-75" or (50, 75); None: what the parts allow. `name` is by default that of the file.
     Raises `InvalidInput` for what is no contig, for residues that the structure has not, and where
     no length is possible.
     """
+    if not isinstance(structure, Structure):
+        structure = read_structure(structure)
     text = contig.strip().strip("\"'").strip()
     if text.startswith("[") and text.endswith("]"):
         text = text[1:-1].strip().strip("\"'").strip()
@@ -48,9 +53,13 @@ def from_contig(
     tokens = [token.strip() for token in re.split(r"[/,]", text)]
     if tokens == [""]:
         raise InvalidInput("contig", given="an empty text", expected=_EXAMPLE)
-    letters = sorted({token.partition(";")[2].upper() for token in tokens if token[:1].isalpha()})
+    letters = sorted(
+        {token.partition(";")[2].upper() for token in tokens if not _LENGTH.fullmatch(token)}
+    )
     parts = tuple(_part(token, contig, structure, letters) for token in tokens)
-    ends = length if isinstance(length, tuple) or length is None else length_range(length)
+    _check_once(parts, contig)
+    said = "-".join(map(str, length)) if isinstance(length, tuple | list) else length
+    ends = None if said is None else length_range(said)
     return MotifProblem(name or Path(structure.source).stem, parts, ends)
 
 
@@ -76,7 +85,22 @@ def _part(token: str, contig: str, structure: Structure, letters: list[str]) -> 
     start = (int(first), insertion.upper())
     end = start if last is None else (int(last), last_insertion.upper())
     group = letters.index((letter or "").upper())
-    return Segment(structure.span(chain, start, end), group)
+    return Segment(structure.span(chain.removesuffix(":"), start, end), group)
+
+
+def _check_once(parts: Sequence[Part], contig: str) -> None:
+    """Raises `InvalidInput` where a group has a residue twice."""
+    seen: set[tuple[int, str]] = set()
+    for part in parts:
+        for residue in part.residues:
+            if (part.group, residue.place) in seen:
+                raise InvalidInput(
+                    "contig",
+                    given=f"{residue.place} twice in {contig}",
+                    expected="each residue of a group once, since a design holds it at one place",
+                    advice=f"shorten a segment, or make {part} a rigid body of its own: ;B",
+                )
+            seen.add((part.group, residue.place))
 
 
 def _refuse_break(contig: str) -> NoReturn:

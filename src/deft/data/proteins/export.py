@@ -30,6 +30,7 @@ def export_motifbench(folder: str | Path, designs: Sequence[Design]) -> Path:
         write_text(where / f"{name}_{k}.pdb", to_pdb(design))
         rows.append(f"{k},{design.layout.placements}")
     write_text(where / "scaffold_info.csv", "\n".join([*rows, ""]))
+    _only(where, name, len(designs))
     return where
 
 
@@ -45,7 +46,17 @@ def export_insilico(folder: str | Path, designs: Sequence[Design]) -> Path:
     for k, design in enumerate(designs):
         write_text(where / "pdbs" / f"{name}_{k}.pdb", to_pdb(design, bare=True))
         write_text(where / "motif_pdbs" / f"{name}_{k}.pdb", motif_to_pdb(design.layout))
+    for part in ("pdbs", "motif_pdbs"):
+        _only(where / part, name, len(designs))
     return where
+
+
+def _only(folder: Path, name: str, count: int) -> None:
+    """Remove the designs of an earlier export that had more of them."""
+    for file in folder.glob(f"{name}_*.pdb"):
+        number = file.stem.removeprefix(f"{name}_")
+        if number.isdecimal() and int(number) >= count:
+            file.unlink()
 
 
 def check_whole_backbone(problem: MotifProblem) -> None:

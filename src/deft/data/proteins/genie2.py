@@ -16,6 +16,7 @@ Where columns are shifted, what stands between spaces is read instead.
 from __future__ import annotations
 
 from itertools import groupby
+from pathlib import Path
 
 from deft.data.proteins.parts import LONGEST, Part, Scaffold, Segment
 from deft.data.proteins.problem import MotifProblem
@@ -35,7 +36,7 @@ def from_genie2(text: str, source: str) -> MotifProblem:
     """The problem of a file of Genie 2; `source` names it in errors. Raises `InvalidInput` for a
     header that cannot be read, and where the atoms are not those that it names.
     """
-    name, ends = source, [0, LONGEST]
+    name, ends = Path(source).stem, [0, LONGEST]
     rows: list[tuple[str, int, int, str]] = []
     for line in text.splitlines():
         if not line.startswith(_TAG):
@@ -48,6 +49,12 @@ def from_genie2(text: str, source: str) -> MotifProblem:
         for words, end in _LENGTHS.items():
             if said.startswith(words):
                 ends[end] = _whole(said.removeprefix(words).strip(), line, source)
+    if ends[0] > ends[1]:
+        raise InvalidInput(
+            f"the header of {source}",
+            given=f"a minimum total length of {ends[0]} and a maximum of {ends[1]}",
+            expected="the minimum before the maximum",
+        )
     pieces = _pieces(text)
     parts: list[Part] = []
     letters = sorted({group for chain, _, _, group in rows if chain})

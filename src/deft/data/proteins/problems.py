@@ -17,6 +17,7 @@ from deft.data.proteins.problem import MotifProblem
 from deft.data.proteins.structure import read_structure, read_text
 from deft.errors import InvalidInput
 
+_ENDINGS = (".pdb", ".ent")
 _COLUMNS = ("target", "contig", "motif_path")
 
 
@@ -43,14 +44,15 @@ def problem_of(text: str, source: str, stem: str | None = None) -> MotifProblem:
 
 
 def read_problems(path: str | Path) -> list[MotifProblem]:
-    """The problems of a benchmark.csv, or of a folder of problem files, or the one of a file, in
-    order. Raises `InvalidInput` where there is none.
+    """The problems of a benchmark.csv, or of a folder of problem files (.pdb, .ent), or the one of
+    a file, in order. Raises `InvalidInput` where there is none.
     """
     path = Path(path)
     if path.is_dir():
-        files = sorted(path.glob("*.pdb"))
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in _ENDINGS)
         if not files:
-            raise InvalidInput(str(path), given="no .pdb file", expected="a folder of problems")
+            given = f"no {' or '.join(_ENDINGS)} file"
+            raise InvalidInput(str(path), given=given, expected="a folder of problems")
         return [read_problem(file) for file in files]
     if path.suffix.lower() == ".csv":
         return from_benchmark(read_text(path), path)

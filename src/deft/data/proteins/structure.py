@@ -9,6 +9,7 @@ error can name them. Coordinates are angstrom. gemmi reads both formats.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -43,8 +44,11 @@ class Residue:
 
     @property
     def place(self) -> str:
-        """Chain, number and insertion code, as a contig has them: A52B."""
-        return f"{self.chain}{self.number}{self.insertion}"
+        """Chain, number and insertion code, as a contig has them: A52B, and A1:52B of a chain with
+        a digit in its name.
+        """
+        colon = ":" if re.search(r"\d", self.chain) else ""
+        return f"{self.chain}{colon}{self.number}{self.insertion}"
 
     @property
     def key(self) -> tuple[int, str]:
@@ -70,6 +74,8 @@ class Structure:
         found = tuple(residue for residue in self.residues if residue.chain == name)
         if not found:
             near = nearest_names(name, list(self.chains)).removeprefix("; ")
+            if any(re.search(r"\d", chain) for chain in self.chains):
+                near = "a colon ends a name with a digit in it: A1:163-181"
             raise InvalidInput(
                 f"the chain of a motif in {self.source}",
                 given=name,
@@ -85,12 +91,13 @@ class Structure:
         atoms are there and make one piece. Raises `InvalidInput` where they do not.
         """
         residues = self.chain(chain)
+        colon = ":" if re.search(r"\d", chain) else ""
         keys = [residue.key for residue in residues]
         for key in (first, last):
             if key not in keys:
                 raise InvalidInput(
                     f"a residue of a motif in {self.source}",
-                    given=f"{chain}{key[0]}{key[1]}",
+                    given=f"{chain}{colon}{key[0]}{key[1]}",
                     expected=f"one of chain {chain}, which has {_ranges(residues)}",
                     advice="numbers are those of the file (auth_seq_id in mmCIF)",
                 )
@@ -182,7 +189,7 @@ def structure_of(text: str, source: str) -> Structure:
         found = _from_cif(gemmi, text) if cif else gemmi.read_pdb_string(first_model(text))
         found.remove_alternative_conformations()
         found.merge_chain_parts()
-        residues = tuple(_residues(gemmi, found[0])) if len(found) else ()
+        residues = tuple(_residues(gemmi, found[0], source)) if len(found) else ()
     except (RuntimeError, ValueError, IndexError, TypeError, OverflowError) as error:
         if isinstance(error, InvalidInput):
             raise
@@ -226,12 +233,12 @@ def _from_cif(gemmi: Any, text: str) -> Any:
     return gemmi.make_structure_from_block(gemmi.cif.read_string(text)[0])
 
 
-def _residues(gemmi: Any, model: Any) -> list[Residue]:
+def _residues(gemmi: Any, model: Any, source: str) -> list[Residue]:
     """The amino acids of a model."""
     found = []
     for chain in model:
         for residue in chain:
-            atoms = _backbone(gemmi, residue)
+            atoms = _backbone(gemmi, residue, chain.name, source)
             known = gemmi.find_tabulated_residue(residue.name).is_amino_acid()
             if not known and not {"N", "CA", "C"} <= set(atoms):
                 continue
@@ -247,7 +254,9 @@ def _residues(gemmi: Any, model: Any) -> list[Residue]:
     return found
 
 
-def _backbone(gemmi: Any, residue: Any) -> dict[str, tuple[float, float, float]]:
+def _backbone(
+    gemmi: Any, residue: Any, chain: str, source: str
+) -> dict[str, tuple[float, float, float]]:
     """The backbone atoms of a residue. Raises `InvalidInput` where coordinates are no numbers."""
     atoms: dict[str, tuple[float, float, float]] = {}
     elements = {"N": "N", "CA": "C", "C": "C", "O": "O"}
@@ -257,7 +266,7 @@ def _backbone(gemmi: Any, residue: Any) -> dict[str, tuple[float, float, float]]
         place = (atom.pos.x, atom.pos.y, atom.pos.z)
         if not all(map(math.isfinite, place)):
             raise InvalidInput(
-                f"the atom {atom.name} of residue {residue.seqid}",
+                f"the atom {atom.name} of residue {chain}{residue.seqid} in {source}",
                 given=str(place),
                 expected="finite coordinates",
             )
