@@ -30,6 +30,7 @@ ASKED = {
     "commands/training_bank.py": USERS,
     "commands/verdicts.py": USERS,
     "data/ct/split.py": CHECKS,
+    "data/proteins/contig.py": USERS,
     "htransforms/composed.py": CHECKS,
     "htransforms/derivative.py": ADVICE,
     "htransforms/learned.py": CHECKS,

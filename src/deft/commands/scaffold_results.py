@@ -15,7 +15,6 @@ from deft.data.proteins import (
 )
 from deft.data.proteins.export import check_whole_backbone
 from deft.errors import InvalidInput
-from deft.htransforms.composed import Scaled
 from deft.metrics.protein.judge import WEAKNESSES, ProteinJudge
 from deft.metrics.protein.superposition import HELD
 from deft.reports.protein import Drawn, printed, write_page
@@ -101,9 +100,10 @@ def _facts(run: Designing) -> dict[str, str]:
 
 def _settings(run: Designing) -> str:
     """The numbers that designs depend on, in words."""
-    words, h, sampler = [], run.method.h_transform, run.method.sampler
-    if isinstance(h, Scaled):
-        words.append(f"weight {h.weight:g}")
+    words, sampler = list[str](), run.method.sampler
+    weight = getattr(run.method.h_transform, "weight", None)
+    if isinstance(weight, float):
+        words.append(f"weight {weight:g}")
     if (steps := getattr(getattr(sampler, "smc", sampler), "steps", None)) is not None:
         words.append(number(steps, "step"))
     if (scale := getattr(sampler, "noise_scale", None)) is not None:

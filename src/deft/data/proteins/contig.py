@@ -43,7 +43,7 @@ def from_contig(
     Raises `InvalidInput` for what is no contig, for residues that the structure has not, and where
     no length is possible.
     """
-    if not isinstance(structure, Structure):
+    if isinstance(structure, str | Path):
         structure = read_structure(structure)
     text = contig.strip().strip("\"'").strip()
     if text.startswith("[") and text.endswith("]"):

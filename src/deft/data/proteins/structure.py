@@ -9,7 +9,6 @@ error can name them. Coordinates are angstrom. gemmi reads both formats.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -44,11 +43,8 @@ class Residue:
 
     @property
     def place(self) -> str:
-        """Chain, number and insertion code, as a contig has them: A52B, and A1:52B of a chain with
-        a digit in its name.
-        """
-        colon = ":" if re.search(r"\d", self.chain) else ""
-        return f"{self.chain}{colon}{self.number}{self.insertion}"
+        """Chain, number and insertion code, as a contig has them: A52B, and A1:52B of chain A1."""
+        return f"{_written(self.chain)}{self.number}{self.insertion}"
 
     @property
     def key(self) -> tuple[int, str]:
@@ -73,14 +69,13 @@ class Structure:
         """The residues of a chain. Raises `InvalidInput` where the file has none of that name."""
         found = tuple(residue for residue in self.residues if residue.chain == name)
         if not found:
+            colons = any(_written(chain) != chain for chain in self.chains)
             near = nearest_names(name, list(self.chains)).removeprefix("; ")
-            if any(re.search(r"\d", chain) for chain in self.chains):
-                near = "a colon ends a name with a digit in it: A1:163-181"
             raise InvalidInput(
                 f"the chain of a motif in {self.source}",
                 given=name,
                 expected=f"one of {', '.join(self.chains)}",
-                advice=near,
+                advice="a colon ends a name with a digit: A1:163-181" if colons else near,
             )
         return found
 
@@ -91,13 +86,12 @@ class Structure:
         atoms are there and make one piece. Raises `InvalidInput` where they do not.
         """
         residues = self.chain(chain)
-        colon = ":" if re.search(r"\d", chain) else ""
         keys = [residue.key for residue in residues]
         for key in (first, last):
             if key not in keys:
                 raise InvalidInput(
                     f"a residue of a motif in {self.source}",
-                    given=f"{chain}{colon}{key[0]}{key[1]}",
+                    given=f"{_written(chain)}{key[0]}{key[1]}",
                     expected=f"one of chain {chain}, which has {_ranges(residues)}",
                     advice="numbers are those of the file (auth_seq_id in mmCIF)",
                 )
@@ -111,6 +105,11 @@ class Structure:
         found = residues[start : end + 1]
         check_whole(found, self.source)
         return found
+
+
+def _written(chain: str) -> str:
+    """A chain before a number."""
+    return f"{chain}:" if any(map(str.isdigit, chain)) else chain
 
 
 def check_whole(residues: Sequence[Residue], source: str) -> None:
