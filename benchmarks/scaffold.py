@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -137,7 +138,10 @@ class Bench:
             best = {
                 name: max(
                     (one for one in found if one["method"] == name),
-                    key=lambda one: (one["joint"], -(one["junction"] or 0.0)),
+                    key=lambda one: (
+                        one["joint"],
+                        -math.inf if one["junction"] is None else -one["junction"],
+                    ),
                 )["weight"]
                 for name in dict.fromkeys(one["method"] for one in found)
             }

@@ -10,9 +10,10 @@ no protein of a benchmark motif: in one piece of 8 to 24 residues, or in two to 
 20. The same chain is seen with other motifs and other noise each time. The run goes on from where
 it was stopped, and writes OUT/h.safetensors with the loss on held-out chains by noise level.
 
-With --from-scratch a network as large as the prior's is trained to denoise chains that it is told
-the motif of, which is what an h-transform and a prior are together: conditional training without a
-learned prior. It is the same class, on the Gaussian chain that the prior's preconditioner is of.
+With --from-scratch a network nine tenths as large as the prior is trained to denoise chains that it
+is told the motif of, which is what an h-transform and a prior are together: conditional training
+without a learned prior. It is the same class, on the Gaussian chain that the prior's preconditioner
+is of.
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
+    if args.weight is not None and not 0 < args.weight <= 1e6:
+        parser.error(f"--weight {args.weight} is not a factor above 0")
     if not args.data.is_file():
         parser.error(f"{args.data} is no file; see the top of recipes/backbone_data.py")
     torch.set_num_threads(args.threads)

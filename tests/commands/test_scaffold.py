@@ -223,6 +223,20 @@ def test_a_folder_where_nothing_was_kept_is_free(deft, world, tmp_path, monkeypa
     assert code == 0, errors
 
 
+def test_another_weight_is_another_design(world):
+    problem, prior = read_problem(world / "motif.pdb"), zoo.load(world / "tiny.safetensors")
+
+    def origin(weight):
+        method, file = method_of(
+            None, world / "h.safetensors", prior, 2, None, None, None, (), weight
+        )
+        run = designing.Designing(world, prior, problem, method, 1, 0, 0.1, 1, h=file)
+        return run._origin(0)["h"]
+
+    assert origin(2.0) == origin(2.0)
+    assert len({origin(1.0), origin(2.0), origin(3.0)}) == 3
+
+
 def test_another_method_needs_another_folder(scaffold, deft, world):
     out, _ = scaffold(*PLAIN, n=1)
     given = ["scaffold", "--problem", world / "motif.pdb", "-n", 1, "--method", "Replacement"]

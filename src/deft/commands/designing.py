@@ -155,6 +155,11 @@ class Designing:
             facts["measures"] = {**record["measures"], **more}
             done.add(self.name(i), record["from"], list(record["files"]), facts)
 
+    @property
+    def begun(self) -> bool:
+        """Whether its folder holds a design, of whatever settings."""
+        return any(self.out.glob(f"{self.problem.name}_*.{self.format}"))
+
     def finished(self) -> list[int]:
         """The numbers of the designs that are drawn and kept as they are asked for now."""
         done = Done(self.out, f".{self.format}")
@@ -176,6 +181,9 @@ class Designing:
         """By hash, all that a design comes from."""
         card, layout = self.method.card(), self.layout(i)
         h = of_file(self.h) if self.h is not None else card["h_transform"]
+        weight = getattr(self.method.h_transform, "weight", None)
+        if self.h is not None and weight is not None:
+            h = [h, weight]
         names = [residue.name for residue in self.problem.residues]
         groups = self.problem.group.tolist()
         measured = fingerprint(

@@ -133,7 +133,9 @@ def _checkpoint(path: Path) -> None:
             "schedule": _line(card.get("schedule")),
             "training": _line(card.get("training")),
             **{
-                name: _line(card[name]) for name in ("sampler", "weight", "units") if card.get(name)
+                name: _line(card[name])
+                for name in ("sampler", "weight", "units")
+                if card.get(name) is not None
             },
             "sha256": of_file(path),
             "hash": "verified"

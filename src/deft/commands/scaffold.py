@@ -202,7 +202,7 @@ def run(
             if kept:
                 write(one, kept, page, judged_by)
                 export(kept, export_motifbench, export_insilico)
-        if not total:
+        if not any(one.begun for one in runs):
             claims.release_yaml(where)
     for one_lost in lost[:-1]:
         print(f"error: {one_lost}", file=sys.stderr)

@@ -37,7 +37,7 @@ METHODS = {
 }
 _ALSO = {"learned": "DEFT", "tds": "TwistedSMC"}
 _ZETA, _PARTICLES = 1.7, 8
-_WEIGHT = 4.0  # of reconstruction guidance; both as tuned for docs/protein-results.md
+_WEIGHT = 4.0  # of reconstruction guidance: half of what docs/protein-results.md was tuned to
 
 
 def problems_of(

@@ -20,7 +20,7 @@ from deft.metrics.protein.superposition import HELD
 from deft.reports.protein import Drawn, printed, write_page
 from deft.storage.claims import write_json
 from deft.studies.protein.ranked import DESIGN_MEASURES, ranked
-from deft.studies.words import number
+from deft.studies.words import number, some
 
 DESIGNS, PAGE = "designs.json", "report.html"
 
@@ -147,6 +147,11 @@ def export(kept: Sequence[Kept], motifbench: Path | None, insilico: Path | None)
             where = write_to(folder, designs)
             problem = kept[0].layout.problem
             print(f"exported to {where}")
+            name = kept[0].layout.problem.name
+            other = [f"{one.name} as {name}_{k}" for k, one in enumerate(kept)]
+            other = [said for said in other if len(set(said.split(" as "))) > 1]
+            if other:  # these layouts number from 0 without gaps
+                print(f"numbered otherwise there: {some(other)}")
             _say_faults(check_folder(where, {where.name: problem}))
 
 

@@ -61,7 +61,7 @@ CARD = Object(
         "training": OneOf((Object({}, open=True), Nothing())),
         "metrics": OneOf((_METRICS, Nothing())),
         "sampler": OneOf((SAMPLER, Nothing())),
-        "weight": OneOf((Real(), Nothing())),
+        "weight": OneOf((Real(low=1e-6, high=1e6), Nothing())),
         "units": OneOf((UNITS, Nothing())),
         "codec": OneOf((codec_error.CODEC, Nothing())),
         "conformal": OneOf((intervals.CARD, Nothing())),
