@@ -200,6 +200,8 @@ SCAFFOLD_ROWS: dict[str, list[Row]] = {
             "--prior {w}/tiny.safetensors",
             ("--prior: got tiny", "[1, 16, 16]", "a prior of protein backbones: backbone-128"),
         ),
+    ],
+    "settings of scaffolds": [
         Row(SCAFFOLD, "--noise_scale 2", ("--noise_scale: got 2.0; expected a number in [0, 1]",)),
         Row(SCAFFOLD, "--zeta 1", ("--zeta: got 1.0; expected nothing", "DPS")),
         Row(SCAFFOLD, "--weight 0", ("--weight: got 0.0; expected", "a factor on the shift")),
