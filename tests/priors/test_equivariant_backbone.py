@@ -151,3 +151,13 @@ def test_half_precision_is_of_the_network_and_not_of_positions():
     full, low = (p.given(mask=mask).denoise(x_t + far, t) for p in (prior, half))
     added = (full - small(trained=False).given(mask=mask).denoise(x_t, t)).abs().max()
     assert 0 < float((low - full).abs().max()) < 0.05 * float(added)
+
+
+def test_an_outer_autocast_is_not_for_positions():
+    """As in a training of h with precision="bf16"."""
+    prior = small()
+    x_t, t = noisy(prior.of_length(14), [0, 1], 0.1)
+    told = prior.given(mask=torch.ones(2, 14, dtype=torch.bool))
+    plain = told.denoise(x_t, t)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(told.denoise(x_t, t), plain)

@@ -88,8 +88,9 @@ class EquivariantBackbone(BackbonePrior):
         return float((ChainSpectrum(*self._numbers).variances(middle).sum() / middle).sqrt())
 
     def estimate(self, x_t: Signal, t: Times, mask: Bool[Tensor, "batch places"]) -> Signal:
-        wiener, colour, noise = self.filtered(x_t, t, mask)
-        return wiener + colour @ self.correction(wiener, colour, noise, mask)
+        with torch.autocast(x_t.device.type, enabled=False):  # positions are no numbers of bf16
+            wiener, colour, noise = self.filtered(x_t, t, mask)
+            return wiener + colour @ self.correction(wiener, colour, noise, mask)
 
     def filtered(
         self, x_t: Signal, t: Times, mask: Bool[Tensor, "batch places"]
