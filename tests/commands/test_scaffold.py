@@ -386,6 +386,31 @@ def test_exports_are_written_and_looked_through(scaffold, deft, world, tmp_path)
     (world / "full.pdb").unlink()
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_an_export_never_writes_over_the_designs(scaffold, deft, world, tmp_path, several):
+    kept = tmp_path / "designs" / "MADE"
+    scaffold(*PLAIN, out="designs/MADE")
+    before = {file.name: file.read_bytes() for file in kept.glob("MADE_*.pdb")}
+    given = (
+        "scaffold",
+        "--problem",
+        world / "motif.pdb",
+        "-n",
+        1,
+        "--steps",
+        2,
+        "--judge",
+        "false",
+    )
+    code, _, errors = deft(
+        *(*given, "--prior", world / "tiny.safetensors", "--out", kept, *PLAIN),
+        *("--export_insilico" if several else "--export_motifbench", tmp_path / "designs"),
+    )
+    assert code == 2
+    assert "another folder than that of the designs themselves" in errors
+    assert {file.name: file.read_bytes() for file in kept.glob("MADE_*.pdb")} == before
+
+
 def _four(number, place):
     """N, CA, C and O of a residue."""
     from tests.data.proteins.made import atom

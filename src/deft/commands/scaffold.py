@@ -137,7 +137,7 @@ def run(
             export_motifbench=export_motifbench,
             export_insilico=export_insilico,
         )
-        if problem is None:
+        if problem is None and pdb is None:
             inputs.unused("with --check and no --problem", name=name, contig=contig, length=length)
         named = problem is not None or pdb is not None
         look_through(check, problems_of(problem, pdb, contig, length, name) if named else [])
@@ -148,7 +148,8 @@ def run(
     where = out or Path("designs") / (problem.stem if several and problem else found[0].name)
     for given in (problem, pdb):
         inputs.apart(where, given)
-    check_exports(found, export_motifbench, export_insilico)
+    outs = [where / one.name if several else where for one in found]
+    check_exports(found, outs, export_motifbench, export_insilico)
     h = None if h is None else places.fetched(h)
     allowed = priors.names(allow)
     network = check_prior(

@@ -125,15 +125,27 @@ def _remarks(judge: ProteinJudge | None) -> list[str]:
 
 
 def check_exports(
-    problems: Sequence[MotifProblem], motifbench: Path | None, insilico: Path | None
+    problems: Sequence[MotifProblem],
+    outs: Sequence[Path],
+    motifbench: Path | None,
+    insilico: Path | None,
 ) -> None:
-    """Raise for a folder that cannot be written to, and for motifs that cannot be exported, before
-    anything is drawn.
+    """Raise for a folder that cannot be written to or holds the designs (`outs`) themselves, and
+    for motifs that cannot be exported, before anything is drawn.
     """
     for option, folder in (("export_motifbench", motifbench), ("export_insilico", insilico)):
         files = [] if folder is None else [folder, *folder.parents]
         if any(place.exists() and not place.is_dir() for place in files):
             raise InvalidInput(option, given=f"{folder}, a file", expected="a folder")
+        if folder is not None:
+            written = {(folder / one.name).resolve() for one in problems}
+            if any(out.resolve() in written for out in outs):
+                raise InvalidInput(
+                    option,
+                    given=folder,
+                    expected="another folder than that of the designs themselves, since an export "
+                    "writes over what is there",
+                )
     if insilico is not None:
         for problem in problems:
             check_whole_backbone(problem)
