@@ -25,6 +25,7 @@ from torch import Tensor
 
 from deft.metrics import protein
 from deft.metrics.protein.judge import load_protein_judge
+from deft.pipeline.scaffolds import chains_at_all
 from deft.storage.atomic import atomic
 from deft.studies.estimate import Estimate, finite
 from deft.studies.protein import Measured, PlacedMotif, Thresholds, evaluate_backbones
@@ -65,12 +66,15 @@ def chains_of(parts: Sequence[Part]) -> list[Tensor]:
 
 
 def diverged(parts: Sequence[Part]) -> Tensor:
-    """Which designs are not finite: steps that were too large."""
-    return torch.tensor([not bool(chain.isfinite().all()) for chain in chains_of(parts)])
+    """Which designs are no chains, by the limit of `deft scaffold`: not finite, or with a residue
+    further from the middle than a file has room for. Their steps were too large.
+    """
+    layouts = [layout for part in parts for layout in part.problem.layouts]
+    return ~torch.tensor(chains_at_all(chains_of(parts), layouts))
 
 
 def measured(parts: Sequence[Part]) -> Measured:
-    """The measures of the designs of several parts, one after the other. One that is not finite has
+    """The measures of the designs of several parts, one after the other. One that diverged has
     none, and does not hold its motif.
     """
     x, mask = protein.stacked(chains_of(parts))
@@ -189,14 +193,13 @@ def row(
     most: int,
 ) -> dict[str, Any]:
     """One method on one set: all of its designs, and what they come to."""
-    found = measured(parts)
+    found, lost = measured(parts), diverged(parts)
     geometry = successes(found, replace(limits, cross_likelihood=None))
     asked = geometry | successes(found, replace(strict, cross_likelihood=None))
     if parts[0].which == HELD or parts[0].method == FREE:
-        asked = ~diverged(parts)
+        asked = ~lost
     found = with_cross(found, judge.of(parts, asked), judge)
     joint, by_natives = successes(found, limits), successes(found, strict)
-    lost = diverged(parts)
     names = [part.problem.name for part in parts for _ in part.x]
     seeds = [part.seed for part in parts for _ in part.x]
     values = {

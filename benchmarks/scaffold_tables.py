@@ -76,7 +76,7 @@ def failures(of_set: Mapping[str, Any]) -> str:
     """Which share of designs diverged, and which share of the others misses each condition of a
     joint success; of those that were judged, the judge's.
     """
-    rows = [["what fails", "not finite", *(title for _, title, _ in CONDITIONS)]]
+    rows = [["what fails", "diverged", *(title for _, title, _ in CONDITIONS)]]
     for name, row in of_set["methods"].items():
         cells = [f"{row.get('diverged', 0) / row['designs']:.2f}"]
         for key, _, least in CONDITIONS:

@@ -53,6 +53,7 @@ ASKED = {
     "pipeline/scanned.py": USERS,
     "posterior.py": ADVICE,
     "priors/base.py": PARTS,
+    "priors/own.py": USERS,
     "priors/predictions.py": USERS,
     "priors/resolve.py": USERS,
     "samplers/conditional.py": ADVICE,

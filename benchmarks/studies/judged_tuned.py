@@ -87,10 +87,13 @@ def settings(family: str, count: int, h: HTransform) -> list[Method]:
 
 
 def best(results: dict[str, Any]) -> tuple[str, dict[str, list[float]]]:
-    """The label with the lowest KID, and what each had (value, standard error)."""
+    """The label with the lowest KID, and what each had (value, standard error); none where samples
+    were not finite.
+    """
     found = {
         row["label"]: [row["summary"]["judged_kid"][key] for key in ("value", "standard_error")]
         for row in results["methods"]
+        if "judged_kid" in row["summary"]
     }
     return min(found, key=lambda label: found[label][0]), found
 

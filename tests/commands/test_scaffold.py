@@ -183,6 +183,20 @@ def test_designs_that_are_no_chains_are_not_kept(scaffold, deft, world, tmp_path
     assert "1 of 3 designs is done already" in said
 
 
+def test_a_problem_that_does_not_fit_is_left_out_and_said(deft, world, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("motif", "short"):
+        (tmp_path / "in" / f"{name}.pdb").write_bytes((world / f"{name}.pdb").read_bytes())
+    given = ("--prior", world / "tiny.safetensors", "--steps", 2, "--judge", "false", *PLAIN)
+    code, said, errors = deft(
+        "scaffold", "--problem", tmp_path / "in", "-n", 1, "--out", tmp_path / "out", *given
+    )
+    assert code == 0, errors
+    assert "left out: the length of" in said
+    assert "at least 16" in said
+    assert [path.name for path in (tmp_path / "out").glob("*/*.pdb")] == ["MADE_0.pdb"]
+
+
 def test_designs_that_are_no_chains_do_not_stop_the_next_problem(
     deft, world, tmp_path, monkeypatch
 ):

@@ -78,6 +78,7 @@ def test_from_chains_to_designs(deft, world, tmp_path):
     assert "deft scaffold --h" in said
     card = checkpoint.read_card(tmp_path / "run" / "h.safetensors")
     assert card["problem"]["class"] == "MotifScaffolding"
+    assert card["weight"] is None
     assert card["architecture"]["class"] == "BackboneHTransform"
     sampler = sampler_of(card)
     assert isinstance(sampler, Cooled)
@@ -93,3 +94,17 @@ def test_from_chains_to_designs(deft, world, tmp_path):
     )
     assert code == 0, errors
     assert zoo.load(world / "tiny.safetensors").name in (tmp_path / "out/designs.json").read_text()
+
+
+def test_an_h_that_is_trained_on_keeps_its_weight(deft, world, tmp_path):
+    prior = zoo.load(world / "tiny.safetensors")
+    h, card = checkpoint.load(world / "h.safetensors", prior)
+    kept = {"problem": card["problem"], "prior_from": card["prior_from"], "weight": 3.0}
+    checkpoint.save(tmp_path / "h.safetensors", h, prior, kept)
+    code, _, errors = deft(
+        *("adapt", "--h", tmp_path / "h.safetensors", "--problem", "MotifScaffolding"),
+        *("--images", world / "ten.npz", "--out", tmp_path / "run", "--batch_size", 2),
+        *("--steps", 1),
+    )
+    assert code == 0, errors
+    assert checkpoint.read_card(tmp_path / "run" / "h.safetensors")["weight"] == 3.0

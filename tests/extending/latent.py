@@ -33,3 +33,6 @@ def grey() -> LatentPrior:
     prior = LatentPrior(codes, LinearCodec(torch.kron(square, square), (1, 16, 16), (1, 8, 8)))
     prior.value_range = (-1.0, 1.0)
     return prior
+
+
+READY = grey()

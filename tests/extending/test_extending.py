@@ -184,6 +184,13 @@ def test_a_prior_of_latents_is_sampled_in_signal_space(tmp_path, capsys):
     assert "misfit of the samples" in capsys.readouterr().out
 
 
+def test_a_prior_may_be_an_object_of_a_module():
+    from deft.priors.own import own
+    from tests.extending import latent
+
+    assert own("tests.extending.latent.READY", ["tests.extending"]) is latent.READY
+
+
 def test_an_h_of_latents_is_trained_on_images_and_compared_on_them(tmp_path, capsys):
     images, run = save_images(tmp_path / "images", 12), tmp_path / "run"
     named = ["--prior", "tests.extending.latent.grey", "--allow", "tests.extending.latent"]

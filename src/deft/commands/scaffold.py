@@ -12,7 +12,7 @@ from deft.commands.priors import Names
 from deft.commands.scaffold_inputs import (
     METHODS,
     check_prior,
-    for_prior,
+    fitting,
     method_of,
     problems_of,
 )
@@ -173,7 +173,7 @@ def run(
         Designing(
             where / one.name if several else where,
             network,
-            for_prior(one, network),
+            one,
             chosen,
             designs,
             seed,
@@ -182,7 +182,7 @@ def run(
             format,
             file,
         )
-        for one in found
+        for one in fitting(found, network)
     ]
     for one in runs:
         one.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,6 +113,21 @@ def check_prior(prior: Prior) -> BackbonePrior:
             "your own (deft.CallableBackbone)",
         )
     return prior
+
+
+def fitting(problems: Sequence[MotifProblem], prior: BackbonePrior) -> list[MotifProblem]:
+    """Those with designs of lengths that a prior knows; of several, others are left out and said.
+    Raises `InvalidInput` where none is left.
+    """
+    found: list[MotifProblem] = []
+    for k, problem in enumerate(problems, start=1):
+        try:
+            found.append(for_prior(problem, prior))
+        except InvalidInput as error:
+            if k == len(problems) and not found:
+                raise
+            print(f"left out: {error}")
+    return found
 
 
 def for_prior(problem: MotifProblem, prior: BackbonePrior) -> MotifProblem:

@@ -159,12 +159,11 @@ def export(kept: Sequence[Kept], motifbench: Path | None, insilico: Path | None)
             where = write_to(folder, designs)
             problem = kept[0].layout.problem
             print(f"exported to {where}")
-            name = kept[0].layout.problem.name
-            other = [f"{one.name} as {name}_{k}" for k, one in enumerate(kept)]
-            other = [said for said in other if len(set(said.split(" as "))) > 1]
-            if other:  # these layouts number from 0 without gaps
-                print(f"numbered otherwise there: {some(other)}")
-            _say_faults(check_folder(where, {where.name: problem}))
+            places = [(one.name, f"{problem.name}_{k}") for k, one in enumerate(kept)]
+            moved = [f"{own} as {there}" for own, there in places if own != there]
+            if moved:  # these layouts number from 0 without gaps
+                print(f"numbered otherwise there: {some(moved)}")
+            _say_faults(check_folder(where, {problem.name: problem}))
 
 
 def look_through(folder: Path, problems: Sequence[MotifProblem]) -> None:

@@ -202,7 +202,7 @@ def drawn(
     return found.x_0[:, 0].detach().cpu()
 
 
-def chains_at_all(x: Tensor, layouts: Sequence[Layout]) -> list[bool]:
+def chains_at_all(x: Tensor | Sequence[Tensor], layouts: Sequence[Layout]) -> list[bool]:
     """Which of these are finite, and fit into a file, around the centre of their own residues."""
     own = [one[: layout.length] for one, layout in zip(x, layouts, strict=True)]
     # not for NaN

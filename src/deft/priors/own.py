@@ -19,7 +19,8 @@ def is_dotted(name: object) -> bool:
 
 
 def own(name: str, allow: Collection[str]) -> Prior:
-    """The prior that `module.name()` makes: a class of priors, or a function that returns one.
+    """The prior that `module.name()` makes, a class of priors or a function that returns one; or
+    that `module.name` is.
 
     Raises `InvalidInput` where `allow` does not name the module, or a package around it, before
     anything is imported; and for what makes no prior.
@@ -41,6 +42,8 @@ def own(name: str, allow: Collection[str]) -> Prior:
             expected="the dotted path of a class or a function, in a module on the path",
             advice=f"importing it said: {error}",
         ) from error
+    if isinstance(found, Prior):
+        return found
     if not callable(found):
         known = [
             key

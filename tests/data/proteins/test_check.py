@@ -99,6 +99,37 @@ def test_exports_have_no_faults(bench, pipeline):
     assert words(check_folder(pipeline / f"motif={NAME}")) == []
 
 
+def test_a_motif_that_was_not_compared_is_said(bench, pipeline, tmp_path):
+    other = {"OTHER": problem()}
+    for folder in (bench.parent, pipeline):
+        assert (
+            "OTHER: its motif was compared with no design" in words(check_folder(folder, other))[0]
+        )
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "a.pdb").write_bytes((bench / f"{NAME}_0.pdb").read_bytes())
+    assert "compared with no design" in words(check_folder(tmp_path / "bare", other))[-1]
+
+
+def test_a_motif_of_the_pipeline_that_is_elsewhere(pipeline):
+    told = {NAME: problem(group=1)}
+    assert words(check_folder(pipeline, told)) == []
+    assert words(check_folder(pipeline / f"motif={NAME}", told)) == []
+    path = pipeline / f"motif={NAME}" / "pdbs" / f"{NAME}_1.pdb"
+    layout = designs(2, group=1)[1].layout
+    moved = {int(k) + 1 for k in layout.index[:3]}
+
+    def shifted(line):
+        if not line.startswith("ATOM") or int(line[22:26]) not in moved:
+            return line
+        return f"{line[:30]}{float(line[30:38]) + 15:8.3f}{line[38:]}"
+
+    edit(path, lambda text: "\n".join(map(shifted, text.split("\n"))))
+    found = words(check_folder(pipeline, told))
+    assert len(found) == 1
+    assert found[0].startswith(f"{NAME}_1.pdb: the motif ")
+    assert "the design misses its motif" in found[0]
+
+
 def test_the_table_of_motifbench(bench):
     lines = (bench / "scaffold_info.csv").read_text().splitlines()
     assert lines[0] == "sample_num,motif_placements"
@@ -229,7 +260,7 @@ def test_a_placement_that_is_off_by_one(bench):
     )
     (fault,) = check_folder(bench.parent, {NAME: problem()})
     assert "from where it is placed" in fault.what
-    assert fault.advice == "look at the placement: lengths, and the order of segments"
+    assert "look at the placement: lengths, and the order of segments" in fault.advice
 
 
 def test_another_residue_in_the_motif(bench):

@@ -73,6 +73,12 @@ def test_chains_with_a_digit_in_their_name_and_without_one(tmp_path):
     assert from_contig("5/_3-_9/5", tmp_path / "blank.pdb").residues == unnamed.residues
 
 
+def test_a_segment_without_a_letter_is_of_the_first_group():
+    problem = from_contig("2/A1-4/5/B1-4;B/3/A9-10;A/2", STRUCTURE)
+    assert problem.group.tolist() == [0] * 4 + [1] * 4 + [0] * 2
+    assert from_contig(problem.contig, STRUCTURE).group.tolist() == problem.group.tolist()
+
+
 def test_a_residue_comes_once_in_a_group():
     refused(
         lambda: from_contig("5/A1-9/8/A1-9/5", STRUCTURE),

@@ -124,6 +124,9 @@ def test_files_that_are_none(tmp_path):
     assert "No such file" in raised.value.given
     with pytest.raises(InvalidInput) as raised:
         made("cut.pdb", b"ATOM      1  CA  GLY A   1       1.0\n")()
+    assert "columns 31 to 54" in raised.value.expected
+    with pytest.raises(InvalidInput) as raised:
+        made("cut.cif", b"data_x\nloop_\n_atom_site.id\n1 2\n_atom_site.id\n")()
     assert "gemmi cannot read" in raised.value.given
     with pytest.raises(InvalidInput):
         made("cut.cif", b"data_x\nloop_\n_atom_site.id\n_atom_site.Cartn_x\n1\n")()
@@ -133,6 +136,22 @@ def test_coordinates_that_are_no_numbers():
     text = mmcif(3).replace(f"{helix(3)[1][0]:.3f}", "nan")
     with pytest.raises(InvalidInput):
         structure_of(text, "made.cif").span("A", (1, ""), (3, ""))
+
+
+@pytest.mark.parametrize("columns", [" " * 24, "  xx.xxx   0.000   0.000"])
+def test_coordinates_of_a_pdb_file_that_cannot_be_read_are_not_0(columns):
+    lines = chain(3)
+    lines[4] = lines[4][:30] + columns + lines[4][54:]
+    with pytest.raises(InvalidInput, match=r"line 5 of made\.pdb.*three finite coordinates"):
+        structure_of(pdb(lines), "made.pdb")
+
+
+def test_atoms_at_one_place_are_no_motif():
+    lines = chain(3)
+    lines[4] = lines[4][:30] + lines[1][30:54] + lines[4][54:]
+    structure = structure_of(pdb(lines), "made.pdb")
+    with pytest.raises(InvalidInput, match=r"0\.0 angstrom between A1 and A2.*2 angstrom apart"):
+        structure.span("A", (1, ""), (3, ""))
 
 
 def test_without_gemmi_the_extra_is_named(monkeypatch):

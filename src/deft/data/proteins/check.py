@@ -42,12 +42,15 @@ def check_folder(
     )
     known = problems or {}
     faults: list[Fault] = []
-    found = False
+    found, compared = False, set[str]()
     for place in [folder, *inside]:
         if (place / "pdbs").is_dir() or (place / "motif_pdbs").is_dir():
-            faults += insilico(place)
+            name = place.name.removeprefix("motif=")
+            faults += insilico(place, known.get(name))
+            compared.add(name)
         elif (place / "scaffold_info.csv").exists():
             faults += motifbench(place, known.get(place.name))
+            compared.add(place.name)
         elif files := sorted(place.glob("*.pdb")):
             faults += [fault for path in files for fault in check_file(path)]
             if place is not folder:
@@ -64,4 +67,12 @@ def check_folder(
             expected="PDB files, or folders of them: NAME/NAME_0.pdb with scaffold_info.csv, or "
             "pdbs/ and motif_pdbs/",
         )
-    return faults
+    return faults + [
+        Fault(
+            name,
+            f"its motif was compared with no design in {folder}",
+            "a folder of its name says where motifs are: NAME/scaffold_info.csv, or motif=NAME",
+        )
+        for name in known
+        if name not in compared
+    ]

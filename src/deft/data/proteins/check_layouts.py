@@ -23,6 +23,8 @@ from deft.geometry import superposed
 
 DESIGNS = 100  # that MotifBench asks for
 NEAR = 1.0  # angstrom: a motif is where its placement says
+Pairs = dict[int, list[tuple[object, object]]]
+_MISSED = "the design misses its motif"
 _ORDERS = 720  # of segments that are tried
 
 
@@ -133,7 +135,7 @@ def _motif_there(
                 advice = f"its segments are in the order {'/'.join(map(str, other))}"
                 break
         else:
-            advice = "look at the placement: lengths, and the order of segments"
+            advice = f"look at the placement: lengths, and the order of segments; or {_MISSED}"
         yield Fault(name, f"the motif {apart:.1f} angstrom from where it is placed", advice)
         return
     place = 1
@@ -154,7 +156,7 @@ def _motif_there(
 def _rmsd(words: list[int | str], lines: Lines, problem: MotifProblem) -> float:
     """How far the motif is from where a placement says, each group by itself; the largest."""
     trace, place = lines.trace, 1
-    pairs: dict[int, list[tuple[object, object]]] = {}
+    pairs: Pairs = {}
     parts = dict(zip(problem.labels, problem.segments, strict=True))
     for word in words:
         if isinstance(word, int):
@@ -163,6 +165,11 @@ def _rmsd(words: list[int | str], lines: Lines, problem: MotifProblem) -> float:
         for residue in parts[word].residues:
             pairs.setdefault(parts[word].group, []).append((trace[place][1], residue.atoms["CA"]))
             place += 1
+    return _worst(pairs)
+
+
+def _worst(pairs: Pairs) -> float:
+    """The largest RMSD of a group, of places in a design and in the motif."""
     worst = 0.0
     for points in pairs.values():
         design, motif = (
@@ -173,7 +180,7 @@ def _rmsd(words: list[int | str], lines: Lines, problem: MotifProblem) -> float:
     return worst
 
 
-def insilico(folder: Path) -> list[Fault]:
+def insilico(folder: Path, problem: MotifProblem | None = None) -> list[Fault]:
     """The faults of a folder as the in-silico design pipeline takes it."""
     faults: list[Fault] = []
     pairs = {
@@ -191,8 +198,31 @@ def insilico(folder: Path) -> list[Fault]:
         faults += check_file(path)
         faults += _bare(path)
         if stem in pairs["motif_pdbs"]:
-            faults += _motif_file(pairs["motif_pdbs"][stem], path)
+            found = list(_motif_file(pairs["motif_pdbs"][stem], path))
+            faults += found
+            if problem is not None and not found:
+                faults += _numbered(pairs["motif_pdbs"][stem], path, problem)
     return faults
+
+
+def _numbered(path: Path, design: Path, problem: MotifProblem) -> Iterator[Fault]:
+    """Whether the motif of the problem is in a design where the file of its motif says."""
+    motif, whole = read_lines(path)[0], read_lines(design)[0]
+    if motif is None or whole is None:
+        return
+    where = f"{path.parent.name}/{path.name}"
+    if len(motif.trace) != len(problem.residues):
+        shown = f"{len(motif.trace)} residues, and the motif has {len(problem.residues)}"
+        yield Fault(where, shown, f"write the motif of {problem.name}")
+        return
+    pairs: Pairs = {}
+    for number, residue, group in zip(
+        motif.trace, problem.residues, problem.group.tolist(), strict=True
+    ):
+        pairs.setdefault(group, []).append((whole.trace[number][1], residue.atoms["CA"]))
+    apart = _worst(pairs)
+    if apart > NEAR:
+        yield Fault(design.name, f"the motif {apart:.1f} angstrom from where {where} says", _MISSED)
 
 
 def _bare(path: Path) -> list[Fault]:

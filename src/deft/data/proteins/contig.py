@@ -2,7 +2,8 @@
 
     10-40/A163-181/10-40        10 to 40 residues, residues 163 to 181 of chain A, 10 to 40 residues
     5-20,A16-35,10,A52B,5-20    commas too; one number, one residue; an insertion code
-    10/A5-12;A/8/B7-20;B/10     segments of two groups, each a rigid body of its own
+    10/A5-12;A/8/B7-20;B/10     segments of two groups, each a rigid body of its own;
+                                A is that of segments without a letter
     10/A1:5-12/8/_7-20/10       chain A1, whose name has a digit, and a chain without a name
 
 A slash or a comma stands between parts; brackets and quotes around all of it may stay. One chain is
@@ -27,6 +28,7 @@ _SPAN = re.compile(
     r"(?:-([A-Za-z_]*|[A-Za-z0-9_]+:)(-?\d{1,9})([A-Za-z]?))?(?:;([A-Za-z]))?",
     re.ASCII,
 )
+_FIRST = "A"  # the group of a segment that names none
 _EXAMPLE = "parts like 10-40, A163-181 or A38, with a slash or a comma between"
 
 
@@ -54,7 +56,11 @@ def from_contig(
     if tokens == [""]:
         raise InvalidInput("contig", given="an empty text", expected=_EXAMPLE)
     letters = sorted(
-        {token.partition(";")[2].upper() for token in tokens if not _LENGTH.fullmatch(token)}
+        {
+            (token.partition(";")[2] or _FIRST).upper()
+            for token in tokens
+            if not _LENGTH.fullmatch(token)
+        }
     )
     parts = tuple(_part(token, contig, structure, letters) for token in tokens)
     _check_once(parts, contig)
@@ -84,7 +90,7 @@ def _part(token: str, contig: str, structure: Structure, letters: list[str]) -> 
         )
     start = (int(first), insertion.upper())
     end = start if last is None else (int(last), last_insertion.upper())
-    group = letters.index((letter or "").upper())
+    group = letters.index((letter or _FIRST).upper())
     return Segment(structure.span(chain.removesuffix(":"), start, end), group)
 
 

@@ -13,6 +13,8 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+from deft.errors import InvalidInput
+
 
 @final
 @dataclass(frozen=True)
@@ -95,6 +97,18 @@ class Lines:
                 found.append(line.number)
             last = key
         return found
+
+
+def check_places(text: str, source: str) -> None:
+    """Raises `InvalidInput` for an atom whose coordinates are no numbers: gemmi reads them as 0."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.startswith(("ATOM  ", "HETATM")) and Line.read(line).where is None:
+            raise InvalidInput(
+                f"line {number} of {source}",
+                given=line[:54].strip(),
+                expected="three finite coordinates in the columns 31 to 54",
+                advice="leave the atom out, or give it its place",
+            )
 
 
 def _whole(text: str) -> int | None:

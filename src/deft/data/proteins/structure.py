@@ -19,9 +19,12 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from deft.data.proteins.numbering import ranges, written
+from deft.data.proteins.pdb_lines import check_places
 from deft.errors import InvalidInput, nearest_names
 
 BACKBONE = ("N", "CA", "C", "O")
+SHORTEST_BOND = 2.0  # angstrom
 LONGEST_BOND = 4.5  # angstrom between neighbouring C-alpha atoms; 3.8 in a chain, 2.9 where cis
 _MOST_BYTES = 200_000_000
 _RECORDS = ("ATOM  ", "HETATM", "TER")
@@ -44,7 +47,7 @@ class Residue:
     @property
     def place(self) -> str:
         """Chain, number and insertion code, as a contig has them: A52B, and A1:52B of chain A1."""
-        return f"{_written(self.chain)}{self.number}{self.insertion}"
+        return f"{written(self.chain)}{self.number}{self.insertion}"
 
     @property
     def key(self) -> tuple[int, str]:
@@ -69,7 +72,7 @@ class Structure:
         """The residues of a chain. Raises `InvalidInput` where the file has none of that name."""
         found = tuple(residue for residue in self.residues if residue.chain == name)
         if not found:
-            colons = any(_written(chain) != chain for chain in self.chains)
+            colons = any(written(chain) != chain for chain in self.chains)
             near = nearest_names(name, list(self.chains)).removeprefix("; ")
             raise InvalidInput(
                 f"the chain of a motif in {self.source}",
@@ -91,8 +94,8 @@ class Structure:
             if key not in keys:
                 raise InvalidInput(
                     f"a residue of a motif in {self.source}",
-                    given=f"{_written(chain)}{key[0]}{key[1]}",
-                    expected=f"one of chain {chain}, which has {_ranges(residues)}",
+                    given=f"{written(chain)}{key[0]}{key[1]}",
+                    expected=f"one of chain {chain}, which has {ranges(residues)}",
                     advice="numbers are those of the file (auth_seq_id in mmCIF)",
                 )
         start, end = keys.index(first), keys.index(last)
@@ -105,11 +108,6 @@ class Structure:
         found = residues[start : end + 1]
         check_whole(found, self.source)
         return found
-
-
-def _written(chain: str) -> str:
-    """A chain before a number."""
-    return f"{chain}:" if any(map(str.isdigit, chain)) else chain
 
 
 def check_whole(residues: Sequence[Residue], source: str) -> None:
@@ -127,6 +125,13 @@ def check_whole(residues: Sequence[Residue], source: str) -> None:
         )
     for before, after in pairwise(residues):
         apart = math.dist(before.atoms["CA"], after.atoms["CA"])
+        if apart < SHORTEST_BOND:
+            raise InvalidInput(
+                f"a motif in {source}",
+                given=f"{apart:.1f} angstrom between {before.place} and {after.place}",
+                expected=f"neighbouring C-alpha atoms {SHORTEST_BOND:g} angstrom apart or more",
+                advice="look at their coordinates: one may be missing",
+            )
         if apart > LONGEST_BOND:
             raise InvalidInput(
                 f"a motif in {source}",
@@ -184,6 +189,8 @@ def structure_of(text: str, source: str) -> Structure:
         raise InvalidInput(source, given="an empty file", expected="a structure", advice=_ADVICE)
     gemmi = extra("gemmi")
     cif = _is_cif(text)
+    if not cif:
+        check_places(text, source)
     try:
         found = _from_cif(gemmi, text) if cif else gemmi.read_pdb_string(first_model(text))
         found.remove_alternative_conformations()
@@ -271,22 +278,6 @@ def _backbone(
             )
         atoms[atom.name] = place
     return atoms
-
-
-def _ranges(residues: Sequence[Residue]) -> str:
-    """The numbers of residues in words: 16 to 35 and 52 to 71."""
-    pieces: list[list[Residue]] = []
-    for residue in residues:
-        if pieces and residue.number in (pieces[-1][-1].number, pieces[-1][-1].number + 1):
-            pieces[-1].append(residue)
-        else:
-            pieces.append([residue])
-    words = [
-        f"{piece[0].number} to {piece[-1].number}" if len(piece) > 1 else str(piece[0].number)
-        for piece in pieces
-    ]
-    shown = words[:6] + ([f"{len(words) - 6} more pieces"] if len(words) > 6 else [])
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 def extra(name: str) -> Any:
