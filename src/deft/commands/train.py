@@ -282,17 +282,12 @@ def run(
                     sampler=training_chains.SAMPLER if chains else None,
                 ),
                 "units": units(network, window or getattr(problem, "window", None)),
-                "weight": None if initial is None else _weight(initial),
+                "weight": None if initial is None else chain.weight_of(places.fetched(initial)),
             },
         )
     if result.validation is not None:
         print(result.validation.table())
     training_words.say_saved(out / "h.safetensors", network, chains)
-
-
-def _weight(initial: Path) -> object:
-    """The one on the card of an h that a training began from."""
-    return checkpoint.read_card(places.located(places.fetched(initial))).get("weight")
 
 
 def _count(data: Tensor | Dataset[Any] | Source | None) -> int:

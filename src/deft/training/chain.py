@@ -39,6 +39,11 @@ def facts(initial: Path, own: float) -> dict[str, object]:
     }
 
 
+def weight_of(path: Path) -> object:
+    """The weight on the card of the h-transform that a run began from; a state has none."""
+    return None if kind_of(path) == state.KIND else checkpoint.read_card(path).get("weight")
+
+
 def seconds_of(path: Path, depth: int = 0) -> float:
     """The same of a file: an h-transform, or the state of a run that has not ended, whose beginning
     is in the config.yaml beside it.
