@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -55,3 +57,4 @@ def test_the_message_is_made_of_its_parts():
 def test_values_are_shown_without_control_characters_and_cut():
     assert shown("a\x1b[2Jb\n") == "a\\x1b[2Jb\\n"
     assert len(shown("x" * 10_000)) == 200
+    assert shown(Path("folder") / "file") == "folder/file"

@@ -7,6 +7,7 @@ Use 0 for no noise.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import PurePath
 
 _LONGEST = 200  # characters of a value that is shown
 
@@ -44,8 +45,10 @@ def _composed(what: str, given: object, expected: str, advice: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as an error shows it: text as it is, control characters escaped, long ones cut."""
-    text = value if isinstance(value, str) else repr(value)
+    """A value as an error shows it: text and paths as they are, control characters escaped, long
+    ones cut.
+    """
+    text = str(value) if isinstance(value, str | PurePath) else repr(value)
     plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - 3]}..."
 
